@@ -1,0 +1,188 @@
+"""The command line: builds and runs, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from fer_edge import __version__
+from fer_edge.config import Config, json_schema
+from fer_edge.configfile import load_config
+from fer_edge.errors import FerEdgeError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+Command = Callable[[Config, argparse.Namespace], int]
+
+DEFAULT_CONFIG = Path("/etc/fer-edge/config.yaml")
+
+DESCRIPTION = """\
+Per-face expression events from a camera, over MQTT.
+
+  fer-edge run                  the daemon (what the systemd service starts)
+  fer-edge watch                see its events live, from any machine
+  fer-edge check                is everything in order? what to do if not
+  fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
+  fer-edge bench                how fast is this machine?
+
+A first try, without camera and broker:
+  fer-edge analyze demo --still | head -1
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit code. No error that a user can cause ends in a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = _config(options)
+        _log_to_stderr(config.log.level)
+        return int(options.command(config, options))
+    except FerEdgeError as error:
+        for line in str(error).splitlines():
+            print(f"fer-edge: {line}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(config: Config, _: argparse.Namespace) -> int:
+    from fer_edge.pipeline import run
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(config, stop)
+    return 0
+
+
+def _check(config: Config, options: argparse.Namespace) -> int:
+    if options.schema:
+        print(json.dumps(json_schema(), indent=2))
+        return 0
+    from fer_edge.check import check
+
+    return check(config, options.config)
+
+
+def _analyze(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.analyze import AnalyzeOptions, analyze
+
+    wanted = AnalyzeOptions(sources=options.source, jsonl=options.jsonl, still=options.still, draw=options.draw)
+    return 1 if analyze(config, wanted) else 0
+
+
+def _bench(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.bench import bench
+
+    bench(config, options.source, frames=options.frames, as_json=options.json)
+    return 0
+
+
+def _watch(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.watch import WatchOptions, watch
+
+    mqtt = config.mqtt
+    host = options.host or ("127.0.0.1" if mqtt.broker == "embedded" else mqtt.broker)
+    watch(
+        WatchOptions(
+            host=host,
+            port=options.port or mqtt.port,
+            version=mqtt.version,
+            topic=options.topic or mqtt.topic,
+            device=options.device,
+            username=options.username or mqtt.username,
+            password_file=options.password_file or mqtt.password_file,
+            tls=options.tls or mqtt.tls,
+            ca_file=options.ca_file or mqtt.ca_file,
+            cert_file=mqtt.cert_file,
+            key_file=mqtt.key_file,
+            as_json=options.json,
+            seconds=options.seconds,
+            until_offline=options.until_offline,
+        )
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fer-edge", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    _command(commands, "run", _run, "run the daemon until it is told to stop (SIGTERM, Ctrl-C)")
+    check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
+    check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
+
+    analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
+    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
+    analyze.add_argument("--jsonl", metavar="OUT", default="-", help="write the lines there (default: standard output)")
+    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
+    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
+
+    _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
+
+    bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
+    bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
+    bench.add_argument("--frames", type=int, default=300, help="how many frames to measure (default: %(default)s)")
+    bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    """What `watch` can be told; where it is silent, the configuration's mqtt section answers."""
+    watch.add_argument("--host", help="broker (default: mqtt.broker of the configuration)")
+    watch.add_argument("--port", type=int, help="its port")
+    watch.add_argument("--device", default="+", help="only this device id (default: all)")
+    watch.add_argument("--topic", help="first part of the topics")
+    watch.add_argument("--username", help="user name at the broker")
+    watch.add_argument("--password-file", metavar="FILE", help="file that holds the password")
+    watch.add_argument("--tls", action="store_true", help="connect with TLS")
+    watch.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
+    watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
+    watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
+    watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
+
+
+def _command(commands: Commands, name: str, function: Command, text: str) -> argparse.ArgumentParser:
+    """Add a command that runs `function`; every command takes a configuration."""
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.add_argument(
+        "-c", "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there)"
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """The named file; else the system's, if there is one; else the defaults."""
+    if options.config is None and not DEFAULT_CONFIG.exists():
+        return Config()
+    return load_config(options.config or DEFAULT_CONFIG)
+
+
+def _log_to_stderr(level: str) -> None:
+    """Plain lines on a terminal; under systemd with the priority that the journal understands (sd-daemon(3))."""
+    if os.environ.get("JOURNAL_STREAM"):
+        for number, priority in ((10, 7), (20, 6), (30, 4), (40, 3)):
+            logging.addLevelName(number, f"<{priority}>")
+        layout = "%(levelname)s%(message)s"
+    else:
+        layout = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=layout, datefmt="%H:%M:%S")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Measures this machine: what each stage costs, frames per second, CPU and memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from fer_edge.analyze import source_config
+from fer_edge.camera import open_camera
+from fer_edge.config import Config
+from fer_edge.errors import CameraError
+from fer_edge.meter import percentiles, rss_mb
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import Frame
+from fer_edge.tflite import runtime_name
+
+WARM_UP = 10  # frames; the first inferences pay for memory that the later ones find ready
+
+STAGES = ("detect", "landmarks", "classify", "track", "total")
+
+
+def bench(config: Config, source: str, *, frames: int, as_json: bool) -> None:
+    """Run a source through the pipeline, decoding left out, and print what it cost."""
+    figures = measure(config, source, frames=frames)
+    if as_json:
+        print(json.dumps(figures))  # noqa: T201 - this is the command's output
+    else:
+        _print(figures)
+
+
+def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
+    """The figures of `fer-edge bench`.
+
+    Raises:
+        CameraError: the source cannot be read, or has no frames beyond the warm-up.
+    """
+    cv2.setNumThreads(config.models.threads)
+    pipeline, spent, faces = Pipeline(config), defaultdict[str, list[float]](list), 0
+    cpu_seconds, wall_seconds, count = 0.0, 0.0, 0
+    for frame in _frames(config, source, limit=WARM_UP + frames):
+        cpu, wall = time.process_time(), time.perf_counter()
+        update = pipeline.step(frame)
+        if frame.seq < WARM_UP:
+            continue
+        cpu_seconds += time.process_time() - cpu
+        wall_seconds += time.perf_counter() - wall
+        count += 1
+        faces += sum(not track.missed for track in update.tracks)
+        for name, ms in update.timings_ms.items():
+            spent[name].append(ms)
+    if not count:
+        raise CameraError(f"{source}: has at most {WARM_UP} frames; expected more to measure after the warm-up")
+    return {
+        "source": source,
+        "frames": count,
+        "faces_per_frame": round(faces / count, 2),
+        "threads": config.models.threads,
+        "runtime": runtime_name(),
+        "fps": round(count / wall_seconds, 1),
+        "mean_ms": round(1e3 * wall_seconds / count, 2),
+        "cpu_percent": round(100 * cpu_seconds / wall_seconds),
+        "rss_mb": round(rss_mb(), 1),
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "stages_ms": {name: _summary(spent[name], count) for name in STAGES if name in spent},
+    }
+
+
+def _frames(config: Config, source: str, *, limit: int) -> Iterator[Frame]:
+    camera = open_camera(source_config(config.camera, source))
+    try:
+        while (frame := camera.read()) is not None and frame.seq < limit:
+            yield frame
+    finally:
+        camera.close()
+
+
+def _summary(values: list[float], frames: int) -> dict[str, float]:
+    """Of the frames in which a stage ran: p50 and p95; and its mean over all frames."""
+    p50, p95 = percentiles(values)
+    return {
+        "p50": round(p50, 2),
+        "p95": round(p95, 2),
+        "mean_per_frame": round(sum(values) / frames, 2),
+        "share_of_frames": round(len(values) / frames, 2),
+    }
+
+
+def _print(figures: dict[str, Any]) -> None:
+    table = Table("stage", "p50 ms", "p95 ms", "mean ms/frame", "in frames", title=f"fer-edge bench {figures['source']}")
+    for name, row in figures["stages_ms"].items():
+        cells = (f"{row['p50']:.2f}", f"{row['p95']:.2f}", f"{row['mean_per_frame']:.2f}", f"{row['share_of_frames']:.0%}")
+        table.add_row(name, *cells, end_section=name == STAGES[-2])
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{figures['fps']:.0f} frames/s over {figures['frames']} frames with {figures['faces_per_frame']:.1f} faces each; "
+        f"CPU {figures['cpu_percent']} %, memory {figures['rss_mb']:.0f} MB (peak {figures['peak_rss_mb']:.0f} MB); "
+        f"{figures['threads']} thread(s), {figures['runtime']}",
+        highlight=False,
+    )

@@ -1,0 +1,140 @@
+"""Where frames come from: one seam, four backends behind it.
+
+A backend is used by one thread only, the camera thread. It is named in config and used or fails: there is no
+silent second choice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.errors import CameraError
+from fer_edge.records import Frame, Image
+
+BACKENDS = {
+    "picamera2": "fer_edge.camera.picamera:PiCamera",
+    "v4l2": "fer_edge.camera.v4l2:V4l2Camera",
+    "stream": "fer_edge.camera.stream:StreamCamera",
+    "replay": "fer_edge.camera.replay:ReplayCamera",
+}
+
+LOG_ERRORS_ONLY = 2  # LOG_LEVEL_ERROR, a name that OpenCV 4 keeps from Python
+
+
+class Camera(Protocol):
+    """A source of frames. It is made with its config section and opens nothing until `open`."""
+
+    live: bool
+    """True: a frame that is not read in time is gone, and a lost source may come back.
+    False: every frame waits until it is read, and the source has an end."""
+
+    def open(self) -> None:
+        """Make the source ready. Raises CameraError when it cannot be; may be called again after `close`."""
+
+    def read(self) -> Frame | None:
+        """Return the next frame, or None at the end of the source.
+
+        Blocks for at most config's `timeout_seconds`, then raises CameraTimeout. Raises CameraError when
+        the source is lost; `close` and `open` may then bring it back. `seq` and `taken_ns` go on rising
+        over that. The arrays belong to the caller.
+        """
+
+    def close(self) -> None:
+        """Give the source back. Never raises; may be called twice."""
+
+
+class Recording(Camera, Protocol):
+    """A source with an end, as `analyze` reads it."""
+
+    frames: int | None
+    """How many frames there are, as far as that is known."""
+    damaged: int
+    """How many pictures could not be read, or 1 for a film that breaks off; rises while it is read."""
+    picture: Path | None
+    """The file that the last frame came from, where each has its own."""
+
+
+def open_camera(config: CameraConfig) -> Camera:
+    """Make the backend that config names and open it.
+
+    Raises:
+        CameraError: its library is missing, or the source cannot be opened.
+
+    """
+    module, name = BACKENDS[config.backend].split(":")
+    try:
+        camera: Camera = getattr(import_module(module), name)(config)
+    except ImportError as error:
+        raise CameraError(
+            f"camera.backend {config.backend!r} cannot be loaded: {error}; is its package installed?"
+        ) from None
+    camera.open()
+    return camera
+
+
+class FrameMaker:
+    """Numbers a backend's frames from 0 without gaps and keeps their times strictly rising, over `close` and
+    `open` too: a backend makes one for its whole life."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._last_ns = -1
+
+    def start_ns(self) -> int:
+        """Return the time at which a file starts: now, or after the last frame, whose time may lie ahead of the
+        clock where a file is read faster than it was filmed."""
+        return max(time.monotonic_ns(), self._last_ns + 1)
+
+    def make(self, image: NDArray[Any], *, taken_ns: int, gray: Image | None = None) -> Frame:
+        """Return the next frame, from an array that nobody else holds.
+
+        Args:
+            image: u8[H,W,3] BGR; u8[H,W], u8[H,W,1] and u8[H,W,4] are made BGR.
+            taken_ns: moved to just after the frame before where it is not later.
+            gray: u8[H,W]; made from the image where there is none.
+
+        """
+        bgr = _as_bgr(image)
+        frame = Frame(
+            seq=self._seq,
+            taken_ns=max(taken_ns, self._last_ns + 1),
+            image=bgr,
+            gray=_as_u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)) if gray is None else gray,
+        )
+        self._seq += 1
+        self._last_ns = frame.taken_ns
+        return frame
+
+
+def _as_bgr(image: NDArray[Any]) -> Image:
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return _as_u8(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    if channels == 4:
+        return _as_u8(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
+    return _as_u8(image)
+
+
+def _as_u8(array: NDArray[Any]) -> Image:
+    return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def quiet_opencv() -> None:
+    """Keep OpenCV and its FFmpeg from writing to stderr on their own: what they find is raised in one line.
+
+    Must run before the first capture is made. What the user has set in the environment stays in force.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        # OpenCV 4 has it at the top, OpenCV 5 beside its levels
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(LOG_ERRORS_ONLY)

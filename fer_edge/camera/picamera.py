@@ -1,0 +1,217 @@
+"""The Raspberry Pi's own camera, by picamera2.
+
+Two streams of one size come from the image processor at no cost to the CPU: main in colour, for previews and colour
+crops, and lores as YUV420, whose Y plane is the gray picture that the networks read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import CancelledError
+from importlib import import_module
+from threading import Thread
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fer_edge.camera import FrameMaker
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.errors import CameraError, CameraTimeout
+from fer_edge.records import Frame, Image
+
+log = logging.getLogger(__name__)
+
+BUFFERS = 4  # fewer drop frames while we copy one; each takes main + lores from the CMA heap
+CLOSE_SECONDS = 5.0  # libcamera needs well under one
+CANCEL_SECONDS = 1.0
+LIBRARY_ERRORS = (RuntimeError, OSError, IndexError)  # what picamera2 and libcamera's bindings raise
+
+# "RGB888" is named from the high byte down: in memory it is BGR. A Pi's cameras deliver it; NV12 is all that
+# libcamera's virtual camera offers, which stands in for them on machines that are no Pi.
+COLOUR_FORMATS = {"RGB888": None, "NV12": cv2.COLOR_YUV2BGR_NV12}
+GRAY_FORMATS = ("YUV420", "NV12")  # both begin with the Y plane
+
+
+class PiCamera:
+    """Reads the camera `config.source`: its number in `rpicam-hello --list-cameras`, or nothing for the first."""
+
+    live = True
+
+    def __init__(self, config: CameraConfig) -> None:
+        self._config = config
+        self._maker = FrameMaker()
+        self._library: Any = None
+        self._camera: Any = None
+        self._main: dict[str, Any] = {}  # the colour stream as the camera delivers it
+        self._closing: Thread | None = None
+
+    def open(self) -> None:
+        """Start the camera.
+
+        Raises CameraError: picamera2 is missing, there is no such camera, another program uses it, or it does not
+        deliver the size that config asks for.
+        """
+        if self._closing is not None and self._closing.is_alive():
+            raise CameraError("the camera still hangs from when it was closed: only a restart of fer-edge frees it")
+        self._library = _picamera2()
+        number = _number(self._config.source, _cameras(self._library))
+        try:
+            self._camera = self._library.Picamera2(number)
+        except LIBRARY_ERRORS as error:
+            raise CameraError(_why_not(number, error)) from None
+        try:
+            self._main = _start(self._camera, self._config)
+        except LIBRARY_ERRORS as error:
+            self.close()
+            raise CameraError(f"camera {number} cannot be started: {_root(error)}") from None
+
+    def read(self) -> Frame:
+        """Return the next frame. Raises CameraTimeout when none comes, CameraError when the library fails."""
+        if self._camera is None:
+            raise CameraError("the camera is not open")
+        request = self._request()
+        try:
+            image, gray = self._copies(request)
+            stamp_ns = request.get_metadata().get("SensorTimestamp")
+        except LIBRARY_ERRORS as error:
+            raise CameraError(f"the camera delivered a frame that cannot be read: {_root(error)}") from None
+        finally:
+            request.release()  # at once: the camera stalls when all its buffers are out
+        return self._maker.make(image, gray=gray, taken_ns=_taken_ns(stamp_ns))
+
+    def close(self) -> None:
+        """Stop the camera, or give up after CLOSE_SECONDS: libcamera can hang for ever, which only the end of
+        the process cures."""
+        camera, self._camera = self._camera, None
+        if camera is None:
+            return
+        self._closing = Thread(target=_close, args=(camera,), name="picamera2-close", daemon=True)
+        self._closing.start()
+        self._closing.join(CLOSE_SECONDS)
+        if self._closing.is_alive():
+            log.error("the camera did not stop within %g s: libcamera hangs, and is left alone", CLOSE_SECONDS)
+
+    def _request(self) -> Any:
+        """Take the next completed request, which must be released."""
+        try:
+            job = self._camera.capture_request(wait=False)
+            try:
+                return self._camera.wait(job, timeout=self._config.timeout_seconds)
+            except TimeoutError:
+                # else it stays queued, and takes a buffer that nobody releases
+                self._camera.cancel_all_and_flush()
+            return self._camera.wait(job, timeout=CANCEL_SECONDS)  # it may have finished just before
+        except (TimeoutError, CancelledError):
+            limit = self._config.timeout_seconds
+            raise CameraTimeout(f"the camera delivered no frame within {limit:g} s: is its cable loose?") from None
+        except LIBRARY_ERRORS as error:
+            raise CameraError(f"the camera was lost: {_root(error)}") from None
+
+    def _copies(self, request: Any) -> tuple[Image, Image]:
+        width, height = self._main["size"]
+        with self._library.MappedArray(request, "lores", write=False) as lores:
+            # rows are padded to what the hardware likes; below the Y plane follow U and V
+            gray: Image = lores.array[:height, :width].copy()
+        image = request.make_array("main")
+        conversion = COLOUR_FORMATS[self._main["format"]]
+        if conversion is not None:
+            image = cv2.cvtColor(image, conversion)
+        return np.asarray(image, dtype=np.uint8), gray
+
+
+def _picamera2() -> Any:
+    try:
+        return import_module("picamera2")
+    except ImportError as error:
+        raise CameraError(
+            f"camera.backend 'picamera2' needs picamera2 ({error}): `sudo apt install python3-picamera2`, and a "
+            "virtual environment made with --system-site-packages"
+        ) from None
+    except ValueError as error:  # "numpy.dtype size changed": compiled for the system's numpy, found pip's
+        raise CameraError(
+            f"picamera2 does not go with this environment's numpy ({error}): `pip uninstall numpy` there, so that the "
+            "system's is used"
+        ) from None
+
+
+def _cameras(library: Any) -> list[dict[str, Any]]:
+    try:
+        cameras: list[dict[str, Any]] = library.Picamera2.global_camera_info()
+    except LIBRARY_ERRORS as error:
+        raise CameraError(f"libcamera cannot list the cameras: {_root(error)}") from None
+    return cameras
+
+
+def _number(source: str, cameras: list[dict[str, Any]]) -> int:
+    found = ", ".join(f"{number} ({camera.get('Model', 'unknown')})" for number, camera in enumerate(cameras))
+    if not cameras:
+        raise CameraError("no camera is connected: check its cable, then see `rpicam-hello --list-cameras`")
+    if source and not source.isdecimal():
+        raise CameraError(f"camera.source {source!r}: backend picamera2 expects a camera's number; found: {found}")
+    if int(source or 0) >= len(cameras):
+        raise CameraError(f"camera.source {source!r}: there is no such camera; found: {found}")
+    return int(source or 0)
+
+
+def _start(camera: Any, config: CameraConfig) -> dict[str, Any]:
+    """Configure and start; return what the main stream has become: its size (width, height) and format."""
+    size = (config.width, config.height)
+    period_us = round(1e6 / config.fps)
+    # a webcam that libcamera serves knows no such control, and picamera2 refuses unknown ones
+    controls = (
+        {"FrameDurationLimits": (period_us, period_us)} if "FrameDurationLimits" in camera.camera_controls else {}
+    )
+    camera.configure(
+        camera.create_video_configuration(
+            main={"size": size, "format": "RGB888"},
+            lores={"size": size, "format": "YUV420"},  # the same size, or its aspect would differ
+            controls=controls,
+            buffer_count=BUFFERS,
+        )
+    )
+    streams = camera.camera_configuration()
+    main: dict[str, Any] = streams["main"]
+    lores: dict[str, Any] = streams["lores"]
+    if main["size"] != lores["size"] or main["format"] not in COLOUR_FORMATS or lores["format"] not in GRAY_FORMATS:
+        raise RuntimeError(
+            f"asked for {size} in RGB888 and YUV420, it offers {main['size']} in {main['format']} and {lores['size']} "
+            f"in {lores['format']}; try another camera.width and height, and for a webcam camera.backend: v4l2"
+        )
+    if main["size"] != size:
+        log.warning("the camera delivers %dx%d instead of %dx%d", *main["size"], *size)
+    camera.start()
+    return main
+
+
+def _why_not(number: int, error: BaseException) -> str:
+    reason = _root(error)
+    if "acquire" in reason or "busy" in reason.lower():
+        return f"camera {number} is in use by another program ({reason}): stop it; `fuser -v /dev/media*` names it"
+    return f"camera {number} cannot be opened: {reason}; see `rpicam-hello --list-cameras`"
+
+
+def _root(error: BaseException) -> str:
+    """Return what was wrong in the first place: picamera2 wraps libcamera's errors in some of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+def _close(camera: Any) -> None:
+    try:
+        camera.close()
+    except Exception:  # the top of a thread, and nothing is lost: the camera is given up anyway
+        log.warning("the camera did not close cleanly", exc_info=True)
+
+
+def _taken_ns(stamp_ns: int | None) -> int:
+    """Return a sensor's time stamp as monotonic time. libcamera documents boot time, drivers mostly stamp with the
+    monotonic clock; the two differ by the time that the machine slept, which puts a boot-time stamp into the future."""
+    now_ns = time.monotonic_ns()
+    if stamp_ns is None:
+        return now_ns
+    if stamp_ns > now_ns:
+        stamp_ns -= time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now_ns
+    return stamp_ns

@@ -1,0 +1,280 @@
+"""Pictures instead of a camera: one file, a folder, or the demo that runs without any hardware.
+
+`camera.source` is a picture, a folder (its pictures by name, subfolders are left out), `demo`, or `demo:NAME` with
+one of the pictures that come with the package. Pictures keep their own sizes up to `MAX_SIDE_PX`; the
+demo is rendered at `camera.width` x `height`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fer_edge.camera import FrameMaker
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.errors import CameraError
+from fer_edge.records import Box, Frame, Image
+
+log = logging.getLogger(__name__)
+
+PICTURES = Path(__file__).parent / "pictures"
+SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MAX_SIDE_PX = 4096
+
+Picture = tuple[Path | None, Image]
+
+
+class ReplayCamera:
+    """Replays `config.source` at `config.fps`.
+
+    With `pace: real`, `read` returns each frame when it is due (a late reader gets the next one at once), with
+    `pace: max` at once. Either way `taken_ns` follows `fps`.
+    """
+
+    live = False
+
+    def __init__(self, config: CameraConfig) -> None:
+        self._config = config
+        self._maker = FrameMaker()
+        self._pictures: Iterator[Picture] | None = None
+        self._start_ns = 0
+        self._count = 0
+        self.picture: Path | None = None
+        """The file that the frame read last came from; None in the demo, and before the first frame."""
+        self.frames: int | None = None
+        """How many frames there are, damaged pictures included; None with `loop`, and before `open`."""
+        self.damaged = 0
+        """How many pictures could not be decoded and were skipped."""
+
+    def open(self) -> None:
+        """Find the pictures. Raises CameraError where there are none, where a single one cannot be decoded, or where
+        the demo is misnamed."""
+        config = self._config
+        if config.pace == "real" and 1 / config.fps > config.timeout_seconds:
+            raise CameraError(
+                f"camera.fps {config.fps:g} asks for a frame every {1 / config.fps:g} s, later than "
+                f"camera.timeout_seconds ({config.timeout_seconds:g} s) allows: raise one of them"
+            )
+        self._pictures, count = self._find()
+        self.frames = None if config.loop else count
+        self._start_ns = self._maker.start_ns()
+        self._count = 0
+
+    def read(self) -> Frame | None:
+        """Return the next picture; None after the last one (never with `loop`). Raises CameraError where not one
+        picture of a folder could be decoded."""
+        if self._pictures is None:
+            raise CameraError(f"camera.source {self._config.source!r} is not open")
+        found = next(self._pictures, None)
+        if found is None:
+            return None
+        self.picture, image = found
+        due_ns = self._start_ns + round(self._count * 1e9 / self._config.fps)
+        self._count += 1
+        if self._config.pace == "real":
+            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+        return self._maker.make(image, taken_ns=due_ns)
+
+    def close(self) -> None:
+        """Forget the pictures."""
+        self._pictures = None
+
+    def _find(self) -> tuple[Iterator[Picture], int]:
+        """Find the pictures that `config.source` means, and their number."""
+        config = self._config
+        scene, colon, name = config.source.partition(":")
+        if scene == "demo":
+            return demo(name if colon else "both", config)
+        path = Path(config.source)
+        if os.path.isdir(path):  # Path.is_dir raises where a folder above may not be entered
+            paths = _in_folder(path)
+            return self._decoded(paths), len(paths)
+        if not os.path.exists(path):
+            raise CameraError(f"camera.source {path} does not exist; expected a picture, a folder of pictures, or demo")
+        read_picture(path)  # a folder may hold a bad picture, but this one is all there is
+        return self._decoded([path]), 1
+
+    def _decoded(self, paths: list[Path]) -> Iterator[Picture]:
+        good = []
+        for path in paths:
+            try:
+                image = read_picture(path)
+            except CameraError as error:
+                log.warning("%s, skipped", error)
+                self.damaged += 1
+                continue
+            good.append(path)
+            yield path, image
+        if not good:
+            raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be decoded")
+        while self._config.loop:
+            for path in good:
+                yield path, read_picture(path)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    except OSError as error:
+        raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
+    if not paths:
+        raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
+    return paths
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
+
+    A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
+    3 bytes a pixel.
+
+    Raises:
+        CameraError: the file cannot be read or decoded.
+
+    """
+    try:
+        data = path.read_bytes()
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
+    except OSError as error:
+        raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
+    except cv2.error:  # an empty file, or more pixels than OpenCV allows
+        image = None
+    if image is None or _is_cut_off(data):
+        raise CameraError(f"{path}: cannot be decoded") from None
+    return _shrunk(image.astype(np.uint8, copy=False))
+
+
+def _shrunk(image: Image) -> Image:
+    height, width = image.shape[:2]
+    scale = MAX_SIDE_PX / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _flags(data: bytes) -> int:
+    """How to decode: JPEGs can be had at 1/2, 1/4 and 1/8, which costs less time and memory than the whole."""
+    side = max(_jpeg_frame(data)[1:])
+    if side <= MAX_SIDE_PX:
+        return cv2.IMREAD_COLOR
+    if side <= 2 * MAX_SIDE_PX:
+        return cv2.IMREAD_REDUCED_COLOR_2
+    return cv2.IMREAD_REDUCED_COLOR_4 if side <= 4 * MAX_SIDE_PX else cv2.IMREAD_REDUCED_COLOR_8
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
+    at = _jpeg_frame(data)[0]
+    return at > 0 and data.find(b"\xff\xd9", at) < 0
+
+
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved, arithmetic coding
+            return at, int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0, 0
+
+
+class Key(NamedTuple):
+    """Where the demo's camera is at a time; between two keys it eases from one to the other."""
+
+    seconds: float
+    x: float  # what it looks at, px of the canvas
+    y: float
+    zoom: float  # 1: the largest view that fits into the canvas
+
+
+DEMO = {
+    # one face, which leaves for long enough to be lost, comes back, is joined by a second one and goes
+    "both": (
+        Key(0.0, 225, 170, 1.6),
+        Key(2.0, 215, 175, 1.75),
+        Key(3.5, 215, 352, 1.6),
+        Key(5.5, 235, 352, 1.6),
+        Key(7.0, 225, 175, 1.6),
+        Key(9.0, 450, 256, 1.0),
+        Key(10.5, 458, 256, 1.03),
+        Key(12.0, 625, 230, 1.4),
+    ),
+    "astronaut": (
+        Key(0.0, 225, 160, 1.3),
+        Key(2.0, 215, 160, 1.5),
+        Key(3.5, 215, 360, 1.6),
+        Key(5.5, 235, 360, 1.6),
+        Key(7.0, 225, 160, 1.3),
+        Key(9.0, 256, 192, 1.0),
+    ),
+    "grace_hopper": (
+        Key(0.0, 265, 250, 1.0),
+        Key(2.0, 265, 240, 1.1),
+        Key(3.5, 265, 470, 1.5),
+        Key(5.5, 250, 470, 1.5),
+        Key(7.0, 265, 250, 1.1),
+        Key(9.0, 256, 250, 1.0),
+    ),
+}
+
+
+def demo(name: str, config: CameraConfig) -> tuple[Iterator[Picture], int]:
+    """Film a demo: a camera that pans and zooms over portraits. The same frames in every run, and their number."""
+    if name not in DEMO:
+        names = ", ".join(f"demo:{known}" for known in DEMO)
+        raise CameraError(f"camera.source demo:{name} is unknown; expected demo or one of {names}")
+    count = max(1, round(DEMO[name][-1].seconds * config.fps))
+    return _filmed(_canvas(name), DEMO[name], config, count=count), count
+
+
+def _filmed(canvas: Image, keys: tuple[Key, ...], config: CameraConfig, *, count: int) -> Iterator[Picture]:
+    height, width = canvas.shape[:2]
+    aspect = config.width / config.height
+    while True:
+        for number in range(count):
+            view = view_at(keys, number / config.fps, canvas=(width, height), aspect=aspect)
+            yield None, _rendered(canvas, view, size=(config.width, config.height))
+        if not config.loop:
+            return
+
+
+def view_at(keys: tuple[Key, ...], seconds: float, *, canvas: tuple[int, int], aspect: float) -> Box:
+    """Return what the demo's camera sees, in px of the canvas (width, height), and never beyond it."""
+    after = next((index for index, key in enumerate(keys) if key.seconds > seconds), len(keys) - 1)
+    start, end = keys[after - 1], keys[after]
+    part = min(1.0, (seconds - start.seconds) / (end.seconds - start.seconds))
+    part *= part * (3 - 2 * part)  # speeds up and slows down softly
+    x, y, zoom = (a + (b - a) * part for a, b in zip(start[1:], end[1:], strict=True))
+    width = min(canvas[0], canvas[1] * aspect) / zoom
+    height = width / aspect
+    x0 = min(max(0.0, x - width / 2), canvas[0] - width)
+    y0 = min(max(0.0, y - height / 2), canvas[1] - height)
+    return Box(x0, y0, x0 + width, y0 + height)
+
+
+def _canvas(name: str) -> Image:
+    if name != "both":
+        return read_picture(PICTURES / f"{name}.jpg")
+    left, right = (read_picture(PICTURES / f"{portrait}.jpg") for portrait in ("astronaut", "grace_hopper"))
+    height = left.shape[0]
+    size = (right.shape[1] * height // right.shape[0], height)
+    scaled = cv2.resize(right, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return np.hstack([left[:, :400], scaled])  # without the shuttle: one view must take in both faces
+
+
+def _rendered(canvas: Image, view: Box, *, size: tuple[int, int]) -> Image:
+    step_x, step_y = view.width / size[0], view.height / size[1]
+    # OpenCV counts from the centre of the first pixel, Box from its corner
+    matrix = np.array([[step_x, 0, view.x0 + step_x / 2 - 0.5], [0, step_y, view.y0 + step_y / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image = cv2.warpAffine(canvas, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return image.astype(np.uint8, copy=False)

@@ -1,0 +1,132 @@
+"""Is everything in order? One line each: what, how it is, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from fer_edge.camera import open_camera
+from fer_edge.config import Config
+from fer_edge.errors import FerEdgeError
+from fer_edge.instance import device_id, lock, runtime_folder
+from fer_edge.meter import temperature_c, throttled
+from fer_edge.payloads import clock_synced
+from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.sinks.link import Link, LinkError
+from fer_edge.sinks.mqtt import broker_of
+from fer_edge.tflite import Model, models_folder, runtime_name
+
+HOT_C = 80.0  # from here the Pi's firmware slows the CPU down
+BROKER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    ok: bool
+    text: str  # what was found; where it is not ok, what to do about it too
+    fatal: bool = True  # False: worth knowing, but the daemon runs
+
+
+def check(config: Config, path: Path | None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1."""
+    console, failed = Console(soft_wrap=True, highlight=False), False
+    for name, finding in findings(config, path):
+        color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
+        console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
+        failed |= not finding.ok and finding.fatal
+    return int(failed)
+
+
+def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]:
+    """Every check's name and outcome, one after the other: some take seconds."""
+    yield "config", Finding(True, f"{path or 'defaults (no configuration file)'}; device id {device_id(config)}")
+    checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
+        ("models", _models),
+        ("camera", _camera),
+        ("broker", _broker),
+        ("permissions", _permissions),
+        ("instance", _instance),
+        ("clock", _clock),
+        ("thermal", _thermal),
+    )
+    for name, function in checks:
+        try:
+            yield name, function(config)
+        except FerEdgeError as error:
+            yield name, Finding(False, str(error))
+
+
+def _models(config: Config) -> Finding:
+    folder, models = models_folder(config.models.folder), config.models
+    Model(folder, models.detector, role="detector")
+    Model(folder, models.landmarks, role="landmarks")
+    Model(folder, models.expression, role="expression")
+    return Finding(True, f"{models.detector}, {models.landmarks}, {models.expression} match their cards; {runtime_name()}")
+
+
+def _camera(config: Config) -> Finding:
+    camera = open_camera(config.camera)
+    try:
+        frame = camera.read()
+    finally:
+        camera.close()
+    if frame is None:
+        return Finding(False, f"{config.camera.source}: has no frames; choose another camera.source")
+    return Finding(True, f"{config.camera.backend} {config.camera.source} delivers {frame.width}x{frame.height} px")
+
+
+def _broker(config: Config) -> Finding:
+    mqtt = config.mqtt
+    if not mqtt.enabled:
+        return Finding(True, "MQTT is off (mqtt.enabled)")
+    if mqtt.broker == "embedded":
+        broker = EmbeddedBroker(mqtt.port)
+        broker.start()
+        broker.close()
+        return Finding(True, f"the embedded broker can listen on 127.0.0.1:{broker.port}")
+    target = broker_of(mqtt)
+    link = Link(target, f"fer-edge-check-{device_id(config)}")
+    try:
+        link.connect(BROKER_SECONDS)
+    except LinkError as error:
+        # a broker that is away is no failure of the daemon: events wait for it
+        return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
+    link.close()
+    return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+
+
+def _permissions(config: Config) -> Finding:
+    jsonl = config.jsonl
+    folder = Path(jsonl.path).absolute().parent
+    if jsonl.enabled and jsonl.path != "-" and not os.access(folder, os.W_OK):
+        return Finding(False, f"{folder}: not writable for user {os.getuid()}; expected for jsonl.path; change one of them")
+    return Finding(True, f"{runtime_folder()} is writable; {shutil.disk_usage(runtime_folder()).free / 1e6:.0f} MB free")
+
+
+def _instance(config: Config) -> Finding:
+    with lock(config):
+        return Finding(True, "no other daemon runs under this device id")
+
+
+def _clock(_: Config) -> Finding:
+    if clock_synced():
+        return Finding(True, "synchronised")
+    advice = "event times may be wrong (they say clock_synced: false); check with timedatectl"
+    return Finding(False, f"not synchronised: {advice}", fatal=False)
+
+
+def _thermal(_: Config) -> Finding:
+    degrees, bits = temperature_c(), throttled()
+    if degrees is None:
+        return Finding(True, "this machine tells no temperature")
+    if bits:
+        return Finding(False, f"{degrees:.0f} C, throttled bits {bits:#x}: check power supply and cooling", fatal=False)
+    return Finding(degrees < HOT_C, f"{degrees:.0f} C" + ("" if degrees < HOT_C else ": too hot, add cooling"), fatal=False)

@@ -1,0 +1,171 @@
+"""Reads config.yaml strictly and reports all that is wrong with it at once.
+
+Each finding names file, line, section, key, what was expected and what was found. Nothing is guessed and
+nothing is read from the environment but secrets (`secret`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from fer_edge.config import Config, Section, combination_errors
+from fer_edge.errors import ConfigError
+
+SECTIONS: dict[str, type[Section]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: with one finding for each thing that is wrong.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}") from None
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str = "config.yaml") -> Config:
+    """Read a configuration from text; `name` is the file in messages."""
+    document = _Document(name, text)
+    sections = {
+        section: document.section(section, SECTIONS[section])
+        for section in document.keys(document.root, "", "a section", SECTIONS)
+    }
+    document.raise_findings()
+    config = Config(**sections)
+    for section, key, what in combination_errors(config):
+        got = getattr(getattr(config, section), key)
+        document.find(section, key, f"{what}, got {_show(got)}")
+    document.raise_findings()
+    return config
+
+
+class _Document:
+    """A parsed YAML file that remembers its lines and collects findings."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.findings: list[tuple[int, str]] = []
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            loaded = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name}{_where(error)}: not valid YAML: {_problem(error)}") from None
+        self.lines: dict[tuple[str, str], int] = {}
+        self._index(node, "")
+        if not isinstance(loaded, dict | None):
+            raise ConfigError(f"{name}:1: expected sections such as 'camera:', got {_show(loaded)}")
+        self.root: dict[Any, Any] = loaded or {}
+
+    def _index(self, node: yaml.Node | None, section: str) -> None:
+        """Remember the line of each section and key; a key given twice is a finding."""
+        if not isinstance(node, yaml.MappingNode):
+            return
+        for key, value in node.value:
+            place = (section, str(key.value)) if section else (str(key.value), "")
+            line = key.start_mark.line + 1
+            if place in self.lines:
+                self.findings.append((line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one"))
+            self.lines[place] = line
+            if not section:
+                self._index(value, str(key.value))
+
+    def find(self, section: str, key: str, what: str) -> None:
+        """Add a finding at a section's or key's line."""
+        line = self.lines.get((section, key), self.lines.get((section, ""), 1))
+        self.findings.append((line, f"{_place(section, key)}: {what}"))
+
+    def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any) -> list[str]:
+        """The known keys of a mapping; the others become findings that name the nearest known one."""
+        for key in mapping:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                self.find(section or str(key), str(key) if section else "", f"unknown, expected {kind}; {hint}")
+        return [key for key in mapping if key in known]
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """Convert one section key by key, so that one wrong key does not hide the next."""
+        given = self.root[name]
+        if given is None:
+            return kind()
+        if not isinstance(given, dict):
+            self.find(name, "", f"expected keys below it, got {_show(given)}")
+            return kind()
+        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        values = {}
+        for key in self.keys(given, name, f"a key of {name}", types):
+            try:
+                values[key] = msgspec.convert(given[key], types[key])
+            except msgspec.ValidationError as error:
+                self.find(name, key, f"{_expected(error, types[key])}, got {_show(given[key])}")
+        return kind(**values)
+
+    def raise_findings(self) -> None:
+        """Raise all findings so far, in the order of the file."""
+        if self.findings:
+            raise ConfigError(*(f"{self.name}:{line}: {what}" for line, what in sorted(self.findings)))
+
+
+def secret(name: str, file: str | None) -> str | None:
+    """A secret such as `mqtt-password`: from the file that config names, else from systemd's
+    $CREDENTIALS_DIRECTORY/NAME, else from the environment (FER_EDGE_MQTT_PASSWORD). Never logged.
+
+    Raises:
+        ConfigError: the file that config names cannot be read.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(folder, name) if folder else None
+    path = Path(file) if file else credential if credential and credential.exists() else None
+    if path is None:
+        return os.environ.get("FER_EDGE_" + name.upper().replace("-", "_"))
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the secret {name!r}: {reason}; check path and permissions") from None
+
+
+def _place(section: str, key: str) -> str:
+    return f"section {section!r}, key {key!r}" if key else f"section {section!r}"
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "null": "null"}
+WORDS |= {"array": "a list", "object": "keys below it"}
+
+
+def _expected(error: msgspec.ValidationError, kind: Any) -> str:
+    """msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
+    message = str(error)
+    values = getattr(msgspec.inspect.type_info(kind), "values", None)
+    if values:
+        return f"expected one of {', '.join(map(repr, values))}"
+    item = re.search(r" - at `\$\[(\d+)\]`$", message)
+    message = re.sub(r"( - at `.*`|, got `[^`]*`)$", "", re.sub(r" - at `.*`$", "", message))
+    message = re.sub(r"`([^`]*)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message)
+    return message[:1].lower() + message[1:] + (f" (item {item[1]}, counted from 0)" if item else "")
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error).replace("\n", " ")

@@ -1,0 +1,147 @@
+"""What is worth telling: tracks become start, update and end events.
+
+A face starts once it has been seen for `confirm_seconds`; its expression is committed when its smoothed
+probability reaches `enter`, kept until that falls below `leave` or another one reaches `enter` and passes it, and
+replaced only when the new state has lasted `dwell_seconds`. Every start is followed by exactly one end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_edge.config import Events as EventsConfig
+from fer_edge.records import LABELS, Box, EventType, FaceEvent, FaceState, Reason, Track
+
+Verdict = tuple[str | None, Reason | None]
+"""An expression, or None and why there is none."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A face that was started and has not ended."""
+
+    track: Track
+    verdict: Verdict
+    told_ns: int  # its last event
+    rival: str | None = None  # a verdict that may take over ...
+    rival_ns: int | None = None  # ... and since when it is there
+
+
+class EventMaker:
+    """Tracks -> events and the state of all confirmed faces. Holds the committed expressions."""
+
+    def __init__(self, config: EventsConfig, *, confirm_seconds: float, landmarks: bool = False) -> None:
+        """`landmarks`: whether events may carry them (privacy.landmarks)."""
+        self._config, self._confirm_ns, self._landmarks = config, confirm_seconds * 1e9, landmarks
+        self._open: dict[int, _Open] = {}
+        self._seq = 0
+
+    def update(
+        self, tracks: Sequence[Track], now_ns: int, *, width: int, height: int
+    ) -> tuple[tuple[FaceEvent, ...], tuple[FaceState, ...]]:
+        """Take in a step's tracks.
+
+        Args:
+            tracks: all tracks, hidden ones too; one that is not among them any more has ended.
+            now_ns: the frame's time.
+            width: of the frame in px, to normalise coordinates.
+            height: of the frame in px.
+        """
+        size = (width, height)
+        here = {track.id: track for track in tracks}
+        told = [(EventType.END, self._open.pop(id_), None) for id_ in sorted(self._open.keys() - here.keys())]
+        for track in tracks:
+            told += self._follow(track, now_ns)
+        events = tuple(self._event(kind, face, previous, now_ns, size) for kind, face, previous in told)
+        return events, self._states()
+
+    def end_all(self, now_ns: int, *, width: int, height: int) -> tuple[FaceEvent, ...]:
+        """End every open face: shutdown, or the camera is gone."""
+        events, _ = self.update((), now_ns, width=width, height=height)
+        return events
+
+    def _follow(self, track: Track, now_ns: int) -> list[tuple[EventType, _Open, str | None]]:
+        """What there is to tell of a face that is here: (event type, face, the expression before)."""
+        face = self._open.get(track.id)
+        if face is None:
+            if track.missed or track.seen < 2 or track.last_ns - track.first_ns < self._confirm_ns:
+                return []
+            face = self._open[track.id] = _Open(track, self.verdict(track), now_ns)
+            return [(EventType.START, face, None)]
+        face.track = track
+        previous = face.verdict[0]
+        if not track.missed and self._commit(face, now_ns):
+            face.told_ns = now_ns
+            return [(EventType.UPDATE, face, previous)]
+        heartbeat_ns = self._config.heartbeat_seconds * 1e9
+        if heartbeat_ns and now_ns - face.told_ns >= heartbeat_ns:
+            face.told_ns = now_ns
+            return [(EventType.UPDATE, face, previous)]
+        return []
+
+    def _commit(self, face: _Open, now_ns: int) -> bool:
+        """Let a new verdict take over once it has lasted; returns whether the expression changed."""
+        label, reason = self.verdict(face.track, committed=face.verdict[0])
+        if label == face.verdict[0]:
+            face.verdict, face.rival_ns = (label, reason), None
+            return False
+        if face.rival_ns is None or face.rival != label:
+            face.rival, face.rival_ns = label, now_ns
+        if now_ns - face.rival_ns < self._config.dwell_seconds * 1e9:
+            return False
+        face.verdict, face.rival_ns = (label, reason), None
+        return True
+
+    def verdict(self, track: Track, *, committed: str | None = None) -> Verdict:
+        """What a track says now, with hysteresis in favour of the committed expression."""
+        if track.quality.reason is not None:
+            return None, track.quality.reason
+        if track.expression is None:
+            return None, Reason.UNCERTAIN
+        top, confidence = track.expression.label, track.expression.confidence
+        if confidence >= self._config.enter:
+            return top, None
+        if committed and track.expression.probabilities[LABELS.index(committed)] >= self._config.leave:
+            return committed, None
+        return None, Reason.UNCERTAIN
+
+    def _event(
+        self, kind: EventType, face: _Open, previous: str | None, now_ns: int, size: tuple[int, int]
+    ) -> FaceEvent:
+        """Write an event down, numbered."""
+        self._seq += 1
+        track, (label, reason) = face.track, face.verdict
+        judged = track.expression if reason in (None, Reason.UNCERTAIN) else None
+        confidence = 0.0 if judged is None else judged.confidence
+        if judged is not None and label is not None:
+            confidence = float(judged.probabilities[LABELS.index(label)])
+        return FaceEvent(
+            event_type=kind,
+            seq=self._seq,
+            track_id=track.id,
+            mono_ns=now_ns,
+            expression=label,
+            confidence=confidence,
+            probabilities=None if judged is None else judged.probabilities,
+            previous=label if kind is EventType.END else previous,
+            dwell_s=(track.last_ns - track.first_ns) / 1e9,
+            box=_normalised(track.box, *size),
+            landmarks=np.asarray(track.landmarks.points / size, np.float32) if self._landmarks else None,
+            pose=track.landmarks.pose,
+            quality=track.quality,
+            reason=reason,
+            face_count=len(self._open),
+        )
+
+    def _states(self) -> tuple[FaceState, ...]:
+        return tuple(FaceState(face.track, *face.verdict) for face in self._open.values())
+
+
+def _normalised(box: Box, width: int, height: int) -> Box:
+    """A box as fractions of the frame, cut off at its edges."""
+    xs = np.clip((box.x0 / width, box.x1 / width), 0, 1).tolist()
+    ys = np.clip((box.y0 / height, box.y1 / height), 0, 1).tolist()
+    return Box(xs[0], ys[0], xs[1], ys[1])

@@ -1,0 +1,103 @@
+"""The camera thread: reads frames into a mailbox and brings a lost source back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Event, Thread
+
+from fer_edge.camera import Camera
+from fer_edge.errors import CameraError
+from fer_edge.mailbox import Mailbox
+from fer_edge.records import Frame
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+JOIN_SECONDS = 2.0
+
+
+class Feed:
+    """Owns an open camera from here on. A live source that is lost is opened again, with growing pauses; the
+    end of any other source closes the mailbox."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.mailbox: Mailbox[Frame] = Mailbox()
+        self._camera = camera
+        self._stop = Event()
+        self._away = Event()
+        self._error: BaseException | None = None
+        self._last_ns = time.monotonic_ns()
+        self._thread = Thread(target=self._main, name="camera", daemon=True)  # a driver may hang for ever
+
+    @property
+    def away(self) -> bool:
+        """Whether the source is lost at the moment."""
+        return self._away.is_set()
+
+    def start(self) -> None:
+        """Start reading."""
+        self._thread.start()
+
+    def now_ns(self) -> int:
+        """The time by the source's clock: that of the newest frame, where it runs ahead as files may."""
+        return max(time.monotonic_ns(), self._last_ns)
+
+    def raise_error(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop reading and give the camera back. A driver that hangs is left behind: the process ends anyway."""
+        self._stop.set()
+        self.mailbox.close()
+        if self._thread.is_alive():
+            self._thread.join(JOIN_SECONDS)
+        if self._thread.is_alive():
+            log.warning("the camera does not answer; leaving it behind")
+        elif self._thread.ident is None:
+            self._camera.close()
+
+    def _main(self) -> None:
+        try:
+            while not self._stop.is_set() and self._read():
+                pass
+        except BaseException as error:  # the top of a thread: kept and raised again in main
+            self._error = error
+        finally:
+            self._camera.close()
+            self.mailbox.close()
+
+    def _read(self) -> bool:
+        """Read one frame; False at the end of the source."""
+        try:
+            frame = self._camera.read()
+        except CameraError as error:
+            if not self._camera.live:
+                raise
+            log.error("%s; faces are ended, trying to open it again", error)
+            self._reopen()
+            return True
+        if frame is None:
+            return False
+        self._last_ns = frame.taken_ns
+        self.mailbox.put(frame, wait=not self._camera.live)
+        return True
+
+    def _reopen(self) -> None:
+        """Open a lost source again and again until it is back or the daemon stops."""
+        self._away.set()
+        pause = FIRST_PAUSE_SECONDS
+        self._camera.close()
+        while not self._stop.wait(pause):
+            try:
+                self._camera.open()
+            except CameraError as error:
+                log.debug("still away: %s", error)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                log.info("the camera is back")
+                self._away.clear()
+                return

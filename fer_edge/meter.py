@@ -1,0 +1,102 @@
+"""Measures the daemon itself: stage times, frame rate, memory, temperature."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.records import Stats
+
+TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
+THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi firmware driver
+
+
+class Stopwatch:
+    """Times the stages of one step; a stage that runs several times adds up."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the block as part of stage `name`."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[name] += (time.perf_counter() - begun) * 1e3
+
+    def read(self) -> dict[str, float]:
+        """Stage -> ms, and `total`."""
+        return {**self._spent, "total": (time.perf_counter() - self._begun) * 1e3}
+
+
+class Meter:
+    """Collects the steps of an interval and sums them up."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval = interval_seconds
+        self._begun = time.monotonic()
+        self._stages: defaultdict[str, list[float]] = defaultdict(list)
+        self._steps = 0
+        self._frames = 0
+
+    def add(self, timings_ms: dict[str, float]) -> None:
+        """Count a finished step."""
+        self._steps += 1
+        self._frames += 1
+        for name, spent in timings_ms.items():
+            self._stages[name].append(spent)
+
+    def due(self, dropped_frames: int) -> Stats | None:
+        """The figures of the interval that has just ended, or None while it lasts."""
+        elapsed = time.monotonic() - self._begun
+        if elapsed < self._interval:
+            return None
+        stats = Stats(
+            fps=self._steps / elapsed,
+            stage_ms={name: percentiles(spent) for name, spent in self._stages.items()},
+            frames=self._frames,
+            dropped_frames=dropped_frames,
+            rss_mb=rss_mb(),
+            temperature_c=temperature_c(),
+            throttled=throttled(),
+        )
+        self._begun, self._steps = time.monotonic(), 0
+        self._stages.clear()
+        return stats
+
+
+def percentiles(values: list[float]) -> tuple[float, float]:
+    """(p50, p95)."""
+    p50, p95 = np.percentile(values, (50, 95)).tolist()
+    return p50, p95
+
+
+def rss_mb() -> float:
+    """Resident memory of this process in MB (10^6 bytes)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def temperature_c() -> float | None:
+    """Of the SoC, degrees Celsius."""
+    try:
+        return int(TEMPERATURE.read_text()) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def throttled() -> int | None:
+    """The Pi firmware's bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft temperature limit;
+    16-19 the same since boot."""
+    try:
+        return int(THROTTLED.read_text(), 16)
+    except (OSError, ValueError):
+        return None

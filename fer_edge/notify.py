@@ -1,0 +1,45 @@
+"""The dialogue with systemd (sd_notify(3)): ready, alive, stopping. Silent where systemd does not ask."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+
+class Notifier:
+    """Talks to $NOTIFY_SOCKET. `alive` feeds the watchdog, at most as often as systemd needs it."""
+
+    def __init__(self) -> None:
+        path = os.environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + path[1:] if path.startswith("@") else path  # a leading @ is the abstract namespace
+        self._pause = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 4
+        self._fed = -1e9
+        self._ready = False
+
+    def alive(self) -> None:
+        """A step on a new frame was finished: READY=1 the first time, WATCHDOG=1 from then on."""
+        if not self._ready:
+            self._ready = True
+            self._send("READY=1\nSTATUS=Watching")
+        if self._pause and time.monotonic() - self._fed >= self._pause:
+            self._fed = time.monotonic()
+            self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The daemon is about to end."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            try:
+                channel.connect(self._address)
+                channel.sendall(message.encode())
+            except OSError:
+                return  # systemd is gone: nobody is left to tell

@@ -1,0 +1,166 @@
+"""READ FIRST. `Pipeline.step` is the whole data path; `run` owns the threads around it.
+
+    camera thread --Mailbox--> main thread: step --Update--> one thread per sink
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from threading import Event
+
+from fer_edge.camera import open_camera
+from fer_edge.classify import Classifier
+from fer_edge.config import Config
+from fer_edge.detect import Cadence, Detector
+from fer_edge.events import EventMaker
+from fer_edge.feed import Feed
+from fer_edge.instance import identity, lock
+from fer_edge.landmarks import Landmarker, face_box
+from fer_edge.mailbox import Closed
+from fer_edge.meter import Meter, Stopwatch
+from fer_edge.notify import Notifier
+from fer_edge.quality import judge
+from fer_edge.records import Face, Frame, Reading, Stats, Update
+from fer_edge.sinks import Sink, open_sinks
+from fer_edge.tflite import Model, models_folder
+from fer_edge.track import Tracker, distinct, first_look, unknown
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25  # how soon a stop or a lost camera is noticed
+CLOSE_SECONDS = 3.0  # for a sink to deliver what waits
+
+
+class Pipeline:
+    """Frame -> Update. Owns the interpreters, the tracker and the event state; for one thread."""
+
+    def __init__(self, config: Config) -> None:
+        """Load the models that config names. Raises ModelError."""
+        folder, models = models_folder(config.models.folder), config.models
+        detector = Model(folder, models.detector, role="detector", threads=models.threads)
+        landmarker = Model(folder, models.landmarks, role="landmarks", threads=models.threads)
+        classifier = Model(folder, models.expression, role="expression", threads=models.threads)
+        self.cards = (detector.card, landmarker.card, classifier.card)
+        self.config = config
+        self.detector = Detector(detector, config.detector)
+        self.landmarker = Landmarker(landmarker)
+        self.classifier = Classifier(classifier)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything seen so far: another source begins."""
+        config = self.config
+        self.cadence = Cadence(config.detector)
+        self.tracker = Tracker(config.tracking)
+        self.events = EventMaker(
+            config.events, confirm_seconds=config.tracking.confirm_seconds, landmarks=config.privacy.landmarks
+        )
+        self._size = (1, 1)
+
+    def step(self, frame: Frame) -> Update:
+        """One frame: follow the known faces, look for others when it is time, judge, track, tell."""
+        self._size, watch = (frame.width, frame.height), Stopwatch()
+        followed = self.tracker.followed()
+        readings = self.read(frame, followed, watch)
+        known, lost = [reading.face.box for reading in readings], len(readings) < len(followed)
+        if self.cadence.due(frame, known, lost=lost, missing=self.tracker.missing):
+            with watch.stage("detect"):
+                found = unknown(self.detector(frame), readings)
+            readings += self.read(frame, found, watch)
+        with watch.stage("track"):
+            tracks = self.tracker.update(readings, frame.taken_ns)
+            events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
+        return Update(frame, tracks, faces, events, watch.read())
+
+    def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
+        """Readings of those candidates that the landmarks model takes for faces."""
+        readings = [self._read_one(frame, face, watch) for face in faces]
+        return [reading for reading in readings if reading is not None]
+
+    def look(self, frame: Frame) -> Update:
+        """One picture that has nothing to do with any other: its faces as tracks of id 0, no events."""
+        watch = Stopwatch()
+        with watch.stage("detect"):
+            found = self.detector(frame)
+        readings = distinct(self.read(frame, found, watch))
+        return Update(frame, tuple(first_look(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read())
+
+    def end_all(self, now_ns: int) -> Update:
+        """End every face: the camera is away, or the daemon stops."""
+        self.tracker.clear()
+        width, height = self._size
+        return Update(None, events=self.events.end_all(now_ns, width=width, height=height))
+
+    def _read_one(self, frame: Frame, face: Face, watch: Stopwatch) -> Reading | None:
+        with watch.stage("landmarks"):
+            landmarks = self.landmarker(frame, face)
+        box = face_box(landmarks.points)
+        if landmarks.score < self.config.tracking.min_score or box.height < self.config.detector.min_face_px:
+            return None
+        with watch.stage("classify"):
+            crop = self.classifier.crop(frame, landmarks)
+            quality = judge(crop, landmarks, self.config.quality)
+            judged = quality.reason is None and self.tracker.due(face, frame.taken_ns)
+            expression = self.classifier(crop) if judged else None
+        return Reading(replace(face, box=box), landmarks, quality, expression)
+
+
+def run(config: Config, stop: Event) -> None:
+    """The daemon: runs until `stop` is set or the source ends.
+
+    Raises:
+        FerEdgeError: something that config names is not there, another instance runs, or a part failed.
+    """
+    notifier = Notifier()
+    with ExitStack() as stack:
+        stack.enter_context(lock(config))
+        pipeline = Pipeline(config)
+        feed = Feed(open_camera(config.camera))
+        stack.callback(feed.close)
+        sinks = open_sinks(config, identity(config, pipeline.cards))
+        stack.callback(_close, sinks)
+        feed.start()
+        try:
+            _watch(pipeline, feed, sinks, notifier, stop)
+        finally:
+            notifier.stopping()
+            _submit(sinks, pipeline.end_all(feed.now_ns()))
+
+
+def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier, stop: Event) -> None:
+    """Step through frames as they come; a camera that is away ends all faces, once."""
+    config = pipeline.config
+    meter, away, newest = Meter(config.stats.interval_seconds), False, time.monotonic()
+    while not stop.is_set():
+        try:
+            frame = feed.mailbox.get(POLL_SECONDS)
+        except Closed:
+            feed.raise_error()
+            log.info("the source has ended")
+            return
+        stats: Stats | None = meter.due(feed.mailbox.dropped)
+        if frame is None:
+            silent = time.monotonic() - newest > config.camera.timeout_seconds
+            if not away and (feed.away or silent):
+                away = True
+                _submit(sinks, pipeline.end_all(feed.now_ns()))
+            continue
+        update = pipeline.step(frame)
+        meter.add(dict(update.timings_ms))
+        _submit(sinks, replace(update, stats=stats))
+        notifier.alive()
+        away, newest = False, time.monotonic()
+
+
+def _submit(sinks: list[Sink], update: Update) -> None:
+    for sink in sinks:
+        sink.submit(update)
+
+
+def _close(sinks: list[Sink]) -> None:
+    for sink in sinks:
+        sink.close(CLOSE_SECONDS)

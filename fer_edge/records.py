@@ -1,0 +1,231 @@
+"""Every type that crosses a stage. All are frozen; arrays are shared, never written to after they were made.
+
+Coordinates are frame pixels (x to the right, y down, the centre of the first pixel at 0.5) up to
+`events.py`, which divides them by the frame's size. Times are nanoseconds of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""The FER+ expressions in the order of its columns (Barsoum et al. 2016, arXiv:1608.01041)."""
+
+
+class Reason(StrEnum):
+    """Why a face has no expression: the daemon abstains instead of guessing."""
+
+    TOO_SMALL = "too_small"
+    TURNED = "turned"
+    BLURRED = "blurred"
+    DARK = "dark"
+    BRIGHT = "bright"
+    UNCERTAIN = "uncertain"  # good to judge, but no expression stands out (yet)
+
+
+class EventType(StrEnum):
+    """What happened to a face."""
+
+    START = "start"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture."""
+
+    seq: int  # counts the frames that a source delivered, from 0, without gaps
+    taken_ns: int  # when it was exposed; for files: start of the run + position in the file
+    image: Image  # u8[H,W,3] BGR
+    gray: Image  # u8[H,W]
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.gray.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.gray.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in float pixels; x1 and y1 are exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y1 - self.y0
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Its middle (x, y)."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0..1."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.width * self.height + other.width * other.height - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Where a face is, as the detector or the landmarks of the frame before say."""
+
+    box: Box
+    score: float  # 0..1
+    keypoints: Floats  # f32[K,2] px; the first two are the eyes, the one at the left of the picture first
+    track_id: int | None = None  # the track that is being followed; None: found by the detector
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Head rotation in degrees; all 0 looks into the camera."""
+
+    yaw_deg: float  # positive: the nose points to the right of the picture
+    pitch_deg: float  # positive: the nose points down
+    roll_deg: float  # positive: the head leans clockwise in the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """The 68 points in the order of Multi-PIE/iBUG 300-W: outline 0-16, eyebrows 17-26, nose 27-35,
+    eyes 36-47, mouth 48-67 (Sagonas et al. 2013). "Left" is the left of the picture."""
+
+    points: Floats  # f32[68,2] px
+    score: float  # 0..1: that there is a face at all
+    pose: Pose
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One judgement of one face."""
+
+    probabilities: Floats  # f32[8] in the order of LABELS, sums to 1
+
+    @property
+    def label(self) -> str:
+        """The most likely expression."""
+        return LABELS[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """Its probability."""
+        return float(self.probabilities.max())
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Is this face good enough to judge?"""
+
+    yaw_deg: float
+    height_px: float  # eyebrows to chin
+    blur: float  # 0 = sharp .. 1 = nothing but blur
+    brightness: float  # mean gray of the face, 0..1
+    reason: Reason | None  # None: good enough
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that one frame says of one face."""
+
+    face: Face
+    landmarks: Landmarks
+    quality: Quality
+    expression: Expression | None  # None: abstained (quality.reason), or not this face's turn
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One face over time."""
+
+    id: int  # counts from 1, never used twice in a run
+    box: Box
+    landmarks: Landmarks
+    quality: Quality  # of the last frame that showed it
+    expression: Expression | None  # smoothed; None until it was judged once
+    first_ns: int
+    last_ns: int  # the last frame that showed it
+    seen: int  # frames that showed it
+    missed: int  # frames since then; 0 = it is in this frame
+    judged_ns: int | None = None  # the last frame that was classified
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEvent:
+    """One line of the contract's `event` topic; `payloads.py` adds who sent it and when by the clock."""
+
+    event_type: EventType
+    seq: int  # counts the events of a run from 1, without gaps
+    track_id: int
+    mono_ns: int
+    expression: str | None
+    confidence: float  # smoothed probability of `expression`, or of the most likely one
+    probabilities: Floats | None  # f32[8], smoothed
+    previous: str | None  # the expression committed before this event
+    dwell_s: float  # since the face came, seconds
+    box: Box  # 0..1 of the frame
+    landmarks: Floats | None  # f32[68,2] 0..1 of the frame; only where privacy.landmarks allows
+    pose: Pose
+    quality: Quality
+    reason: Reason | None  # why `expression` is None
+    face_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaceState:
+    """One face as it stands now: a track and what was committed for it."""
+
+    track: Track
+    expression: str | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How the daemon fares, over the last interval."""
+
+    fps: float  # finished steps per second
+    stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
+    frames: int  # finished steps since the start
+    dropped_frames: int  # overwritten before they were looked at, since the start
+    rss_mb: float
+    temperature_c: float | None  # of the SoC; None where the machine does not tell
+    throttled: int | None  # the Pi firmware's bit field; None elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one step leaves behind: the one thing that every sink receives."""
+
+    frame: Frame | None  # None: the camera is away; `events` then hold the ends
+    tracks: tuple[Track, ...] = ()  # all, the hidden and the not yet confirmed too
+    faces: tuple[FaceState, ...] = ()  # the confirmed ones, with what was committed for them
+    events: tuple[FaceEvent, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    stats: Stats | None = None  # every stats.interval_seconds

@@ -1,0 +1,293 @@
+"""Loads a model, holds it against its card and runs it. The only file that imports a TFLite runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from fer_edge.errors import ModelError
+from fer_edge.image import normalise
+from fer_edge.records import LABELS, Floats, Frame, Image
+
+log = logging.getLogger(__name__)
+
+Role = Literal["detector", "landmarks", "expression"]
+
+
+class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
+    """One input or output. int8 values q stand for (q - zero_point) * scale."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int8", "uint8"]
+    name: str = ""
+    scale: float = 1.0
+    zero_point: int = 0
+
+
+class InputCard(TensorCard, frozen=True, kw_only=True):
+    """The input, NHWC: pixel 0 is fed as `low`, pixel 255 as `high`."""
+
+    layout: Literal["NHWC"] = "NHWC"
+    color: Literal["gray", "rgb"]
+    low: float
+    high: float
+
+
+class SsdCard(msgspec.Struct, frozen=True, kw_only=True):
+    """How a detector's outputs become boxes (Liu et al. 2016, arXiv:1512.02325; with one anchor size, as
+    BlazeFace has it, Bazarevsky et al. 2019, arXiv:1907.05047)."""
+
+    strides: tuple[int, ...]  # of the grids, in input px
+    per_cell: tuple[int, ...]  # anchors in a cell of each grid
+    offset: float  # of an anchor in its cell, 0..1
+    keypoints: int
+    overlap: float  # IoU from which boxes are one face
+
+
+class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the 68 landmarks are among a model's points, and how its crop is cut."""
+
+    count: int
+    dims: int
+    index68: tuple[int, ...]
+    box_scale: float  # crop side / longer side of the detector's box
+    points_scale: float  # crop side / longer side of the 68 points' bounding box
+    points_shift: float  # of the crop's centre, downwards, in that longer side
+
+
+class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Where eyes and mouth lie in an aligned crop, 0..1 of its side."""
+
+    left_eye: tuple[float, float]
+    right_eye: tuple[float, float]
+    mouth: tuple[float, float]
+
+    def points(self) -> Floats:
+        """f32[3,2]."""
+        return np.array([self.left_eye, self.right_eye, self.mouth], np.float32)
+
+
+class FetchCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The public package that holds a model which is not in the repository."""
+
+    package: str
+    version: str
+    member: str
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """NAME.json, the part that is needed to run; the rest (training, metrics) is for people."""
+
+    card: Literal[1]
+    name: str
+    role: Role
+    file: str
+    sha256: str
+    bytes: int
+    input: InputCard
+    outputs: tuple[TensorCard, ...]
+    license: str
+    labels: tuple[str, ...] = ()
+    temperature: float = 1.0
+    template: TemplateCard | None = None
+    ssd: SsdCard | None = None
+    points: PointsCard | None = None
+    fetch: FetchCard | None = None
+
+
+def models_folder(configured: str | None = None) -> Path:
+    """Where models are: config's folder, else beside the installed package, else in the source checkout."""
+    if configured:
+        return Path(configured)
+    package = Path(__file__).resolve().parent
+    return next((folder for folder in (package / "models", package.parent / "models") if folder.is_dir()), package)
+
+
+def read_card(folder: Path, name: str) -> Card:
+    """Read NAME.json. Raises ModelError."""
+    path = folder / f"{name}.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Card)
+    except OSError as error:
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
+        raise ModelError(f"{path}: cannot read the model card: {error.strerror}; cards in this folder: {known}") from None
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"{path}: not a model card: {error}; restore the file from the release") from None
+
+
+def read_model(folder: Path, card: Card) -> bytes:
+    """Read a model's file and check it against its card. Raises ModelError."""
+    path = folder / card.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        advice = "run: python -m fer_edge.fetch" if card.fetch else "restore it from the release"
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}; {advice}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.sha256:
+        size = "" if len(content) == card.bytes else f" ({len(content)} bytes, the card says {card.bytes})"
+        raise ModelError(
+            f"{path}: sha256 expected {card.sha256}, got {found}{size}; the file is damaged or not this card's: fetch it again"
+        )
+    return content
+
+
+class Model:
+    """A loaded model. Not for several threads at once: it is the main thread's."""
+
+    def __init__(self, folder: Path, name: str, *, role: Role, threads: int = 1) -> None:
+        """Load NAME.tflite by NAME.json.
+
+        Raises:
+            ModelError: missing, damaged, of another role, or not what the card says.
+        """
+        self.card = read_card(folder, name)
+        where = folder / f"{name}.json"
+        if self.card.role != role:
+            raise ModelError(f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml")
+        _check_role(self.card, where)
+        self._interpreter = open_interpreter(read_model(folder, self.card), folder / self.card.file, threads=threads)
+        self._input = self._interpreter.get_input_details()[0]
+        self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
+        _check_tensor(self._input, self.card.input, f"{where}: input")
+
+    def view(self, frame: Frame) -> Image:
+        """The picture that this model looks at: gray u8[H,W] or BGR u8[H,W,3]."""
+        return frame.gray if self.card.input.color == "gray" else frame.image
+
+    def see(self, crop: Image) -> tuple[Floats, ...]:
+        """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
+        colored = crop if crop.ndim == 2 else crop[..., ::-1]
+        return self.run(normalise(colored, self.card.input.low, self.card.input.high))
+
+    def run(self, values: Floats) -> tuple[Floats, ...]:
+        """Feed real numbers f32 of the card's input shape; returns the outputs as real numbers."""
+        self._interpreter.set_tensor(self._input["index"], quantize(values, self.card.input))
+        self._interpreter.invoke()
+        outputs = zip(self._outputs, self.card.outputs, strict=True)
+        return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
+
+
+def runtime_name() -> str:
+    """The TFLite runtime in use and its version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("ai-edge-litert", "tflite-runtime"):
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
+    """Real numbers as the tensor holds them."""
+    if card.dtype == "float32":
+        return values.reshape(card.shape)
+    limits = np.iinfo(card.dtype)
+    steps = np.rint(values * np.float32(1 / card.scale)) + card.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(card.dtype).reshape(card.shape)
+
+
+def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
+    """What a tensor holds as real numbers."""
+    if card.dtype == "float32":
+        return tensor
+    return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
+
+
+def _check_role(card: Card, where: Path) -> None:
+    """A card must carry what its role needs."""
+    needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
+    if needed is None:
+        raise ModelError(f"{where}: a {card.role} card needs {_NEEDS[card.role]!r}; restore the file from the release")
+    outputs = card.outputs[0].shape[-1] if card.outputs else 0
+    if card.role == "expression" and (card.labels != LABELS or outputs != len(LABELS)):
+        raise ModelError(f"{where}: labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
+
+
+_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template"}
+
+
+def open_interpreter(content: bytes, path: Path, *, threads: int = 1) -> Any:
+    """Make a ready interpreter from a model's bytes; `path` is for messages.
+
+    Raises:
+        ModelError: there is no runtime, or it refuses the model.
+    """
+    make = _interpreter_class()
+    try:
+        with _native_stderr_to_log():
+            interpreter = make(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError, SystemError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: the TFLite runtime refuses this model: {reason}") from None
+    return interpreter
+
+
+@contextmanager
+def _native_stderr_to_log() -> Iterator[None]:
+    """Turn what the runtime's C++ prints into debug lines. Swapping the process's stderr is ugly, but the runtime
+    has no other switch, and the daemon's stderr is its log."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                log.debug("TFLite: %s", line)
+
+
+def _interpreter_class() -> Any:
+    """ai-edge-litert where it is installed, else tflite-runtime."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ImportError:
+            raise ModelError(
+                "no TFLite runtime is installed: pip install ai-edge-litert, or fer-edge[tflite-runtime] on Python 3.11"
+            ) from None
+    return Interpreter
+
+
+def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:
+    """The model's outputs in the order of the card, by name where the card gives names, else as they come."""
+    if len(details) != len(card.outputs):
+        raise ModelError(f"{where}: {len(card.outputs)} outputs expected, the model has {len(details)}")
+    by_name = {detail["name"]: detail for detail in details}
+    ordered = [by_name.get(output.name, detail) for output, detail in zip(card.outputs, details, strict=True)]
+    for detail, output in zip(ordered, card.outputs, strict=True):
+        _check_tensor(detail, output, f"{where}: output {output.name!r}")
+    return ordered
+
+
+def _check_tensor(detail: dict[str, Any], card: TensorCard, what: str) -> None:
+    """A tensor's shape, type and quantization must be the card's."""
+    found = (tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)
+    if found != (card.shape, card.dtype):
+        raise ModelError(f"{what}: the card says {card.shape} {card.dtype}, the model has {found[0]} {found[1]}")
+    if card.dtype == "float32":
+        return
+    scale, zero_point = detail["quantization"]
+    if zero_point != card.zero_point or not np.isclose(scale, card.scale, rtol=1e-4):
+        raise ModelError(
+            f"{what}: the card says scale {card.scale:g}, zero point {card.zero_point}; the model has {scale:g}, {zero_point}"
+        )

@@ -1,0 +1,143 @@
+"""Identity over time: which face of this frame is which face of the last one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from fer_edge.config import Tracking
+from fer_edge.records import Box, Expression, Face, Reading, Track
+
+SAME = 0.3  # IoU from which two boxes in one frame are one face
+
+
+class Tracker:
+    """Readings of one frame -> tracks. Ids count from 1 and are never used twice."""
+
+    def __init__(self, config: Tracking) -> None:
+        self._config = config
+        self._tracks: dict[int, Track] = {}
+        self._next_id = 1
+
+    @property
+    def missing(self) -> bool:
+        """Whether a face is waited for that the last frame did not show."""
+        return any(track.missed for track in self._tracks.values())
+
+    def followed(self) -> list[Face]:
+        """The faces of the last frame as candidates for the next one."""
+        return [
+            Face(track.box, track.landmarks.score, track.landmarks.points, track.id)
+            for track in self._tracks.values()
+            if not track.missed
+        ]
+
+    def due(self, face: Face, now_ns: int) -> bool:
+        """Whether it is a face's turn to be classified. A new face waits for nobody."""
+        track = self._tracks.get(face.track_id) if face.track_id else None
+        if track is None or track.judged_ns is None:
+            return True
+        # half a millisecond of slack, or a cadence that divides the frame rate would miss every other frame
+        return now_ns - track.judged_ns >= self._config.judge_every_seconds * 1e9 - 500_000
+
+    def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
+        """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
+        fresh: dict[int, Reading] = {}
+        for reading in distinct(readings):
+            track_id = reading.face.track_id or self._waiting(reading, fresh) or self._new_id()
+            fresh[track_id] = reading
+        for track_id, reading in fresh.items():
+            self._tracks[track_id] = self._seen(self._tracks.get(track_id), track_id, reading, now_ns)
+        for track_id in self._tracks.keys() - fresh.keys():
+            self._miss(self._tracks[track_id], now_ns)
+        return tuple(sorted(self._tracks.values(), key=lambda track: track.id))
+
+    def clear(self) -> None:
+        """Forget every face (the camera was away), but no id."""
+        self._tracks.clear()
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _waiting(self, reading: Reading, taken: Iterable[int]) -> int | None:
+        """The hidden track that a newly found face continues: the nearest of like size within reach."""
+        hidden = [track for track in self._tracks.values() if track.missed and track.id not in taken]
+        near = [(distance(track.box, reading.face.box), track.id) for track in hidden]
+        best = min(near, default=(math.inf, 0))
+        return best[1] if best[0] <= self._config.reach else None
+
+    def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
+        """A track after a frame that shows it."""
+        if track is None:
+            return first_look(track_id, reading, now_ns)
+        return replace(
+            track,
+            box=reading.face.box,
+            landmarks=reading.landmarks,
+            quality=reading.quality,
+            expression=self._smoothed(track, reading.expression, now_ns),
+            last_ns=now_ns,
+            seen=track.seen + 1,
+            missed=0,
+            judged_ns=now_ns if reading.expression else track.judged_ns,
+        )
+
+    def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
+        """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
+        whatever the frame rate."""
+        if new is None or track.expression is None or track.judged_ns is None or not self._config.smoothing_seconds:
+            return new or track.expression
+        weight = 1 - math.exp(-(now_ns - track.judged_ns) / 1e9 / self._config.smoothing_seconds)
+        old = track.expression.probabilities
+        return Expression(old + (new.probabilities - old) * weight)
+
+    def _miss(self, track: Track, now_ns: int) -> None:
+        """A track after a frame that does not show it: kept for `keep_seconds`, then forgotten."""
+        if (now_ns - track.last_ns) / 1e9 > self._config.keep_seconds:
+            del self._tracks[track.id]
+        else:
+            self._tracks[track.id] = replace(track, missed=track.missed + 1)
+
+
+def first_look(track_id: int, reading: Reading, now_ns: int) -> Track:
+    """A track that begins with this reading."""
+    return Track(
+        id=track_id,
+        box=reading.face.box,
+        landmarks=reading.landmarks,
+        quality=reading.quality,
+        expression=reading.expression,
+        first_ns=now_ns,
+        last_ns=now_ns,
+        seen=1,
+        missed=0,
+        judged_ns=now_ns if reading.expression else None,
+    )
+
+
+def unknown(found: Sequence[Face], known: Sequence[Reading]) -> list[Face]:
+    """Those faces of the detector that are not followed already."""
+    return [face for face in found if not any(_same(face.box, reading.face.box) for reading in known)]
+
+
+def distance(one: Box, other: Box) -> float:
+    """Between two boxes' centres, in heights of the larger one; a factor of two in size counts as one height."""
+    larger = max(one.height, other.height, 1e-6)
+    (x, y), (u, v) = one.center, other.center
+    return math.hypot(x - u, y - v) / larger + abs(math.log2(max(one.height, 1e-6) / max(other.height, 1e-6)))
+
+
+def _same(one: Box, other: Box) -> bool:
+    """Whether two boxes of one frame are one face: they overlap, or the smaller one's centre lies well inside."""
+    return one.iou(other) >= SAME or distance(one, other) < 0.25
+
+
+def distinct(readings: Sequence[Reading]) -> list[Reading]:
+    """Each face once: two followed faces may slip onto one, then the older track keeps it."""
+    kept: list[Reading] = []
+    for reading in sorted(readings, key=lambda r: r.face.track_id or math.inf):
+        if not any(_same(reading.face.box, other.face.box) for other in kept):
+            kept.append(reading)
+    return kept

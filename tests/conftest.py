@@ -1,0 +1,40 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fer_edge.camera.replay import PICTURES, read_picture
+from fer_edge.config import Config
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import Image
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image:
+    """A portrait u8[H,W,3] with one smiling face."""
+    return read_picture(PICTURES / "astronaut.jpg")
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Pipeline:
+    """A pipeline whose models are loaded once; `pipeline` hands it out fresh."""
+    return Pipeline(Config())
+
+
+@pytest.fixture
+def pipeline(loaded: Pipeline) -> Pipeline:
+    """A pipeline that has seen nothing."""
+    loaded.config = Config()
+    loaded.reset()
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Locks of a test meet neither those of another one nor of a daemon that runs here."""
+    folder = tmp_path_factory.mktemp("run")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+    return folder

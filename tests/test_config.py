@@ -1,0 +1,161 @@
+"""config.py and configfile.py: strict, complete, all findings at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_edge.config import Config, json_schema
+from fer_edge.configfile import SECTIONS, load_config, parse_config, secret
+from fer_edge.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def findings(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text)
+    return list(caught.value.findings)
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    assert parse_config("") == Config()
+    assert parse_config("camera:\nmqtt: {}\n") == Config()
+
+
+def test_the_shipped_file_holds_every_key_with_its_default() -> None:
+    path = ROOT / "config.yaml"
+    assert load_config(path) == Config()
+    loaded = yaml.safe_load(path.read_text())
+    expected = {name: {field.name for field in msgspec.structs.fields(kind)} for name, kind in SECTIONS.items()}
+    assert {name: set(keys) for name, keys in loaded.items()} == expected
+
+
+def test_the_shipped_file_explains_every_key() -> None:
+    """Each key, or the group of keys that it closes, has a comment above it. `enabled` needs none."""
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    bare = [
+        line
+        for before, line in zip(lines, lines[1:], strict=False)
+        if line.startswith("  ") and ":" in line and not line.strip().startswith("#") and before and not before.startswith("  ")
+    ]
+    assert [line.strip() for line in bare] == ["enabled: true"]
+
+
+def test_all_findings_come_at_once_with_line_section_key_expected_and_got() -> None:
+    text = """\
+camera:
+  backend: picam
+  widht: 3
+detector:
+  region: [0, 0, 2, 1]
+  min_score: high
+mqt: {}
+events: 5
+"""
+    found = findings(text)
+    assert [line.split(": ")[0] for line in found] == [f"config.yaml:{n}" for n in (2, 3, 5, 6, 7, 8)]
+    assert "section 'camera', key 'backend'" in found[0]
+    assert "'picamera2', 'replay', 'stream', 'v4l2'" in found[0]
+    assert "got 'picam'" in found[0]
+    assert "did you mean 'width'?" in found[1]
+    assert "item 2" in found[2]
+    assert "expected a number, got 'high'" in found[3]
+    assert "did you mean 'mqtt'?" in found[4]
+    assert "expected keys below it, got 5" in found[5]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("events: {enter: 0.4, leave: 0.6}", "expected at most events.enter (0.4), got 0.6"),
+        ("detector: {region: [0.5, 0, 0.5, 1]}", "left < right"),
+        ("quality: {min_brightness: 0.9, max_brightness: 0.5}", "less than quality.max_brightness"),
+        ("camera: {backend: replay}", "expected a file, folder or URL"),
+        ("mqtt: {broker: embedded, version: '5'}", "speaks no MQTT 5"),
+        ("mqtt: {broker: embedded, tls: true}", "loopback only"),
+        ("mqtt: {password_file: /x}", "expected mqtt.username beside it"),
+        ("mqtt: {tls: true, cert_file: /x}", "cert_file and key_file together"),
+        ("mqtt: {ca_file: /x}", "expected true"),
+        ("camera: {fps: 5, fps: 6}", "given twice"),
+        ("camera: {fps: 0}", "expected a number > 0.0, got 0"),
+        ("camera: {width: 3.5}", "expected a whole number, got 3.5"),
+        ("camera: {loop: maybe}", "expected true or false, got 'maybe'"),
+        ("camera: {source: 7}", "expected text, got 7"),
+        ("device: {id: 'a b'}", "matching"),
+        ("nonsense: 1", "known: device, camera"),
+        ("- a list", "expected sections such as 'camera:'"),
+        ("events: [", "not valid YAML"),
+        ("a: \0", "not valid YAML"),
+        ("1: 2", "unknown"),
+        ("camera: {1: 2}", "unknown"),
+    ],
+)
+def test_each_mistake_has_its_words(text: str, words: str) -> None:
+    assert any(words in line for line in findings(text)), findings(text)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot read the configuration: No such file"):
+        load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_config(tmp_path / "latin.yaml")
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*SECTIONS, "camra"]),
+        JUNK | st.dictionaries(st.sampled_from(["fps", "enter", "port", "region", "id", "x"]), JUNK, max_size=4),
+        max_size=4,
+    )
+)
+def test_any_yaml_is_taken_or_refused_in_one_line_per_finding(document: dict[str, Any]) -> None:
+    try:
+        assert isinstance(parse_config(yaml.safe_dump(document)), Config)
+    except ConfigError as error:
+        assert error.findings
+        assert all(line.startswith("config.yaml:") and "\n" not in line for line in error.findings)
+
+
+def test_the_published_schema_is_current() -> None:
+    schema = json.loads(json.dumps(json_schema()))
+    assert json.loads((ROOT / "docs" / "config.schema.json").read_text()) == schema
+    assert schema["$defs"]["Camera"]["properties"]["fps"] == {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 240,
+        "default": 15.0,
+    }
+    assert schema["$defs"]["Camera"]["additionalProperties"] is False
+
+
+def test_secrets_come_from_file_then_credential_then_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv("FER_EDGE_MQTT_PASSWORD", raising=False)
+    assert secret("mqtt-password", None) is None
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "from environment")
+    assert secret("mqtt-password", None) == "from environment"
+    (tmp_path / "mqtt-password").write_text("from credential\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert secret("mqtt-password", None) == "from credential"
+    (tmp_path / "own").write_text("from file")
+    assert secret("mqtt-password", str(tmp_path / "own")) == "from file"
+    with pytest.raises(ConfigError, match="cannot read the secret 'mqtt-password': No such file"):
+        secret("mqtt-password", str(tmp_path / "absent"))
