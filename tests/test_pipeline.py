@@ -1,0 +1,374 @@
+"""pipeline.py, feed.py: frames in, updates out; and the threads around it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from samples import frame_of
+
+import fer_edge.feed as feed_module
+import fer_edge.pipeline as pipeline_module
+from fer_edge.camera import open_camera
+from fer_edge.camera.replay import ReplayCamera
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.config import Config, Jsonl, Mqtt, Stats
+from fer_edge.errors import AlreadyRunning, CameraError, CameraTimeout
+from fer_edge.feed import Feed
+from fer_edge.instance import lock
+from fer_edge.mailbox import Closed
+from fer_edge.pipeline import Pipeline, run
+from fer_edge.records import EventType, Frame, Image, Update
+
+DEMO = CameraConfig(backend="replay", source="demo", pace="max")
+
+
+def quiet(tmp_path: Path, **camera: object) -> Config:
+    """A daemon without a broker that writes its events to a file."""
+    return Config(
+        camera=msgspec.structs.replace(DEMO, **camera),
+        mqtt=Mqtt(enabled=False),
+        jsonl=Jsonl(enabled=True, path=str(tmp_path / "events.jsonl")),
+    )
+
+
+def events_of(path: Path) -> list[dict[str, object]]:
+    return [msgspec.json.decode(line) for line in (path / "events.jsonl").read_bytes().splitlines()]
+
+
+class TestStep:
+    def play(self, pipeline: Pipeline, source: str = "demo") -> list[Update]:
+        camera = open_camera(msgspec.structs.replace(DEMO, source=source))
+        updates = []
+        while (frame := camera.read()) is not None:
+            updates.append(pipeline.step(frame))
+        return updates
+
+    def test_the_demo_tells_its_story(self, pipeline: Pipeline) -> None:
+        updates = self.play(pipeline)
+        told = [(event.track_id, event.event_type.value, event.expression) for u in updates for event in u.events]
+        told += [(e.track_id, e.event_type.value, e.expression) for e in pipeline.end_all(updates[-1].frame.taken_ns).events]  # type: ignore[union-attr]
+        assert told[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
+        assert {(3, "start", "neutral"), (3, "end", "neutral"), (2, "end", "happiness")} <= set(told)
+        assert max(len(update.faces) for update in updates) == 2
+
+    def test_boxes_move_and_stay_on_the_face(self, pipeline: Pipeline) -> None:
+        boxes = [update.tracks[0].box for update in self.play(pipeline, "demo:astronaut")[:40]]
+        assert max(box.x0 for box in boxes) - min(box.x0 for box in boxes) > 8
+        assert max(box.y0 for box in boxes) - min(box.y0 for box in boxes) > 40
+        steps = [before.iou(after) for before, after in zip(boxes, boxes[1:], strict=False)]
+        assert min(steps) > 0.7
+
+    def test_the_detector_rests_while_a_face_is_followed(self, pipeline: Pipeline) -> None:
+        updates = self.play(pipeline, "demo:astronaut")[:30]
+        assert sum("detect" in update.timings_ms for update in updates) <= 15  # the moving background wakes it too
+        assert all(update.tracks and not update.tracks[0].missed for update in updates)
+
+    def test_a_face_that_vanishes_is_looked_for_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
+        pipeline.step(frame_of(astronaut))
+        update = pipeline.step(frame_of(np.zeros_like(astronaut), seconds=0.01))
+        assert "detect" in update.timings_ms
+        assert [track.missed for track in update.tracks] == [1]
+
+    def test_a_short_occlusion_keeps_the_id(self, pipeline: Pipeline, astronaut: Image) -> None:
+        hidden = astronaut.copy()
+        hidden[40:200, 150:300] = 0
+        ids = set()
+        for number in range(45):
+            update = pipeline.step(frame_of(hidden if 15 <= number < 30 else astronaut, seconds=number / 30))
+            ids |= {track.id for track in update.tracks}
+            assert not any(event.event_type is EventType.END for event in update.events)
+        assert ids == {1}
+        assert update.tracks[0].missed == 0
+
+    def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
+        both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))
+        update = pipeline.step(frame_of(both))
+        assert len(update.tracks) == 2
+        assert {track.expression.label for track in update.tracks if track.expression} == {"happiness"}
+
+    @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3000, 3)])
+    def test_strange_frames(self, pipeline: Pipeline, shape: tuple[int, ...]) -> None:
+        assert pipeline.step(frame_of(np.zeros(shape, np.uint8))).tracks == ()
+
+    def test_a_huge_frame(self, pipeline: Pipeline, astronaut: Image) -> None:
+        huge = np.asarray(cv2.resize(astronaut, (8000, 6000)), np.uint8)
+        (track,) = pipeline.look(frame_of(huge)).tracks
+        assert track.expression
+        assert track.expression.label == "happiness"
+
+    @pytest.mark.parametrize("scale", [1.0, 0.4])
+    def test_abstention_end_to_end(self, pipeline: Pipeline, astronaut: Image, scale: float) -> None:
+        dark = (astronaut * (0.1 * scale)).astype(np.uint8)
+        tracks = pipeline.look(frame_of(dark)).tracks
+        assert all(track.expression is None and track.quality.reason for track in tracks)
+
+    def test_judged_only_when_due_but_followed_always(self, pipeline: Pipeline, astronaut: Image) -> None:
+        judged = set()
+        for number in range(10):
+            (track,) = pipeline.step(frame_of(astronaut, seconds=number / 30)).tracks
+            judged.add(track.judged_ns)
+            assert track.last_ns == round(number / 30 * 1e9)
+        assert len(judged) == 4  # 0, 100, 200 and 300 ms
+
+
+class Wobbly:
+    """A live camera that fails as its script says: a number of frames, then an error, again and again."""
+
+    live = True
+
+    def __init__(self, *script: int | CameraError) -> None:
+        self.script, self.opened, self.closed = list(script), 0, 0
+        self.seq = 0
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.script and isinstance(self.script[0], CameraError) and self.opened > 1:
+            raise self.script.pop(0)  # type: ignore[misc]
+
+    def read(self) -> Frame | None:
+        if not self.script:
+            return None
+        first = self.script[0]
+        if isinstance(first, CameraError):
+            self.script.pop(0)
+            raise first
+        self.script[0] = first - 1
+        if first <= 1:
+            self.script.pop(0)
+        self.seq += 1
+        return Frame(self.seq - 1, time.monotonic_ns(), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+def drain(feed: Feed) -> Iterator[Frame]:
+    while True:
+        try:
+            frame = feed.mailbox.get(5)
+        except Closed:
+            return
+        if frame:
+            yield frame
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+class TestFeed:
+    def test_a_file_loses_no_frame_and_ends(self, astronaut: Image) -> None:
+        feed = Feed(open_camera(DEMO))
+        feed.start()
+        sequence = [frame.seq for frame in drain(feed)]
+        assert sequence == list(range(180))
+        assert feed.mailbox.dropped == 0
+        feed.raise_error()
+        feed.close()
+
+    def test_a_live_camera_overwrites_and_counts(self) -> None:
+        camera = Wobbly(50)
+        feed = Feed(camera)
+        feed.start()
+        wait_for(lambda: camera.closed > 0)
+        assert [frame.seq for frame in drain(feed)] == [49]
+        assert feed.mailbox.dropped == 49
+
+    def test_a_lost_live_camera_is_opened_again(self, no_pauses: None, caplog: pytest.LogCaptureFixture) -> None:
+        camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)
+        feed = Feed(camera)
+        feed.start()
+        wait_for(lambda: not feed._thread.is_alive())
+        assert camera.opened == 2
+        assert camera.seq == 2
+        assert not feed.away
+        assert "silent; faces are ended" in caplog.text
+        feed.raise_error()
+
+    def test_a_damaged_file_is_the_end(self) -> None:
+        camera = Wobbly(1, CameraError("damaged"))
+        camera.live = False
+        feed = Feed(camera)
+        feed.start()
+        assert len(list(drain(feed))) == 1
+        with pytest.raises(CameraError, match="damaged"):
+            feed.raise_error()
+
+    def test_closing_ends_the_thread_and_the_camera(self, no_pauses: None) -> None:
+        for camera in (Wobbly(10**9), Wobbly(1, *[CameraError("gone")] * 10_000)):
+            feed = Feed(camera)
+            feed.start()
+            wait_for(lambda camera=camera: camera.seq > 0)  # type: ignore[misc]
+            feed.close()
+            assert not feed._thread.is_alive()
+            assert camera.closed
+
+    def test_a_camera_that_hangs_is_left_behind(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
+        released, camera = Event(), Wobbly(5)
+        monkeypatch.setattr(camera, "read", lambda: released.wait(20) and None)
+        feed = Feed(camera)
+        feed.start()
+        feed.close()
+        assert "does not answer" in caplog.text
+        released.set()
+        feed._thread.join(5)
+
+    def test_a_feed_that_never_started_still_closes_its_camera(self) -> None:
+        camera = Wobbly(1)
+        Feed(camera).close()
+        assert camera.closed == 1
+
+
+class TestRun:
+    def test_to_the_end_of_a_recording(self, tmp_path: Path) -> None:
+        run(quiet(tmp_path), Event())
+        events = events_of(tmp_path)
+        kinds = [event["event_type"] for event in events]
+        assert kinds.count("start") == kinds.count("end") == 3
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert len({event["boot_id"] for event in events}) == 1
+
+    def test_a_stop_at_any_moment_ends_every_face(self, tmp_path: Path) -> None:
+        for number, seconds in enumerate((0.0, 0.3, 0.8)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            stop = Event()
+            thread = Thread(target=run, args=(quiet(folder, loop=True), stop))
+            thread.start()
+            time.sleep(seconds)
+            stop.set()
+            thread.join(10)
+            assert not thread.is_alive()
+            kinds = [event["event_type"] for event in events_of(folder)]
+            assert kinds.count("start") == kinds.count("end")
+
+    def test_a_second_instance_is_refused_and_the_first_goes_on(self, tmp_path: Path) -> None:
+        with lock(quiet(tmp_path)), pytest.raises(AlreadyRunning, match=r"runs already \(process \d+\); stop it"):
+            run(quiet(tmp_path), Event())
+        run(quiet(tmp_path), Event())  # let go
+
+    def test_no_camera_is_one_clear_error(self, tmp_path: Path) -> None:
+        with pytest.raises(CameraError, match="does not exist"):
+            run(quiet(tmp_path, source=str(tmp_path / "nowhere.jpg")), Event())
+
+    def test_a_damaged_source_raises_in_main(self, tmp_path: Path) -> None:
+        (tmp_path / "bad.jpg").write_bytes(b"no picture")
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "bad.jpg").write_bytes(b"no picture")
+        for source in (tmp_path / "bad.jpg", folder):
+            with pytest.raises(CameraError, match="decoded"):
+                run(quiet(tmp_path, source=str(source)), Event())
+
+    def test_camera_loss_ends_faces_once_and_they_start_anew(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: None, astronaut: Image
+    ) -> None:
+        class Unplugged(ReplayCamera):
+            """The demo, live, unplugged once after 20 frames for a second."""
+
+            live = True
+            reads, back = 0, 0.0
+
+            def open(self) -> None:
+                if self.reads and time.monotonic() < self.back:
+                    raise CameraError("unplugged")
+                super().open()
+
+            def read(self) -> Frame | None:
+                self.reads += 1
+                if self.reads == 20:
+                    self.back = time.monotonic() + 1
+                    raise CameraError("unplugged")
+                return super().read() if self.reads < 45 else None
+
+        def open_unplugged(config: CameraConfig) -> Unplugged:
+            camera = Unplugged(config)
+            camera.open()
+            return camera
+
+        monkeypatch.setattr(pipeline_module, "open_camera", open_unplugged)
+        run(quiet(tmp_path, pace="real"), Event())
+        told = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
+        assert told == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
+
+    def test_silence_counts_as_loss(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: Image) -> None:
+        stop = Event()
+
+        class Silent(ReplayCamera):
+            """Delivers 15 frames, then hangs without an error, as picamera2 can."""
+
+            reads = 0
+
+            def read(self) -> Frame | None:
+                self.reads += 1
+                if self.reads > 15:
+                    stop.wait(20)
+                    return None
+                return super().read()
+
+        def open_silent(config: CameraConfig) -> Silent:
+            camera = Silent(config)
+            camera.open()
+            return camera
+
+        monkeypatch.setattr(pipeline_module, "open_camera", open_silent)
+        config = quiet(tmp_path, pace="real", timeout_seconds=0.4)
+        thread = Thread(target=run, args=(config, stop))
+        thread.start()
+        path = tmp_path / "events.jsonl"
+        wait_for(lambda: path.exists() and path.read_bytes().count(b"\n") == 2)
+        stop.set()
+        thread.join(10)
+        assert [event["event_type"] for event in events_of(tmp_path)] == ["start", "end"]
+
+    def test_stats_are_attached_every_interval(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[Update] = []
+
+        class Collector:
+            def submit(self, update: Update) -> None:
+                seen.append(update)
+
+            def close(self, timeout: float) -> None:
+                seen.append(Update(None))
+
+        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Collector()])
+        config = msgspec.structs.replace(quiet(tmp_path), stats=Stats(interval_seconds=0.1))
+        run(config, Event())
+        stats = [update.stats for update in seen if update.stats]
+        assert stats
+        assert stats[-1].frames > stats[0].frames
+        assert stats[0].fps > 10
+        assert set(stats[-1].stage_ms) >= {"detect", "landmarks", "classify", "track", "total"}
+        assert 30 < stats[0].rss_mb < 1000
+        assert seen[-1].frame is None
+
+    def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Broken:
+            def submit(self, update: Update) -> None:
+                raise OSError("its thread died")
+
+            def close(self, timeout: float) -> None:
+                logging.getLogger("test").warning("closed")
+
+        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Broken()])
+        with pytest.raises(OSError, match="its thread died"):
+            run(quiet(tmp_path), Event())
