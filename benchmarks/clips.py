@@ -104,7 +104,8 @@ def _print(clips: list[Clip], memory: float) -> None:
     print(f"{'clip':36} faces frames  found  flips ids " + " ".join(f"{name:>23}" for name in names))
     for clip in clips:
         times = " ".join(f"{clip.mean_ms[name]:20.2f} ms" for name in names)
-        print(f"{clip.name[:36]:36} {clip.faces:5} {clip.frames:6} {clip.found:6.1%} {clip.flips:6.2%} {clip.ids:3} {times}")
+        counts = f"{clip.faces:5} {clip.frames:6} {clip.found:6.1%} {clip.flips:6.2%} {clip.ids:3}"
+        print(f"{clip.name[:36]:36} {counts} {times}")
     for faces in sorted({clip.faces for clip in clips}):
         alike = [clip for clip in clips if clip.faces == faces]
         medians = {name: statistics.median(clip.mean_ms[name] for clip in alike) for name in names}

@@ -2,8 +2,8 @@
 
     python benchmarks/daemon.py SOURCE [--runs 5] [--seconds 10]
 
-Starts `fer-edge run` on SOURCE (a film, at its own pace, looped) with the embedded broker, subscribes with paho-mqtt, and
-reads VmRSS and VmHWM of the process once a second. Prints the median over the runs.
+Starts `fer-edge run` on SOURCE (a film, at its own pace, looped) with the embedded broker, subscribes with paho-mqtt,
+and reads VmRSS and VmHWM of the process once a second. Prints the median over the runs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each daemon runs after its first event")
     options = parser.parse_args()
     runs = [run_once(options.source, options.seconds) for _ in range(options.runs)]
-    for name, unit, values in zip(("start to first event", "VmRSS", "VmHWM"), ("s", "MB", "MB"), zip(*runs, strict=True), strict=True):
-        print(f"{name:22} median {statistics.median(values):7.2f} {unit}   (min {min(values):.2f}, max {max(values):.2f})")
+    for name, values in zip(
+        ("start to first event, s", "VmRSS, MB", "VmHWM, MB"), zip(*runs, strict=True), strict=True
+    ):
+        print(f"{name:25} median {statistics.median(values):7.2f}   (min {min(values):.2f}, max {max(values):.2f})")
 
 
 def run_once(source: str, seconds: float) -> tuple[float, float, float]:
@@ -68,8 +70,11 @@ def _wait_for_event() -> float:
             moment[0] = time.monotonic()
             arrived.set()
 
+    def on_connect(client: Client, *_: object) -> None:
+        client.subscribe("fer-edge/bench/event", qos=1)
+
     client = Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda *_: client.subscribe("fer-edge/bench/event", qos=1)
+    client.on_connect = on_connect
     client.on_message = on_message
     while True:
         try:

@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fer_edge import __version__
 from fer_edge.config import Config, json_schema
 from fer_edge.configfile import load_config
@@ -92,23 +94,16 @@ def _bench(config: Config, options: argparse.Namespace) -> int:
 def _watch(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.watch import WatchOptions, watch
 
-    mqtt = config.mqtt
-    host = options.host or ("127.0.0.1" if mqtt.broker == "embedded" else mqtt.broker)
+    given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    host = options.host or ("127.0.0.1" if config.mqtt.broker == "embedded" else config.mqtt.broker)
+    mqtt = msgspec.structs.replace(config.mqtt, broker=host, tls=options.tls or config.mqtt.tls, **changes)
     watch(
         WatchOptions(
-            host=host,
-            port=options.port or mqtt.port,
-            version=mqtt.version,
-            topic=options.topic or mqtt.topic,
+            mqtt=mqtt,
             device=options.device,
-            username=options.username or mqtt.username,
-            password_file=options.password_file or mqtt.password_file,
-            tls=options.tls or mqtt.tls,
-            ca_file=options.ca_file or mqtt.ca_file,
-            cert_file=mqtt.cert_file,
-            key_file=mqtt.key_file,
-            as_json=options.json,
-            seconds=options.seconds,
+            json=options.json,
+            for_seconds=options.seconds,
             until_offline=options.until_offline,
         )
     )

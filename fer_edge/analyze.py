@@ -67,6 +67,7 @@ def analyze(config: Config, options: AnalyzeOptions) -> int:
 
     Raises:
         FerEdgeError: nothing can be analysed at all: a model is missing, or the output cannot be written.
+
     """
     pipeline, failed = Pipeline(config), 0
     with ExitStack() as stack:
@@ -89,9 +90,7 @@ def analyze(config: Config, options: AnalyzeOptions) -> int:
     return failed
 
 
-def lines(
-    pipeline: Pipeline, camera: Recording, source: str, *, still: bool
-) -> Iterator[tuple[FrameLine, Update]]:
+def lines(pipeline: Pipeline, camera: Recording, source: str, *, still: bool) -> Iterator[tuple[FrameLine, Update]]:
     """Every frame of an open source as a line, with the update it comes from."""
     pipeline.reset()
     look: Callable[[Frame], Update] = pipeline.look if still else pipeline.step
@@ -115,7 +114,8 @@ def shown_by_clip(update: Update, pipeline: Pipeline) -> list[FaceState]:
 def shown_by_pictures(update: Update) -> list[FaceState]:
     """Every face of a picture with its most likely expression: nothing comes later that could make it surer."""
     return [
-        FaceState(track, track.expression and track.expression.label, track.quality.reason) for track in update.tracks
+        FaceState(track, track.expression.label if track.expression else None, track.quality.reason)
+        for track in update.tracks
     ]
 
 
@@ -177,7 +177,9 @@ class _Output:
                 folder.mkdir(parents=True, exist_ok=True)
             self._stream = sys.stdout.buffer if path == "-" else Path(path).open("wb", buffering=0)
         except OSError as error:
-            raise SinkError(f"{error.filename}: cannot write: {error.strerror}; choose another --jsonl or --draw") from None
+            raise SinkError(
+                f"{error.filename}: cannot write: {error.strerror}; choose another --jsonl or --draw"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,7 +197,9 @@ class _Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise SinkError(f"{self._options.jsonl}: cannot write any more: {error.strerror}; free space there") from None
+            raise SinkError(
+                f"{self._options.jsonl}: cannot write any more: {error.strerror}; free space there"
+            ) from None
         if self._options.draw and update.frame:
             path = self._options.draw / f"{self._count:06d}.jpg"
             if not cv2.imwrite(str(path), annotate(update.frame.image, update.tracks)):
@@ -208,4 +212,3 @@ def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)
-

@@ -41,6 +41,7 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
 
     Raises:
         CameraError: the source cannot be read, or has no frames beyond the warm-up.
+
     """
     cv2.setNumThreads(config.models.threads)
     pipeline, spent, faces = Pipeline(config), defaultdict[str, list[float]](list), 0
@@ -94,14 +95,22 @@ def _summary(values: list[float], frames: int) -> dict[str, float]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    table = Table("stage", "p50 ms", "p95 ms", "mean ms/frame", "in frames", title=f"fer-edge bench {figures['source']}")
+    table = Table(
+        "stage", "p50 ms", "p95 ms", "mean ms/frame", "in frames", title=f"fer-edge bench {figures['source']}"
+    )
     for name, row in figures["stages_ms"].items():
-        cells = (f"{row['p50']:.2f}", f"{row['p95']:.2f}", f"{row['mean_per_frame']:.2f}", f"{row['share_of_frames']:.0%}")
+        cells = (
+            f"{row['p50']:.2f}",
+            f"{row['p95']:.2f}",
+            f"{row['mean_per_frame']:.2f}",
+            f"{row['share_of_frames']:.0%}",
+        )
         table.add_row(name, *cells, end_section=name == STAGES[-2])
     console = Console()
     console.print(table)
     console.print(
-        f"{figures['fps']:.0f} frames/s over {figures['frames']} frames with {figures['faces_per_frame']:.1f} faces each; "
+        f"{figures['fps']:.0f} frames/s over {figures['frames']} frames "
+        f"with {figures['faces_per_frame']:.1f} faces each; "
         f"CPU {figures['cpu_percent']} %, memory {figures['rss_mb']:.0f} MB (peak {figures['peak_rss_mb']:.0f} MB); "
         f"{figures['threads']} thread(s), {figures['runtime']}",
         highlight=False,

@@ -69,7 +69,9 @@ def _models(config: Config) -> Finding:
     Model(folder, models.detector, role="detector")
     Model(folder, models.landmarks, role="landmarks")
     Model(folder, models.expression, role="expression")
-    return Finding(True, f"{models.detector}, {models.landmarks}, {models.expression} match their cards; {runtime_name()}")
+    return Finding(
+        True, f"{models.detector}, {models.landmarks}, {models.expression} match their cards; {runtime_name()}"
+    )
 
 
 def _camera(config: Config) -> Finding:
@@ -107,8 +109,12 @@ def _permissions(config: Config) -> Finding:
     jsonl = config.jsonl
     folder = Path(jsonl.path).absolute().parent
     if jsonl.enabled and jsonl.path != "-" and not os.access(folder, os.W_OK):
-        return Finding(False, f"{folder}: not writable for user {os.getuid()}; expected for jsonl.path; change one of them")
-    return Finding(True, f"{runtime_folder()} is writable; {shutil.disk_usage(runtime_folder()).free / 1e6:.0f} MB free")
+        return Finding(
+            False, f"{folder}: not writable for user {os.getuid()}; expected for jsonl.path; change one of them"
+        )
+    return Finding(
+        True, f"{runtime_folder()} is writable; {shutil.disk_usage(runtime_folder()).free / 1e6:.0f} MB free"
+    )
 
 
 def _instance(config: Config) -> Finding:
@@ -129,4 +135,6 @@ def _thermal(_: Config) -> Finding:
         return Finding(True, "this machine tells no temperature")
     if bits:
         return Finding(False, f"{degrees:.0f} C, throttled bits {bits:#x}: check power supply and cooling", fatal=False)
-    return Finding(degrees < HOT_C, f"{degrees:.0f} C" + ("" if degrees < HOT_C else ": too hot, add cooling"), fatal=False)
+    return Finding(
+        degrees < HOT_C, f"{degrees:.0f} C" + ("" if degrees < HOT_C else ": too hot, add cooling"), fatal=False
+    )

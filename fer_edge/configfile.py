@@ -26,6 +26,7 @@ def load_config(path: str | Path) -> Config:
 
     Raises:
         ConfigError: with one finding for each thing that is wrong.
+
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -43,7 +44,7 @@ def parse_config(text: str, *, name: str = "config.yaml") -> Config:
         for section in document.keys(document.root, "", "a section", SECTIONS)
     }
     document.raise_findings()
-    config = Config(**sections)
+    config = Config(**sections)  # type: ignore[arg-type]  # SECTIONS gives each name its type
     for section, key, what in combination_errors(config):
         got = getattr(getattr(config, section), key)
         document.find(section, key, f"{what}, got {_show(got)}")
@@ -76,7 +77,9 @@ class _Document:
             place = (section, str(key.value)) if section else (str(key.value), "")
             line = key.start_mark.line + 1
             if place in self.lines:
-                self.findings.append((line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one"))
+                self.findings.append(
+                    (line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one")
+                )
             self.lines[place] = line
             if not section:
                 self._index(value, str(key.value))
@@ -124,6 +127,7 @@ def secret(name: str, file: str | None) -> str | None:
 
     Raises:
         ConfigError: the file that config names cannot be read.
+
     """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     credential = Path(folder, name) if folder else None
@@ -151,7 +155,7 @@ WORDS |= {"array": "a list", "object": "keys below it"}
 
 
 def _expected(error: msgspec.ValidationError, kind: Any) -> str:
-    """msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
+    """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
     message = str(error)
     values = getattr(msgspec.inspect.type_info(kind), "values", None)
     if values:

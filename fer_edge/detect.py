@@ -47,7 +47,7 @@ class Detector:
     def _decode(self, regressors: Floats, logits: Floats) -> tuple[Floats, Floats]:
         """Anchors whose score suffices, as rows [box corners, key points] f32[n,2+K,2] in input px, and their
         scores f32[n]. Only they are decoded: a frame has thousands of anchors and few faces."""
-        scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -80, 80)))
+        scores: Floats = np.asarray(1 / (1 + np.exp(-np.clip(logits.reshape(-1), -80, 80))), np.float32)
         keep = np.flatnonzero(scores >= self._config.min_score)
         rows = regressors.reshape(len(scores), -1, 2)[keep]
         return decode(rows, self._anchors[keep]), scores[keep]
@@ -85,6 +85,7 @@ def suppress(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, F
 
     Returns:
         The merged rows and their scores, best first.
+
     """
     merged, best = [], []
     order = np.argsort(-scores, kind="stable")
@@ -135,11 +136,17 @@ class Cadence:
             known: boxes of the faces that were followed into it.
             lost: a face of the frame before is not among them.
             missing: a face that was lost earlier is still waited for.
+
         """
         since = None if self._last_ns is None else (frame.taken_ns - self._last_ns) / 1e9
         config = self._config
         pause = config.idle_every_seconds if missing or not known else config.every_seconds
-        if since is None or lost or since >= pause or (since >= config.idle_every_seconds and self._moved(frame, known)):
+        if (
+            since is None
+            or lost
+            or since >= pause
+            or (since >= config.idle_every_seconds and self._moved(frame, known))
+        ):
             self._last_ns, self._thumb = frame.taken_ns, self._thumbnail(frame)
             return True
         return False

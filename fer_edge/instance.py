@@ -50,6 +50,7 @@ def lock(config: Config) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another process holds it.
+
     """
     path = runtime_folder() / f"{device_id(config)}.lock"
     with path.open("a+", encoding="ascii") as file:
@@ -69,7 +70,7 @@ def lock(config: Config) -> Iterator[None]:
 
 
 def runtime_folder() -> Path:
-    """systemd's RuntimeDirectory, else the user's, else one below the system's temporary folder."""
+    """Systemd's RuntimeDirectory, else the user's, else one below the system's temporary folder."""
     given = os.environ.get("RUNTIME_DIRECTORY")
     base = Path(given or Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"fer-edge-{os.getuid()}"))
     base.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -82,6 +82,7 @@ def pose(points: Floats) -> Pose:
 
     Args:
         points: f32[68,2] px.
+
     """
     seen = points[list(RIGID)].astype(np.float64)
     first, second = (_FIT @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation

@@ -1,6 +1,6 @@
 """READ FIRST. `Pipeline.step` is the whole data path; `run` owns the threads around it.
 
-    camera thread --Mailbox--> main thread: step --Update--> one thread per sink
+camera thread --Mailbox--> main thread: step --Update--> one thread per sink
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Pipeline:
         with watch.stage("detect"):
             found = self.detector(frame)
         readings = distinct(self.read(frame, found, watch))
-        return Update(frame, tuple(first_look(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read())
+        return Update(
+            frame, tuple(first_look(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read()
+        )
 
     def end_all(self, now_ns: int) -> Update:
         """End every face: the camera is away, or the daemon stops."""
@@ -114,6 +116,7 @@ def run(config: Config, stop: Event) -> None:
 
     Raises:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
+
     """
     notifier = Notifier()
     with ExitStack() as stack:

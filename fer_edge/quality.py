@@ -16,6 +16,7 @@ def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
         crop: the aligned face u8[S,S].
         landmarks: its landmarks.
         config: the limits.
+
     """
     points = landmarks.points
     height_px = float(points[:, 1].max() - points[:, 1].min())
@@ -39,6 +40,7 @@ def blur(crop: Image) -> float:
 
     Args:
         crop: u8[S,S].
+
     """
     picture = crop.astype(np.float32)
     return max(_blur_along(picture), _blur_along(picture.T.copy()))

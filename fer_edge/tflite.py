@@ -120,7 +120,9 @@ def read_card(folder: Path, name: str) -> Card:
         return msgspec.json.decode(path.read_bytes(), type=Card)
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
-        raise ModelError(f"{path}: cannot read the model card: {error.strerror}; cards in this folder: {known}") from None
+        raise ModelError(
+            f"{path}: cannot read the model card: {error.strerror}; cards in this folder: {known}"
+        ) from None
     except msgspec.MsgspecError as error:
         raise ModelError(f"{path}: not a model card: {error}; restore the file from the release") from None
 
@@ -137,7 +139,8 @@ def read_model(folder: Path, card: Card) -> bytes:
     if found != card.sha256:
         size = "" if len(content) == card.bytes else f" ({len(content)} bytes, the card says {card.bytes})"
         raise ModelError(
-            f"{path}: sha256 expected {card.sha256}, got {found}{size}; the file is damaged or not this card's: fetch it again"
+            f"{path}: sha256 expected {card.sha256}, got {found}{size}; "
+            "the file is damaged or not this card's: fetch it again"
         )
     return content
 
@@ -150,11 +153,14 @@ class Model:
 
         Raises:
             ModelError: missing, damaged, of another role, or not what the card says.
+
         """
         self.card = read_card(folder, name)
         where = folder / f"{name}.json"
         if self.card.role != role:
-            raise ModelError(f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml")
+            raise ModelError(
+                f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
+            )
         _check_role(self.card, where)
         self._interpreter = open_interpreter(read_model(folder, self.card), folder / self.card.file, threads=threads)
         self._input = self._interpreter.get_input_details()[0]
@@ -196,7 +202,8 @@ def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
         return values.reshape(card.shape)
     limits = np.iinfo(card.dtype)
     steps = np.rint(values * np.float32(1 / card.scale)) + card.zero_point
-    return np.clip(steps, limits.min, limits.max).astype(card.dtype).reshape(card.shape)
+    held: np.ndarray[Any, Any] = np.clip(steps, limits.min, limits.max).astype(card.dtype)
+    return held.reshape(card.shape)
 
 
 def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
@@ -224,6 +231,7 @@ def open_interpreter(content: bytes, path: Path, *, threads: int = 1) -> Any:
 
     Raises:
         ModelError: there is no runtime, or it refuses the model.
+
     """
     make = _interpreter_class()
     try:
@@ -289,5 +297,6 @@ def _check_tensor(detail: dict[str, Any], card: TensorCard, what: str) -> None:
     scale, zero_point = detail["quantization"]
     if zero_point != card.zero_point or not np.isclose(scale, card.scale, rtol=1e-4):
         raise ModelError(
-            f"{what}: the card says scale {card.scale:g}, zero point {card.zero_point}; the model has {scale:g}, {zero_point}"
+            f"{what}: the card says scale {card.scale:g}, zero point {card.zero_point}; "
+            f"the model has {scale:g}, {zero_point}"
         )

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from samples import frame_of
 
 from fer_edge.analyze import AnalyzeOptions, analyze
 from fer_edge.camera.replay import PICTURES
@@ -17,7 +18,6 @@ from fer_edge.draw import annotate
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Image
-from samples import frame_of
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 HOPPER = str(PICTURES / "grace_hopper.jpg")
@@ -85,9 +85,7 @@ def test_ids_start_anew_with_each_source(tmp_path: Path, film: Path) -> None:
     assert {face["track_id"] for line in lines for face in line["faces"]} == {1}
 
 
-def test_a_folder_names_its_pictures_and_skips_damaged_ones(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_names_its_pictures_and_skips_damaged_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name in ("a.jpg", "c.jpg"):
@@ -143,7 +141,7 @@ def test_marked_pictures(tmp_path: Path, film: Path, astronaut: Image) -> None:
     assert drawn.shape == (512, 512, 3)
     changed = np.abs(drawn.astype(int) - astronaut).max(axis=2) > 100
     assert 300 < changed.sum() < 20_000  # lines and a caption, not the whole picture
-    ys, xs = np.nonzero(changed)
+    _ys, xs = np.nonzero(changed)
     assert 130 < xs.min() < xs.max() < 340
     with pytest.raises(SinkError, match="cannot write"):
         analyze(Config(), AnalyzeOptions(sources=[ASTRONAUT], draw=film / "below_a_file"))

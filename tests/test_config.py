@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,12 @@ def test_the_shipped_file_explains_every_key() -> None:
     lines = (ROOT / "config.yaml").read_text().splitlines()
     bare = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
-        if line.startswith("  ") and ":" in line and not line.strip().startswith("#") and before and not before.startswith("  ")
+        for before, line in itertools.pairwise(lines)
+        if line.startswith("  ")
+        and ":" in line
+        and not line.strip().startswith("#")
+        and before
+        and not before.startswith("  ")
     ]
     assert [line.strip() for line in bare] == ["enabled: true"]
 
@@ -125,11 +130,14 @@ JUNK = st.recursive(
     )
 )
 def test_any_yaml_is_taken_or_refused_in_one_line_per_finding(document: dict[str, Any]) -> None:
+    findings: tuple[str, ...] | None = None
     try:
-        assert isinstance(parse_config(yaml.safe_dump(document)), Config)
+        parse_config(yaml.safe_dump(document))
     except ConfigError as error:
-        assert error.findings
-        assert all(line.startswith("config.yaml:") and "\n" not in line for line in error.findings)
+        findings = error.findings
+    if findings is not None:
+        assert findings
+        assert all(line.startswith("config.yaml:") and "\n" not in line for line in findings)
 
 
 def test_the_published_schema_is_current() -> None:

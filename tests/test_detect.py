@@ -37,14 +37,14 @@ coordinates = st.floats(-1000, 1000, width=32)
 
 
 @given(arrays(np.float32, (7, 8, 2), elements=coordinates), arrays(np.float32, (7, 2), elements=coordinates))
-def test_decoded_boxes_are_never_inside_out(rows: np.ndarray, centers: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_decoded_boxes_are_never_inside_out(rows: np.ndarray, centers: np.ndarray) -> None:
     points = decode(rows, centers)
     assert (points[:, 1] >= points[:, 0]).all()
     middle = (points[:, 0] + points[:, 1]) / 2
     assert middle == pytest.approx(rows[:, 0] + centers, abs=0.01)
 
 
-def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:  # type: ignore[type-arg]
+def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:
     return np.array(corners, np.float32).reshape(-1, 2, 2)
 
 
@@ -68,7 +68,7 @@ candidates = st.lists(st.tuples(corner, corner, st.floats(1, 50, width=32), st.f
 
 @given(candidates, st.data())
 def test_suppression_keeps_the_best_and_covers_all(found: list[tuple[float, ...]], data: st.DataObject) -> None:
-    rows = boxes(*((x, y, x + w, y + h) for x, y, w, h in found))  # type: ignore[misc]
+    rows = boxes(*((x, y, x + w, y + h) for x, y, w, h in found))
     floats = st.floats(0.125, 1, width=32)
     scores = np.array(data.draw(st.lists(floats, min_size=len(rows), max_size=len(rows))), np.float32)
     merged, best = suppress(rows, scores, overlap=0.3)
@@ -87,7 +87,8 @@ def test_a_face_is_found_where_it_is(pipeline: Pipeline, astronaut: Image) -> No
     (face,) = pipeline.detector(frame_of(astronaut))
     assert face.score > 0.7
     x, y = face.box.center
-    assert (170 < x < 270) and (70 < y < 190)
+    assert 170 < x < 270
+    assert 70 < y < 190
     assert face.keypoints.shape == (6, 2)
     assert face.keypoints[0, 0] < face.keypoints[1, 0]
 

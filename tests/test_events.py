@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import replace
 
@@ -182,7 +183,9 @@ faces_now = st.dictionaries(
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(1, 800), faces_now), max_size=30))
-def test_whatever_happens_each_face_tells_one_story(steps: list[tuple[int, dict[int, tuple[str | None, float, bool]]]]) -> None:
+def test_whatever_happens_each_face_tells_one_story(
+    steps: list[tuple[int, dict[int, tuple[str | None, float, bool]]]],
+) -> None:
     scene, now, all_events = Scene(dwell_seconds=0.3, heartbeat_seconds=1), 0, list[FaceEvent]()
     for pause, faces in steps:
         now += pause
@@ -205,6 +208,6 @@ def test_whatever_happens_each_face_tells_one_story(steps: list[tuple[int, dict[
         visits = kinds.split("e")
         assert visits.pop() == ""  # every start has its end
         assert all(visit == "s" + "u" * (len(visit) - 1) for visit in visits)
-        for before, after in zip(story, story[1:], strict=False):
+        for before, after in itertools.pairwise(story):
             if after.event_type is EventType.UPDATE:
                 assert after.previous == before.expression

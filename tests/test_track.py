@@ -143,15 +143,17 @@ places = st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=4, uniqu
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(places, st.integers(1, 900)), max_size=25))
-def test_whatever_comes_ids_are_unique_ordered_and_never_come_back(frames: list[tuple[list[tuple[int, bool]], int]]) -> None:
+def test_ids_are_unique_ordered_and_never_come_back(
+    frames: list[tuple[list[tuple[int, bool]], int]],
+) -> None:
     tracker, now, gone, before = Tracker(Tracking()), 0, set[int](), set[int]()
     for faces, pause_ms in frames:
         now += pause_ms * MS
-        followed = {face.track_id: face for face in tracker.followed()}
+        followed = {face.track_id or 0: face for face in tracker.followed()}
         readings: list[Reading] = []
         for place, known in faces:
-            track_id = min(followed, default=None) if known else None
-            followed.pop(track_id, None)
+            track_id = min(followed) if known and followed else None
+            followed.pop(track_id or 0, None)
             readings.append(reading(at(place * 120), track_id=track_id))
         tracks = tracker.update(readings, now)
         ids = [track.id for track in tracks]

@@ -1,0 +1,53 @@
+"""Where updates go: one seam, one thread a sink.
+
+A sink never slows the data path: `submit` only puts into a bounded queue (drop oldest, counted) or a mailbox.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol
+
+from fer_edge.config import Config
+from fer_edge.payloads import Identity
+from fer_edge.records import Update
+
+SINKS = {
+    "mqtt": "fer_edge.sinks.mqtt:MqttSink",
+    "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
+}
+
+
+class Sink(Protocol):
+    """A receiver of updates. It is made with the config and the daemon's identity."""
+
+    def start(self) -> None:
+        """Open what is needed and start the thread.
+
+        Raises:
+            SinkError: what config names cannot be opened. A broker that is away is no error.
+
+        """
+
+    def submit(self, update: Update) -> None:
+        """Take an update. Returns at once; raises what stopped the sink's thread, if anything did."""
+
+    def close(self, timeout: float) -> None:
+        """Deliver what waits, within `timeout` seconds, and stop. Never raises; may be called twice."""
+
+
+def open_sinks(config: Config, identity: Identity) -> list[Sink]:
+    """Start every sink that config enables; if one cannot start, those before it are closed."""
+    sinks: list[Sink] = []
+    try:
+        for name, path in SINKS.items():
+            if getattr(config, name).enabled:
+                module, kind = path.split(":")
+                sink: Sink = getattr(import_module(module), kind)(config, identity)
+                sink.start()
+                sinks.append(sink)
+    except BaseException:
+        for sink in sinks:
+            sink.close(1.0)
+        raise
+    return sinks

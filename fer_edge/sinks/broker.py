@@ -1,0 +1,111 @@
+"""An MQTT 3.1.1 broker inside the process (amqtt), so that a first try needs no other software.
+
+Loopback only and without passwords: for demos and for one machine. fer-edge listens itself and hands each
+connection to amqtt, so that a port which is taken is one clear error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from threading import Event, Thread
+from typing import Any
+
+from fer_edge.errors import SinkError
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+LISTENER = "default"  # amqtt wants one of this name
+START_SECONDS = 10.0
+LINGER_SECONDS = 0.3
+STOP_SECONDS = 2.0
+
+
+class EmbeddedBroker:
+    """A broker on 127.0.0.1:`port`; port 0 takes any free one, and `port` says which."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._thread = Thread(target=self._run, name="mqtt-broker", daemon=True)
+        self._ready = Event()
+        self._failure: Exception | None = None
+
+    def start(self) -> None:
+        """Listen and serve.
+
+        Raises:
+            SinkError: amqtt is not installed, or the port is taken.
+
+        """
+        try:
+            import amqtt.broker  # noqa: F401 - here, for it is an extra, and slow to import
+        except ImportError:
+            what = "mqtt.broker is 'embedded', but the package amqtt is not installed"
+            raise SinkError(f"{what}; run: pip install 'fer-edge[embedded]'") from None
+        try:
+            self._socket = socket.create_server((HOST, self.port))
+        except OSError as error:
+            what = f"embedded MQTT broker: cannot listen on {HOST}:{self.port}: {os.strerror(error.errno or 0)}"
+            raise SinkError(
+                f"{what}; set another mqtt.port (0: any free one), or mqtt.broker to the one there"
+            ) from None
+        self.port = self._socket.getsockname()[1]
+        self._thread.start()
+        if not self._ready.wait(START_SECONDS) or self._failure:
+            self._socket.close()
+            raise SinkError(f"embedded MQTT broker: amqtt did not start: {self._failure or 'no sign of life'}")
+
+    def close(self) -> None:
+        """Stop serving. Subscribers are given a moment to receive what was just published."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(START_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # the top of a thread: `start` tells, later the sink's connection does
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
+        from amqtt.broker import Broker
+
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_note)
+        _hush()
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        broker = Broker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
+
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), LISTENER)
+            finally:
+                writer.close()  # amqtt leaves it open where a client never said CONNECT
+
+        await broker.start()
+        server = await asyncio.start_server(greet, sock=self._socket)
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        await asyncio.sleep(LINGER_SECONDS)  # amqtt acknowledges before it forwards, and drops the rest at shutdown
+        with contextlib.suppress(TimeoutError):  # it waits for ever for the acknowledgement of a client that left
+            await asyncio.wait_for(broker.shutdown(), STOP_SECONDS)
+
+
+def _hush() -> None:
+    """Silence amqtt: it logs a traceback for every client that leaves without a goodbye, and each change of state."""
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    logging.getLogger("transitions").setLevel(logging.ERROR)
+
+
+def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What amqtt did not catch ends that one connection; the client sees it and comes back."""
+    log.debug("embedded MQTT broker: %s: %r", context.get("message"), context.get("exception"))

@@ -1,0 +1,277 @@
+"""`fer-edge watch`: subscribe to daemons and show their events as they come, for people or (--json) for programs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from fer_edge.config import Mqtt
+from fer_edge.errors import SinkError
+from fer_edge.sinks.link import Broker, Link, LinkError, backoff
+from fer_edge.sinks.mqtt import broker_of
+
+TOPICS = ("availability", "camera/availability", "state", "event")
+CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 1.5
+"""For so long after the start a broker that is not there yet is no news."""
+
+QUIET_SECONDS = 3.0
+"""Without a word for so long after connecting, say that nobody speaks."""
+
+BAR_CELLS = 6
+DEVICE_CELLS = 10
+
+REASONS = {
+    "too_small": "too small to judge",
+    "turned": "turned away",
+    "blurred": "too blurred",
+    "dark": "too dark",
+    "bright": "too bright",
+    "uncertain": "no clear expression",
+}
+COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
+AVAILABILITY = {
+    "online": "is online",
+    "offline": "is offline: the daemon does not run there, or has lost the broker",
+}
+CAMERA = {"online": "has its camera", "offline": "has no camera picture (no camera, or not started yet)"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """What to watch, and how to show it."""
+
+    mqtt: Mqtt = field(default_factory=Mqtt)  # the broker and the first part of the topics
+    device: str = "+"  # a device id; "+": all of them
+    json: bool = False  # events as they are, one a line; remarks go to stderr
+    for_seconds: float | None = None  # None: until Ctrl-C
+    until_offline: bool = False  # end when a device that was online goes offline
+
+
+class SeenEvent(msgspec.Struct, frozen=True):
+    """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
+
+    event_type: str
+    track_id: int | None = None
+    ts: str | None = None
+    expression: str | None = None
+    confidence: float = 0.0
+    previous: str | None = None
+    dwell_s: float = 0.0
+    reason: str | None = None
+    replayed: bool = False
+
+
+class SeenState(msgspec.Struct, frozen=True):
+    """What is shown of a state."""
+
+    faces: int
+    expressions: dict[str, int] = {}  # msgspec copies it
+
+
+def watch(options: WatchOptions, *, stop: Event | None = None) -> int:
+    """Show what comes, reconnecting as needed, until Ctrl-C, `stop`, or the end that the options name.
+
+    Returns:
+        How many events came.
+
+    Raises:
+        SinkError: the broker refuses us (password, TLS), or a certificate cannot be used.
+        ConfigError: the password file cannot be read.
+
+    """
+    viewer = Viewer(options)
+    with suppress(KeyboardInterrupt):
+        _follow(options, viewer, stop or Event())
+    viewer.sum_up()
+    return viewer.events
+
+
+def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
+    """One connection after the other."""
+    end = time.monotonic() + options.for_seconds if options.for_seconds is not None else float("inf")
+    broker, delays = broker_of(options.mqtt), _pauses()
+    while not (stop.is_set() or viewer.over) and time.monotonic() < end:
+        link = Link(broker, f"fer-edge-watch-{secrets.token_hex(4)}", on_message=viewer.show)
+        try:
+            link.connect(CONNECT_SECONDS)
+            delays = _pauses()
+            viewer.connected(broker)
+            link.subscribe([f"{options.mqtt.topic}/{options.device}/{topic}" for topic in TOPICS])
+            while not (stop.is_set() or viewer.over) and time.monotonic() < end:
+                link.turn(min(0.25, end - time.monotonic()))
+                viewer.tick()
+            link.close()
+        except LinkError as error:
+            if error.refused:
+                raise SinkError(f"MQTT broker {broker}: {error}") from None
+            viewer.away(f"MQTT broker {broker}: {error}; trying again")
+            stop.wait(min(next(delays), max(0.0, end - time.monotonic())))
+        finally:
+            link.drop()
+
+
+def _pauses() -> Iterator[float]:
+    """Between attempts: short, for somebody sits and waits."""
+    return backoff(first=0.2, longest=5.0)
+
+
+class Viewer:
+    """Turns messages into lines."""
+
+    def __init__(self, options: WatchOptions) -> None:
+        self.events = 0
+        self._options = options
+        self._out = _console(stderr=False)
+        self._remarks = _console(stderr=True) if options.json else self._out
+        self.over = False  # what shall be shown has been shown
+        self._trouble: str | None = None
+        self._why: str | None = None  # why there is no connection
+        self._patient_until = time.monotonic() + PATIENCE_SECONDS
+        self._people: set[tuple[str, int | None]] = set()
+        self._online: set[str] = set()
+        self._heard = False
+        self._quiet_at = float("inf")  # when to say that nothing came
+        self._faces: dict[str, int] = {}  # device -> faces in view
+        self._show: dict[str, Callable[[str, bytes], None]] = {
+            "availability": self._availability,
+            "camera/availability": self._camera,
+            "state": self._state,
+            "event": self._event,
+        }
+
+    def connected(self, broker: Broker) -> None:
+        """The broker has accepted us."""
+        self._trouble, self._why, self._patient_until = None, None, 0.0
+        self._quiet_at = time.monotonic() + QUIET_SECONDS
+        whom = "all devices" if self._options.device == "+" else self._options.device
+        self._remark(f"connected to {broker}: watching {self._options.mqtt.topic}/{whom}; Ctrl-C ends", "bold")
+
+    def away(self, why: str) -> None:
+        """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
+        self._why = why
+        if why != self._trouble and time.monotonic() >= self._patient_until:
+            self._trouble = why
+            self._remark(why, "yellow")
+
+    def tick(self) -> None:
+        """Called now and then while connected."""
+        if not self._heard and time.monotonic() >= self._quiet_at:
+            self._quiet_at = float("inf")
+            where = f"{self._options.mqtt.topic}/{self._options.device}"
+            self._remark(
+                f"nothing from {where} yet: does a daemon run with this broker, topic and device id?", "yellow"
+            )
+
+    def show(self, topic: str, payload: bytes) -> None:
+        """Show one message."""
+        self._heard = True
+        device, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        try:
+            self._show[kind](printable(device), payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._remark(f"{printable(topic)}: cannot read this message, skipped: {printable(str(error))}", "yellow")
+
+    def _availability(self, device: str, payload: bytes) -> None:
+        word = printable(payload.decode())
+        self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        if word == "online":
+            self._online.add(device)
+        elif device in self._online:
+            self.over = self._options.until_offline
+
+    def _camera(self, device: str, payload: bytes) -> None:
+        word = printable(payload.decode())
+        self._remark(
+            f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
+        )
+
+    def _state(self, device: str, payload: bytes) -> None:
+        state = msgspec.json.decode(payload, type=SeenState)
+        if self._faces.get(device) != state.faces:
+            self._faces[device] = state.faces
+            self._remark(f"{device} sees {summary(state)}", "dim")
+
+    def _event(self, device: str, payload: bytes) -> None:
+        event = msgspec.json.decode(payload, type=SeenEvent)
+        self.events += 1
+        self._people.add((device, event.track_id))
+        if self._options.json:
+            print(printable(payload.decode().strip()), flush=True)  # noqa: T201 - this is the output
+        else:
+            narrow = self._out.options.ascii_only
+            self._out.print(
+                Text(event_line(device, event, ascii_only=narrow), COLOURS.get(event.event_type, "")), soft_wrap=True
+            )
+
+    def sum_up(self) -> None:
+        """The last line, and what there was no time to say before."""
+        if self._why:
+            self._patient_until = 0.0
+            self.away(self._why)
+        self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
+
+    def _remark(self, text: str, style: str) -> None:
+        self._remarks.print(Text(text, style), soft_wrap=True)
+
+
+def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> str:
+    """One event in at most 80 columns."""
+    columns = [
+        clock_time(event.ts),
+        device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
+        "?" if event.track_id is None else f"#{event.track_id}",
+        printable(event.event_type),
+        finding(event, ascii_only=ascii_only),
+        f"{event.dwell_s:.1f} s",
+        "replayed" if event.replayed else f"was {printable(event.previous)}" if event.previous else "",
+    ]
+    widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
+    return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+
+
+def finding(event: SeenEvent, *, ascii_only: bool) -> str:
+    """The expression with its confidence and a bar, or in words why there is none."""
+    if event.expression is None:
+        return REASONS.get(event.reason or "", printable(event.reason or "no expression"))
+    confidence = min(1.0, max(0.0, event.confidence))
+    bar = round(confidence * BAR_CELLS) * ("#" if ascii_only else "█")
+    return f"{printable(event.expression):<9} {confidence:.0%} {bar}"
+
+
+def summary(state: SeenState) -> str:
+    """As in "2 faces: 1 happiness, 1 none"."""
+    shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
+    return counted(state.faces, "face") + (f": {shown}" if shown else "")
+
+
+def counted(number: int, thing: str) -> str:
+    """As in "no faces", "1 face", "2 faces"."""
+    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+
+
+def clock_time(ts: str | None) -> str:
+    """A time stamp as the time of day here."""
+    try:
+        return datetime.fromisoformat(ts or "").astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return "--:--:--"
+
+
+def printable(text: str) -> str:
+    """Without control characters: whoever may publish must not steer the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Plain lines where it is no terminal: no colour, no wrapping to a width that nobody set."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,82 @@
+"""What the tests of sinks share."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from brokers import SECONDS, wait_for
+from face_events import IDENTITY
+
+from fer_edge.config import Config, Mqtt
+from fer_edge.sinks.link import Link, backoff
+from fer_edge.sinks.mqtt import MqttSink
+
+CONNACK = b"\x20\x02\x00\x00"
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")
+
+
+@contextmanager
+def running(port: int, *, close_seconds: float = 5.0, **settings: Any) -> Iterator[MqttSink]:
+    sink = MqttSink(Config(mqtt=Mqtt(**{"broker": "127.0.0.1", "port": port, **settings})), IDENTITY)
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.close(close_seconds)
+
+
+def decoded(payloads: list[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in payloads]
+
+
+def first_seen(payloads: list[bytes]) -> list[int]:
+    """The sequence numbers as a consumer sees them who deduplicates on (boot_id, seq)."""
+    return list(dict.fromkeys(event["seq"] for event in decoded(payloads)))
+
+
+def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    return sum(text in record.getMessage() for record in caplog.records)
+
+
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.sinks.mqtt.backoff", lambda: backoff(first=0.02, longest=0.2))
+
+
+@contextmanager
+def scripted(*answers: bytes) -> Iterator[int]:
+    """A server on loopback (its port) that sends one answer to whatever comes first and the rest behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                for answer in answers:
+                    connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            thread.join(SECONDS)
+
+
+def turn_until_it_ends(link: Link) -> None:
+    while True:
+        link.turn(1)
