@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +42,6 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         CameraError: the source cannot be read, or has no frames beyond the warm-up.
 
     """
-    cv2.setNumThreads(config.models.threads)
     pipeline, spent, faces = Pipeline(config), defaultdict[str, list[float]](list), 0
     cpu_seconds, wall_seconds, count = 0.0, 0.0, 0
     for frame in _frames(config, source, limit=WARM_UP + frames):
@@ -64,7 +62,7 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         "frames": count,
         "faces_per_frame": round(faces / count, 2),
         "threads": config.models.threads,
-        "runtime": runtime_name(),
+        "runtime": runtime_name(config.models.runtime),
         "fps": round(count / wall_seconds, 1),
         "mean_ms": round(1e3 * wall_seconds / count, 2),
         "cpu_percent": round(100 * cpu_seconds / wall_seconds),

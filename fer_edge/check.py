@@ -17,10 +17,11 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.instance import device_id, lock, runtime_folder
 from fer_edge.meter import temperature_c, throttled
 from fer_edge.payloads import clock_synced
+from fer_edge.pipeline import load_models
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.link import Link, LinkError
 from fer_edge.sinks.mqtt import broker_of
-from fer_edge.tflite import Model, models_folder, runtime_name
+from fer_edge.tflite import runtime_name
 
 HOT_C = 80.0  # from here the Pi's firmware slows the CPU down
 BROKER_SECONDS = 5.0
@@ -65,13 +66,8 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
 
 
 def _models(config: Config) -> Finding:
-    folder, models = models_folder(config.models.folder), config.models
-    Model(folder, models.detector, role="detector")
-    Model(folder, models.landmarks, role="landmarks")
-    Model(folder, models.expression, role="expression")
-    return Finding(
-        True, f"{models.detector}, {models.landmarks}, {models.expression} match their cards; {runtime_name()}"
-    )
+    names = ", ".join(model.card.name for model in load_models(config.models))
+    return Finding(True, f"{names} match their cards; {runtime_name(config.models.runtime)}")
 
 
 def _camera(config: Config) -> Finding:

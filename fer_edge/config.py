@@ -50,6 +50,7 @@ class Models(Section, frozen=True):
     detector: Name = "blazeface_full"
     landmarks: Name = "face_mesh"
     expression: Name = "expression"
+    runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
 
 

@@ -40,7 +40,7 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
         boot_id=uuid.uuid4().hex[:12],
         version=__version__,
         models={card.role: card.sha256 for card in cards},
-        runtime=runtime_name(),
+        runtime=runtime_name(config.models.runtime),
     )
 
 

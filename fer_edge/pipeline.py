@@ -10,11 +10,14 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from threading import Event
+
+import cv2
 
 from fer_edge.camera import open_camera
 from fer_edge.classify import Classifier
-from fer_edge.config import Config
+from fer_edge.config import Config, Models
 from fer_edge.detect import Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
@@ -40,10 +43,8 @@ class Pipeline:
 
     def __init__(self, config: Config) -> None:
         """Load the models that config names. Raises ModelError."""
-        folder, models = models_folder(config.models.folder), config.models
-        detector = Model(folder, models.detector, role="detector", threads=models.threads)
-        landmarker = Model(folder, models.landmarks, role="landmarks", threads=models.threads)
-        classifier = Model(folder, models.expression, role="expression", threads=models.threads)
+        detector, landmarker, classifier = load_models(config.models)
+        cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
         self.cards = (detector.card, landmarker.card, classifier.card)
         self.config = config
         self.detector = Detector(detector, config.detector)
@@ -109,6 +110,16 @@ class Pipeline:
             judged = quality.reason is None and self.tracker.due(face, frame.taken_ns)
             expression = self.classifier(crop) if judged else None
         return Reading(replace(face, box=box), landmarks, quality, expression)
+
+
+def load_models(config: Models) -> tuple[Model, Model, Model]:
+    """Detector, landmarks and expression model. Raises ModelError."""
+    load = partial(Model, models_folder(config.folder), threads=config.threads, runtime=config.runtime)
+    return (
+        load(config.detector, role="detector"),
+        load(config.landmarks, role="landmarks"),
+        load(config.expression, role="expression"),
+    )
 
 
 def run(config: Config, stop: Event) -> None:

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,12 @@ from fer_edge.image import normalise
 from fer_edge.records import LABELS, Floats, Frame, Image
 
 log = logging.getLogger(__name__)
+
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter:Interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter:Interpreter",
+}
+DEFAULT_RUNTIME = "ai-edge-litert"
 
 Role = Literal["detector", "landmarks", "expression"]
 
@@ -148,7 +156,9 @@ def read_model(folder: Path, card: Card) -> bytes:
 class Model:
     """A loaded model. Not for several threads at once: it is the main thread's."""
 
-    def __init__(self, folder: Path, name: str, *, role: Role, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, role: Role, threads: int = 1, runtime: str = DEFAULT_RUNTIME
+    ) -> None:
         """Load NAME.tflite by NAME.json.
 
         Raises:
@@ -162,7 +172,8 @@ class Model:
                 f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
             )
         _check_role(self.card, where)
-        self._interpreter = open_interpreter(read_model(folder, self.card), folder / self.card.file, threads=threads)
+        content = read_model(folder, self.card)
+        self._interpreter = open_interpreter(content, folder / self.card.file, threads=threads, runtime=runtime)
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
         _check_tensor(self._input, self.card.input, f"{where}: input")
@@ -184,16 +195,12 @@ class Model:
         return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
 
 
-def runtime_name() -> str:
-    """The TFLite runtime in use and its version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for package in ("ai-edge-litert", "tflite-runtime"):
-        try:
-            return f"{package} {version(package)}"
-        except PackageNotFoundError:
-            continue
-    return "unknown"
+def runtime_name(runtime: str) -> str:
+    """A TFLite runtime with its version."""
+    try:
+        return f"{runtime} {version(runtime)}"
+    except PackageNotFoundError:  # installed without its metadata
+        return runtime
 
 
 def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
@@ -226,14 +233,14 @@ def _check_role(card: Card, where: Path) -> None:
 _NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template"}
 
 
-def open_interpreter(content: bytes, path: Path, *, threads: int = 1) -> Any:
+def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:
     """Make a ready interpreter from a model's bytes; `path` is for messages.
 
     Raises:
         ModelError: there is no runtime, or it refuses the model.
 
     """
-    make = _interpreter_class()
+    make = _interpreter_class(runtime)
     try:
         with _native_stderr_to_log():
             interpreter = make(model_content=content, num_threads=threads)
@@ -262,18 +269,16 @@ def _native_stderr_to_log() -> Iterator[None]:
                 log.debug("TFLite: %s", line)
 
 
-def _interpreter_class() -> Any:
-    """ai-edge-litert where it is installed, else tflite-runtime."""
+def _interpreter_class(runtime: str) -> Any:
+    """The interpreter of a runtime: the one that is named, or none."""
+    module, name = RUNTIMES[runtime].split(":")
     try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        try:
-            from tflite_runtime.interpreter import Interpreter
-        except ImportError:
-            raise ModelError(
-                "no TFLite runtime is installed: pip install ai-edge-litert, or fer-edge[tflite-runtime] on Python 3.11"
-            ) from None
-    return Interpreter
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        advice = (
+            "run: pip install 'fer-edge[tflite-runtime]'" if runtime == "tflite-runtime" else "install fer-edge again"
+        )
+        raise ModelError(f"models.runtime {runtime!r} cannot be loaded: {error}; {advice}") from None
 
 
 def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:

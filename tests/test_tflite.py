@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS
-from fer_edge.tflite import Model, TensorCard, dequantize, models_folder, quantize, read_card
+from fer_edge.tflite import RUNTIMES, Model, TensorCard, dequantize, models_folder, quantize, read_card, runtime_name
 
 MODELS = models_folder()
 
@@ -132,3 +133,27 @@ def test_quantization_rounds_and_saturates() -> None:
 
 def test_a_configured_folder_wins(tmp_path: Path) -> None:
     assert models_folder(str(tmp_path)) == tmp_path
+
+
+OTHER = find_spec("tflite_runtime") is not None
+
+
+@pytest.mark.skipif(OTHER, reason="tflite-runtime is installed")
+def test_a_runtime_that_is_named_but_missing_is_an_error() -> None:
+    with pytest.raises(ModelError, match=r"models.runtime 'tflite-runtime' cannot be loaded: .*; run: pip install"):
+        Model(MODELS, "expression", role="expression", runtime="tflite-runtime")
+
+
+@pytest.mark.skipif(not OTHER, reason="tflite-runtime is not installed (an extra)")
+def test_both_runtimes_agree() -> None:
+    crop = np.random.default_rng(0).integers(0, 255, (48, 48), np.uint8)
+    one, other = (Model(MODELS, "expression", role="expression", runtime=runtime).see(crop)[0] for runtime in RUNTIMES)
+    assert np.abs(one - other).max() <= 3 * read_card(MODELS, "expression").outputs[0].scale
+
+
+def test_a_runtime_tells_its_version() -> None:
+    assert runtime_name("ai-edge-litert").startswith("ai-edge-litert 2.")
+
+
+def test_a_runtime_without_metadata_still_has_a_name() -> None:
+    assert runtime_name("no-such-runtime") == "no-such-runtime"
