@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from brokers import Mosquitto, wait_for
 
 from fer_edge import __version__, fetch
 from fer_edge.__main__ import main
@@ -121,6 +122,52 @@ def test_check_with_the_embedded_broker(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text("camera: {backend: replay, source: demo}\nmqtt: {broker: embedded, port: 0}\n")
     assert main(["check", "-c", str(path)]) == 0
     assert "the embedded broker can listen on 127.0.0.1:" in capsys.readouterr().out
+
+
+def test_check_meets_a_real_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    with Mosquitto.with_password(tmp_path / "broker", "me", "right") as broker:
+        for password, word, outcome in (
+            ("right", "ok", "accepts us"),
+            ("wrong", "FAIL", "check user name and password"),
+        ):
+            (tmp_path / "secret").write_text(password)
+            path.write_text(
+                "camera: {backend: replay, source: demo}\n"
+                f"mqtt: {{broker: 127.0.0.1, port: {broker.port}, username: me, password_file: {tmp_path}/secret}}\n"
+            )
+            assert main(["check", "-c", str(path)]) == (word == "FAIL")
+            (line,) = (line for line in capsys.readouterr().out.splitlines() if " broker " in line)
+            assert line.startswith(word)
+            assert outcome in line
+            assert "wrong" not in line
+
+
+def test_watch_takes_the_broker_from_config_and_arguments(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        arguments = ["watch", "-c", str(config), "--host", "127.0.0.1", "--port", str(broker.port), "--for", "0.3"]
+        assert main(arguments) == 0
+    assert f"connected to 127.0.0.1:{broker.port}: watching fer-edge/all devices" in capsys.readouterr().out
+    assert main(arguments) == 0  # nobody is there: said, and no failure
+    assert "connection refused" in capsys.readouterr().out
+
+
+def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> None:
+    """Camera to subscriber: `fer-edge run` publishes to mosquitto, `fer-edge watch --json` prints what arrives."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        text = config.read_text().replace("enabled: false", f"broker: 127.0.0.1, port: {broker.port}")
+        config.write_text(text.replace("pace: max", "pace: real"))
+        watch = [*COMMAND, "watch", "-c", str(config), "--json", "--until-offline"]
+        with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watcher:
+            wait_for(lambda: "fer-edge/+/event" in broker.log.read_text(), "a subscription")
+            assert main(["run", "-c", str(config)]) == 0
+            out, _ = watcher.communicate(timeout=30)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()] == events
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["track_id"] for event in events} == {1, 2, 3}
 
 
 def test_bench_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
