@@ -226,6 +226,7 @@ class Viewer:
 
 def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> str:
     """One event in at most 80 columns."""
+    changed = event.previous != event.expression
     columns = [
         clock_time(event.ts),
         device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
@@ -233,7 +234,7 @@ def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> st
         printable(event.event_type),
         finding(event, ascii_only=ascii_only),
         f"{event.dwell_s:.1f} s",
-        "replayed" if event.replayed else f"was {printable(event.previous)}" if event.previous else "",
+        "replayed" if event.replayed else f"was {printable(event.previous)}" if changed and event.previous else "",
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
     return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()

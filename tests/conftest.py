@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from brokers import wait_for
 
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
@@ -38,3 +41,11 @@ def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     folder = tmp_path_factory.mktemp("run")
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Whatever a test starts has ended with it."""
+    before = set(threading.enumerate())
+    yield
+    wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from brokers import SECONDS, wait_for
+from brokers import SECONDS
 from face_events import IDENTITY
 
 from fer_edge.config import Config, Mqtt
@@ -18,13 +18,6 @@ from fer_edge.sinks.link import Link, backoff
 from fer_edge.sinks.mqtt import MqttSink
 
 CONNACK = b"\x20\x02\x00\x00"
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import pytest
 from brokers import Recorder
 from face_events import IDENTITY, events
 from sink_helpers import first_seen, said
-from sink_helpers import no_thread_is_left as no_thread_is_left
 
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError

@@ -8,7 +8,6 @@ import resource
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,13 +25,6 @@ from fer_edge.payloads import event_payload
 from fer_edge.records import Update
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink, LineFile
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import threading
 import pytest
 from brokers import free_port
 from sink_helpers import CONNACK, scripted, turn_until_it_ends
-from sink_helpers import no_thread_is_left as no_thread_is_left
 
 from fer_edge.sinks import link as links
 from fer_edge.sinks.link import Broker, Link, LinkError, backoff

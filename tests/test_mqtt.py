@@ -14,7 +14,6 @@ import pytest
 from brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from sink_helpers import CONNACK, decoded, first_seen, quick_retries, running, said
-from sink_helpers import no_thread_is_left as no_thread_is_left
 
 from fer_edge.config import Config, Jsonl, Mqtt
 from fer_edge.errors import SinkError

@@ -9,7 +9,6 @@ import pytest
 from brokers import Certificates, Mosquitto, Recorder, wait_for
 from face_events import events
 from sink_helpers import first_seen, quick_retries, running, said
-from sink_helpers import no_thread_is_left as no_thread_is_left
 
 from fer_edge.errors import ConfigError, SinkError
 

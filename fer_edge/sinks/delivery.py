@@ -76,20 +76,28 @@ class Delivery:
     def __init__(self, outgoing: Outgoing, *, base: str, era: int) -> None:
         self._outgoing, self._base, self._era = outgoing, base, era
         self._pending: dict[int, Waiting | str] = {}  # number -> event, or topic of a retained value
+        self._fresh = True
         self.refusal: str | None = None  # why the broker did not take the last message that it refused
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def send(self, link: Link) -> None:
-        """Hand over what there is, as far as the window allows."""
+        """Hand over what there is, as far as the window allows: a new connection begins with the retained values,
+        afterwards what happened to a face comes before the state that follows from it."""
+        if self._fresh:
+            self._send_retained(link)
+            self._fresh = False
+        while len(self._pending) < link.window and (event := self._outgoing.events.get()):
+            self._pending[link.publish(f"{self._base}/event", self._encode(event))] = event
+        self._send_retained(link)
+        if stats := self._outgoing.take_stats():
+            link.publish(f"{self._base}/stats", stats, qos=0)
+
+    def _send_retained(self, link: Link) -> None:
         while len(self._pending) < link.window and (value := self._outgoing.take_retained(self._pending.values())):
             topic, payload = value
             self._pending[link.publish(f"{self._base}/{topic}", payload, retain=True)] = topic
-        while len(self._pending) < link.window and (event := self._outgoing.events.get()):
-            self._pending[link.publish(f"{self._base}/event", self._encode(event))] = event
-        if stats := self._outgoing.take_stats():
-            link.publish(f"{self._base}/stats", stats, qos=0)
 
     def _encode(self, event: Waiting) -> bytes:
         return msgspec.json.encode(msgspec.structs.replace(event.payload, replayed=event.era != self._era))
