@@ -15,7 +15,6 @@ from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
 
-
 # how long an example takes says something about the machine, nothing about the code
 settings.register_profile("fer-edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fer-edge")
