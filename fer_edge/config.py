@@ -57,7 +57,7 @@ class Models(Section, frozen=True):
 class Detector(Section, frozen=True):
     """How faces are found."""
 
-    min_score: Fraction = 0.6
+    min_score: Fraction = 0.3
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
