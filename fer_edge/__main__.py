@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fer_edge import __version__
-from fer_edge.config import Config, json_schema
+from fer_edge.config import Config, Mqtt, Name, json_schema
 from fer_edge.configfile import load_config
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import ConfigError, FerEdgeError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 Command = Callable[[Config, argparse.Namespace], int]
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DEFAULT_CONFIG = Path("/etc/fer-edge/config.yaml")
 
 DESCRIPTION = """\
@@ -40,10 +41,49 @@ A first try, without camera and broker:
 """
 
 
+EXAMPLES = {
+    "run": """\
+Examples:
+  fer-edge run                           with /etc/fer-edge/config.yaml
+  fer-edge run -c my.yaml                with another configuration; config.yaml in the repository explains every key
+It logs to stderr, publishes what the configuration's sections mqtt and jsonl say, and ends with SIGTERM or Ctrl-C.
+""",
+    "check": """\
+Examples:
+  fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
+  fer-edge check --schema > schema.json  for completion in an editor
+""",
+    "fetch": """\
+Example:
+  fer-edge fetch                         checks what is there, downloads what is missing
+""",
+    "analyze": """\
+Examples:
+  fer-edge analyze clip.mp4 --jsonl faces.jsonl
+  fer-edge analyze holiday/ --still --draw marked/
+Boxes and landmarks are pixels of the frame whose width and height the line gives.
+""",
+    "watch": """\
+Examples:
+  fer-edge watch --host mybroker.local
+  fer-edge watch --json | jq .expression
+""",
+    "bench": """\
+Examples:
+  fer-edge bench
+  fer-edge bench clip.mp4 --frames 100 --json
+""",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code. No error that a user can cause ends in a traceback."""
+    _open_missing_streams()
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "schema", False):  # no configuration is needed for this
+            print(json.dumps(json_schema(), indent=2))
+            return 0
         config = _config(options)
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
@@ -56,25 +96,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # standard output on a full disk
+        print(f"fer-edge: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _open_missing_streams() -> None:
+    """Where the caller closed a standard stream, open it on nothing: libraries write there without asking."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def _run(config: Config, _: argparse.Namespace) -> int:
     from fer_edge.pipeline import run
 
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def on_signal(*_: object) -> None:
+        for number in STOP_SIGNALS:  # a second one must not interrupt this one: Event is not re-entrant
+            signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, on_signal)
     run(config, stop)
     return 0
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
-    if options.schema:
-        print(json.dumps(json_schema(), indent=2))
-        return 0
     from fer_edge.check import check
 
     return check(config, options.config)
+
+
+def _fetch(config: Config, _: argparse.Namespace) -> int:
+    from fer_edge.card import models_folder
+    from fer_edge.fetch import fetch_missing
+
+    fetch_missing(models_folder(config.models.folder))
+    return 0
 
 
 def _analyze(config: Config, options: argparse.Namespace) -> int:
@@ -97,7 +160,13 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
     changes = {name: value for name, value in given.items() if value is not None}
     host = options.host or ("127.0.0.1" if config.mqtt.broker == "embedded" else config.mqtt.broker)
-    mqtt = msgspec.structs.replace(config.mqtt, broker=host, tls=options.tls or config.mqtt.tls, **changes)
+    changes |= {"broker": host, "tls": options.tls or config.mqtt.tls}
+    try:
+        if options.device != "+":
+            msgspec.convert(options.device, Name)
+        mqtt = msgspec.convert(msgspec.to_builtins(config.mqtt) | changes, Mqtt)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"watch: an option is wrong: {error}; see fer-edge watch --help") from None
     watch(
         WatchOptions(
             mqtt=mqtt,
@@ -121,6 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
 
+    _command(commands, "fetch", _fetch, "download the models that are not part of fer-edge, if they are missing")
+
     analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
     analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
     analyze.add_argument("--jsonl", metavar="OUT", default="-", help="write the lines there (default: standard output)")
@@ -131,9 +202,17 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
     bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
-    bench.add_argument("--frames", type=int, default=300, help="how many frames to measure (default: %(default)s)")
+    bench.add_argument("--frames", type=_positive, default=300, help="frames to measure (default: %(default)s)")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
@@ -153,7 +232,13 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
 
 def _command(commands: Commands, name: str, function: Command, text: str) -> argparse.ArgumentParser:
     """Add a command that runs `function`; every command takes a configuration."""
-    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"{EXAMPLES[name]}\nExit code: 0 all is well, 1 something is wrong (one line says what), 2 wrong usage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument(
         "-c", "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there)"
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import cv2
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fer_edge.camera import Recording, open_camera
+from fer_edge.camera import Recording, open_camera, shown
 from fer_edge.camera.replay import SUFFIXES
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
@@ -24,6 +26,7 @@ from fer_edge.errors import CameraError, SinkError
 from fer_edge.payloads import probabilities
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, FaceState, Frame, Reason, Track, Update
+from fer_edge.sinks.jsonl import LineFile
 
 log = logging.getLogger(__name__)
 
@@ -74,19 +77,18 @@ def analyze(config: Config, options: AnalyzeOptions) -> int:
         write = stack.enter_context(_Output(options)).write
         progress = stack.enter_context(_progress())
         for source in options.sources:
-            task = progress.add_task(Path(source).name or source, total=None)
+            task = progress.add_task(os.path.basename(shown(source)) or shown(source), total=None)
             try:
-                camera = _open(config, source)
-                stack.callback(camera.close)
-                progress.update(task, total=camera.frames)
-                for line, update in lines(pipeline, camera, source, still=options.still):
-                    write(line, update)
-                    progress.advance(task)
+                with closing(_open(config, source)) as camera:
+                    progress.update(task, total=camera.frames)
+                    for line, update in lines(pipeline, camera, source, still=options.still):
+                        write(line, update)
+                        progress.advance(task)
+                    progress.update(task, total=progress.tasks[task].completed)
+                    failed += bool(camera.damaged)
             except CameraError as error:
                 log.error("%s", error)
                 failed += 1
-            else:
-                failed += bool(camera.damaged)
     return failed
 
 
@@ -98,9 +100,9 @@ def lines(pipeline: Pipeline, camera: Recording, source: str, *, still: bool) ->
     while (frame := camera.read()) is not None:
         begun_ns = frame.taken_ns if begun_ns is None else begun_ns
         update = look(frame)
-        name = str(camera.picture or source)
-        shown = shown_by_pictures(update) if still else shown_by_clip(update, pipeline)
-        yield frame_line(shown, frame, name, index=index, t_s=(frame.taken_ns - begun_ns) / 1e9), update
+        name = os.fsencode(camera.picture or shown(source)).decode(errors="replace")  # not every file name is UTF-8
+        faces = shown_by_pictures(update) if still else shown_by_clip(update, pipeline)
+        yield frame_line(faces, frame, name, index=index, t_s=(frame.taken_ns - begun_ns) / 1e9), update
         index += 1
 
 
@@ -134,7 +136,7 @@ def _face_line(track: Track, label: str | None, reason: Reason | None) -> FaceLi
         expression=label,
         confidence=known[label] if label else 0.0,
         probabilities=known if reason in (None, Reason.UNCERTAIN) else {},
-        landmarks=track.landmarks.points.round(2).tolist(),
+        landmarks=np.round(track.landmarks.points.astype(float), 2).tolist(),
         reason=reason and reason.value,
     )
 
@@ -146,7 +148,7 @@ def _rounded(box: Box) -> tuple[float, float, float, float]:
 def source_config(config: CameraConfig, source: str) -> CameraConfig:
     """The camera section for a source given on the command line: pictures, folders and `demo` are replayed,
     everything else is a stream; all as fast as they can be looked at."""
-    replayed = source.split(":")[0] == "demo" or Path(source).is_dir() or _is_picture(source)
+    replayed = source.split(":")[0] == "demo" or os.path.isdir(source) or _is_picture(source)
     return msgspec.structs.replace(
         config, backend="replay" if replayed else "stream", source=source, pace="max", loop=False
     )
@@ -167,7 +169,7 @@ class _Output:
 
     def __init__(self, options: AnalyzeOptions) -> None:
         self._options = options
-        self._stream: BinaryIO | None = None
+        self._lines = LineFile(options.jsonl, max_bytes=sys.maxsize, backups=0)
         self._count = 0
 
     def __enter__(self) -> _Output:
@@ -175,25 +177,22 @@ class _Output:
         try:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
-            self._stream = sys.stdout.buffer if path == "-" else Path(path).open("wb", buffering=0)
+            if path != "-":
+                Path(path).open("wb").close()  # what an earlier run wrote goes
+            self._lines.open()
         except OSError as error:
             raise SinkError(
-                f"{error.filename}: cannot write: {error.strerror}; choose another --jsonl or --draw"
+                f"{error.filename or path}: cannot write: {error.strerror}; choose another --jsonl or --draw"
             ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._stream is not None
-        if self._options.jsonl == "-":
-            self._stream.flush()
-        else:
-            self._stream.close()
+        self._lines.close()
 
     def write(self, line: FrameLine, update: Update) -> None:
         """Write a line, and its picture where wanted."""
-        assert self._stream is not None
         try:
-            self._stream.write(msgspec.json.encode(line) + b"\n")
+            self._lines.write(msgspec.json.encode(line) + b"\n")
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from fer_edge.camera import open_camera
+from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
 from fer_edge.errors import FerEdgeError
-from fer_edge.instance import device_id, lock, runtime_folder
+from fer_edge.instance import device_id, lock
 from fer_edge.meter import temperature_c, throttled
 from fer_edge.payloads import clock_synced
 from fer_edge.pipeline import load_models
 from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link, LinkError
 from fer_edge.sinks.mqtt import broker_of
 from fer_edge.tflite import runtime_name
@@ -77,8 +77,10 @@ def _camera(config: Config) -> Finding:
     finally:
         camera.close()
     if frame is None:
-        return Finding(False, f"{config.camera.source}: has no frames; choose another camera.source")
-    return Finding(True, f"{config.camera.backend} {config.camera.source} delivers {frame.width}x{frame.height} px")
+        return Finding(False, f"{shown(config.camera.source)}: has no frames; choose another camera.source")
+    return Finding(
+        True, f"{config.camera.backend} {shown(config.camera.source)} delivers {frame.width}x{frame.height} px"
+    )
 
 
 def _broker(config: Config) -> Finding:
@@ -103,13 +105,15 @@ def _broker(config: Config) -> Finding:
 
 def _permissions(config: Config) -> Finding:
     jsonl = config.jsonl
-    folder = Path(jsonl.path).absolute().parent
-    if jsonl.enabled and jsonl.path != "-" and not os.access(folder, os.W_OK):
-        return Finding(
-            False, f"{folder}: not writable for user {os.getuid()}; expected for jsonl.path; change one of them"
-        )
+    if not jsonl.enabled or jsonl.path == "-":
+        return Finding(True, "no file is written")
+    path = Path(jsonl.path)
+    was_there = path.exists()
+    JsonlSink.check(jsonl)
+    if not was_there:
+        path.unlink()
     return Finding(
-        True, f"{runtime_folder()} is writable; {shutil.disk_usage(runtime_folder()).free / 1e6:.0f} MB free"
+        True, f"{path} can be appended to; {shutil.disk_usage(path.absolute().parent).free / 1e6:.0f} MB free"
     )
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,8 +18,21 @@ Interval = Annotated[float, Meta(gt=0, le=3600)]
 Degrees = Annotated[float, Meta(gt=0, le=90)]
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
-Topic = Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$")]
+# (?!\n): without it, $ would let a newline at the end pass
+NAME, TOPIC, TEXT = (
+    r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
+    r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
+    r"^[^\x00-\x1f]*$(?!\n)",
+)
+Name = Annotated[str, Meta(pattern=NAME)]
+Topic = Annotated[str, Meta(pattern=TOPIC)]
+Text = Annotated[str, Meta(pattern=TEXT)]
+IN_WORDS = {
+    NAME: "1 to 64 letters, digits, _ and -",
+    TOPIC: "letters, digits, _ and -, in parts with / between them",
+    TEXT: "text without control characters",
+}
+"""What the patterns mean to somebody who does not read regular expressions."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +49,7 @@ class Camera(Section, frozen=True):
     """Where frames come from."""
 
     backend: Literal["picamera2", "v4l2", "stream", "replay"] = "picamera2"
-    source: str = ""
+    source: Text = ""
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
@@ -46,7 +61,7 @@ class Camera(Section, frozen=True):
 class Models(Section, frozen=True):
     """Which networks run, and how."""
 
-    folder: str | None = None
+    folder: Text | None = None
     detector: Name = "blazeface_full"
     landmarks: Name = "face_mesh"
     expression: Name = "expression"
@@ -61,7 +76,7 @@ class Detector(Section, frozen=True):
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
-    every_seconds: Seconds = 0.5
+    every_seconds: Seconds = 1.0
     idle_every_seconds: Seconds = 0.1
     motion: Fraction = 0.1
 
@@ -101,16 +116,16 @@ class Mqtt(Section, frozen=True):
     """The MQTT sink."""
 
     enabled: bool = True
-    broker: Annotated[str, Meta(min_length=1)] = "localhost"
+    broker: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "localhost"
     port: Annotated[int, Meta(ge=0, le=65535)] = 1883
     version: Literal["3.1.1", "5"] = "3.1.1"
     topic: Topic = "fer-edge"
-    username: str | None = None
-    password_file: str | None = None
+    username: Text | None = None
+    password_file: Text | None = None
     tls: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    ca_file: Text | None = None
+    cert_file: Text | None = None
+    key_file: Text | None = None
     keepalive_seconds: Annotated[int, Meta(ge=5, le=3600)] = 30
     queue: Count = 1000
 
@@ -119,7 +134,7 @@ class Jsonl(Section, frozen=True):
     """The JSON Lines sink."""
 
     enabled: bool = False
-    path: str = "-"
+    path: Text = "-"
     max_bytes: Annotated[int, Meta(ge=1024, le=1 << 40)] = 10_000_000
     backups: Annotated[int, Meta(ge=0, le=1000)] = 3
 
@@ -160,29 +175,47 @@ class Config(Section, frozen=True):
     log: Log = Log()
 
 
-def combination_errors(config: Config) -> list[tuple[str, str, str]]:
-    """What is wrong between keys that are each right: (section, key, what)."""
-    camera, mqtt, found = config.camera, config.mqtt, []
+Combination = tuple[str, tuple[str, ...], str]
+
+
+def combination_errors(config: Config) -> list[Combination]:
+    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
+    return [*_camera_errors(config), *_threshold_errors(config), *_mqtt_errors(config.mqtt)]
+
+
+def _camera_errors(config: Config) -> Iterator[Combination]:
+    camera = config.camera
+    if camera.backend in ("stream", "replay") and not camera.source:
+        what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
+        yield "camera", ("source", "backend"), what
     x0, y0, x1, y1 = config.detector.region
     if x0 >= x1 or y0 >= y1:
-        found.append(("detector", "region", "expected left < right and top < bottom, as in [0, 0, 1, 1]"))
+        yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
+
+
+def _threshold_errors(config: Config) -> Iterator[Combination]:
     if config.events.leave > config.events.enter:
-        found.append(("events", "leave", f"expected at most events.enter ({config.events.enter:g})"))
+        yield "events", ("leave", "enter"), f"expected at most events.enter ({config.events.enter:g})"
     if config.quality.min_brightness >= config.quality.max_brightness:
-        found.append(("quality", "min_brightness", "expected less than quality.max_brightness"))
-    if camera.backend in ("stream", "replay") and not camera.source:
-        found.append(("camera", "source", f"expected a file, folder or URL, for backend {camera.backend!r} needs one"))
-    if mqtt.broker == "embedded" and mqtt.version == "5":
-        found.append(("mqtt", "version", 'expected "3.1.1": the embedded broker speaks no MQTT 5'))
-    if mqtt.broker == "embedded" and (mqtt.tls or mqtt.username):
-        found.append(("mqtt", "broker", "expected neither tls nor username: the embedded broker is loopback only"))
+        yield "quality", ("min_brightness", "max_brightness"), "expected less than quality.max_brightness"
+
+
+def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
+    if "://" in mqtt.broker or re.fullmatch(r"[^:]*:\d+", mqtt.broker):
+        yield "mqtt", ("broker",), "expected a host name or address alone (the port is mqtt.port, TLS is mqtt.tls)"
+    if mqtt.broker == "embedded":
+        if mqtt.version == "5":
+            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
+        if mqtt.tls or mqtt.username:
+            yield "mqtt", ("broker", "tls", "username"), "expected neither tls nor username with the embedded broker"
+    elif mqtt.port == 0:
+        yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
     if mqtt.password_file and not mqtt.username:
-        found.append(("mqtt", "password_file", "expected mqtt.username beside it"))
+        yield "mqtt", ("password_file", "username"), "expected mqtt.username beside it"
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        found.append(("mqtt", "cert_file", "expected cert_file and key_file together, or neither"))
+        yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
     if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
-        found.append(("mqtt", "tls", "expected true where ca_file or cert_file is set"))
-    return found
+        yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"
 
 
 def json_schema() -> dict[str, Any]:

@@ -7,6 +7,7 @@ nothing is read from the environment but secrets (`secret`).
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from fer_edge.config import Config, Section, combination_errors
+from fer_edge.config import IN_WORDS, Config, Section, combination_errors
 from fer_edge.errors import ConfigError
 
 SECTIONS: dict[str, type[Section]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
@@ -43,11 +44,11 @@ def parse_config(text: str, *, name: str = "config.yaml") -> Config:
         section: document.section(section, SECTIONS[section])
         for section in document.keys(document.root, "", "a section", SECTIONS)
     }
-    document.raise_findings()
     config = Config(**sections)  # type: ignore[arg-type]  # SECTIONS gives each name its type
-    for section, key, what in combination_errors(config):
-        got = getattr(getattr(config, section), key)
-        document.find(section, key, f"{what}, got {_show(got)}")
+    for section, keys, what in combination_errors(config):
+        if not document.wrong.intersection((section, key) for key in ("", *keys)):
+            got = getattr(getattr(config, section), keys[0])
+            document.find(section, keys[0], f"{what}, got {_show(got)}")
     document.raise_findings()
     return config
 
@@ -58,11 +59,13 @@ class _Document:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.findings: list[tuple[int, str]] = []
+        self.wrong: set[tuple[str, str]] = set()  # places (section, key) that have a finding
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             loaded = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name}{_where(error)}: not valid YAML: {_problem(error)}") from None
+        except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+            # PyYAML lets its own constructors' errors through: impossible dates, numbers of 5000 digits, 1000 brackets
+            raise ConfigError(f"{name}:{_line_of(error, text)}: not valid YAML: {_problem(error)}") from None
         self.lines: dict[tuple[str, str], int] = {}
         self._index(node, "")
         if not isinstance(loaded, dict | None):
@@ -88,13 +91,14 @@ class _Document:
         """Add a finding at a section's or key's line."""
         line = self.lines.get((section, key), self.lines.get((section, ""), 1))
         self.findings.append((line, f"{_place(section, key)}: {what}"))
+        self.wrong.add((section, key))
 
     def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any) -> list[str]:
         """The known keys of a mapping; the others become findings that name the nearest known one."""
         for key in mapping:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 self.find(section or str(key), str(key) if section else "", f"unknown, expected {kind}; {hint}")
         return [key for key in mapping if key in known]
 
@@ -112,7 +116,7 @@ class _Document:
             try:
                 values[key] = msgspec.convert(given[key], types[key])
             except msgspec.ValidationError as error:
-                self.find(name, key, f"{_expected(error, types[key])}, got {_show(given[key])}")
+                self.find(name, key, f"{_expected(error, types[key], given[key])}, got {_show(given[key])}")
         return kind(**values)
 
     def raise_findings(self) -> None:
@@ -142,11 +146,12 @@ def secret(name: str, file: str | None) -> str | None:
 
 
 def _place(section: str, key: str) -> str:
-    return f"section {section!r}, key {key!r}" if key else f"section {section!r}"
+    return f"section {section}, key {key}" if key else f"section {section}"
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
+    """A value as YAML has it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -154,22 +159,29 @@ WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", 
 WORDS |= {"array": "a list", "object": "keys below it"}
 
 
-def _expected(error: msgspec.ValidationError, kind: Any) -> str:
+def _expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
     """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
     message = str(error)
-    values = getattr(msgspec.inspect.type_info(kind), "values", None)
-    if values:
-        return f"expected one of {', '.join(map(repr, values))}"
+    info = msgspec.inspect.type_info(kind)
+    if values := getattr(info, "values", None):
+        quotes = "; put it in quotes" if str(given) in values and given not in values else ""
+        return f"expected one of {', '.join(map(_show, values))}{quotes}"
+    if "matching regex" in message:
+        patterns = [getattr(each, "pattern", None) for each in getattr(info, "types", (info,))]
+        return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"
     item = re.search(r" - at `\$\[(\d+)\]`$", message)
     message = re.sub(r"( - at `.*`|, got `[^`]*`)$", "", re.sub(r" - at `.*`$", "", message))
     message = re.sub(r"`([^`]*)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message)
     return message[:1].lower() + message[1:] + (f" (item {item[1]}, counted from 0)" if item else "")
 
 
-def _where(error: yaml.YAMLError) -> str:
+def _line_of(error: Exception, text: str) -> int:
+    """Where YAML broke, as well as the error knows."""
     mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}" if mark else ""
+    position = getattr(error, "position", 0)
+    return int(mark.line) + 1 if mark else text.count("\n", 0, position) + 1
 
 
-def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error).replace("\n", " ")
+def _problem(error: Exception) -> str:
+    words = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return str(words).replace("\n", " ")[:200]

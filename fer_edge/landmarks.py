@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from fer_edge import image
+from fer_edge.card import PointsCard
 from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
-from fer_edge.tflite import Model, PointsCard
+from fer_edge.tflite import Model
 
 RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
 """Landmarks that no expression moves: corners of the eyes, bridge and base of the nose."""
@@ -87,12 +88,15 @@ def pose(points: Floats) -> Pose:
     seen = points[list(RIGID)].astype(np.float64)
     first, second = (_FIT @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
     first, second = first / max(np.linalg.norm(first), 1e-9), second / max(np.linalg.norm(second), 1e-9)
-    nose_x, nose_y = -float(first[2]), -float(second[2])  # the shape's z axis points into the face
-    toward = max(float(np.cross(first, second)[2]), 1e-6)
+    toward = max(float(first[0] * second[1] - first[1] * second[0]), 1e-6)
+    roll = math.atan2(float(second[0]), float(first[0]))
+    # where the nose points, in the picture (the shape's z axis points into the face), then seen with a level head
+    x, y = -float(first[2]), -float(second[2])
+    nose_x, nose_y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
     return Pose(
         yaw_deg=math.degrees(math.atan2(nose_x, toward)),
         pitch_deg=math.degrees(math.atan2(nose_y, math.hypot(toward, nose_x))),
-        roll_deg=math.degrees(math.atan2(float(second[0]), float(first[0]))),
+        roll_deg=math.degrees(roll),
     )
 
 

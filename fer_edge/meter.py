@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Meter:
         self._steps = 0
         self._frames = 0
 
-    def add(self, timings_ms: dict[str, float]) -> None:
+    def add(self, timings_ms: Mapping[str, float]) -> None:
         """Count a finished step."""
         self._steps += 1
         self._frames += 1

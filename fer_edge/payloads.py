@@ -1,6 +1,6 @@
 """What leaves the machine: the payload types of the MQTT contract (version 1) and how records become them.
 
-Both sinks use these types, so that a JSON line and an MQTT message of one event are the same bytes.
+Both sinks use these types: a JSON line and an MQTT message of one event say the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ctypes
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,14 @@ import numpy as np
 from fer_edge.records import LABELS, FaceEvent, FaceState, Stats
 
 CONTRACT = 1
+TIMESYNC = Path("/run/systemd/timesync/synchronized")
+
+
+class ModelId(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model runs."""
+
+    id: str  # its card's name
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +35,14 @@ class Identity:
     device_id: str
     boot_id: str  # new at each start of the daemon; (boot_id, seq) names an event
     version: str
-    models: dict[str, str]  # role -> sha256
+    models: dict[str, ModelId]  # by role
     runtime: str  # the TFLite runtime and its version
 
     @property
     def model(self) -> str:
         """Short name of the expression model, as events carry it."""
-        return f"expression-{self.models['expression'][:12]}"
+        model = self.models["expression"]
+        return f"{model.id}-{model.sha256[:12]}"
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +89,7 @@ class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):
     device_id: str
     boot_id: str
     version: str
-    models: dict[str, str]
+    models: dict[str, ModelId]
     labels: tuple[str, ...]
     runtime: str
     config_schema: int
@@ -185,7 +195,8 @@ def probabilities(values: np.ndarray[Any, np.dtype[np.float32]] | None) -> dict[
 
 def timestamp(mono_ns: int) -> str:
     """Wall-clock time, UTC by RFC 3339 with milliseconds, of a moment of the monotonic clock."""
-    wall_ns = time.time_ns() - time.monotonic_ns() + mono_ns
+    ago_ns = max(0, time.monotonic_ns() - mono_ns)  # files may be read faster than they were filmed: not the future
+    wall_ns = time.time_ns() - ago_ns
     moment = datetime.fromtimestamp(wall_ns / 1e9, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -197,9 +208,11 @@ class _Timex(ctypes.Structure):
 
 
 def clock_synced() -> bool:
-    """Whether the kernel says that the wall clock is synchronised (adjtimex(2) returns TIME_ERROR otherwise)."""
+    """Whether the wall clock is synchronised: the kernel says so (adjtimex(2) returns TIME_ERROR otherwise), or
+    systemd-timesyncd does, in case the kernel may not be asked."""
     time_error = 5
     try:
-        return int(ctypes.CDLL(None).adjtimex(ctypes.byref(_Timex()))) not in (-1, time_error)
-    except (OSError, AttributeError):  # no glibc: nobody to ask
-        return False
+        state = int(ctypes.CDLL(None).adjtimex(ctypes.byref(_Timex())))
+    except (OSError, AttributeError):  # no glibc
+        state = -1
+    return state not in (-1, time_error) or TIMESYNC.exists()

@@ -16,6 +16,7 @@ from threading import Event
 import cv2
 
 from fer_edge.camera import open_camera
+from fer_edge.card import models_folder
 from fer_edge.classify import Classifier
 from fer_edge.config import Config, Models
 from fer_edge.detect import Cadence, Detector
@@ -27,9 +28,9 @@ from fer_edge.mailbox import Closed
 from fer_edge.meter import Meter, Stopwatch
 from fer_edge.notify import Notifier
 from fer_edge.quality import judge
-from fer_edge.records import Face, Frame, Reading, Stats, Update
+from fer_edge.records import Face, Frame, Reading, Update
 from fer_edge.sinks import Sink, open_sinks
-from fer_edge.tflite import Model, models_folder
+from fer_edge.tflite import Model
 from fer_edge.track import Tracker, distinct, first_look, unknown
 
 log = logging.getLogger(__name__)
@@ -133,11 +134,11 @@ def run(config: Config, stop: Event) -> None:
     with ExitStack() as stack:
         stack.enter_context(lock(config))
         pipeline = Pipeline(config)
-        feed = Feed(open_camera(config.camera))
+        feed = Feed(partial(open_camera, config.camera))
         stack.callback(feed.close)
+        feed.start(stop)
         sinks = open_sinks(config, identity(config, pipeline.cards))
         stack.callback(_close, sinks)
-        feed.start()
         try:
             _watch(pipeline, feed, sinks, notifier, stop)
         finally:
@@ -156,17 +157,18 @@ def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier
             feed.raise_error()
             log.info("the source has ended")
             return
-        stats: Stats | None = meter.due(feed.mailbox.dropped)
         if frame is None:
             silent = time.monotonic() - newest > config.camera.timeout_seconds
             if not away and (feed.away or silent):
                 away = True
                 notifier.status("The camera is away")
                 _submit(sinks, pipeline.end_all(feed.now_ns()))
+            elif away and (stats := meter.due(feed.mailbox.dropped)):
+                _submit(sinks, Update(None, stats=stats))
             continue
         update = pipeline.step(frame)
-        meter.add(dict(update.timings_ms))
-        _submit(sinks, replace(update, stats=stats))
+        meter.add(update.timings_ms)
+        _submit(sinks, replace(update, stats=meter.due(feed.mailbox.dropped)))
         notifier.alive()
         if away:
             notifier.status("Watching")
@@ -174,8 +176,15 @@ def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier
 
 
 def _submit(sinks: list[Sink], update: Update) -> None:
+    """Hand an update to every sink. One that has failed raises, but only when the others have it."""
+    failures = []
     for sink in sinks:
-        sink.submit(update)
+        try:
+            sink.submit(update)
+        except Exception as error:  # whatever stopped its thread; raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _close(sinks: list[Sink]) -> None:

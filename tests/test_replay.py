@@ -87,24 +87,24 @@ def test_every_kind_of_picture_is_bgr(picture: NDArray[Any], expected: int, tmp_
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-@pytest.mark.parametrize(("size", "expected"), [((6000, 8000), (3000, 4000)), ((4000, 4096), (4000, 4096))])
+@pytest.mark.parametrize(("size", "expected"), [((6000, 10000), (3000, 5000)), ((6000, 8000), (6000, 8000))])
 def test_huge_pictures_are_made_smaller(suffix: str, size: Any, expected: Any, tmp_path: Path) -> None:
     [frame] = replay(save(tmp_path / f"huge{suffix}", np.full(size, 99, np.uint8)))
     if suffix == ".jpg" or size == expected:
         assert frame.gray.shape == expected
     else:
         assert max(frame.gray.shape) == MAX_SIDE_PX
-        assert frame.gray.shape == (3072, 4096)
+        assert frame.gray.shape == (4915, 8192)
     assert (frame.gray == 99).all()
 
 
-@pytest.mark.parametrize(("width", "expected"), [(4097, 2049), (9000, 2250), (17000, 2125), (40000, 4096)])
+@pytest.mark.parametrize(("width", "expected"), [(8193, 4097), (18000, 4500), (34000, 4250), (65000, 8125)])
 def test_a_jpeg_is_decoded_at_the_scale_that_fits(width: int, expected: int, tmp_path: Path) -> None:
     picture = read_picture(save(tmp_path / "long.jpg", np.zeros((8, width), np.uint8)))
     assert picture.shape[1] == expected
 
 
-@pytest.mark.parametrize("width", [60, 8000])
+@pytest.mark.parametrize("width", [60, 9000])
 def test_exif_orientation_is_respected(width: int, tmp_path: Path) -> None:
     path = tmp_path / "turned.jpg"
     path.write_bytes(with_orientation(jpeg_of(two_halves(40, width)), 6))  # 6: turn clockwise
@@ -334,8 +334,7 @@ def test_the_demo_pans_like_a_camera(name: str) -> None:
 @pytest.mark.parametrize("name", DEMO)
 def test_a_face_leaves_the_demo_and_comes_back(name: str) -> None:
     seen = [is_visible(view, FACES[name][0]) for view in views(name)]
-    assert seen[0]
-    gone = seen.index(False)
+    gone = seen.index(False, seen.index(True))
     back = seen.index(True, gone)
     assert back - gone > 2 * 15, "long enough for its track to end"
 

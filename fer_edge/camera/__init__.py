@@ -7,6 +7,7 @@ silent second choice.
 from __future__ import annotations
 
 import os
+import re
 import time
 from importlib import import_module
 from pathlib import Path
@@ -79,6 +80,11 @@ def open_camera(config: CameraConfig) -> Camera:
         ) from None
     camera.open()
     return camera
+
+
+def shown(source: str) -> str:
+    """A source as it may be shown and written down: without the password and the query of a URL."""
+    return re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", source)) if "://" in source else source
 
 
 class FrameMaker:

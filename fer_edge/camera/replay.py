@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_edge.camera import FrameMaker
+from fer_edge.camera import FrameMaker, quiet_opencv
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 PICTURES = Path(__file__).parent / "pictures"
 SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MAX_SIDE_PX = 4096
+MAX_SIDE_PX = 8192  # the most that config allows a camera
 
 Picture = tuple[Path | None, Image]
 
@@ -56,6 +56,7 @@ class ReplayCamera:
     def open(self) -> None:
         """Find the pictures. Raises CameraError where there are none, where a single one cannot be decoded, or where
         the demo is misnamed."""
+        quiet_opencv()
         config = self._config
         if config.pace == "real" and 1 / config.fps > config.timeout_seconds:
             raise CameraError(
@@ -115,8 +116,19 @@ class ReplayCamera:
         if not good:
             raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be decoded")
         while self._config.loop:
-            for path in good:
+            yield from self._again(good)
+
+    def _again(self, paths: list[Path]) -> Iterator[Picture]:
+        """Another round; a picture that was deleted meanwhile is left out, and all of them gone is the end."""
+        found = 0
+        for path in paths:
+            try:
                 yield path, read_picture(path)
+                found += 1
+            except CameraError as error:
+                log.warning("%s, skipped", error)
+        if not found:
+            raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be read any more")
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -197,13 +209,15 @@ class Key(NamedTuple):
 
 
 DEMO = {
-    # one face, which leaves for long enough to be lost, comes back, is joined by a second one and goes
+    # nobody at first; a face, which leaves for long enough to be lost, comes back, is joined by a second one and goes
     "both": (
-        Key(0.0, 225, 170, 1.6),
-        Key(2.0, 215, 175, 1.75),
-        Key(3.5, 215, 352, 1.6),
-        Key(5.5, 235, 352, 1.6),
-        Key(7.0, 225, 175, 1.6),
+        Key(0.0, 215, 352, 1.6),
+        Key(0.7, 215, 352, 1.6),
+        Key(1.9, 225, 170, 1.6),
+        Key(2.8, 215, 175, 1.75),
+        Key(4.0, 215, 352, 1.6),
+        Key(6.2, 235, 352, 1.6),
+        Key(7.4, 225, 175, 1.6),
         Key(9.0, 450, 256, 1.0),
         Key(10.5, 458, 256, 1.03),
         Key(12.0, 625, 230, 1.4),

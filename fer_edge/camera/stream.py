@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import cv2
 from numpy.typing import NDArray
 
-from fer_edge.camera import FrameMaker, quiet_opencv
+from fer_edge.camera import FrameMaker, quiet_opencv, shown
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
@@ -34,7 +33,7 @@ class StreamCamera:
         self._config = config
         self._source = config.source.removeprefix("file://")
         self._is_url = "://" in self._source
-        self._name = re.sub(r"//[^/]*@", "//***@", self._source)  # passwords stay out of messages
+        self._name = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker()
         self._capture: cv2.VideoCapture | None = None
         self._clock = _FileClock(0, period_ns=1)

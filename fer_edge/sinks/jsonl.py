@@ -13,7 +13,7 @@ from threading import Event
 
 import msgspec
 
-from fer_edge.config import Config
+from fer_edge.config import Config, Jsonl
 from fer_edge.errors import SinkError
 from fer_edge.payloads import Identity, event_payload
 from fer_edge.records import Update
@@ -123,14 +123,15 @@ class JsonlSink:
             SinkError: it cannot be opened for appending.
 
         """
-        try:
-            self._file.open()
-        except OSError as error:
-            what = f"{self._name}: cannot open for appending (jsonl.path): {error.strerror or error}"
-            raise SinkError(
-                f"{what}; expected a file in a folder that exists and that this user may write to"
-            ) from None
+        _open(self._file, self._name)
         self._worker.start()
+
+    @staticmethod
+    def check(settings: Jsonl) -> None:
+        """Open the file and close it again. Raises SinkError as `start` does."""
+        file = LineFile(settings.path, max_bytes=settings.max_bytes, backups=settings.backups)
+        _open(file, settings.path)
+        file.close()
 
     def submit(self, update: Update) -> None:
         """Queue the events of an update. Returns at once; raises what stopped the thread."""
@@ -188,3 +189,12 @@ class JsonlSink:
         if self._trouble is not None:
             self._trouble = None
             log.info("JSONL: writing to %s again (%d events dropped since the start)", self._name, self._lines.dropped)
+
+
+def _open(file: LineFile, name: str) -> None:
+    """Open a file, or say in one line why not."""
+    try:
+        file.open()
+    except OSError as error:
+        what = f"{name}: cannot open for appending (jsonl.path): {error.strerror or error}"
+        raise SinkError(f"{what}; expected a file in a folder that exists and that this user may write to") from None

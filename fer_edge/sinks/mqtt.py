@@ -23,6 +23,9 @@ from fer_edge.sinks.worker import Worker
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+STEADY_SECONDS = 10.0
+"""A connection that lasts so long is a good one; several shorter ones in a row smell of two clients with one id."""
+
 IDLE_SECONDS = 1.0
 """How long the thread waits for the network before it looks after the keepalive."""
 
@@ -65,6 +68,8 @@ class MqttSink:
         self._era = 0  # see Waiting; even: the broker is away
         self._trouble: str | None = None  # the reason that was logged last
         self._overflowing = False
+        self._short_links = 0  # in a row
+        self._client_id = f"fer-edge-{identity.device_id}"
 
     def start(self) -> None:
         """Read secrets and certificates, start the embedded broker where one is wanted, and the thread.
@@ -141,12 +146,16 @@ class MqttSink:
         delays = backoff()
         while len(self._outgoing.events) or not self._closing.is_set():
             delivery = Delivery(self._outgoing, base=self._base, era=self._era + 1)
+            opened = None
             try:
-                link = self._open(delivery)
-                delays = backoff()
+                link, opened = self._open(delivery), time.monotonic()
                 self._serve(link, delivery)
             except LinkError as error:
-                self._report(f"{error}; trying again", logging.ERROR if error.refused else logging.WARNING)
+                steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
+                delays = backoff() if steady else delays
+                self._short_links = self._short_links + 1 if opened is not None and not steady else 0
+                rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
+                self._report(f"{error}{rival}; trying again", logging.ERROR if error.refused else logging.WARNING)
             finally:
                 delivery.return_events()
             if self._closing.is_set():
@@ -157,7 +166,7 @@ class MqttSink:
         """Connect. Every retained value is then to be said again."""
         link = Link(
             self._broker,
-            f"fer-edge-{self._identity.device_id}",
+            self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
             wake=self._wake,
             on_ack=delivery.acknowledge,
