@@ -253,15 +253,24 @@ def _config(options: argparse.Namespace) -> Config:
     return load_config(options.config or DEFAULT_CONFIG)
 
 
+class JournalFormatter(logging.Formatter):
+    """Lines with the priority that the journal understands (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As in "<4>the camera is away"."""
+        priority = 3 if record.levelno >= 40 else 4 if record.levelno >= 30 else 6 if record.levelno >= 20 else 7
+        return f"<{priority}>{super().format(record)}"
+
+
 def _log_to_stderr(level: str) -> None:
-    """Plain lines on a terminal; under systemd with the priority that the journal understands (sd-daemon(3))."""
-    if os.environ.get("JOURNAL_STREAM"):
-        for number, priority in ((10, 7), (20, 6), (30, 4), (40, 3)):
-            logging.addLevelName(number, f"<{priority}>")
-        layout = "%(levelname)s%(message)s"
-    else:
-        layout = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=layout, datefmt="%H:%M:%S")
+    """Plain lines with the time on a terminal; the journal has the time already."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JournalFormatter("%(message)s")
+        if os.environ.get("JOURNAL_STREAM")
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ def secret(name: str, file: str | None) -> str | None:
 
 
 def _place(section: str, key: str) -> str:
+    section, key = (name if name.isprintable() else _show(name) for name in (section, key))
     return f"section {section}, key {key}" if key else f"section {section}"
 
 

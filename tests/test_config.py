@@ -113,6 +113,7 @@ events: 5
         ("a: \0", "not valid YAML"),
         ("1: 2", "unknown"),
         ("camera: {1: 2}", "unknown"),
+        ('camera: {"a\\nb": 2}', 'key "a\\nb": unknown'),
     ],
 )
 def test_each_mistake_has_its_words(text: str, words: str) -> None:
