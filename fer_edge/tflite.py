@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fer_edge.card import Card, Role, TensorCard, check_role, read_card
@@ -79,8 +80,8 @@ class Model:
 
     def see(self, crop: Image) -> tuple[Floats, ...]:
         """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
-        colored = crop if crop.ndim == 2 else crop[..., ::-1]
-        return self.run(normalise(colored, self.card.input.low, self.card.input.high))
+        colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        return self.run(normalise(np.asarray(colored, np.uint8), self.card.input.low, self.card.input.high))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
         """Feed real numbers f32 of the card's input shape; returns the outputs as real numbers."""
