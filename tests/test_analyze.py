@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from samples import frame_of
 
 from fer_edge.analyze import AnalyzeOptions, analyze
+from fer_edge.camera import shown
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
 from fer_edge.draw import annotate
@@ -162,3 +164,30 @@ def test_a_face_at_the_edge_keeps_its_caption_in_the_picture(pipeline: Pipeline,
     cut = np.ascontiguousarray(astronaut[60:200, 160:290])
     tracks = pipeline.look(frame_of(cut)).tracks
     assert annotate(cut, tracks).shape == cut.shape
+
+
+def test_odd_file_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"  # Latin-1, as old disks have it
+    with open(odd, "wb") as file:
+        file.write(Path(ASTRONAUT).read_bytes())
+    failed, (line,) = run(tmp_path, os.fsdecode(odd), "x" * 300, still=True)
+    assert failed == 1  # the one whose name no file can have
+    assert line["source"].endswith("caf\ufffd.jpg")
+    assert len(line["faces"]) == 1
+
+
+def test_many_sources_do_not_pile_up(tmp_path: Path, film: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    run(tmp_path, *[str(film)] * 5)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_the_password_of_a_stream_is_written_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    address = "http://me:hunter2@127.0.0.1:1/x.mjpg?token=hunter2"
+    failed, lines = run(tmp_path, address)
+    assert (failed, lines) == (1, [])
+    assert "//***@127.0.0.1:1/x.mjpg" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert shown(address) == "http://***@127.0.0.1:1/x.mjpg?***"
+    assert shown("rtsp://u:a/b@c@host/1") == "rtsp://***@host/1"
+    assert shown("/films/what?.mp4") == "/films/what?.mp4"

@@ -274,3 +274,11 @@ def test_a_backlog_that_takes_back_more_than_it_holds_drops_the_oldest() -> None
     backlog.put_back([1, 2])
     assert [backlog.get() for _ in range(4)] == [3, 4, 5, None]
     assert backlog.dropped == 2
+
+
+def test_a_second_client_with_the_same_id_is_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_retries(monkeypatch)
+    with Mosquitto(tmp_path / "broker") as broker, running(broker.port), running(broker.port):
+        wait_for(lambda: said(caplog, "is another client there as fer-edge-kitchen?"), "a guess")

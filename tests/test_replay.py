@@ -357,3 +357,20 @@ def test_the_pictures_are_small_and_explained() -> None:
     assert files == {"astronaut.jpg", "grace_hopper.jpg"}
     assert all(os.path.getsize(PICTURES / name) < 120_000 for name in files)
     assert all(name in (PICTURES / "SOURCES.md").read_text() for name in files)
+
+
+def test_pictures_that_vanish_from_a_loop_are_left_out_until_none_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (save(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8)) for name in "ab")
+    camera = ReplayCamera(CameraConfig(backend="replay", source=str(tmp_path), pace="max", loop=True))
+    camera.open()
+    for _ in range(2):
+        camera.read()
+    first.unlink()
+    camera.read()
+    assert camera.picture == second
+    assert "a.png: cannot be read: No such file or directory, skipped" in caplog.text
+    second.unlink()
+    with pytest.raises(CameraError, match="can be read any more"):
+        camera.read()
