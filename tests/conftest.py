@@ -9,6 +9,7 @@ import pytest
 from brokers import wait_for
 from hypothesis import HealthCheck, settings
 
+import fer_edge.feed as feed_module
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
@@ -45,3 +46,9 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost camera is looked for at once."""
+    monkeypatch.setattr(feed_module, "FIRST_PAUSE_SECONDS", 0.01)
