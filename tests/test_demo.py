@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replaying import config, replay
 
 from fer_edge.camera.replay import DEMO, PICTURES, ReplayCamera, view_at
-from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
-from fer_edge.records import Box, Frame
+from fer_edge.records import Box
 
 # where the faces are on the demo's canvases: x, y of the middle and the width, px
 FACES = {
@@ -24,19 +22,6 @@ FACES = {
     "grace_hopper": [(265, 245, 170)],
 }
 CANVAS = {"both": (836, 512), "astronaut": (512, 512), "grace_hopper": (512, 600)}
-
-
-def config(source: str | Path, **more: Any) -> CameraConfig:
-    fields: dict[str, Any] = {"pace": "max", "fps": 10.0}
-    return CameraConfig(backend="replay", source=str(source), **(fields | more))
-
-
-def replay(source: str | Path, **more: Any) -> list[Frame]:
-    camera = ReplayCamera(config(source, **more))
-    camera.open()
-    frames = list(iter(camera.read, None))
-    camera.close()
-    return [frame for frame in frames if frame is not None]
 
 
 def test_an_unknown_demo() -> None:

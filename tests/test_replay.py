@@ -14,32 +14,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from replaying import config, replay
 
 from fer_edge.camera.replay import MAX_SIDE_PX, PICTURES, ReplayCamera, read_picture
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
-from fer_edge.records import Frame
-
-# where the faces are on the demo's canvases: x, y of the middle and the width, px
-FACES = {
-    "both": [(222, 140, 90), (626, 209, 145)],
-    "astronaut": [(222, 140, 90)],
-    "grace_hopper": [(265, 245, 170)],
-}
-CANVAS = {"both": (836, 512), "astronaut": (512, 512), "grace_hopper": (512, 600)}
-
-
-def config(source: str | Path, **more: Any) -> CameraConfig:
-    fields: dict[str, Any] = {"pace": "max", "fps": 10.0}
-    return CameraConfig(backend="replay", source=str(source), **(fields | more))
-
-
-def replay(source: str | Path, **more: Any) -> list[Frame]:
-    camera = ReplayCamera(config(source, **more))
-    camera.open()
-    frames = list(iter(camera.read, None))
-    camera.close()
-    return [frame for frame in frames if frame is not None]
 
 
 def save(path: Path, picture: NDArray[Any]) -> Path:
