@@ -35,6 +35,7 @@ Per-face expression events from a camera, over MQTT.
   fer-edge check                is everything in order? what to do if not
   fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
   fer-edge bench                how fast is this machine?
+  fer-edge fetch                download the interim models, if they are missing
 
 A first try, without camera and broker:
   fer-edge analyze demo --still | head -1

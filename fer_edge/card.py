@@ -123,9 +123,8 @@ def check_role(card: Card, where: Path) -> None:
     needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
     if needed is None:
         raise ModelError(f"{where}: a {card.role} card needs {_NEEDS[card.role]!r}; restore the file from the release")
-    wrong = _shape_errors(card) + {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[
-        card.role
-    ](card)
+    of_role = {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[card.role]
+    wrong = _shape_errors(card) or of_role(card)  # the second rely on what the first have checked
     if wrong:
         raise ModelError(f"{where}: {'; '.join(wrong)}; restore the file from the release")
 
@@ -146,9 +145,8 @@ def _shape_errors(card: Card) -> list[str]:
 
 
 def _ssd_errors(card: Card) -> list[str]:
-    ssd, (_, height, width, *_) = card.ssd, card.input.shape
-    if ssd is None or len(card.outputs) != 2:
-        return []
+    ssd, (_, height, width, _) = card.ssd, card.input.shape
+    assert ssd is not None  # check_role refuses a detector without it
     if len(ssd.strides) != len(ssd.per_cell) or min((*ssd.strides, *ssd.per_cell), default=0) < 1:
         return [f"ssd: strides and per_cell expected positive and in pairs, got {ssd.strides} and {ssd.per_cell}"]
     anchors = sum((height // s) * (width // s) * n for s, n in zip(ssd.strides, ssd.per_cell, strict=True))
@@ -159,8 +157,7 @@ def _ssd_errors(card: Card) -> list[str]:
 
 def _points_errors(card: Card) -> list[str]:
     points = card.points
-    if points is None or not card.outputs:
-        return []
+    assert points is not None  # check_role refuses a landmarks model without it
     wrong = []
     if points.dims < 2 or points.count * points.dims != math.prod(card.outputs[0].shape):
         wrong.append(f"points: {points.count} x {points.dims} do not make an output of {card.outputs[0].shape}")
@@ -173,7 +170,7 @@ def _points_errors(card: Card) -> list[str]:
 
 def _label_errors(card: Card) -> list[str]:
     wrong = []
-    if card.labels != LABELS or (card.outputs and card.outputs[0].shape[-1] != len(LABELS)):
+    if card.labels != LABELS or card.outputs[0].shape[-1] != len(LABELS):
         wrong.append(f"labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
     if card.temperature <= 0:
         wrong.append(f"temperature expected above 0, got {card.temperature:g}")

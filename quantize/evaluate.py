@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classify import softmax
 from fer_edge.tflite import open_interpreter
 from quantize.data import LABELS, DataError, Floats, Images, load, measuring, to_input
 
@@ -57,13 +58,6 @@ class Tensor:
 
 
 # --- arithmetic ----------------------------------------------------------------------------------------------
-
-
-def softmax(logits: Floats, *, temperature: float) -> Floats:
-    """Turn logits into probabilities f32[N,8]; a temperature above 1 makes them more modest."""
-    scaled = logits / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def measure(logits: Floats, labels: Labels, *, temperature: float, name: str) -> Metrics:

@@ -51,7 +51,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench"))
+    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench", "fetch"))
     with pytest.raises(SystemExit):
         main(["--version"])
     assert __version__ in capsys.readouterr().out

@@ -16,6 +16,7 @@ import pytest
 from ferplus_samples import ferplus, pictures, votes
 from numpy.typing import NDArray
 
+from fer_edge.classify import softmax
 from quantize import data, evaluate, publish
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -184,13 +185,13 @@ def test_calibration_error_is_zero_when_confidence_is_accuracy() -> None:
 
 def test_softmax_with_temperature() -> None:
     logits = np.array([[0, np.log(3)]], np.float32)
-    np.testing.assert_allclose(evaluate.softmax(2 * logits, temperature=2), [[0.25, 0.75]], rtol=1e-6)
+    np.testing.assert_allclose(softmax(2 * logits, temperature=2), [[0.25, 0.75]], rtol=1e-6)
 
 
 def test_the_temperature_that_spoiled_the_logits_is_found() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (4000, 8)).astype(np.float32)
-    chances = evaluate.softmax(logits, temperature=1).cumsum(axis=1)
+    chances = softmax(logits, temperature=1).cumsum(axis=1)
     labels = (chances < rng.random((4000, 1))).sum(axis=1).clip(0, 7)
     assert evaluate.fit_temperature(1.6 * logits, labels) == pytest.approx(1.6, abs=0.1)
 
