@@ -35,7 +35,6 @@ Per-face expression events from a camera, over MQTT.
   fer-edge check                is everything in order? what to do if not
   fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
   fer-edge bench                how fast is this machine?
-  fer-edge fetch                download the interim models, if they are missing
 
 A first try, without camera and broker:
   fer-edge analyze demo --still | head -1
@@ -53,10 +52,6 @@ It logs to stderr, publishes what the configuration's sections mqtt and jsonl sa
 Examples:
   fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
   fer-edge check --schema > schema.json  for completion in an editor
-""",
-    "fetch": """\
-Example:
-  fer-edge fetch                         checks what is there, downloads what is missing
 """,
     "analyze": """\
 Examples:
@@ -133,14 +128,6 @@ def _check(config: Config, options: argparse.Namespace) -> int:
     return check(config, options.config)
 
 
-def _fetch(config: Config, _: argparse.Namespace) -> int:
-    from fer_edge.card import models_folder
-    from fer_edge.fetch import fetch_missing
-
-    fetch_missing(models_folder(config.models.folder))
-    return 0
-
-
 def _analyze(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.analyze import AnalyzeOptions, analyze
 
@@ -190,8 +177,6 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "run", _run, "run the daemon until it is told to stop (SIGTERM, Ctrl-C)")
     check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
-
-    _command(commands, "fetch", _fetch, "download the models that are not part of fer-edge, if they are missing")
 
     analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
     analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
 
 Role = Literal["detector", "landmarks", "expression"]
+LANDMARKS = 68
 
 
 class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,25 +35,25 @@ class InputCard(TensorCard, frozen=True, kw_only=True):
 
 
 class SsdCard(msgspec.Struct, frozen=True, kw_only=True):
-    """How a detector's outputs become boxes (Liu et al. 2016, arXiv:1512.02325; with one anchor size, as
-    BlazeFace has it, Bazarevsky et al. 2019, arXiv:1907.05047)."""
+    """How a detector's outputs become boxes: one shot (Liu et al. 2016, arXiv:1512.02325) without anchors (FCOS,
+    Tian et al. 2019, arXiv:1904.01355). `detect.decode` says what the outputs hold."""
 
     strides: tuple[int, ...]  # of the grids, in input px
-    per_cell: tuple[int, ...]  # anchors in a cell of each grid
-    offset: float  # of an anchor in its cell, 0..1
     keypoints: int
     overlap: float  # IoU from which boxes are one face
 
 
 class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the 68 landmarks are among a model's points, and how its crop is cut."""
+    """What a landmarks model's outputs are offsets from, and how its crop is cut."""
 
-    count: int
-    dims: int
-    index68: tuple[int, ...]
-    box_scale: float  # crop side / longer side of the detector's box
+    mean: tuple[tuple[float, float], ...]  # mean shape: x, y of the 68 points, 0..1 of the crop
     points_scale: float  # crop side / longer side of the 68 points' bounding box
-    points_shift: float  # of the crop's centre, downwards, in that longer side
+    box_scale: float  # crop side / longer side of the detector's box
+    box_shift: float  # of the crop's centre from the box's, towards the chin, in box heights
+
+    def shape(self) -> Floats:
+        """The mean shape f32[68,2]."""
+        return np.array(self.mean, np.float32)
 
 
 class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +66,6 @@ class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
     def points(self) -> Floats:
         """f32[3,2]."""
         return np.array([self.left_eye, self.right_eye, self.mouth], np.float32)
-
-
-class FetchCard(msgspec.Struct, frozen=True, kw_only=True):
-    """The public package that holds a model which is not in the repository."""
-
-    package: str
-    version: str
-    member: str
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +85,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     template: TemplateCard | None = None
     ssd: SsdCard | None = None
     points: PointsCard | None = None
-    fetch: FetchCard | None = None
 
 
 def models_folder(configured: str | None = None) -> Path:
@@ -124,53 +115,83 @@ def check_role(card: Card, where: Path) -> None:
     if needed is None:
         raise ModelError(f"{where}: a {card.role} card needs {_NEEDS[card.role]!r}; restore the file from the release")
     of_role = {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[card.role]
-    wrong = _shape_errors(card) or of_role(card)  # the second rely on what the first have checked
+    wrong = _input_errors(card) or of_role(card) or _output_errors(card)  # each relies on what those before checked
     if wrong:
         raise ModelError(f"{where}: {'; '.join(wrong)}; restore the file from the release")
 
 
-def _shape_errors(card: Card) -> list[str]:
-    channels = 1 if card.input.color == "gray" else 3
+def _input_errors(card: Card) -> list[str]:
+    channels, shape = 1 if card.input.color == "gray" else 3, card.input.shape
     wrong = []
-    if len(card.input.shape) != 4 or card.input.shape[3] != channels or min(card.input.shape) < 1:
-        wrong.append(
-            f"input shape expected [1, height, width, {channels}] for {card.input.color}, got {card.input.shape}"
-        )
+    if len(shape) != 4 or min(shape) < 1 or (shape[0], shape[3]) != (1, channels):
+        wrong.append(f"input shape expected [1, height, width, {channels}] for {card.input.color}, got {shape}")
+    elif card.role != "detector" and shape[1] != shape[2]:
+        wrong.append(f"input shape expected as high as wide, got {shape}")
     if card.input.low >= card.input.high:
         wrong.append(f"input low expected below high, got {card.input.low:g} and {card.input.high:g}")
-    outputs = {"detector": 2, "landmarks": 2, "expression": 1}[card.role]
-    if len(card.outputs) != outputs:
-        wrong.append(f"{outputs} outputs expected, got {len(card.outputs)}")
     return wrong
+
+
+def output_shapes(card: Card, *, width: int, height: int) -> tuple[tuple[int, ...], ...]:
+    """The shapes that a card's outputs must have for an input of this size, in order."""
+    if card.role == "expression":
+        return ((1, len(LABELS)),)
+    if card.role == "landmarks":
+        return (1, 2 * LANDMARKS), (1, 1)
+    assert card.ssd is not None  # check_role refuses a detector without it
+    depths = (1, 4, 2 * card.ssd.keypoints)  # score, box, key points
+    return tuple((1, height // stride, width // stride, depth) for stride in card.ssd.strides for depth in depths)
+
+
+def _output_errors(card: Card) -> list[str]:
+    _, height, width, _ = card.input.shape
+    expected, found = output_shapes(card, width=width, height=height), tuple(output.shape for output in card.outputs)
+    names = [output.name for output in card.outputs]
+    if len(found) != len(expected):
+        return [f"{len(expected)} outputs expected, got {len(found)}"]
+    if len(names) > 1 and (len(set(names)) < len(names) or not all(names)):
+        return [f"outputs expected with a name of their own each, got {', '.join(map(repr, names))}"]
+    return [
+        f"output {number} ({name or 'no name'}) expected as {list(should)}, got {list(shape)}"
+        for number, (name, should, shape) in enumerate(zip(names, expected, found, strict=True), 1)
+        if should != shape
+    ]
 
 
 def _ssd_errors(card: Card) -> list[str]:
     ssd, (_, height, width, _) = card.ssd, card.input.shape
     assert ssd is not None  # check_role refuses a detector without it
-    if len(ssd.strides) != len(ssd.per_cell) or min((*ssd.strides, *ssd.per_cell), default=0) < 1:
-        return [f"ssd: strides and per_cell expected positive and in pairs, got {ssd.strides} and {ssd.per_cell}"]
-    anchors = sum((height // s) * (width // s) * n for s, n in zip(ssd.strides, ssd.per_cell, strict=True))
-    expected = [(1, anchors, 4 + 2 * ssd.keypoints), (1, anchors, 1)]
-    found = [output.shape for output in card.outputs]
-    return [] if found == expected else [f"ssd: its anchors make outputs {expected}, got {found}"]
+    wrong, rising = [], sorted(set(ssd.strides))
+    if not rising or rising[0] < 1 or ssd.strides != tuple(rising):
+        return [f"ssd: strides expected above 0 and rising, got {list(ssd.strides)}"]
+    if any(size % stride for size in (width, height, rising[-1]) for stride in rising):
+        wrong.append(f"ssd: strides expected to divide {width}x{height} and the largest, got {list(ssd.strides)}")
+    if ssd.keypoints < 2:
+        wrong.append(f"ssd: keypoints expected at least 2 (the eyes), got {ssd.keypoints}")
+    if not 0 < ssd.overlap <= 1:
+        wrong.append(f"ssd: overlap expected above 0 and at most 1, got {ssd.overlap:g}")
+    return wrong
 
 
 def _points_errors(card: Card) -> list[str]:
     points = card.points
     assert points is not None  # check_role refuses a landmarks model without it
     wrong = []
-    if points.dims < 2 or points.count * points.dims != math.prod(card.outputs[0].shape):
-        wrong.append(f"points: {points.count} x {points.dims} do not make an output of {card.outputs[0].shape}")
-    if len(points.index68) != 68 or not all(0 <= index < points.count for index in points.index68):
-        wrong.append(f"points: index68 expected 68 numbers below {points.count}, got {len(points.index68)}")
-    if min(points.box_scale, points.points_scale) <= 0:
-        wrong.append("points: box_scale and points_scale expected above 0")
+    if len(points.mean) != LANDMARKS:
+        wrong.append(f"points: mean expected {LANDMARKS} pairs x, y, got {len(points.mean)}")
+    elif not all(0 <= value <= 1 for pair in points.mean for value in pair):
+        wrong.append("points: mean expected within 0 to 1 of the crop")
+    for name, value in (("points_scale", points.points_scale), ("box_scale", points.box_scale)):
+        if value <= 0:
+            wrong.append(f"points: {name} expected above 0, got {value:g}")
+    if abs(points.box_shift) > 1:
+        wrong.append(f"points: box_shift expected within -1 to 1 box heights, got {points.box_shift:g}")
     return wrong
 
 
 def _label_errors(card: Card) -> list[str]:
     wrong = []
-    if card.labels != LABELS or card.outputs[0].shape[-1] != len(LABELS):
+    if card.labels != LABELS:
         wrong.append(f"labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
     if card.temperature <= 0:
         wrong.append(f"temperature expected above 0, got {card.temperature:g}")

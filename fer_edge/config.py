@@ -17,6 +17,7 @@ Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
 Degrees = Annotated[float, Meta(gt=0, le=90)]
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
+InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 # (?!\n): without it, $ would let a newline at the end pass
 NAME, TOPIC, TEXT = (
@@ -62,8 +63,8 @@ class Models(Section, frozen=True):
     """Which networks run, and how."""
 
     folder: Text | None = None
-    detector: Name = "blazeface_full"
-    landmarks: Name = "face_mesh"
+    detector: Name = "detector"
+    landmarks: Name = "landmarks"
     expression: Name = "expression"
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
@@ -72,6 +73,7 @@ class Models(Section, frozen=True):
 class Detector(Section, frozen=True):
     """How faces are found."""
 
+    input_size: tuple[InputSide, InputSide] | None = None
     min_score: Fraction = 0.3
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -12,7 +13,10 @@ from fer_edge import image
 from fer_edge.card import SsdCard
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Box, Face, Floats, Frame, Image
-from fer_edge.tflite import Model
+from fer_edge.tflite import Model, sigmoid
+
+AREA_SLACK = 1.025
+"""How far the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
 
 
 class Detector:
@@ -21,20 +25,22 @@ class Detector:
     def __init__(self, model: Model, config: DetectorConfig) -> None:
         self._model, self._config = model, config
         assert model.card.ssd is not None  # tflite.py refuses a detector card without it
-        self._ssd = model.card.ssd
-        _, self._height, self._width, _ = model.card.input.shape
-        self._anchors = anchors(self._ssd, width=self._width, height=self._height)
+        self._ssd, (_, height, width, _) = model.card.ssd, model.card.input.shape
+        self._area = math.prod(config.input_size or (width, height))
+        self._shape: tuple[int, int] | None = None  # height, width of the last picture
+        # one that cannot be resized is found at the start, not in the first frame
+        model.resize(width=width + self._ssd.strides[-1], height=height)
 
     def __call__(self, frame: Frame) -> list[Face]:
         """Every face of at least `min_face_px` within the configured region."""
         part, x0, y0 = self._region(frame)
-        canvas, matrix = image.letterbox(part, self._width, self._height)
-        regressors, logits = self._model.see(canvas)
-        candidates, scores = self._decode(regressors, logits)
-        candidates, scores = suppress(candidates, scores, overlap=self._ssd.overlap)
+        self._fit(part)
+        canvas, matrix = image.letterbox(part, *self._model.size)
+        rows, scores = decode(self._model.see(canvas), self._ssd, min_score=self._config.min_score)
+        rows, scores = suppress(rows, scores, overlap=self._ssd.overlap)
         back = image.invert(matrix)
         back[:, 2] += (x0, y0)
-        faces = [_face(row, score, back) for row, score in zip(candidates, scores, strict=True)]
+        faces = [_face(row, score, back) for row, score in zip(rows, scores, strict=True)]
         big = [face for face in faces if face.box.height >= self._config.min_face_px]
         return big[: self._config.max_faces]
 
@@ -45,39 +51,62 @@ class Detector:
         window = np.s_[y0 : max(y0 + 1, round(bottom * frame.height)), x0 : max(x0 + 1, round(right * frame.width))]
         return self._model.view(frame)[window], x0, y0
 
-    def _decode(self, regressors: Floats, logits: Floats) -> tuple[Floats, Floats]:
-        """Anchors whose score suffices, as rows [box corners, key points] f32[n,2+K,2] in input px, and their
-        scores f32[n]. Only they are decoded: a frame has thousands of anchors and few faces."""
-        scores: Floats = np.asarray(1 / (1 + np.exp(-np.clip(logits.reshape(-1), -80, 80))), np.float32)
-        keep = np.flatnonzero(scores >= self._config.min_score)
-        rows = regressors.reshape(len(scores), -1, 2)[keep]
-        return decode(rows, self._anchors[keep]), scores[keep]
+    def _fit(self, part: Image) -> None:
+        """Give the model the input that suits pictures of this shape, if it does not have it yet."""
+        height, width = part.shape[:2]
+        if (height, width) != self._shape:
+            across, down = input_size(width, height, area=self._area, step=self._ssd.strides[-1])
+            self._model.resize(width=across, height=down)
+            self._shape = height, width
 
 
-def anchors(ssd: SsdCard, *, width: int, height: int) -> Floats:
-    """Anchor centres f32[N,2] in input px: grid by grid, row by row, as the model's outputs are ordered."""
-    grids = []
-    for stride, repeats in zip(ssd.strides, ssd.per_cell, strict=True):
-        xs = (np.arange(width // stride, dtype=np.float32) + ssd.offset) * stride
-        ys = (np.arange(height // stride, dtype=np.float32) + ssd.offset) * stride
-        grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-        grids.append(np.repeat(grid, repeats, axis=0))
-    return np.concatenate(grids).astype(np.float32)
+def input_size(width: int, height: int, *, area: float, step: int) -> tuple[int, int]:
+    """Width and height in px, multiples of `step`, into which a picture of width x height letterboxes at the largest
+    scale: of all sizes of about `area` px at most, and among equals the smallest."""
+    most = AREA_SLACK * max(area, step * step)
+    sizes = [
+        (min(math.ceil(width * down / height / step) * step, int(most / down / step) * step), down)
+        for down in range(step, int(most / step) + 1, step)
+    ]
+    return max(sizes, key=lambda size: (min(size[0] / width, size[1] / height), -math.prod(size)))
 
 
-def decode(rows: Floats, centers: Floats) -> Floats:
-    """Regressor rows f32[n,2+K,2] (centre, size, key points; offsets from the anchor in px) as corners and
-    key points f32[n,2+K,2]."""
-    points = rows + centers[:, None, :]
-    half = np.abs(rows[:, 1]) / 2
-    center = points[:, 0].copy()
-    points[:, 0], points[:, 1] = center - half, center + half
-    return points
+def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tuple[Floats, Floats]:
+    """The cells of all grids that score at least `min_score` (0..1), as boxes with key points.
+
+    Args:
+        outputs: for each stride three arrays, all in strides: score logits f32[1,h,w,1]; distances f32[1,h,w,4]
+            from the cell's centre to the box's left, top, right and bottom; offsets f32[1,h,w,2K] from the cell's
+            centre to the key points.
+        ssd: the detector's card.
+        min_score: only cells from here are decoded: a frame has a thousand, and few faces.
+
+    Returns:
+        Rows [two corners, key points] f32[n,2+K,2] in input px, and their scores f32[n].
+
+    """
+    grids = zip(ssd.strides, outputs[0::3], outputs[1::3], outputs[2::3], strict=True)
+    found = [_decode_grid(*grid, min_score=min_score) for grid in grids]
+    rows, scores = zip(*found, strict=True)
+    return np.concatenate(rows), np.concatenate(scores)
+
+
+def _decode_grid(
+    stride: int, logits: Floats, distances: Floats, offsets: Floats, *, min_score: float
+) -> tuple[Floats, Floats]:
+    """`decode` for one stride."""
+    scores = sigmoid(logits[0, :, :, 0])
+    cells = np.nonzero(scores >= min_score)
+    centers = (np.stack(cells[::-1], axis=1) + np.float32(0.5)).astype(np.float32)  # x, y
+    sides = np.maximum(distances[0][cells], 0)
+    corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
+    points = centers[:, None] + offsets[0][cells].reshape(len(centers), -1, 2)
+    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
 
 
 def suppress(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
-    """Weighted non-maximum suppression as BlazeFace does it: overlapping boxes are not thrown away but
-    averaged by score into the best one, which keeps boxes from trembling.
+    """Weighted non-maximum suppression (Bazarevsky et al. 2019, arXiv:1907.05047, "blending"): overlapping boxes
+    are not thrown away but averaged by score into the best one, which keeps boxes from trembling.
 
     Args:
         rows: f32[n,2+K,2], two corners then key points.

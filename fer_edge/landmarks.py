@@ -9,7 +9,7 @@ import numpy as np
 from fer_edge import image
 from fer_edge.card import PointsCard
 from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
-from fer_edge.tflite import Model
+from fer_edge.tflite import Model, sigmoid
 
 RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
 """Landmarks that no expression moves: corners of the eyes, bridge and base of the nose."""
@@ -42,34 +42,50 @@ class Landmarker:
         self._model = model
         assert model.card.points is not None  # tflite.py refuses a landmarks card without it
         self._card = model.card.points
+        self._mean = self._card.shape()
         self._size = model.card.input.shape[1]
 
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
-        coordinates, logit = self._model.see(image.warp(self._model.view(frame), matrix, self._size))
-        mesh = coordinates.reshape(self._card.count, self._card.dims)
-        points = image.transform(mesh[list(self._card.index68), :2], image.invert(matrix))
-        score = 1 / (1 + math.exp(-float(np.clip(logit.reshape(-1)[0], -80, 80))))
-        return Landmarks(points, score, pose(points))
+        offsets, logit = self._model.see(image.warp(self._model.view(frame), matrix, self._size))
+        points = image.transform(place(offsets, self._mean, self._size), image.invert(matrix))
+        return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+
+
+def place(offsets: Floats, mean: Floats, size: int) -> Floats:
+    """The points f32[68,2] in px of a crop of size x size, from a model's output f32[1,136] (x0, y0, x1, ...:
+    offsets from the mean shape in crop sides) and the mean shape f32[68,2]."""
+    return (mean + offsets.reshape(-1, 2)) * np.float32(size)
 
 
 def region(face: Face, card: PointsCard, size: int) -> image.Matrix:
     """The crop around a face, turned so that its eyes are level: from its 68 points where it is followed,
     else from the detector's box and eyes."""
-    if face.track_id is None:
-        left, right = face.keypoints[0], face.keypoints[1]
-        side = card.box_scale * max(face.box.width, face.box.height)
-        return image.square(face.box.center, side, _slope(left, right), size)
     points = face.keypoints
+    if face.track_id is None:
+        return crop_around_box(face.box, card, size, _slope(points[0], points[1]))
     angle = _slope(points[36:42].mean(axis=0), points[42:48].mean(axis=0))
+    return crop_around_points(points, card.points_scale, size, angle)
+
+
+def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> image.Matrix:
+    """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
+    the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
     upright = image.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
     turned = points @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    longer = float((high - low).max())
-    middle = (low + high) / 2 + (0.0, card.points_shift * longer)
-    x, y = (upright.T @ middle).tolist()
-    return image.square((x, y), card.points_scale * longer, angle, size)
+    x, y = (upright.T @ ((low + high) / 2)).tolist()
+    return image.square((x, y), scale * float((high - low).max()), angle, size)
+
+
+def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> image.Matrix:
+    """The matrix to a crop of size x size px around a detector's box: a square turned by `angle` rad (clockwise in
+    the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by `box_shift`."""
+    x, y = box.center
+    shift = card.box_shift * box.height
+    center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
+    return image.square(center, card.box_scale * max(box.width, box.height), angle, size)
 
 
 def _slope(left: Floats, right: Floats) -> float:

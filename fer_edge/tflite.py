@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.card import Card, Role, TensorCard, check_role, read_card
+from fer_edge.card import Card, Role, TensorCard, check_role, output_shapes, read_card
 from fer_edge.errors import ModelError
 from fer_edge.image import normalise
 from fer_edge.records import Floats, Frame, Image
@@ -37,14 +37,13 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        advice = "run: fer-edge fetch" if card.fetch else "restore it from the release"
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}; {advice}") from None
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         size = "" if len(content) == card.bytes else f" ({len(content)} bytes, the card says {card.bytes})"
         raise ModelError(
             f"{path}: sha256 expected {card.sha256}, got {found}{size}; "
-            "the file is damaged or not this card's: fetch it again"
+            "the file is damaged or not this card's: restore both from the release"
         )
     return content
 
@@ -68,11 +67,37 @@ class Model:
                 f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
             )
         check_role(self.card, where)
-        content = read_model(folder, self.card)
-        self._interpreter = open_interpreter(content, folder / self.card.file, threads=threads, runtime=runtime)
-        self._input = self._interpreter.get_input_details()[0]
+        self._path, content = folder / self.card.file, read_model(folder, self.card)
+        self._interpreter = open_interpreter(content, self._path, threads=threads, runtime=runtime)
         self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
+        self._input = self._interpreter.get_input_details()[0]
         _check_tensor(self._input, self.card.input, f"{where}: input")
+        _, height, width, _ = self.card.input.shape
+        self.size = width, height  # of the pictures that it takes
+        levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
+        self._levels = quantize(levels, self.card.input)
+
+    def resize(self, *, width: int, height: int) -> None:
+        """Take pictures of width x height from now on; only a fully convolutional model can.
+
+        Raises:
+            ModelError: this one cannot; it is of no use any more.
+
+        """
+        if (width, height) == self.size:
+            return
+        what = f"{self._path}: not fully convolutional: cannot take {width}x{height}"
+        try:
+            self._interpreter.resize_tensor_input(self._input["index"], self._shape(width, height))
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{what}: {_first_line(error)}") from None
+        expected = output_shapes(self.card, width=width, height=height)
+        found = {detail["index"]: tuple(detail["shape"]) for detail in self._interpreter.get_output_details()}
+        for output, shape in zip(self._outputs, expected, strict=True):
+            if found[output["index"]] != shape:
+                raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
+        self.size = width, height
 
     def view(self, frame: Frame) -> Image:
         """The picture that this model looks at: gray u8[H,W] or BGR u8[H,W,3]."""
@@ -81,14 +106,22 @@ class Model:
     def see(self, crop: Image) -> tuple[Floats, ...]:
         """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
         colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
-        return self.run(normalise(np.asarray(colored, np.uint8), self.card.input.low, self.card.input.high))
+        return self._invoke(cv2.LUT(colored, self._levels))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
-        """Feed real numbers f32 of the card's input shape; returns the outputs as real numbers."""
-        self._interpreter.set_tensor(self._input["index"], quantize(values, self.card.input))
+        """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
+        return self._invoke(quantize(values, self.card.input))
+
+    def _invoke(self, held: np.ndarray[Any, Any]) -> tuple[Floats, ...]:
+        """Run on an input of the tensor's own type."""
+        self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
         self._interpreter.invoke()
         outputs = zip(self._outputs, self.card.outputs, strict=True)
         return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
+
+    def _shape(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """The input's for pictures of this size."""
+        return 1, height, width, self.card.input.shape[3]
 
 
 def runtime_name(runtime: str) -> str:
@@ -100,13 +133,13 @@ def runtime_name(runtime: str) -> str:
 
 
 def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
-    """Real numbers as the tensor holds them."""
+    """Real numbers as a tensor holds them."""
     if card.dtype == "float32":
-        return values.reshape(card.shape)
+        return values
     limits = np.iinfo(card.dtype)
     steps = np.rint(values * np.float32(1 / card.scale)) + card.zero_point
     held: np.ndarray[Any, Any] = np.clip(steps, limits.min, limits.max).astype(card.dtype)
-    return held.reshape(card.shape)
+    return held
 
 
 def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
@@ -114,6 +147,11 @@ def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
     if card.dtype == "float32":
         return tensor
     return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logits as probabilities."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
 
 
 def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:
@@ -129,9 +167,12 @@ def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: s
             interpreter = make(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError, SystemError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: the TFLite runtime refuses this model: {reason}") from None
+        raise ModelError(f"{path}: the TFLite runtime refuses this model: {_first_line(error)}") from None
     return interpreter
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextmanager
@@ -165,11 +206,16 @@ def _interpreter_class(runtime: str) -> Any:
 
 
 def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:
-    """The model's outputs in the order of the card, by name where the card gives names, else as they come."""
+    """The model's outputs in the order of the card: by name, where there are several."""
     if len(details) != len(card.outputs):
         raise ModelError(f"{where}: {len(card.outputs)} outputs expected, the model has {len(details)}")
     by_name = {detail["name"]: detail for detail in details}
-    ordered = [by_name.get(output.name, detail) for output, detail in zip(card.outputs, details, strict=True)]
+    if len(details) == 1:
+        by_name = {card.outputs[0].name: details[0]}
+    missing = [output.name for output in card.outputs if output.name not in by_name]
+    if missing:
+        raise ModelError(f"{where}: output {missing[0]!r} expected, the model has {', '.join(by_name)}")
+    ordered = [by_name[output.name] for output in card.outputs]
     for detail, output in zip(ordered, card.outputs, strict=True):
         _check_tensor(detail, output, f"{where}: output {output.name!r}")
     return ordered
