@@ -100,7 +100,7 @@ def _decode_grid(
     centers = (np.stack(cells[::-1], axis=1) + np.float32(0.5)).astype(np.float32)  # x, y
     sides = np.maximum(distances[0][cells], 0)
     corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
-    points = centers[:, None] + offsets[0][cells].reshape(len(centers), -1, 2)
+    points = centers[:, None] + offsets[0][cells].reshape(len(centers), offsets.shape[-1] // 2, 2)
     return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
 
 

@@ -93,7 +93,7 @@ class Model:
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{what}: {_first_line(error)}") from None
         expected = output_shapes(self.card, width=width, height=height)
-        found = {detail["index"]: tuple(detail["shape"]) for detail in self._interpreter.get_output_details()}
+        found = {detail["index"]: _shape_of(detail) for detail in self._interpreter.get_output_details()}
         for output, shape in zip(self._outputs, expected, strict=True):
             if found[output["index"]] != shape:
                 raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
@@ -223,7 +223,7 @@ def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> li
 
 def _check_tensor(detail: dict[str, Any], card: TensorCard, what: str) -> None:
     """A tensor's shape, type and quantization must be the card's."""
-    found = (tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)
+    found = (_shape_of(detail), np.dtype(detail["dtype"]).name)
     if found != (card.shape, card.dtype):
         raise ModelError(f"{what}: the card says {card.shape} {card.dtype}, the model has {found[0]} {found[1]}")
     if card.dtype == "float32":
@@ -234,3 +234,7 @@ def _check_tensor(detail: dict[str, Any], card: TensorCard, what: str) -> None:
             f"{what}: the card says scale {card.scale:g}, zero point {card.zero_point}; "
             f"the model has {scale:g}, {zero_point}"
         )
+
+
+def _shape_of(detail: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in detail["shape"])
