@@ -68,6 +68,7 @@ Examples:
 Examples:
   fer-edge bench
   fer-edge bench clip.mp4 --frames 100 --json
+  fer-edge bench --models                MACs, parameters, bytes and ms of each model, at its card's input size
 """,
 }
 
@@ -136,9 +137,12 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
 
 
 def _bench(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.bench import bench
+    from fer_edge.bench import bench, bench_models
 
-    bench(config, options.source, frames=options.frames, as_json=options.json)
+    if options.models:
+        bench_models(config, as_json=options.json)
+    else:
+        bench(config, options.source, frames=options.frames, as_json=options.json)
     return 0
 
 
@@ -189,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
     bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
     bench.add_argument("--frames", type=_positive, default=300, help="frames to measure (default: %(default)s)")
+    bench.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 

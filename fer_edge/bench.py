@@ -1,4 +1,4 @@
-"""Measures this machine: what each stage costs, frames per second, CPU and memory."""
+"""Measures this machine: what each stage and each model costs, frames per second, CPU and memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -17,11 +18,13 @@ from fer_edge.analyze import source_config
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
 from fer_edge.meter import percentiles, rss_mb
-from fer_edge.pipeline import Pipeline
+from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
-from fer_edge.tflite import runtime_name
+from fer_edge.tflite import Model, runtime_name
 
-WARM_UP = 10  # frames; the first inferences pay for memory that the later ones find ready
+WARM_UP = 10  # frames or runs; the first inferences pay for memory that the later ones find ready
+
+RUNS = 300  # of each model, after WARM_UP
 
 STAGES = ("detect", "landmarks", "classify", "track", "total")
 
@@ -33,6 +36,49 @@ def bench(config: Config, source: str, *, frames: int, as_json: bool) -> None:
         print(json.dumps(figures))  # noqa: T201 - this is the command's output
     else:
         _print(figures)
+
+
+def bench_models(config: Config, *, as_json: bool) -> None:
+    """Run each configured model on its own, at the input that its card names, and print what it costs.
+
+    Raises:
+        ModelError: one is missing or wrong.
+
+    """
+    figures = {
+        "threads": config.models.threads,
+        "runtime": runtime_name(config.models.runtime),
+        "runs": RUNS,
+        "models": [_measure_model(model) for model in load_models(config.models)],
+    }
+    if as_json:
+        print(json.dumps(figures))  # noqa: T201 - this is the command's output
+    else:
+        _print_models(figures)
+
+
+def _measure_model(model: Model) -> dict[str, Any]:
+    """A model's card in numbers, and the ms from a picture to its outputs as real numbers."""
+    card, spent = model.card, []
+    _, height, width, channels = card.input.shape
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    for _ in range(WARM_UP + RUNS):
+        begun = time.perf_counter()
+        model.see(picture)
+        spent.append(1e3 * (time.perf_counter() - begun))
+    p50, p95 = percentiles(spent[WARM_UP:])
+    return {
+        "role": card.role,
+        "name": card.name,
+        "input": list(card.input.shape),
+        "dtype": card.input.dtype,
+        "macs": card.macs,
+        "parameters": card.parameters,
+        "bytes": card.bytes,
+        "median_ms": round(p50, 3),
+        "p95_ms": round(p95, 3),
+    }
 
 
 def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
@@ -111,3 +157,23 @@ def _print(figures: dict[str, Any]) -> None:
         f"{figures['threads']} thread(s), {figures['runtime']}",
         highlight=False,
     )
+
+
+def _print_models(figures: dict[str, Any]) -> None:
+    table = Table("model", "input", title="fer-edge bench --models")
+    for name in ("million MACs", "parameters", "bytes", "median ms", "p95 ms"):
+        table.add_column(name, justify="right")
+    for row in figures["models"]:
+        _, height, width, channels = row["input"]
+        table.add_row(
+            row["name"],
+            f"{width}x{height}x{channels}\n{row['dtype']}",
+            "?" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}",
+            "?" if row["parameters"] is None else f"{row['parameters']:,}",
+            f"{row['bytes']:,}",
+            f"{row['median_ms']:.2f}",
+            f"{row['p95_ms']:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"{figures['runs']} runs each; {figures['threads']} thread(s), {figures['runtime']}", highlight=False)

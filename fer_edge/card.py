@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
 
 Role = Literal["detector", "landmarks", "expression"]
+Count = Annotated[int, msgspec.Meta(gt=0)]
 LANDMARKS = 68
 
 
@@ -76,10 +77,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     file: str
     sha256: str
-    bytes: int
+    bytes: Count
     input: InputCard
     outputs: tuple[TensorCard, ...]
     license: str
+    macs: Count | None = None  # multiplications of one run at the card's input size
+    parameters: Count | None = None
     labels: tuple[str, ...] = ()
     temperature: float = 1.0
     template: TemplateCard | None = None

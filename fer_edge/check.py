@@ -16,7 +16,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.instance import device_id, lock
 from fer_edge.meter import temperature_c, throttled
 from fer_edge.payloads import clock_synced
-from fer_edge.pipeline import load_models
+from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link, LinkError
@@ -66,7 +66,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
 
 
 def _models(config: Config) -> Finding:
-    names = ", ".join(model.card.name for model in load_models(config.models))
+    names = ", ".join(card.name for card in Pipeline(config).cards)
     return Finding(True, f"{names} match their cards; {runtime_name(config.models.runtime)}")
 
 

@@ -39,10 +39,9 @@ def read_model(folder: Path, card: Card) -> bytes:
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
     found = hashlib.sha256(content).hexdigest()
-    if found != card.sha256:
-        size = "" if len(content) == card.bytes else f" ({len(content)} bytes, the card says {card.bytes})"
+    if (found, len(content)) != (card.sha256, card.bytes):
         raise ModelError(
-            f"{path}: sha256 expected {card.sha256}, got {found}{size}; "
+            f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {len(content)} with {found}; "
             "the file is damaged or not this card's: restore both from the release"
         )
     return content
