@@ -1,4 +1,4 @@
-"""Train the expression network: `python -m quantize.train --data data/ferplus.npz --out runs/expression`.
+"""Train a network: `python -m quantize.train expression --data data --out runs/expression`.
 
 Every epoch ends with one file, `last.npz`, that holds the whole state: weights, their running average, the
 optimizer and the number of the epoch. It is replaced in one step, so a run killed at any moment starts again from
@@ -9,9 +9,11 @@ import argparse
 import json
 import math
 import os
+import queue
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,24 +24,24 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from quantize.data import DataError, Examples, Labelled, batches, load, measuring, to_input, training
-from quantize.model import count_macs, expression_net
+from quantize.data import DataError, Floats
+from quantize.model import count_macs
+from quantize.task import ROLES, Predict, Task, open_task
 
-BATCH: Final = 128
-PEAK_RATE: Final = 0.1  # of plain SGD with momentum
-MOMENTUM: Final = 0.9
-WEIGHT_DECAY: Final = 5e-3  # decoupled: each step shrinks a weight by rate x decay
 WARM_UP: Final = 0.1  # share of the run
-AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps, some five epochs
+AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
+BATCHES_AHEAD: Final = 8  # made by a second thread while the network learns
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run is; two runs with equal plans and threads are the same run."""
 
+    role: str
     epochs: int
     seed: int
     precision: str  # "float32", or "mixed_bfloat16": faster where the CPU has AVX512-BF16 or AMX
+    options: dict[str, Any]  # the role's own: teachers, widths
 
 
 class Average:
@@ -57,41 +59,50 @@ class Average:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="quantize.train", description="Train the expression network on FER+.")
-    parser.add_argument("--data", type=Path, required=True, help="ferplus.npz, or the folder it is made from")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this run; an unfinished run in it goes on")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    plan = Plan(epochs=options.epochs, seed=options.seed, precision=options.precision)
+    own = {name: value for name in ("teachers", "widths") if (value := getattr(options, name))}
+    plan = Plan(options.role, options.epochs, options.seed, options.precision, own)
     try:
-        data = load(options.data)
-        fit(plan, training(data), held_out=measuring(data, "heldout"), out=options.out)
+        fit(plan, open_task(options.role, options.data, **own), out=options.out)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def fit(plan: Plan, examples: Examples, *, held_out: Labelled, out: Path) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="quantize.train", description="Train one of the three networks.")
+    parser.add_argument("role", choices=tuple(ROLES))
+    parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data names")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this run; an unfinished run in it goes on")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
+    parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
+    return parser
+
+
+def fit(plan: Plan, task: Task, *, out: Path) -> None:
     """Train to the end of the plan, from the last whole epoch found in `out`."""
     _claim(out, plan)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy(plan.precision)
-    model = compiled(expression_net())
+    network = task.network()
+    model = trainee(network, task)
     average = Average(model.get_weights())
     done = restore(out / "last.npz", model, average)
-    print(f"{len(examples.images)} pictures, {count_macs(model) / 1e6:.1f} MMAC, {model.count_params()} parameters")
+    print(f"{count_macs(network) / 1e6:.1f} MMAC, {network.count_params()} parameters", flush=True)
     for epoch in range(done, plan.epochs):
         started = time.monotonic()
-        loss = run_epoch(model, average, examples, plan=plan, epoch=epoch)
+        loss = run_epoch(model, average, task, plan=plan, epoch=epoch)
         save(out / "last.npz", model, average, epochs=epoch + 1)
-        report = {"epoch": epoch + 1, "loss": loss, "heldout_accuracy": accuracy_of(average, held_out)}
-        _log(out / "log.jsonl", report | {"seconds": round(time.monotonic() - started, 1)})
+        figures = task.progress(_predictor(task, average))
+        report = {"epoch": epoch + 1, "loss": loss, **figures, "seconds": time.monotonic() - started}
+        _log(out / "log.jsonl", {name: round(value, 4) for name, value in report.items()})
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -105,41 +116,73 @@ def _claim(out: Path, plan: Plan) -> None:
         raise DataError(f"{path}: this run was begun with {begun}, got {asdict(plan)}; choose another --out")
 
 
-def compiled(model: Any) -> Any:
-    """Give the model its optimizer, whose state exists from the start so that it can be restored."""
-    optimizer = keras.optimizers.SGD(PEAK_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
+def trainee(network: Any, task: Task) -> Any:
+    """Join network, loss and optimizer, whose state exists from the start so that it can be restored."""
+
+    class Trainee(keras.Model):  # type: ignore[misc]  # Keras has no types
+        """The network with the task's loss, which sees all outputs at once."""
+
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **_: Any) -> Any:
+            return task.loss(y, y_pred)
+
+    model = Trainee(network.inputs, network.outputs)
+    optimizer = task.optimizer()
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer, loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.compile(optimizer)
     return model
 
 
-def run_epoch(model: Any, average: Average, examples: Examples, *, plan: Plan, epoch: int) -> float:
-    """Learn from every training picture once; return the mean loss."""
-    steps = len(examples.images) // BATCH
+def run_epoch(model: Any, average: Average, task: Task, *, plan: Plan, epoch: int) -> float:
+    """Learn from one epoch's batches; return the mean loss."""
     rng = np.random.default_rng((plan.seed, epoch))
     losses = []
-    bar = tqdm(batches(examples, size=BATCH, rng=rng), f"epoch {epoch + 1}/{plan.epochs}", steps, mininterval=5)
-    for step, (images, targets) in enumerate(bar, epoch * steps):
-        model.optimizer.learning_rate = rate_at((step + 0.5) / (plan.epochs * steps))
+    bar = tqdm(ahead(task.batches(rng)), f"epoch {epoch + 1}/{plan.epochs}", task.steps, mininterval=5)
+    for step, (images, targets) in enumerate(bar, epoch * task.steps):
+        model.optimizer.learning_rate = task.peak_rate * rate_at((step + 0.5) / (plan.epochs * task.steps))
         losses.append(float(model.train_on_batch(images, targets)))
         average.update(model.get_weights(), step=step)
     return float(np.mean(losses))
 
 
+def ahead(batches: Iterator[tuple[Floats, Floats]]) -> Iterator[tuple[Floats, Floats]]:
+    """Make batches in a second thread, a few before they are asked for; in the same order."""
+    ready: queue.Queue[Any] = queue.Queue(BATCHES_AHEAD)
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                ready.put(batch)
+            ready.put(None)
+        except Exception as error:  # noqa: BLE001  # handed to the thread that waits
+            ready.put(error)
+
+    threading.Thread(target=work, name="batches", daemon=True).start()
+    while (item := ready.get()) is not None:
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
 def rate_at(progress: float) -> float:
-    """Return the learning rate at this share of the run: straight up, then down along a cosine to zero."""
+    """Return the share of the peak rate at this share of the run: straight up, then down along a cosine to zero."""
     if progress < WARM_UP:
-        return PEAK_RATE * progress / WARM_UP
-    return PEAK_RATE * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+        return progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def accuracy_of(average: Average, held_out: Labelled) -> float:
-    """Return the share of right answers of the averaged weights."""
-    model = expression_net()
-    model.set_weights(average.weights)
-    logits = model.predict(to_input(held_out.images), batch_size=256, verbose=0)
-    return float(np.mean(logits.argmax(axis=1) == held_out.labels))
+def _predictor(task: Task, average: Average) -> Predict:
+    """Run the averaged weights, batch by batch."""
+    network = task.network()
+    network.set_weights(average.weights)
+    run = tf.function(lambda images: network(images, training=False), reduce_retracing=True)
+
+    def predict(images: Floats) -> list[Floats]:
+        outputs = [run(images[start : start + 64]) for start in range(0, len(images), 64)]
+        parts = [keras.tree.flatten(each) for each in outputs]
+        return [np.concatenate([np.asarray(part, np.float32) for part in same]) for same in zip(*parts, strict=True)]
+
+    return predict
 
 
 def save(path: Path, model: Any, average: Average, *, epochs: int) -> None:
@@ -165,14 +208,21 @@ def restore(path: Path, model: Any, average: Average) -> int:
         return int(saved["epochs"])
 
 
-def averaged_model(checkpoint: Path) -> tuple[Any, int]:
-    """Rebuild the network with a run's averaged weights; also return the number of its epochs."""
-    # In float32, and for one picture at a time: with all shapes known, no shape arithmetic is left in the graph.
+def averaged_network(task: Task, run: Path, *, batch: int | None = None) -> tuple[Any, int]:
+    """Rebuild a network in float32 with a run's averaged weights; also return the number of its epochs."""
     keras.mixed_precision.set_global_policy("float32")
-    model = expression_net(batch=1)
-    with np.load(checkpoint) as saved:
-        model.set_weights([saved[f"average_{i}"] for i in range(len(model.weights))])
-        return model, int(saved["epochs"])
+    network = task.network(batch=batch)
+    return network, load_average(network, run)
+
+
+def load_average(network: Any, run: Path) -> int:
+    """Put a run's averaged weights into a network of its shape; the number of epochs it has done."""
+    try:
+        with np.load(run / "last.npz") as saved:
+            network.set_weights([saved[f"average_{i}"] for i in range(len(network.weights))])
+            return int(saved["epochs"])
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{run / 'last.npz'}: not a run of this network: {error}") from None
 
 
 def _state(model: Any) -> list[Any]:
