@@ -161,13 +161,13 @@ def _print(figures: dict[str, Any]) -> None:
 
 def _print_models(figures: dict[str, Any]) -> None:
     table = Table("model", "input", title="fer-edge bench --models")
-    for name in ("million MACs", "parameters", "bytes", "median ms", "p95 ms"):
+    for name in ("MMACs", "parameters", "bytes", "p50 ms", "p95 ms"):
         table.add_column(name, justify="right")
     for row in figures["models"]:
-        _, height, width, channels = row["input"]
+        _, height, width, _ = row["input"]
         table.add_row(
             row["name"],
-            f"{width}x{height}x{channels}\n{row['dtype']}",
+            f"{width}x{height} {row['dtype']}",
             "?" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}",
             "?" if row["parameters"] is None else f"{row['parameters']:,}",
             f"{row['bytes']:,}",

@@ -116,7 +116,7 @@ def check_role(card: Card, where: Path) -> None:
     """A card must carry what its role needs, and that must fit its own tensors."""
     needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
     if needed is None:
-        raise ModelError(f"{where}: a {card.role} card needs {_NEEDS[card.role]!r}; restore the file from the release")
+        raise ModelError(f"{where}: role {card.role!r} needs {_NEEDS[card.role]!r}; restore the file from the release")
     of_role = {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[card.role]
     wrong = _input_errors(card) or of_role(card) or _output_errors(card)  # each relies on what those before checked
     if wrong:

@@ -1,6 +1,8 @@
-"""detect.py: anchors, decode, suppression, and when to look."""
+"""detect.py: input size, decode, suppression, and when to look."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,37 +13,110 @@ from hypothesis.extra.numpy import arrays
 from samples import frame_of
 
 from fer_edge.card import SsdCard
-from fer_edge.config import Detector
-from fer_edge.detect import Cadence, anchors, decode, suppress
+from fer_edge.config import Detector as DetectorConfig
+from fer_edge.detect import AREA_SLACK, Cadence, Detector, decode, input_size, suppress
+from fer_edge.errors import ModelError
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import Box, Frame, Image
+from fer_edge.records import Box, Floats, Frame, Image
+from fer_edge.tflite import Model
+
+TINY = Path(__file__).parent / "data"  # make_models.py there says what they are
+BUDGET = 256 * 192
 
 
-def ssd(**changes: object) -> SsdCard:
-    values: dict[str, object] = {"strides": (4,), "per_cell": (1,), "offset": 0.5, "keypoints": 6, "overlap": 0.3}
-    return SsdCard(**{**values, **changes})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        ((640, 480), (256, 192)),
+        ((256, 192), (256, 192)),
+        ((480, 640), (192, 256)),
+        ((1280, 720), (288, 160)),
+        ((1920, 1080), (288, 160)),
+        ((720, 1280), (160, 288)),
+        ((512, 512), (224, 224)),
+        ((1, 1), (224, 224)),
+        ((3000, 2), (1568, 32)),
+        ((1, 3000), (32, 1568)),
+    ],
+)
+def test_the_input_has_the_shape_of_the_picture(picture: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert input_size(*picture, area=BUDGET, step=32) == expected
 
 
-def test_anchors_are_cell_centres_row_by_row_and_grid_by_grid() -> None:
-    found = anchors(ssd(strides=(4, 8), per_cell=(1, 2)), width=16, height=8)
-    assert found[:5].tolist() == [[2, 2], [6, 2], [10, 2], [14, 2], [2, 6]]
-    assert found[8:].tolist() == [[4, 4], [4, 4], [12, 4], [12, 4]]
+def scale_of(size: tuple[int, int], picture: tuple[int, int]) -> float:
+    return min(size[0] / picture[0], size[1] / picture[1])
 
 
-def test_decode_adds_offsets_to_the_anchor() -> None:
-    row = np.array([[[1, 2], [10, 20], [3, 4]]], np.float32)
-    assert decode(row, np.array([[100, 50]], np.float32)).tolist() == [[[96, 42], [106, 62], [103, 54]]]
+@given(
+    width=st.integers(1, 8000),
+    height=st.integers(1, 8000),
+    area=st.integers(1, 200_000),
+    step=st.sampled_from([8, 16, 32, 64]),
+)
+def test_no_other_size_shows_the_picture_larger(width: int, height: int, area: int, step: int) -> None:
+    across, down = input_size(width, height, area=area, step=step)
+    assert across % step == down % step == 0
+    most = AREA_SLACK * max(area, step * step)
+    assert across * down <= most
+    best = scale_of((across, down), (width, height))
+    for rows in range(1, int(most / step / step) + 1):
+        widest = int(most / step / step / rows) * step
+        assert scale_of((widest, rows * step), (width, height)) <= best * (1 + 1e-9)
 
 
-coordinates = st.floats(-1000, 1000, width=32)
+def ssd(*strides: int, keypoints: int = 2) -> SsdCard:
+    return SsdCard(strides=strides, keypoints=keypoints, overlap=0.4)
 
 
-@given(arrays(np.float32, (7, 8, 2), elements=coordinates), arrays(np.float32, (7, 2), elements=coordinates))
-def test_decoded_boxes_are_never_inside_out(rows: np.ndarray, centers: np.ndarray) -> None:
-    points = decode(rows, centers)
-    assert (points[:, 1] >= points[:, 0]).all()
-    middle = (points[:, 0] + points[:, 1]) / 2
-    assert middle == pytest.approx(rows[:, 0] + centers, abs=0.01)
+def grid(rows: int, columns: int, *, keypoints: int = 2) -> list[Floats]:
+    """Outputs of one stride in which no cell is a face."""
+    score = np.full((1, rows, columns, 1), -9, np.float32)
+    return [score, *(np.zeros((1, rows, columns, depth), np.float32) for depth in (4, 2 * keypoints))]
+
+
+class TestDecode:
+    def test_a_cell_by_hand(self) -> None:
+        score, box, points = grid(3, 4)
+        score[0, 1, 2] = np.log(4)
+        box[0, 1, 2] = 1, 0.5, 2, 3  # left, top, right, bottom, in strides of 8 px
+        points[0, 1, 2] = -0.5, -1, 0.25, 2
+        rows, scores = decode([score, box, points], ssd(8), min_score=0.5)
+        # the centre is at (2.5, 1.5) strides: x 20, y 12
+        assert rows.tolist() == [[[12, 8], [36, 36], [16, 4], [22, 28]]]
+        assert scores.tolist() == pytest.approx([0.8])
+        assert rows.dtype == scores.dtype == np.float32
+
+    def test_every_stride_has_its_own_unit(self) -> None:
+        fine, coarse = grid(4, 4), grid(2, 2)
+        for (score, box, _), cell in ((fine, (0, 3, 0)), (coarse, (0, 0, 1))):
+            score[cell] = 0
+            box[cell] = 0.5
+        rows, scores = decode([*fine, *coarse], ssd(8, 16), min_score=0.5)
+        assert rows[:, :2].tolist() == [[[0, 24], [8, 32]], [[16, 0], [32, 16]]]
+        assert rows[:, 2:].tolist() == [[[4, 28]] * 2, [[24, 8]] * 2]  # key points on the centre
+        assert scores.tolist() == [0.5, 0.5]
+
+    def test_a_negative_distance_is_none(self) -> None:
+        score, box, points = grid(1, 1)
+        score[:] = 1
+        box[:] = [[-1, 1, -3, 1]]
+        ((low, high, *_),), _ = decode([score, box, points], ssd(10), min_score=0.5)
+        assert (low.tolist(), high.tolist()) == ([5, -5], [5, 15])
+
+    def test_only_what_scores(self) -> None:
+        score, box, points = grid(2, 3, keypoints=5)
+        rows, scores = decode([score, box, points], ssd(8, keypoints=5), min_score=0.3)
+        assert (rows.shape, scores.shape) == ((0, 7, 2), (0,))
+        rows, _ = decode([score, box, points], ssd(8, keypoints=5), min_score=0.0)
+        assert (rows[:, 2] / 8 - 0.5).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]  # row by row
+
+    @given(arrays(np.float32, (1, 3, 5, 4), elements=st.floats(-99, 99, width=32)))
+    def test_boxes_are_never_inside_out(self, box: Floats) -> None:
+        _, _, points = grid(3, 5)
+        rows, _ = decode([np.zeros((1, 3, 5, 1), np.float32), box, points], ssd(8), min_score=0.5)
+        assert (rows[:, 1] >= rows[:, 0]).all()
+        assert (rows[:, 0] <= rows[:, 2]).all()
+        assert (rows[:, 2] <= rows[:, 1]).all()  # the centre is never outside
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:
@@ -57,8 +132,8 @@ def test_overlapping_boxes_are_averaged_by_score_into_the_best() -> None:
 
 
 def test_nothing_stays_nothing() -> None:
-    rows, scores = suppress(np.zeros((0, 8, 2), np.float32), np.zeros(0, np.float32), overlap=0.3)
-    assert rows.shape == (0, 8, 2)
+    rows, scores = suppress(np.zeros((0, 7, 2), np.float32), np.zeros(0, np.float32), overlap=0.3)
+    assert rows.shape == (0, 7, 2)
     assert scores.shape == (0,)
 
 
@@ -83,51 +158,116 @@ def test_suppression_keeps_the_best_and_covers_all(found: list[tuple[float, ...]
     assert len(alone[0]) == len(rows)  # nothing overlaps by more than 1
 
 
+def spots(width: int, height: int, *places: tuple[int, int], side: int = 16) -> Frame:
+    """A black frame with white squares, left and top given."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    for left, top in places:
+        picture[top : top + side, left : left + side] = 255
+    return frame_of(picture)
+
+
+def tiny(**changes: object) -> Detector:
+    """A detector that takes a white cell of 8 px for a face of 16 px; its input is 96x64."""
+    config = DetectorConfig(**{"min_face_px": 1, **changes})  # type: ignore[arg-type]
+    return Detector(Model(TINY, "bright", role="detector"), config)
+
+
+class TestDetector:
+    def test_boxes_and_key_points_are_frame_pixels(self) -> None:
+        (face,) = tiny()(spots(192, 128, (80, 32)))  # half as large in the model's input
+        assert face.score == pytest.approx(0.98, abs=0.01)
+        assert (face.box.x0, face.box.y0, face.box.x1, face.box.y1) == pytest.approx((72, 24, 104, 56), abs=0.5)
+        assert face.keypoints == pytest.approx(np.array([[80, 32], [96, 32]]), abs=0.5)
+        assert face.track_id is None
+
+    @pytest.mark.parametrize(("width", "height"), [(192, 128), (128, 192), (128, 96), (512, 64), (40, 384), (50, 50)])
+    def test_any_shape_of_frame(self, width: int, height: int) -> None:
+        """Whichever way it is letterboxed, a face is found where it is."""
+        detector = tiny()
+        size = input_size(width, height, area=96 * 64, step=16)
+        side = round(16 / scale_of(size, (width, height)))
+        found = detector(spots(width, height, ((width - side) // 2, (height - side) // 2), side=side))
+        assert detector._model.size == size
+        assert found
+        assert found[0].box.center == pytest.approx((width / 2, height / 2), abs=side / 2)
+
+    def test_the_size_is_chosen_once_per_shape(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes = []
+        monkeypatch.setattr(Model, "resize", lambda _, width, height: sizes.append((width, height)))
+        monkeypatch.setattr(Model, "see", lambda *_: [*grid(4, 6), *grid(2, 3)])
+        detector = tiny()
+        sizes.clear()  # of the trial at the start
+        for width, height in ((192, 128), (192, 128), (128, 192), (128, 192), (192, 128)):
+            detector(spots(width, height))
+        assert sizes == [(96, 64), (64, 96), (96, 64)]
+
+    def test_the_shape_is_that_of_the_region(self) -> None:
+        detector = tiny(region=(0.25, 0.0, 0.5, 1.0))
+        (face,) = detector(spots(256, 96, (80, 40), side=8))
+        assert detector._model.size == (64, 96)
+        assert face.box.center == pytest.approx((84, 44), abs=0.5)
+
+    @pytest.mark.parametrize(("given", "size"), [(None, (96, 64)), ((192, 128), (192, 128)), ((128, 192), (192, 128))])
+    def test_a_configured_size_is_a_budget(self, given: tuple[int, int] | None, size: tuple[int, int]) -> None:
+        detector = tiny(input_size=given)
+        detector(spots(384, 256))
+        assert detector._model.size == size
+
+    def test_a_larger_input_finds_smaller_faces(self) -> None:
+        frame = spots(192, 128, (80, 32), side=8)
+        assert tiny()(frame) == []
+        (face,) = tiny(input_size=(192, 128))(frame)
+        assert face.box.center == pytest.approx((84, 36), abs=0.5)
+
+    def test_a_model_that_cannot_be_resized_is_found_at_the_start(self) -> None:
+        with pytest.raises(ModelError, match="not fully convolutional"):
+            Detector(Model(TINY, "stiff", role="detector"), DetectorConfig())
+
+    def test_region_minimum_size_and_number(self) -> None:
+        two = spots(192, 128, (16, 32), (144, 96))
+        assert len(tiny()(two)) == 2
+        (right,) = tiny(region=(0.5, 0.0, 1.0, 1.0))(two)
+        assert right.box.center == pytest.approx((152, 104), abs=8)
+        assert len(tiny(max_faces=1)(two)) == 1
+        assert tiny(min_face_px=33)(two) == []
+        assert tiny(min_score=1.0)(two) == []
+        assert tiny(region=(0.0, 0.0, 1e-6, 1e-6))(two) == []
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (17, 4000)])
+    def test_odd_frames_are_no_trouble(self, shape: tuple[int, int]) -> None:
+        assert tiny()(frame_of(np.zeros((*shape, 3), np.uint8))) == []
+
+
 def test_a_face_is_found_where_it_is(pipeline: Pipeline, astronaut: Image) -> None:
     (face,) = pipeline.detector(frame_of(astronaut))
-    assert face.score > 0.7
+    assert face.score > 0.5
     x, y = face.box.center
-    assert 170 < x < 270
-    assert 70 < y < 190
-    assert face.keypoints.shape == (6, 2)
-    assert face.keypoints[0, 0] < face.keypoints[1, 0]
+    assert 190 < x < 250
+    assert 80 < y < 160
+    left_eye, right_eye, nose, left_mouth, right_mouth = face.keypoints
+    assert left_eye == pytest.approx([204, 100], abs=12)  # looked up in the picture
+    assert right_eye == pytest.approx([246, 103], abs=12)
+    assert left_eye[1] < nose[1] < left_mouth[1]
+    assert left_mouth[0] < nose[0] < right_mouth[0]
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.7])
-def test_the_frame_is_not_distorted(pipeline: Pipeline, astronaut: Image, scale: float) -> None:
-    """However wide the frame, the face stays where it is and as high as wide."""
-    padded = cv2.copyMakeBorder(astronaut, 0, 0, 0, 400, cv2.BORDER_CONSTANT)
+@pytest.mark.parametrize("border", [(0, 400), (400, 0)])
+def test_the_frame_is_not_distorted(
+    pipeline: Pipeline, astronaut: Image, scale: float, border: tuple[int, int]
+) -> None:
+    """However wide or high the frame, the face stays where it is."""
+    padded = cv2.copyMakeBorder(astronaut, 0, border[0], 0, border[1], cv2.BORDER_CONSTANT)
     resized = np.asarray(cv2.resize(padded, None, fx=scale, fy=scale), np.uint8)
+    (usual,) = pipeline.detector(frame_of(astronaut))
     (face,) = pipeline.detector(frame_of(resized))
-    x, y = face.box.center
-    assert (x / scale, y / scale) == pytest.approx((222, 128), abs=14)
-    assert face.box.width / face.box.height == pytest.approx(1, abs=0.15)
+    box = Box(*(value / scale for value in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
+    assert box.iou(usual.box) > 0.7
 
 
-def detector_with(pipeline: Pipeline, **changes: object) -> Pipeline:
-    pipeline.detector = type(pipeline.detector)(pipeline.detector._model, Detector(**changes))  # type: ignore[arg-type]
-    return pipeline
-
-
-def test_region_minimum_size_and_number(loaded: Pipeline, astronaut: Image) -> None:
-    usual = loaded.detector
-    two = frame_of(np.ascontiguousarray(np.hstack([astronaut, astronaut])))
-    try:
-        assert len(usual(two)) == 2
-        (right,) = detector_with(loaded, region=(0.5, 0.0, 1.0, 1.0)).detector(two)
-        assert right.box.x0 > 512
-        assert len(detector_with(loaded, max_faces=1).detector(two)) == 1
-        assert detector_with(loaded, min_face_px=300).detector(two) == []
-        assert detector_with(loaded, min_score=1.0).detector(two) == []
-        tiny_region = detector_with(loaded, region=(0.0, 0.0, 1e-6, 1e-6)).detector
-        assert tiny_region(two) == []
-    finally:
-        loaded.detector = usual
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (17, 4000)])
-def test_odd_frames_are_no_trouble(pipeline: Pipeline, shape: tuple[int, int]) -> None:
-    assert pipeline.detector(frame_of(np.zeros((*shape, 3), np.uint8))) == []
+def test_no_face_is_found_in_noise(pipeline: Pipeline) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    assert pipeline.detector(frame_of(noise)) == []
 
 
 def gray_frame(seconds: float, spot: int | None = None) -> Frame:
@@ -141,7 +281,7 @@ class TestCadence:
     KNOWN = (Box(40, 40, 80, 80),)
 
     def start(self) -> Cadence:
-        cadence = Cadence(Detector(every_seconds=0.5))
+        cadence = Cadence(DetectorConfig(every_seconds=0.5))
         assert cadence.due(gray_frame(0), (), lost=False, missing=False)
         return cadence
 
@@ -165,7 +305,7 @@ class TestCadence:
         assert not self.start().due(gray_frame(0.11, spot=50), self.KNOWN, lost=False, missing=False)
 
     def test_motion_can_be_switched_off(self) -> None:
-        cadence = Cadence(Detector(motion=1.0))
+        cadence = Cadence(DetectorConfig(motion=1.0))
         assert cadence.due(gray_frame(0), (), lost=False, missing=False)
         assert not cadence.due(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
 
@@ -173,7 +313,7 @@ class TestCadence:
 @settings(max_examples=20)
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=50))
 def test_two_looks_are_never_further_apart_than_the_pause(steps: list[float]) -> None:
-    cadence, now, last = Cadence(Detector(every_seconds=0.5)), 0.0, None
+    cadence, now, last = Cadence(DetectorConfig(every_seconds=0.5)), 0.0, None
     for step in steps:
         now += step
         if cadence.due(gray_frame(now), TestCadence.KNOWN, lost=False, missing=False):

