@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from quantize.data import FER_SIDE, LABELS
 
@@ -51,8 +51,8 @@ def detector_net(size: tuple[int, int] | None = None, *, batch: int | None = Non
     coarse = _bottleneck(_conv(middle, 112, stride=2), 56)  # 6x8x112
     # What the coarse grid knows goes down to the finer ones (Lin et al. 2017, arXiv:1612.03144).
     x = coarse = _conv(coarse, 32, side=1)  # 6x8x32
-    x = middle = layers.Add()([layers.UpSampling2D()(x), _conv(middle, 32, side=1)])  # 12x16x32
-    fine = layers.Add()([layers.UpSampling2D()(x), _conv(fine, 32, side=1)])  # 24x32x32
+    x = middle = layers.Add()([_double(x), _conv(middle, 32, side=1)])  # 12x16x32
+    fine = layers.Add()([_double(x), _conv(fine, 32, side=1)])  # 24x32x32
     outputs = []
     for stride, x in zip(DETECTOR_STRIDES, (fine, middle, coarse), strict=True):
         x = _conv(x, 32)
@@ -97,6 +97,11 @@ def _bottleneck(x: Any, width: int) -> Any:
     inner = _conv(_conv(x, width, side=1), width)
     inner = _conv(inner, x.shape[-1], side=1, relu=False)
     return layers.ReLU()(layers.Add()([x, inner]))
+
+
+def _double(x: Any) -> Any:
+    """Repeat every cell 2x2. Unlike UpSampling2D, whose TFLite form fixes the size, this runs at any."""
+    return ops.nn.depth_to_space(layers.Concatenate()([x] * 4), 2)
 
 
 def _head(x: Any, width: int, name: str) -> Any:
