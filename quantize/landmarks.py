@@ -1,0 +1,248 @@
+"""The landmarks' task: how face crops are drawn from stills, what counts as no face, how points are judged."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from fer_edge import image
+from fer_edge.card import Role
+from fer_edge.landmarks import crop_around_points
+from quantize import vary
+from quantize.data import Floats, Image, Still, chosen, held_out_stills, pick, read_pictures, read_stills
+from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
+from quantize.task import Predict, to_input
+
+FACES: Final = 56  # of a batch
+MISSES: Final = 2  # of a batch: crops that miss the face of a still
+SCENES: Final = 6  # of a batch: crops of pictures without faces
+VIEWS: Final = 4  # of each still in an epoch
+WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
+SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
+SAMPLE: Final = 500
+SAMPLE_SEED: Final = 7
+SCENES_HELD_OUT_ONE_IN: Final = 10
+
+# How a crop is cut, as shares: see PointsCard. BOX_SCALE and BOX_SHIFT bring crops from a detector's boxes nearest
+# to those from points: medians over the 3,499 stills of YuNet's boxes (WIDER style) against the labelled points. The
+# crops' sides then differ by 8 % (standard deviation), their middles by 4 % of the side (median).
+POINTS_SCALE: Final = 1.3
+BOX_SCALE: Final = 0.813 * POINTS_SCALE
+BOX_SHIFT: Final = 0.144
+
+# How far the daemon's crops are off, and a little further.
+MAX_SHIFT: Final = 0.1  # of the crop's side
+SCALES: Final = (0.85, 1.2)
+TURN_DEGREES: Final = 12.0  # standard deviation
+MAX_TURN_DEGREES: Final = 40.0
+
+# Crops that overlap the face so little (intersection over union with the square around it below 0.3) are no faces.
+MISS_DISTANCE: Final = (0.6, 1.3)  # between the middles, in sides of the face
+MISS_SCALES: Final = (0.6, 1.6)
+
+INNER: Final = slice(17, 68)  # without the outline of the jaw
+EYE_CORNERS: Final = (36, 45)  # the outer ones
+
+
+def mirror_index() -> NDArray[np.intp]:
+    """Name for each point the one that takes its place in a mirror: i[68]."""
+    jaw, brows, bridge, nostrils = range(16, -1, -1), range(26, 16, -1), range(27, 31), range(35, 30, -1)
+    eyes = (45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40)
+    outer, inner = (54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55), (64, 63, 62, 61, 60, 67, 66, 65)
+    return np.array([*jaw, *brows, *bridge, *nostrils, *eyes, *outer, *inner])
+
+
+MIRROR: Final = mirror_index()
+
+
+# --- crops ---------------------------------------------------------------------------------------------------
+
+
+def measuring_crop(points: Floats, side: int = LANDMARKS_SIDE) -> image.Matrix:
+    """The upright crop around true points f32[68,2] px, by which models are compared."""
+    return crop_around_points(points, POINTS_SCALE, side)
+
+
+def shapes(points: Sequence[Floats], matrices: Sequence[image.Matrix]) -> Floats:
+    """Where points f32[68,2] px lie in their crops, in shares of the side: f32[N,68,2]."""
+    placed = [image.transform(own, matrix) for own, matrix in zip(points, matrices, strict=True)]
+    return np.stack(placed) / np.float32(LANDMARKS_SIDE)
+
+
+def jittered(points: Floats, rng: np.random.Generator) -> image.Matrix:
+    """A crop as far off as the daemon's may be."""
+    turn = np.clip(rng.normal(0, TURN_DEGREES), -MAX_TURN_DEGREES, MAX_TURN_DEGREES)
+    scale = POINTS_SCALE * math.exp(rng.uniform(*np.log(SCALES)))
+    matrix = crop_around_points(points, scale, LANDMARKS_SIDE, math.radians(turn))
+    matrix[:, 2] += LANDMARKS_SIDE * rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
+    return matrix
+
+
+def missing(points: Floats, rng: np.random.Generator) -> image.Matrix:
+    """A crop beside the face."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    side, way, turn = float((high - low).max()), rng.uniform(0, 2 * math.pi), rng.uniform(-0.5, 0.5)
+    x, y = (low + high) / 2 + side * rng.uniform(*MISS_DISTANCE) * np.array([math.cos(way), math.sin(way)])
+    scale = POINTS_SCALE * math.exp(rng.uniform(*np.log(MISS_SCALES)))
+    return image.square((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
+
+
+def anywhere(picture: Image, rng: np.random.Generator) -> image.Matrix:
+    """A crop of a picture, a tenth of its shorter side wide or more."""
+    height, width = picture.shape
+    side = min(height, width) * 10 ** rng.uniform(-1, 0)
+    center = (rng.uniform(0, width), rng.uniform(0, height))
+    return image.square(center, side, rng.uniform(-0.5, 0.5), LANDMARKS_SIDE)
+
+
+def cut(pictures: Sequence[Image], matrices: Sequence[image.Matrix]) -> Image:
+    """Crops u8[N,side,side]."""
+    pairs = zip(pictures, matrices, strict=True)
+    return np.stack([image.warp(picture, matrix, LANDMARKS_SIDE) for picture, matrix in pairs])
+
+
+def mirror(crops: Image, placed: Floats, which: NDArray[np.bool_]) -> tuple[Image, Floats]:
+    """Mirror some crops u8[N,S,S] and their points f32[N,68,2] in shares of the side."""
+    swapped = placed[:, MIRROR] * np.float32([-1, 1]) + np.float32([1, 0])
+    return (
+        np.where(which[:, None, None], crops[:, :, ::-1], crops),
+        np.where(which[:, None, None], swapped, placed),
+    )
+
+
+def augment(crops: Image, rng: np.random.Generator) -> Image:
+    """Vary what a camera varies: faces from 20 px up, dark, blurred, noisy, half covered."""
+    crops = vary.coarsen(crops, rng, share=0.25, sides_px=(24, 64))
+    crops = vary.blur(vary.relight(crops, rng), rng, share=0.1)
+    crops = vary.compress(vary.add_noise(crops, rng, share=0.2), rng, share=0.1)
+    return vary.erase(crops, rng, share=0.25, sides=(0.1, 0.4))
+
+
+# --- the task ------------------------------------------------------------------------------------------------
+
+
+def eye_distances(placed: Floats) -> Floats:
+    """Distances f32[N] of the outer eye corners of points f32[N,68,2]."""
+    left, right = EYE_CORNERS
+    return np.asarray(np.linalg.norm(placed[:, right] - placed[:, left], axis=1), np.float32)
+
+
+def errors(found: Floats, placed: Floats) -> Floats:
+    """How far each point is off, in eye distances: f32[N,68]."""
+    return np.asarray(np.linalg.norm(found - placed, axis=2) / eye_distances(placed)[:, None], np.float32)
+
+
+class Landmarks:
+    """Learn the points' offsets from the mean shape, and whether there is a face."""
+
+    role: Role = "landmarks"
+    peak_rate = 2e-3
+
+    def __init__(self, data: Path) -> None:
+        """Read the stills and the pictures without faces."""
+        stills = read_stills(data / "landmarks68.zip")
+        kept = held_out_stills(stills)
+        self._stills, self._held_out = pick(stills, ~kept), pick(stills, kept)
+        scenes = read_pictures(data / "photos" / "scenes.zip")
+        apart = np.array([chosen(scene.tobytes(), one_in=SCENES_HELD_OUT_ONE_IN) for scene in scenes], np.bool_)
+        self._scenes = pick(scenes, ~apart) + read_pictures(data / "photos" / "hardneg.zip")
+        self._held_out_scenes = pick(scenes, apart)
+        self.steps = VIEWS * len(self._stills) // FACES
+        self.mean = self._mean_shape()
+
+    def _mean_shape(self) -> Floats:
+        """The training faces' mean f32[68,2] in their measuring crops, made symmetric."""
+        points = [still.points for still in self._stills]
+        mean = shapes(points, [measuring_crop(each) for each in points]).mean(axis=0)
+        mirrored = mean[MIRROR] * np.float32([-1, 1]) + np.float32([1, 0])
+        return np.asarray((mean + mirrored) / 2, np.float32)
+
+    def network(self, *, batch: int | None = None) -> Any:
+        """80x80x1 -> 136 offsets and a logit."""
+        return landmarks_net(batch=batch)
+
+    def optimizer(self) -> Any:
+        """AdamW."""
+        return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
+        """Every still several times, each time as another view, among crops without a face."""
+        order = np.concatenate([rng.permutation(len(self._stills)) for _ in range(VIEWS)])
+        for start in range(0, self.steps * FACES, FACES):
+            stills = [self._stills[row] for row in order[start : start + FACES]]
+            crops, placed = faces(stills, rng)
+            crops = np.concatenate([crops, self._without_face(rng)])
+            yield to_input(augment(crops, rng)), self.targets(placed, others=MISSES + SCENES)
+
+    def _without_face(self, rng: np.random.Generator) -> Image:
+        """Crops u8[MISSES + SCENES,S,S] that hold no face."""
+        stills = [self._stills[row] for row in rng.choice(len(self._stills), MISSES)]
+        scenes = [self._scenes[row] for row in rng.choice(len(self._scenes), SCENES)]
+        matrices = [missing(still.points, rng) for still in stills] + [anywhere(scene, rng) for scene in scenes]
+        return cut([still.image for still in stills] + scenes, matrices)
+
+    def targets(self, placed: Floats, *, others: int = 0) -> Floats:
+        """Pack what a batch should give: f32[N,137], offsets and 1 / eye distance (crop sides); 0 without a face."""
+        weights = 1 / eye_distances(placed)
+        targets = np.column_stack([(placed - self.mean).reshape(len(placed), -1), weights])
+        return np.pad(targets.astype(np.float32), ((0, others), (0, 0)))
+
+    def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
+        """The points' mean distance from where they should be, in eye distances, and cross-entropy for presence."""
+        points, logits = outputs
+        weights = targets[:, -1]  # [N]
+        present = ops.cast(weights > 0, "float32")
+        off = ops.reshape(points - targets[:, :-1], (-1, LANDMARKS, 2))
+        distances = ops.mean(ops.sqrt(ops.sum(ops.square(off), axis=2) + 1e-8), axis=1)  # [N]
+        placed = ops.sum(weights * distances) / ops.maximum(ops.sum(present), 1.0)
+        doubt = ops.mean(ops.binary_crossentropy(present, logits[:, 0], from_logits=True))
+        return placed + SCORE_SHARE * doubt
+
+    def progress(self, predict: Predict) -> dict[str, float]:
+        """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
+        rng = np.random.default_rng(SAMPLE_SEED)
+        points, pictures = [each.points for each in self._held_out], [each.image for each in self._held_out]
+        figures = {}
+        for name, crop in (("heldout", measuring_crop), ("jittered", lambda own: jittered(own, rng))):
+            matrices = [crop(own) for own in points]
+            offsets, logits = predict(to_input(cut(pictures, matrices)))
+            off = errors(offsets.reshape(-1, LANDMARKS, 2) + self.mean, shapes(points, matrices))
+            figures |= {f"{name}_nme51": float(off[:, INNER].mean()), f"{name}_nme68": float(off.mean())}
+            figures[f"{name}_missed"] = float(np.mean(logits < 0))
+        _, logits = predict(to_input(self._scene_crops(rng)))
+        return figures | {"false_faces": float(np.mean(logits > 0))}
+
+    def _scene_crops(self, rng: np.random.Generator) -> Image:
+        scenes = [scene for scene in self._held_out_scenes for _ in range(4)]
+        return cut(scenes, [anywhere(scene, rng) for scene in scenes])
+
+    def sample(self) -> Image:
+        """Training faces, moved as in use."""
+        rng = np.random.default_rng(SAMPLE_SEED)
+        stills = [self._stills[row] for row in rng.choice(len(self._stills), SAMPLE)]
+        crops, _ = faces(stills, rng)
+        return crops
+
+    def card(self) -> dict[str, Any]:
+        """The mean shape and how crops are cut."""
+        return {
+            "points": {
+                "mean": self.mean.round(5).tolist(),
+                "points_scale": POINTS_SCALE,
+                "box_scale": round(BOX_SCALE, 4),
+                "box_shift": BOX_SHIFT,
+            }
+        }
+
+
+def faces(stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats]:
+    """Random views u8[N,S,S] of stills, and where their points lie, f32[N,68,2] in shares of the side."""
+    points = [still.points for still in stills]
+    matrices = [jittered(own, rng) for own in points]
+    crops = cut([still.image for still in stills], matrices)
+    return mirror(crops, shapes(points, matrices), rng.random(len(stills)) < 0.5)
