@@ -89,13 +89,13 @@ def _parser() -> argparse.ArgumentParser:
 def fit(plan: Plan, task: Task, *, out: Path) -> None:
     """Train to the end of the plan, from the last whole epoch found in `out`."""
     _claim(out, plan)
+    print(f"{count_macs(task.network(batch=1)) / 1e6:.1f} MMAC", flush=True)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy(plan.precision)
     network = task.network()
     model = trainee(network, task)
     average = Average(model.get_weights())
     done = restore(out / "last.npz", model, average)
-    print(f"{count_macs(network) / 1e6:.1f} MMAC, {network.count_params()} parameters", flush=True)
     for epoch in range(done, plan.epochs):
         started = time.monotonic()
         loss = run_epoch(model, average, task, plan=plan, epoch=epoch)
@@ -122,7 +122,7 @@ def trainee(network: Any, task: Task) -> Any:
     class Trainee(keras.Model):  # type: ignore[misc]  # Keras has no types
         """The network with the task's loss, which sees all outputs at once."""
 
-        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **_: Any) -> Any:
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
             return task.loss(y, y_pred)
 
     model = Trainee(network.inputs, network.outputs)
