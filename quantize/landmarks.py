@@ -60,12 +60,19 @@ def mirror_index() -> NDArray[np.intp]:
 MIRROR: Final = mirror_index()
 
 
+def mirrored(placed: Floats) -> Floats:
+    """Where points f32[...,68,2], in shares of a crop's side, lie in its mirror."""
+    flipped = placed[..., MIRROR, :]
+    flipped[..., 0] = 1 - flipped[..., 0]
+    return flipped
+
+
 # --- crops ---------------------------------------------------------------------------------------------------
 
 
-def measuring_crop(points: Floats, side: int = LANDMARKS_SIDE) -> image.Matrix:
+def measuring_crop(points: Floats) -> image.Matrix:
     """The upright crop around true points f32[68,2] px, by which models are compared."""
-    return crop_around_points(points, POINTS_SCALE, side)
+    return crop_around_points(points, POINTS_SCALE, LANDMARKS_SIDE)
 
 
 def shapes(points: Sequence[Floats], matrices: Sequence[image.Matrix]) -> Floats:
@@ -108,11 +115,8 @@ def cut(pictures: Sequence[Image], matrices: Sequence[image.Matrix]) -> Image:
 
 def mirror(crops: Image, placed: Floats, which: NDArray[np.bool_]) -> tuple[Image, Floats]:
     """Mirror some crops u8[N,S,S] and their points f32[N,68,2] in shares of the side."""
-    swapped = placed[:, MIRROR] * np.float32([-1, 1]) + np.float32([1, 0])
-    return (
-        np.where(which[:, None, None], crops[:, :, ::-1], crops),
-        np.where(which[:, None, None], swapped, placed),
-    )
+    column = which[:, None, None]
+    return np.where(column, crops[:, :, ::-1], crops), np.where(column, mirrored(placed), placed)
 
 
 def augment(crops: Image, rng: np.random.Generator) -> Image:
@@ -159,8 +163,7 @@ class Landmarks:
         """The training faces' mean f32[68,2] in their measuring crops, made symmetric."""
         points = [still.points for still in self._stills]
         mean = shapes(points, [measuring_crop(each) for each in points]).mean(axis=0)
-        mirrored = mean[MIRROR] * np.float32([-1, 1]) + np.float32([1, 0])
-        return np.asarray((mean + mirrored) / 2, np.float32)
+        return np.asarray((mean + mirrored(mean)) / 2, np.float32)
 
     def network(self, *, batch: int | None = None) -> Any:
         """80x80x1 -> 136 offsets and a logit."""
@@ -207,7 +210,7 @@ class Landmarks:
         """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
         rng = np.random.default_rng(SAMPLE_SEED)
         points, pictures = [each.points for each in self._held_out], [each.image for each in self._held_out]
-        figures = {}
+        figures: dict[str, float] = {}
         for name, crop in (("heldout", measuring_crop), ("jittered", lambda own: jittered(own, rng))):
             matrices = [crop(own) for own in points]
             offsets, logits = predict(to_input(cut(pictures, matrices)))
