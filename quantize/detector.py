@@ -21,6 +21,7 @@ from quantize.data import (
     TRAIN,
     Floats,
     Image,
+    chosen,
     held_out_photos,
     pick,
     read_crowd,
@@ -59,12 +60,15 @@ class Detector:
     steps = STEPS
 
     def __init__(self, data: Path) -> None:
-        """Read the sets. A third of the crowds is for the gate, and none of it is read here."""
-        crowd = read_crowd(data / "crowd_faces.zip")
-        photos = data / "photos"
-        ferplus = read_ferplus(data)
+        """Read the sets. A third of the crowds is for the gate and not used here; a sixth of the rest shows progress."""
+        crowds = read_crowd(data / "crowd_faces.zip")
+        crowds = pick(crowds, ~held_out_photos(crowds))
+        checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
+        self.checked = pick(crowds, checked)
+        photos, ferplus = data / "photos", read_ferplus(data)
         self.scenes = Scenes(
-            photos=pick(crowd, ~held_out_photos(crowd)) + read_people(photos),
+            crowds=pick(crowds, ~checked),
+            people=read_people(photos),
             stills=read_stills(data / "landmarks68.zip"),
             crops=ferplus.images[ferplus.split == TRAIN],
             empty=[*read_pictures(photos / "scenes.zip"), *read_pictures(photos / "hardneg.zip")],

@@ -18,7 +18,7 @@ STILL_SIZES_PX: Final = (50.0, 190.0)  # smaller ones would leave most of the sc
 LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
-KINDS: Final = {"photo": 0.55, "still": 0.12, "pasted": 0.15, "empty": 0.18}
+KINDS: Final = {"crowd": 0.3, "people": 0.25, "still": 0.12, "pasted": 0.15, "empty": 0.18}
 MAX_STRETCH: Final = 1.12
 MAX_TURN_DEGREES: Final = 30.0
 MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
@@ -45,21 +45,32 @@ class Scenes:
     """Draws scenes."""
 
     def __init__(
-        self, *, photos: Sequence[Photo], stills: Sequence[Still], crops: Image, empty: Sequence[Image]
+        self,
+        *,
+        crowds: Sequence[Photo],
+        people: Sequence[Photo],
+        stills: Sequence[Still],
+        crops: Image,
+        empty: Sequence[Image],
     ) -> None:
-        self._photos = [photo for photo in photos if photo.sure.any()]
+        self._crowds, self._people = ([photo for photo in photos if photo.sure.any()] for photos in (crowds, people))
         self._stills, self._crops, self._empty = stills, crops, empty
+        self._makers = {
+            "crowd": lambda rng: self._photo(self._crowds, rng),
+            "people": lambda rng: self._photo(self._people, rng),
+            "still": self._still,
+            "pasted": self._pasted,
+            "empty": self._nobody,
+        }
 
     def draw(self, rng: Generator) -> Scene:
         """One scene of a random kind."""
-        kind = rng.choice(list(KINDS), p=list(KINDS.values()))
-        make = {"photo": self._photo, "still": self._still, "pasted": self._pasted, "empty": self._nobody}[kind]
-        scene = make(rng)
+        scene: Scene = self._makers[str(rng.choice(list(KINDS), p=list(KINDS.values())))](rng)
         return mirror(scene) if rng.random() < 0.5 else scene
 
-    def _photo(self, rng: Generator) -> Scene:
+    def _photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
         """Cut around one of a photo's faces."""
-        photo = self._photos[rng.integers(len(self._photos))]
+        photo = photos[rng.integers(len(photos))]
         anchor = photo.boxes[rng.choice(np.flatnonzero(photo.sure))]
         matrix = _around(anchor, rng, room=photo.image.shape[::-1])
         image = _cut(photo.image, matrix, rng)
