@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,16 @@ def config(tmp_path: Path) -> Path:
         f"jsonl: {{enabled: true, path: {tmp_path}/events.jsonl}}\n"
     )
     return path
+
+
+@contextmanager
+def started(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """A daemon of its own process; a test that fails does not leave it behind."""
+    with subprocess.Popen([*COMMAND, "run", "-c", str(config)], stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -259,7 +271,7 @@ def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_pat
     events = tmp_path / "events.jsonl"
     for number, wanted in ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 0)):
         events.unlink(missing_ok=True)
-        with subprocess.Popen([*COMMAND, "run", "-c", str(config)], stderr=subprocess.PIPE, text=True) as daemon:
+        with started(config) as daemon:
             deadline = time.monotonic() + 30
             while not events.exists() or events.read_text().count("\n") < wanted:
                 assert daemon.poll() is None
@@ -275,7 +287,7 @@ def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_pat
 
 def test_a_second_daemon_is_refused(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
-    with subprocess.Popen([*COMMAND, "run", "-c", str(config)]) as first:
+    with started(config) as first:
         wait_for((tmp_path / "events.jsonl").exists, "the first daemon's file")
         again = [*COMMAND, "run", "-c", str(config)]
         second = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
