@@ -1,64 +1,130 @@
-"""Write TFLite files: `python -m quantize.to_int8 --data data/ferplus.npz --run runs/expression`.
+"""Write TFLite files: `python -m quantize.to_int8 expression --data data --run runs/expression`.
 
-`expression_float.tflite` is the yardstick, `expression.tflite` the one for the Pi: int8 weights and activations,
-int8 in and out. Both take one picture at a time. `facts.json` beside them says what the card needs of the run.
+ROLE_float.tflite is the yardstick, ROLE.tflite the one for the Pi: int8 weights and activations, int8 in and out.
+Both take one picture at a time, and have a card beside them, so that all that follows runs them as the daemon does.
+int8_report.json, and a table, say which layers lose most by the way.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from quantize.data import DataError, Examples, Images, load, to_input, training
+from fer_edge.errors import ModelError
+from quantize import cards, measure_expression
+from quantize.data import DataError, Image
 from quantize.model import count_macs
-from quantize.train import averaged_model
-
-SAMPLE: Final = 500  # pictures that show the converter how large each activation gets
-SAMPLE_SEED: Final = 7
+from quantize.sets import labels_sha256
+from quantize.stages import open_model
+from quantize.task import ROLES, open_task, to_input
+from quantize.train import averaged_network
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="quantize.to_int8", description="Write a run's float and int8 TFLite files.")
-    parser.add_argument("--data", type=Path, required=True, help="ferplus.npz, or the folder it is made from")
+    parser.add_argument("role", choices=tuple(ROLES))
+    parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data names")
     parser.add_argument("--run", type=Path, required=True, help="folder that quantize.train wrote")
     options = parser.parse_args(arguments)
     try:
-        sample = representative(training(load(options.data)))
-        write(options.run, sample)
-    except (DataError, OSError) as error:
+        convert_run(options.role, options.data, options.run)
+    except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def write(run: Path, sample: Images) -> None:
-    """Put the two files and the facts into the folder of the run."""
-    model, epochs = averaged_model(run / "last.npz")
-    (run / "expression_float.tflite").write_bytes(convert(model))
-    (run / "expression.tflite").write_bytes(convert(model, sample=sample))
-    plan = json.loads((run / "plan.json").read_text())
-    facts = {"macs": count_macs(model), "parameters": model.count_params(), "epochs_done": epochs} | plan
-    (run / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+def convert_run(role: str, data: Path, run: Path) -> None:
+    """Put the two files, their cards and the report into the folder of the run."""
+    plan = read_plan(run, role)
+    task = open_task(role, data, **plan["options"])
+    network, epochs = averaged_network(task, run, batch=1)
+    sample = from_black_to_white(task.sample())
+    facts = cards.Facts(
+        plan=plan,
+        epochs=epochs,
+        macs=count_macs(network),
+        parameters=network.count_params(),
+        outputs=tuple(network.output_names),
+        labels_sha256=labels_sha256(role, data),
+        entries=task.card(),
+    )
+    real, int8 = convert(network, sample)
+    for name, content in ((f"{role}_float", real), (role, int8)):
+        (run / f"{name}.tflite").write_bytes(content)
+        cards.write(run / f"{name}.json", cards.draft(name, content, facts))
+    if role == "expression":
+        _calibrate(data, run)
+    for name in (f"{role}_float", role):
+        print(f"{run / name}.tflite: {(run / name).with_suffix('.tflite').stat().st_size} bytes")
 
 
-def representative(examples: Examples) -> Images:
-    """Draw training pictures u8[SAMPLE,48,48] from black to white: the input's range is then all of LOW..HIGH."""
-    rng = np.random.default_rng(SAMPLE_SEED)
-    sample = examples.images[rng.choice(len(examples.images), SAMPLE, replace=False)]
-    if (sample.min(), sample.max()) != (0, 255):
-        raise DataError(f"sample: expected gray levels 0 to 255, got {sample.min()} to {sample.max()}")
-    return sample
+def read_plan(run: Path, role: str) -> dict[str, Any]:
+    """Read what a run is. Raises DataError."""
+    path = run / "plan.json"
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; expected a folder that quantize.train wrote") from None
+    if plan.get("role") != role:
+        raise DataError(f"{path}: expected a run of role {role!r}, got {plan.get('role')!r}")
+    return plan
 
 
-def convert(model: Any, *, sample: Images | None = None) -> bytes:
-    """Make a TFLite file of the model; full int8 if there is a sample to measure activations on."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+def from_black_to_white(sample: Image) -> Image:
+    """Give the sample u8[N,H,W] a black and a white pixel: the input's range is then exactly LOW..HIGH, its scale
+    exactly 1/128, and its zero point 0."""
+    spanning = sample.copy()
+    spanning[0, 0, :2] = 0, 255
+    return spanning
+
+
+def _calibrate(data: Path, run: Path) -> None:
+    """Fit the temperature. Both files get the int8 file's: the float file is only its yardstick."""
+    temperature = measure_expression.temperature_of(open_model(run / "expression.tflite", "expression"), data)
+    for name in ("expression_float", "expression"):
+        path = run / f"{name}.json"
+        cards.write(path, cards.read(path) | {"temperature": temperature})
+
+
+# --- conversion ----------------------------------------------------------------------------------------------
+
+
+def convert(network: Any, sample: Image) -> tuple[bytes, bytes]:
+    """Make the float and the int8 file of a network, for pictures of the sample's size u8[N,H,W]."""
+    with tempfile.TemporaryDirectory() as folder:
+        _save(network, sample.shape[1:], folder)
+        return _convert(folder), _convert(folder, sample)
+
+
+def _save(network: Any, size: Sequence[int], folder: str) -> None:
+    """Write the network as TensorFlow's converter reads it, with our names for the outputs.
+
+    Keras' own export would go through `model.__call__` with sizes unknown, and the files would then work sizes out
+    while they run.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((1, *size, 1), tf.float32, name="image")])  # type: ignore[untyped-decorator]
+    def answer(image: Any) -> dict[str, Any]:
+        outputs = network(image, training=False)
+        return dict(zip(network.output_names, tf.nest.flatten(outputs), strict=True))
+
+    module = tf.Module()
+    module.weights = [weight.value for weight in network.weights]
+    module.answer = answer
+    tf.saved_model.save(module, folder, signatures={"serving_default": answer})
+
+
+def _convert(folder: str, sample: Image | None = None) -> bytes:
+    """Make a TFLite file; full int8 if there is a sample to measure activations on."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     if sample is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = _one_by_one(sample)
@@ -68,8 +134,8 @@ def convert(model: Any, *, sample: Images | None = None) -> bytes:
     return bytes(converter.convert())
 
 
-def _one_by_one(sample: Images) -> Callable[[], Iterator[list[Any]]]:
-    return lambda: ([image[None]] for image in to_input(sample))
+def _one_by_one(sample: Image) -> Callable[[], Iterator[list[Any]]]:
+    return lambda: ([np.asarray(to_input(image[None]))] for image in sample)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""Cards: what the daemon checks a model against, and what people should know about it."""
+
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.tflite import open_interpreter
+from quantize.data import DataError
+from quantize.prose import PROSE
+from quantize.task import HIGH, LOW
+
+TRAINING_PROSE = ("data", "terms", "protocol")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What only the step that made the files knows."""
+
+    plan: dict[str, Any]  # `train.Plan` of the run
+    epochs: int  # done
+    macs: int
+    parameters: int
+    outputs: tuple[str, ...]  # the network's, in the order of the card
+    labels_sha256: str  # of the set learned from
+    entries: dict[str, Any]  # what the role alone knows
+
+
+def draft(name: str, content: bytes, facts: Facts) -> dict[str, Any]:
+    """Describe NAME.tflite, still without figures."""
+    role = facts.plan["role"]
+    prose = PROSE[role]
+    return {
+        "card": 1,
+        "name": name,
+        "role": role,
+        "file": f"{name}.tflite",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        **_tensors(content, facts.outputs, Path(f"{name}.tflite")),
+        **facts.entries,
+        "macs": facts.macs,
+        "parameters": facts.parameters,
+        "training": {
+            **{key: prose[key] for key in TRAINING_PROSE},
+            "command": command(facts.plan),
+            "epochs": facts.epochs,
+            "seed": facts.plan["seed"],
+            "labels_sha256": facts.labels_sha256,
+        },
+        "metrics": {},
+        **{key: text for key, text in prose.items() if key not in TRAINING_PROSE},
+        "license": "Apache-2.0",
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+    }
+
+
+def command(plan: dict[str, Any]) -> str:
+    """The command that repeats a run."""
+    role = plan["role"]
+    own = {name: plan[name] for name in ("epochs", "seed", "precision")} | plan["options"]
+    options = [f"--{name} {' '.join(map(str, _several(value)))}" for name, value in own.items()]
+    return f"python -m quantize.train {role} --data data --out runs/{role} {' '.join(options)}"
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _tensors(content: bytes, outputs: Sequence[str], where: Path) -> dict[str, Any]:
+    """The input's and outputs' entries. The file calls its tensors as it likes; its signature knows ours."""
+    interpreter = open_interpreter(content, where)
+    signature = interpreter.get_signature_runner().get_output_details()
+    (image,) = interpreter.get_input_details()
+    return {
+        "input": _tensor(image) | {"layout": "NHWC", "color": "gray", "low": LOW, "high": HIGH},
+        "outputs": [_tensor(signature[name]) for name in outputs],
+    }
+
+
+def _tensor(details: dict[str, Any]) -> dict[str, Any]:
+    entry = {
+        "name": details["name"],
+        "shape": [int(size) for size in details["shape"]],
+        "dtype": np.dtype(details["dtype"]).name,
+    }
+    scale, zero_point = details["quantization"]
+    return entry if entry["dtype"] == "float32" else entry | {"scale": float(scale), "zero_point": int(zero_point)}
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read all of a card, the part for people too. Raises DataError."""
+    try:
+        card: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a model card: {error}; run quantize.to_int8 again") from None
+    return card
+
+
+def write(path: Path, card: dict[str, Any]) -> None:
+    """Write a card so that at every moment there is a whole one."""
+    replace(path, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in the place of another in one step."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def rounded(value: Any) -> Any:
+    """Figures to four decimals, all the way down."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    return round(value, 4) if isinstance(value, float) else value

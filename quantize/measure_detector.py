@@ -1,0 +1,119 @@
+"""The detector on photos in which people drew boxes.
+
+Protocol: a face counts if its box is at least 8 % of the picture's short side high; smaller ones are ignored: to find
+one is neither right nor wrong. A box finds a face from an IoU of 0.5 on (`metrics.match`). The average precision takes
+boxes from a score of 0.02 on; recall and false positives are those of the daemon's default threshold. Pictures go
+through the daemon's own detector (size of input, letterbox, decoding, suppression), without its limits on count and
+size.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fer_edge.detect import Detector
+from fer_edge.records import Floats, Image
+from fer_edge.tflite import Model
+from quantize import metrics, stages
+from quantize.data import Photo, held_out_photos, read_crowd, side_of
+from quantize.metrics import Bools, Curve, Matched
+from quantize.sets import located
+
+COUNTED: Final = 0.08  # of the picture's short side
+LARGE: Final = 0.16
+LOWEST_SCORE: Final = 0.02
+NAMES: Final = {"all": "every photo", "heldout": "the third kept from training", "train": "the two thirds trained on"}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFigures:
+    """What one pass over a set says of a model."""
+
+    set: str
+    images: int
+    faces: int  # that count
+    ap: float
+    threshold: float  # the daemon's default; the next three are at it
+    recall: float
+    recall_16: float  # of faces of 16 % of the short side or more
+    fp_per_image: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One photo, and what the detector made of it."""
+
+    photo: Photo
+    shares: Floats  # f32[m] heights of the faces, of the picture's short side
+    ranked: Matched  # all boxes down to LOWEST_SCORE, for the curve
+    daemon: Matched  # the boxes at the default threshold
+
+    @property
+    def counted(self) -> Bools:
+        """Which faces count: [m]."""
+        return self.shares >= COUNTED
+
+
+def read(data: Path, *, split: str) -> tuple[list[Photo], str]:
+    """Read what is measured on, and its name. Raises DataError."""
+    where = located("detector", data)
+    return side_of(read_crowd(where), held_out_photos, split), f"{where.name}: {NAMES[split]}"
+
+
+def find(model: Model, photos: Sequence[Photo], *, vary: Callable[[Image], Image] | None = None) -> list[Finding]:
+    """Run a model over photos, each varied first."""
+    lowest, default = stages.detector(model, min_score=LOWEST_SCORE), stages.detector(model)
+    findings = []
+    for photo in photos:
+        picture = vary(photo.image) if vary else photo.image
+        shares = (photo.boxes[:, 3] - photo.boxes[:, 1]) / np.float32(min(photo.image.shape))
+        ranked, daemon = (_matched(each, picture, photo, shares >= COUNTED) for each in (lowest, default))
+        findings.append(Finding(photo, shares, ranked, daemon))
+    return findings
+
+
+def _matched(detector: Detector, picture: Image, photo: Photo, counted: Bools) -> Matched:
+    faces = detector(stages.frame_of(picture))
+    boxes = np.array([(f.box.x0, f.box.y0, f.box.x1, f.box.y1) for f in faces], np.float32).reshape(-1, 4)
+    return metrics.match(boxes, np.array([face.score for face in faces], np.float32), photo.boxes, counted)
+
+
+def measure(findings: Sequence[Finding], *, name: str) -> DetectorFigures:
+    """Work out every figure."""
+    large = [each.shares >= LARGE for each in findings]
+    return DetectorFigures(
+        set=name,
+        images=len(findings),
+        faces=int(sum(each.counted.sum() for each in findings)),
+        ap=metrics.average_precision(curve(findings)),
+        threshold=stages.DEFAULT_THRESHOLD,
+        recall=recall(findings, [each.counted for each in findings]),
+        recall_16=recall(findings, large),
+        fp_per_image=float(
+            np.mean([np.sum(each.daemon.asked & ~each.daemon.right) for each in findings] or [np.int_(0)])
+        ),
+    )
+
+
+def curve(findings: Sequence[Finding]) -> Curve:
+    """Precision against recall, over all thresholds."""
+    return metrics.curve([each.ranked for each in findings], faces=int(sum(each.counted.sum() for each in findings)))
+
+
+def recall(findings: Sequence[Finding], which: Sequence[Bools]) -> float:
+    """Share of some faces that the daemon finds at its default threshold."""
+    found = [each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)]
+    return float(np.mean(np.concatenate(found))) if sum(map(len, found)) else 0.0
+
+
+def table(figures: DetectorFigures) -> list[str]:
+    """Lay out for people."""
+    return [
+        f"{figures.set}: {figures.images} photos, {figures.faces} faces of at least {COUNTED:.0%} of the short side",
+        f"average precision {figures.ap:.4f} (IoU {metrics.OVERLAP:g})",
+        f"at score {figures.threshold:g}: recall {figures.recall:.4f}   of faces from {LARGE:.0%}: "
+        f"{figures.recall_16:.4f}   false positives per photo {figures.fp_per_image:.3f}",
+    ]

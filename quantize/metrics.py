@@ -1,0 +1,191 @@
+"""The figures, as plain arithmetic on arrays; every share is 0..1.
+
+Expression: accuracy, F1, calibration error. Detector: precision/recall curve and its area. Landmarks: error in eye
+distances. What is measured on, and how, is with the roles: `measure_expression.py` and its neighbours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.classify import softmax
+from fer_edge.records import Floats
+
+ECE_BINS: Final = 15
+TEMPERATURES: Final = np.arange(0.30, 3.005, 0.01)
+OVERLAP: Final = 0.5  # IoU from which a box has found a face
+INNER: Final = slice(17, 68)  # of the 68 points, those without the outline of the jaw
+EYE_CORNERS: Final = (36, 45)  # the outer ones
+
+Labels = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+Doubles = NDArray[np.float64]
+
+
+# --- expressions ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PerClass:
+    """How one expression is recognised."""
+
+    precision: float
+    recall: float
+    f1: float
+    count: int  # pictures with this expression
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Bins of equal width over the confidence 0..1; a bin without pictures holds zeros."""
+
+    confidence: Doubles  # [bins] mean
+    accuracy: Doubles  # [bins]
+    count: Labels  # [bins] pictures
+
+
+def confusion(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
+    """Count i[classes,classes]: rows are what is right, columns what was said."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def accuracy(table: Labels) -> float:
+    """Share of right answers in a confusion table."""
+    return _share(int(np.trace(table)), int(table.sum()))
+
+
+def per_class(table: Labels) -> list[PerClass]:
+    """Precision, recall and F1 of each class of a confusion table; 0 where nothing is divided by nothing."""
+    hits, said, counts = np.diag(table), table.sum(axis=0), table.sum(axis=1)
+    return [
+        PerClass(_share(hit, all_said), _share(hit, count), _share(2 * hit, all_said + count), int(count))
+        for hit, all_said, count in zip(hits, said, counts, strict=True)
+    ]
+
+
+def macro_f1(table: Labels) -> float:
+    """Mean F1, rare classes counting as much as common ones; a class that is neither there nor said is left out."""
+    concerned = (table.sum(axis=0) + table.sum(axis=1)) > 0
+    return float(np.mean([each.f1 for each, counts in zip(per_class(table), concerned, strict=True) if counts]))
+
+
+def reliability(probabilities: Floats, labels: Labels, *, bins: int = ECE_BINS) -> Reliability:
+    """Sort answers f32[N,K] by confidence into bins; their edges belong to the bin below."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    own = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.intp)
+    count = np.bincount(own, minlength=bins)
+    means = [np.bincount(own, values, bins) / np.maximum(count, 1) for values in (confidence, right)]
+    return Reliability(means[0], means[1], count)
+
+
+def calibration_error(probabilities: Floats, labels: Labels) -> float:
+    """Average the gap between confidence and accuracy over 15 bins, weighted by their pictures (Guo et al. 2017,
+    arXiv:1706.04599)."""
+    bins = reliability(probabilities, labels)
+    return float((np.abs(bins.confidence - bins.accuracy) * bins.count).sum() / max(len(labels), 1))
+
+
+def fit_temperature(logits: Floats, labels: Labels) -> float:
+    """Find the temperature, to two decimals, under which the right answers are most likely (Guo et al. 2017)."""
+    best = min(TEMPERATURES, key=lambda each: _surprise(logits, labels, temperature=float(each)))
+    return round(float(best), 2)
+
+
+def _surprise(logits: Floats, labels: Labels, *, temperature: float) -> float:
+    given = softmax(logits, temperature=temperature)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(given, 1e-12)).mean())
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0
+
+
+# --- boxes ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """One picture's boxes against its faces."""
+
+    scores: Floats  # f32[n]
+    right: Bools  # [n] the box found a face that counts
+    asked: Bools  # [n] False: it found a face that does not count, which is neither right nor wrong
+    found: Bools  # [m] the face was found
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Precision against recall: value i is for taking the i+1 best boxes of the whole set."""
+
+    precision: Doubles
+    recall: Doubles
+    scores: Floats  # of the last box taken
+
+
+def overlaps(boxes: Floats, faces: Floats) -> Floats:
+    """Intersection over union f32[n,m] of boxes f32[n,4] and f32[m,4], x0,y0,x1,y1 each."""
+    low, high = np.maximum(boxes[:, None, :2], faces[None, :, :2]), np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    areas, others = (np.prod(np.maximum(each[:, 2:] - each[:, :2], 0), axis=1) for each in (boxes, faces))
+    return np.asarray(shared / np.maximum(areas[:, None] + others[None] - shared, 1e-9), np.float32)
+
+
+def match(boxes: Floats, scores: Floats, faces: Floats, counted: Bools) -> Matched:
+    """Give each box, best first, the free face that it overlaps most, as COCO's protocol does (Lin et al. 2014).
+
+    A face that counts is found once: a second box on it is wrong. A box that found no such face, but lies on a face
+    that does not count, is neither right nor wrong, as often as it happens.
+
+    Args:
+        boxes: f32[n,4] x0,y0,x1,y1.
+        scores: f32[n].
+        faces: f32[m,4].
+        counted: [m], which faces count.
+
+    """
+    shares = overlaps(boxes, faces)
+    right, asked, found = np.zeros(len(boxes), np.bool_), np.ones(len(boxes), np.bool_), np.zeros(len(faces), np.bool_)
+    for box in np.argsort(-scores, kind="stable"):
+        free, other = np.where(counted & ~found, shares[box], 0), np.where(counted, 0, shares[box])
+        if free.max(initial=0) >= OVERLAP:
+            right[box] = found[free.argmax()] = True
+        elif other.max(initial=0) >= OVERLAP:
+            asked[box], found[other.argmax()] = False, True
+    return Matched(scores, right, asked, found)
+
+
+def curve(pictures: Sequence[Matched], *, faces: int) -> Curve:
+    """Pool the boxes of all pictures, best first; `faces` is how many count."""
+    scores, right = (
+        np.concatenate([getattr(each, name)[each.asked] for each in pictures] or [np.zeros(0)])
+        for name in ("scores", "right")
+    )
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(right[order])
+    return Curve(hits / np.arange(1, len(hits) + 1), hits / max(faces, 1), scores[order])
+
+
+def average_precision(points: Curve) -> float:
+    """Area under the precision/recall curve, each recall with the best precision from there on (all-point
+    interpolation, PASCAL VOC 2010)."""
+    best = np.maximum.accumulate(points.precision[::-1])[::-1]
+    return float(np.sum(np.diff(points.recall, prepend=0.0) * best))
+
+
+# --- points --------------------------------------------------------------------------------------------------
+
+
+def point_errors(found: Floats, true: Floats) -> Floats:
+    """How far points f32[N,68,2] are off, in distances of the true outer eye corners: f32[N,68]."""
+    left, right = EYE_CORNERS
+    eyes = np.linalg.norm(true[:, right] - true[:, left], axis=1)
+    return np.asarray(np.linalg.norm(found - true, axis=2) / np.maximum(eyes, 1e-9)[:, None], np.float32)
+
+
+def cumulative(errors: Floats, limits: Doubles) -> Doubles:
+    """Share of errors f32[N] up to each limit [L]."""
+    return np.asarray(np.searchsorted(np.sort(errors), limits, side="right") / max(len(errors), 1), np.float64)
