@@ -104,7 +104,8 @@ class Expression:
             rows = order[start : start + BATCH]
             images, targets = to_input(augment(self.examples.images[rows], rng)), self.examples.targets[rows]
             if teach:
-                taught = np.mean([np.asarray(each(images)) for each in teach], axis=0)
+                views = (images, images[:, :, ::-1])  # a face and its mirror image show the same
+                taught = np.mean([np.asarray(each(view)) for each in teach for view in views], axis=0)
                 targets = (1 - TEACHERS_SHARE) * targets + TEACHERS_SHARE * taught
             yield images, np.asarray(targets, np.float32)
 
@@ -141,7 +142,7 @@ def _teacher(run: Path) -> Any:
     """Load a finished run's averaged network: inputs f32[N,48,48,1] -> probabilities f32[N,8]."""
     import tensorflow as tf
 
-    from quantize.train import load_average  # train.py imports the tasks
+    from quantize.start import load_average
 
     widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
     network = expression_net(widths)

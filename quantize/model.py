@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from quantize.data import FER_SIDE, LABELS
 
-EXPRESSION_WIDTHS: Final = (24, 64, 136)
+EXPRESSION_WIDTHS: Final = (24, 64, 128)
 EXPRESSION_STRIDES: Final = (1, 2, 2)
 EXPRESSION_BLOCKS: Final = (1, 1, 2)
 DROPOUT: Final = 0.3
@@ -31,9 +31,9 @@ def expression_net(widths: Sequence[int] = EXPRESSION_WIDTHS, *, batch: int | No
     image = keras.Input((FER_SIDE, FER_SIDE, 1), batch_size=batch, name="image")  # 48x48x1
     x = _conv(image, widths[0], stride=2)  # 24x24x24
     for width, stride, blocks in zip(widths, EXPRESSION_STRIDES, EXPRESSION_BLOCKS, strict=True):
-        for block in range(blocks):  # 24x24x24, 12x12x64, 6x6x136
+        for block in range(blocks):  # 24x24x24, 12x12x64, 6x6x128
             x = _residual(x, width, stride=stride if block == 0 else 1)
-    x = layers.GlobalAveragePooling2D()(x)  # 136
+    x = layers.GlobalAveragePooling2D()(x)  # 128
     x = layers.Dropout(DROPOUT)(x)
     logits = layers.Dense(len(LABELS), dtype="float32", name="logits")(x)  # 8
     return keras.Model(image, [logits], name="expression")
@@ -70,7 +70,7 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     x = _residual(x, 96, stride=2)  # 5x5x96
     x = _conv(x, 48, side=1)  # 5x5x48
     x = layers.Flatten()(x)  # 1200
-    points = layers.Dense(2 * LANDMARKS, dtype="float32", name="points")(layers.Dropout(0.1)(x))  # 136
+    points = layers.Dense(2 * LANDMARKS, dtype="float32", name="points")(layers.Dropout(0.1)(x))  # 128
     score = layers.Dense(1, dtype="float32", name="score")(x)  # 1
     return keras.Model(image, [points, score], name="landmarks")
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from quantize.data import DataError, Floats
 from quantize.model import count_macs
+from quantize.start import begin
 from quantize.task import ROLES, Predict, Task, open_task
 
 WARM_UP: Final = 0.1  # share of the run
@@ -42,6 +43,8 @@ class Plan:
     seed: int
     precision: str  # "float32", or "mixed_bfloat16": faster where the CPU has AVX512-BF16 or AMX
     options: dict[str, Any]  # the role's own: teachers, widths
+    start: str | None = None  # folder of the run whose weights this one begins with
+    rate: float | None = None  # peak learning rate, where not the role's own
 
 
 class Average:
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     own = {name: value for name in ("teachers", "widths") if (value := getattr(options, name))}
-    plan = Plan(options.role, options.epochs, options.seed, options.precision, own)
+    plan = Plan(options.role, options.epochs, options.seed, options.precision, own, options.start, options.rate)
     try:
         fit(plan, open_task(options.role, options.data, **own), out=options.out)
     except DataError as error:
@@ -81,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--start", help="folder of a finished run whose weights this one begins with")
+    parser.add_argument("--rate", type=float, help="peak learning rate; default: the role's own")
     parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
     return parser
@@ -93,6 +98,8 @@ def fit(plan: Plan, task: Task, *, out: Path) -> None:
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy(plan.precision)
     network = task.network()
+    if plan.start:
+        begin(network, Path(plan.start), plan.role)
     model = trainee(network, task)
     average = Average(model.get_weights())
     done = restore(out / "last.npz", model, average)
@@ -122,7 +129,7 @@ def trainee(network: Any, task: Task) -> Any:
     class Trainee(keras.Model):  # type: ignore[misc]  # Keras has no types
         """The network with the task's loss, which sees all outputs at once."""
 
-        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
+        def compute_loss(self, _x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
             return task.loss(y, y_pred)
 
     model = Trainee(network.inputs, network.outputs)
@@ -139,7 +146,8 @@ def run_epoch(model: Any, average: Average, task: Task, *, plan: Plan, epoch: in
     losses = []
     bar = tqdm(ahead(task.batches(rng)), f"epoch {epoch + 1}/{plan.epochs}", task.steps, mininterval=5)
     for step, (images, targets) in enumerate(bar, epoch * task.steps):
-        model.optimizer.learning_rate = task.peak_rate * rate_at((step + 0.5) / (plan.epochs * task.steps))
+        progress = (step + 0.5) / (plan.epochs * task.steps)
+        model.optimizer.learning_rate = (plan.rate or task.peak_rate) * rate_at(progress)
         losses.append(float(model.train_on_batch(images, targets)))
         average.update(model.get_weights(), step=step)
     return float(np.mean(losses))
@@ -154,7 +162,7 @@ def ahead(batches: Iterator[tuple[Floats, Floats]]) -> Iterator[tuple[Floats, Fl
             for batch in batches:
                 ready.put(batch)
             ready.put(None)
-        except Exception as error:  # noqa: BLE001  # handed to the thread that waits
+        except Exception as error:  # handed to the thread that waits
             ready.put(error)
 
     threading.Thread(target=work, name="batches", daemon=True).start()
@@ -206,23 +214,6 @@ def restore(path: Path, model: Any, average: Average) -> int:
             variable.assign(saved[f"state_{i}"])
         average.weights = [saved[f"average_{i}"] for i in range(len(average.weights))]
         return int(saved["epochs"])
-
-
-def averaged_network(task: Task, run: Path, *, batch: int | None = None) -> tuple[Any, int]:
-    """Rebuild a network in float32 with a run's averaged weights; also return the number of its epochs."""
-    keras.mixed_precision.set_global_policy("float32")
-    network = task.network(batch=batch)
-    return network, load_average(network, run)
-
-
-def load_average(network: Any, run: Path) -> int:
-    """Put a run's averaged weights into a network of its shape; the number of epochs it has done."""
-    try:
-        with np.load(run / "last.npz") as saved:
-            network.set_weights([saved[f"average_{i}"] for i in range(len(network.weights))])
-            return int(saved["epochs"])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{run / 'last.npz'}: not a run of this network: {error}") from None
 
 
 def _state(model: Any) -> list[Any]:
