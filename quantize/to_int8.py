@@ -22,8 +22,8 @@ from quantize.data import DataError, Image
 from quantize.model import count_macs
 from quantize.sets import labels_sha256
 from quantize.stages import open_model
+from quantize.start import averaged_network
 from quantize.task import ROLES, open_task, to_input
-from quantize.train import averaged_network
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

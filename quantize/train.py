@@ -130,7 +130,7 @@ def trainee(network: Any, task: Task) -> Any:
         """The network with the task's loss, which sees all outputs at once."""
 
         def compute_loss(self, _x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
-            return task.loss(y, y_pred)
+            return task.loss(y, keras.tree.flatten(y_pred))
 
     model = Trainee(network.inputs, network.outputs)
     optimizer = task.optimizer()
