@@ -18,9 +18,9 @@ from quantize.data import Floats, Image, Still, chosen, held_out_stills, pick, r
 from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
 from quantize.task import Predict, to_input
 
-FACES: Final = 56  # of a batch
-MISSES: Final = 2  # of a batch: crops that miss the face of a still
-SCENES: Final = 6  # of a batch: crops of pictures without faces
+FACES: Final = 28  # of a batch
+MISSES: Final = 1  # of a batch: crops that miss the face of a still
+SCENES: Final = 3  # of a batch: crops of pictures without faces
 VIEWS: Final = 4  # of each still in an epoch
 WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
 SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
@@ -47,6 +47,7 @@ MISS_SCALES: Final = (0.6, 1.6)
 
 INNER: Final = slice(17, 68)  # without the outline of the jaw
 EYE_CORNERS: Final = (36, 45)  # the outer ones
+POINT_WEIGHTS: Final = np.where(np.arange(LANDMARKS) < INNER.start, 0.4, 1.2).astype(np.float32)  # mean 1
 
 
 def mirror_index() -> NDArray[np.intp]:
@@ -145,7 +146,7 @@ class Landmarks:
     """Learn the points' offsets from the mean shape, and whether there is a face."""
 
     role: Role = "landmarks"
-    peak_rate = 2e-3
+    peak_rate = 12e-3
 
     def __init__(self, data: Path) -> None:
         """Read the stills and the pictures without faces."""
@@ -196,15 +197,15 @@ class Landmarks:
         return np.pad(targets.astype(np.float32), ((0, others), (0, 0)))
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
-        """The points' mean distance from where they should be, in eye distances, and cross-entropy for presence."""
+        """The points' distances from where they should be, in eye distances; cross-entropy for presence."""
         points, logits = outputs
         weights = targets[:, -1]  # [N]
         present = ops.cast(weights > 0, "float32")
         off = ops.reshape(points - targets[:, :-1], (-1, LANDMARKS, 2))
-        distances = ops.mean(ops.sqrt(ops.sum(ops.square(off), axis=2) + 1e-8), axis=1)  # [N]
-        placed = ops.sum(weights * distances) / ops.maximum(ops.sum(present), 1.0)
-        doubt = ops.mean(ops.binary_crossentropy(present, logits[:, 0], from_logits=True))
-        return placed + SCORE_SHARE * doubt
+        distances = ops.sqrt(ops.sum(ops.square(off), axis=2) + 1e-8) * POINT_WEIGHTS  # [N,68]
+        doubts = ops.binary_crossentropy(present, logits[:, 0], from_logits=True)
+        doubt = _mean_where(present, doubts) + _mean_where(1 - present, doubts)  # as if half of a batch were faces
+        return _mean_where(present, weights * ops.mean(distances, axis=1)) + SCORE_SHARE * doubt
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
@@ -241,6 +242,10 @@ class Landmarks:
                 "box_shift": BOX_SHIFT,
             }
         }
+
+
+def _mean_where(which: Any, values: Any) -> Any:
+    return ops.sum(which * values) / ops.maximum(ops.sum(which), 1.0)
 
 
 def faces(stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats]:

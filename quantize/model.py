@@ -70,7 +70,8 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     x = _residual(x, 96, stride=2)  # 5x5x96
     x = _conv(x, 48, side=1)  # 5x5x48
     x = layers.Flatten()(x)  # 1200
-    points = layers.Dense(2 * LANDMARKS, dtype="float32", name="points")(layers.Dropout(0.1)(x))  # 128
+    start = keras.initializers.RandomNormal(stddev=0.003)  # near the mean shape
+    points = layers.Dense(2 * LANDMARKS, kernel_initializer=start, dtype="float32", name="points")(x)  # 136
     score = layers.Dense(1, dtype="float32", name="score")(x)  # 1
     return keras.Model(image, [points, score], name="landmarks")
 
