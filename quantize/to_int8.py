@@ -10,20 +10,23 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 
 from fer_edge.errors import ModelError
-from quantize import cards, measure_expression
+from quantize import cards, layer_report, measure_expression
 from quantize.data import DataError, Image
 from quantize.model import count_macs
 from quantize.sets import labels_sha256
 from quantize.stages import open_model
 from quantize.start import averaged_network
 from quantize.task import ROLES, open_task, to_input
+
+REPORT_PICTURES: Final = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,10 +63,14 @@ def convert_run(role: str, data: Path, run: Path) -> None:
     for name, content in ((f"{role}_float", real), (role, int8)):
         (run / f"{name}.tflite").write_bytes(content)
         cards.write(run / f"{name}.json", cards.draft(name, content, facts))
+        print(f"{run / name}.tflite: {len(content)} bytes")
     if role == "expression":
         _calibrate(data, run)
-    for name in (f"{role}_float", role):
-        print(f"{run / name}.tflite: {(run / name).with_suffix('.tflite').stat().st_size} bytes")
+    tensors = [output["name"] for output in cards.read(run / f"{role}.json")["outputs"]]
+    inputs = to_input(sample[:: max(1, len(sample) // REPORT_PICTURES)])
+    report = layer_report.inspect(real, int8, inputs, names=dict(zip(tensors, facts.outputs, strict=True)))
+    (run / "int8_report.json").write_text(json.dumps(cards.rounded(asdict(report)), indent=2) + "\n")
+    print("\n".join(layer_report.table(report)))
 
 
 def read_plan(run: Path, role: str) -> dict[str, Any]:
