@@ -61,6 +61,11 @@ class Photo:
     sure: NDArray[np.bool_]  # [n]; the others are neither faces nor background
     covered: tuple[str, ...]  # [n] the set's word for a mask, "" where it says nothing
 
+    @property
+    def shares(self) -> Floats:
+        """How high each face is, in the picture's short side: f32[n]."""
+        return (self.boxes[:, 3] - self.boxes[:, 1]) / np.float32(min(self.image.shape))
+
 
 @dataclass(frozen=True, slots=True)
 class Still:
@@ -275,9 +280,7 @@ def pick(items: Sequence[Item], which: NDArray[np.bool_]) -> list[Item]:
 SPLITS: Final = ("all", "heldout", "train")
 
 
-def side_of(
-    items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str
-) -> list[Item]:
+def side_of(items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str) -> list[Item]:
     """One side of a set: "heldout", "train", or "all" of it."""
     if split == "all":
         return list(items)

@@ -6,21 +6,24 @@ around its centre (FCOS, Tian et al. 2019, arXiv:1904.01355). A cell's score lea
 focal loss, Li et al. 2020, arXiv:2006.04388), so that of several boxes the best one wins.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import keras
 import numpy as np
 from keras import ops
 
-from fer_edge.card import Role
+from fer_edge.card import Role, SsdCard
+from fer_edge.detect import decode, input_size, suppress
+from fer_edge.image import invert, letterbox, transform
 from quantize import vary
 from quantize.data import (
     TRAIN,
     Floats,
     Image,
+    Photo,
     chosen,
     held_out_photos,
     pick,
@@ -30,8 +33,10 @@ from quantize.data import (
     read_pictures,
     read_stills,
 )
+from quantize.measure_detector import COUNTED, LOWEST_SCORE
+from quantize.metrics import Matched, average_precision, curve, match
 from quantize.model import DETECTOR_SIZE, DETECTOR_STRIDES, KEYPOINTS, detector_net
-from quantize.scenes import SIDE, Scene, Scenes, difficult
+from quantize.scenes import Scene, Scenes, difficult
 from quantize.task import Predict, to_input
 
 BATCH: Final = 32
@@ -60,7 +65,7 @@ class Detector:
     steps = STEPS
 
     def __init__(self, data: Path) -> None:
-        """Read the sets. A third of the crowds is for the gate and not used here; a sixth of the rest shows progress."""
+        """Read the sets; a third of the crowds is left for the gate, a sixth of the others shows progress."""
         crowds = read_crowd(data / "crowd_faces.zip")
         crowds = pick(crowds, ~held_out_photos(crowds))
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
@@ -105,7 +110,10 @@ class Detector:
         return scores + (1.5 * ops.sum(known * box_error) + ops.sum(pointed * point_error)) / count
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        return {}
+        """Average precision on photos set apart."""
+        matched = [_match(predict, photo) for photo in self.checked]
+        faces = sum(int((photo.shares >= COUNTED).sum()) for photo in self.checked)
+        return {"checked_ap": average_precision(curve(matched, faces=faces))}
 
     def sample(self) -> Image:
         """Training scenes at the default size."""
@@ -122,6 +130,17 @@ def _tile(scenes: Scenes, rng: np.random.Generator) -> Image:
     """Put scenes side by side, 2 x SIDE px high and wide."""
     images = vary.relight(np.stack([scenes.draw(rng).image for _ in range(4)]), rng)
     return np.block([[images[0], images[1]], [images[2], images[3]]])
+
+
+def _match(predict: Predict, photo: Photo) -> Matched:
+    """Look at a photo as the daemon does, and hold what is found against its faces."""
+    height, width = photo.image.shape
+    size = input_size(width, height, area=math.prod(DETECTOR_SIZE), step=DETECTOR_STRIDES[-1])
+    canvas, matrix = letterbox(photo.image, *size)
+    ssd = SsdCard(strides=DETECTOR_STRIDES, keypoints=KEYPOINTS, overlap=OVERLAP)
+    rows, scores = suppress(*decode(predict(to_input(canvas[None])), ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
+    boxes = transform(rows[:, :2].reshape(-1, 2), invert(matrix)).reshape(-1, 4)
+    return match(boxes, scores, photo.boxes, photo.shares >= COUNTED)
 
 
 # --- targets -------------------------------------------------------------------------------------------------

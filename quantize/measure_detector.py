@@ -7,7 +7,7 @@ through the daemon's own detector (size of input, letterbox, decoding, suppressi
 size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from fer_edge.detect import Detector
-from fer_edge.records import Floats, Image
+from fer_edge.records import Floats
 from fer_edge.tflite import Model
 from quantize import metrics, stages
 from quantize.data import Photo, held_out_photos, read_crowd, side_of
@@ -47,14 +47,13 @@ class Finding:
     """One photo, and what the detector made of it."""
 
     photo: Photo
-    shares: Floats  # f32[m] heights of the faces, of the picture's short side
     ranked: Matched  # all boxes down to LOWEST_SCORE, for the curve
     daemon: Matched  # the boxes at the default threshold
 
     @property
     def counted(self) -> Bools:
         """Which faces count: [m]."""
-        return self.shares >= COUNTED
+        return self.photo.shares >= COUNTED
 
 
 def read(data: Path, *, split: str) -> tuple[list[Photo], str]:
@@ -63,27 +62,25 @@ def read(data: Path, *, split: str) -> tuple[list[Photo], str]:
     return side_of(read_crowd(where), held_out_photos, split), f"{where.name}: {NAMES[split]}"
 
 
-def find(model: Model, photos: Sequence[Photo], *, vary: Callable[[Image], Image] | None = None) -> list[Finding]:
-    """Run a model over photos, each varied first."""
+def find(model: Model, photos: Sequence[Photo]) -> list[Finding]:
+    """Run a model over photos."""
     lowest, default = stages.detector(model, min_score=LOWEST_SCORE), stages.detector(model)
     findings = []
     for photo in photos:
-        picture = vary(photo.image) if vary else photo.image
-        shares = (photo.boxes[:, 3] - photo.boxes[:, 1]) / np.float32(min(photo.image.shape))
-        ranked, daemon = (_matched(each, picture, photo, shares >= COUNTED) for each in (lowest, default))
-        findings.append(Finding(photo, shares, ranked, daemon))
+        ranked, daemon = (_matched(each, photo) for each in (lowest, default))
+        findings.append(Finding(photo, ranked, daemon))
     return findings
 
 
-def _matched(detector: Detector, picture: Image, photo: Photo, counted: Bools) -> Matched:
-    faces = detector(stages.frame_of(picture))
+def _matched(detector: Detector, photo: Photo) -> Matched:
+    faces = detector(stages.frame_of(photo.image))
     boxes = np.array([(f.box.x0, f.box.y0, f.box.x1, f.box.y1) for f in faces], np.float32).reshape(-1, 4)
-    return metrics.match(boxes, np.array([face.score for face in faces], np.float32), photo.boxes, counted)
+    return metrics.match(boxes, np.array([face.score for face in faces], np.float32), photo.boxes, photo.shares >= COUNTED)
 
 
 def measure(findings: Sequence[Finding], *, name: str) -> DetectorFigures:
     """Work out every figure."""
-    large = [each.shares >= LARGE for each in findings]
+    large = [each.photo.shares >= LARGE for each in findings]
     return DetectorFigures(
         set=name,
         images=len(findings),
@@ -92,8 +89,8 @@ def measure(findings: Sequence[Finding], *, name: str) -> DetectorFigures:
         threshold=stages.DEFAULT_THRESHOLD,
         recall=recall(findings, [each.counted for each in findings]),
         recall_16=recall(findings, large),
-        fp_per_image=float(
-            np.mean([np.sum(each.daemon.asked & ~each.daemon.right) for each in findings] or [np.int_(0)])
+        fp_per_image=sum(int(np.sum(each.daemon.asked & ~each.daemon.right)) for each in findings) / max(len(findings), 1),
+            np.mean([np.sum(each.daemon.asked & ~each.daemon.right) for each in findings] or [np.zeros(())])
         ),
     )
 
@@ -105,8 +102,8 @@ def curve(findings: Sequence[Finding]) -> Curve:
 
 def recall(findings: Sequence[Finding], which: Sequence[Bools]) -> float:
     """Share of some faces that the daemon finds at its default threshold."""
-    found = [each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)]
-    return float(np.mean(np.concatenate(found))) if sum(map(len, found)) else 0.0
+    found = np.concatenate([each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)] or [np.zeros(0, np.bool_)])
+    return float(found.mean()) if len(found) else 0.0
 
 
 def table(figures: DetectorFigures) -> list[str]:

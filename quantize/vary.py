@@ -67,7 +67,7 @@ def smear(length_px: int, rng: Generator) -> NDArray[Any]:
     reach = middle * np.array([np.cos(angle), np.sin(angle)])
     start, end = (tuple(int(v) for v in np.rint(middle + sign * reach)) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def add_noise(images: Image, rng: Generator, *, share: float) -> Image:
@@ -86,7 +86,7 @@ def compress(images: Image, rng: Generator, *, share: float) -> Image:
     for row in _some(images, rng, share):
         quality = int(rng.integers(*JPEG_QUALITY))
         _, encoded = cv2.imencode(".jpg", images[row], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        images[row] = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+        images[row] = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
     return images
 
 
