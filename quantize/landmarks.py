@@ -152,17 +152,17 @@ class Landmarks:
         """Read the stills and the pictures without faces."""
         stills = read_stills(data / "landmarks68.zip")
         kept = held_out_stills(stills)
-        self._stills, self._held_out = pick(stills, ~kept), pick(stills, kept)
+        self.training, self.held_out = pick(stills, ~kept), pick(stills, kept)
         scenes = read_pictures(data / "photos" / "scenes.zip")
         apart = np.array([chosen(scene.tobytes(), one_in=SCENES_HELD_OUT_ONE_IN) for scene in scenes], np.bool_)
         self._scenes = pick(scenes, ~apart) + read_pictures(data / "photos" / "hardneg.zip")
         self._held_out_scenes = pick(scenes, apart)
-        self.steps = VIEWS * len(self._stills) // FACES
+        self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
 
     def _mean_shape(self) -> Floats:
         """The training faces' mean f32[68,2] in their measuring crops, made symmetric."""
-        points = [still.points for still in self._stills]
+        points = [still.points for still in self.training]
         mean = shapes(points, [measuring_crop(each) for each in points]).mean(axis=0)
         return np.asarray((mean + mirrored(mean)) / 2, np.float32)
 
@@ -176,16 +176,16 @@ class Landmarks:
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
         """Every still several times, each time as another view, among crops without a face."""
-        order = np.concatenate([rng.permutation(len(self._stills)) for _ in range(VIEWS)])
+        order = np.concatenate([rng.permutation(len(self.training)) for _ in range(VIEWS)])
         for start in range(0, self.steps * FACES, FACES):
-            stills = [self._stills[row] for row in order[start : start + FACES]]
+            stills = [self.training[row] for row in order[start : start + FACES]]
             crops, placed = faces(stills, rng)
             crops = np.concatenate([crops, self._without_face(rng)])
             yield to_input(augment(crops, rng)), self.targets(placed, others=MISSES + SCENES)
 
     def _without_face(self, rng: np.random.Generator) -> Image:
         """Crops u8[MISSES + SCENES,S,S] that hold no face."""
-        stills = [self._stills[row] for row in rng.choice(len(self._stills), MISSES)]
+        stills = [self.training[row] for row in rng.choice(len(self.training), MISSES)]
         scenes = [self._scenes[row] for row in rng.choice(len(self._scenes), SCENES)]
         matrices = [missing(still.points, rng) for still in stills] + [anywhere(scene, rng) for scene in scenes]
         return cut([still.image for still in stills] + scenes, matrices)
@@ -210,7 +210,7 @@ class Landmarks:
     def progress(self, predict: Predict) -> dict[str, float]:
         """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
         rng = np.random.default_rng(SAMPLE_SEED)
-        points, pictures = [each.points for each in self._held_out], [each.image for each in self._held_out]
+        points, pictures = [each.points for each in self.held_out], [each.image for each in self.held_out]
         figures: dict[str, float] = {}
         for name, crop in (("heldout", measuring_crop), ("jittered", lambda own: jittered(own, rng))):
             matrices = [crop(own) for own in points]
@@ -228,7 +228,7 @@ class Landmarks:
     def sample(self) -> Image:
         """Training faces, moved as in use."""
         rng = np.random.default_rng(SAMPLE_SEED)
-        stills = [self._stills[row] for row in rng.choice(len(self._stills), SAMPLE)]
+        stills = [self.training[row] for row in rng.choice(len(self.training), SAMPLE)]
         crops, _ = faces(stills, rng)
         return crops
 
