@@ -17,20 +17,20 @@ RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
 RIGID_SHAPE = np.array(
     [
         [-0.500, -0.411, 0.032],
-        [-0.193, -0.394, -0.028],
-        [0.193, -0.394, -0.028],
+        [-0.222, -0.399, -0.036],
+        [0.222, -0.399, -0.036],
         [0.500, -0.411, 0.032],
-        [0.000, -0.451, -0.222],
-        [0.000, -0.286, -0.317],
-        [0.000, -0.133, -0.425],
-        [0.000, 0.033, -0.418],
-        [-0.191, 0.067, -0.160],
-        [0.000, 0.095, -0.246],
-        [0.191, 0.067, -0.160],
+        [0.000, -0.396, -0.236],
+        [0.000, -0.248, -0.326],
+        [0.000, -0.107, -0.424],
+        [0.000, 0.012, -0.437],
+        [-0.140, 0.100, -0.186],
+        [0.000, 0.135, -0.252],
+        [0.140, 0.100, -0.186],
     ]
 )
 """Their mean place on a face that looks straight ahead (x right, y down, z away from the camera), in distances
-of the outer eye corners: medians of the interim landmark model over 546 frontal stills, made symmetric."""
+of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.geometry`)."""
 
 _FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
 

@@ -12,9 +12,9 @@ from fer_edge.image import Matrix, transform, warp
 from quantize import vary
 from quantize.data import Floats, Image, Item, Photo, Still
 
-SIDE: Final = 224  # px; as many as DETECTOR_SIZE
-SIZES_PX: Final = (9.0, 190.0)  # of the face that a scene is cut around
-STILL_SIZES_PX: Final = (50.0, 190.0)  # smaller ones would leave most of the scene empty
+SIDE: Final = 192  # px
+SIZES_PX: Final = (9.0, 170.0)  # of the face that a scene is cut around
+STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the scene empty
 LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
@@ -112,7 +112,7 @@ class Scenes:
         image = self._nobody(rng).image.copy()
         boxes: list[Floats] = []
         for _ in range(int(rng.integers(1, 4))):
-            side = int(np.exp(rng.uniform(np.log(14), np.log(200))))
+            side = int(np.exp(rng.uniform(np.log(14), np.log(180))))
             left, top = (int(v) for v in rng.integers(0, SIDE - side + 1, 2))
             square = np.array([left, top, left + side, top + side], np.float32)
             if any(_overlap(square, other) for other in boxes):
@@ -128,7 +128,7 @@ def difficult(images: Image, rng: Generator) -> Image:
     """Vary light and quality u8[N,H,W]."""
     images = vary.relight(images, rng)
     images = vary.blur(images, rng, share=0.12)
-    images = vary.coarsen(images, rng, share=0.1, sides_px=(90, 180))
+    images = vary.coarsen(images, rng, share=0.1, sides_px=(80, 160))
     return vary.compress(vary.add_noise(images, rng, share=0.25), rng, share=0.15)
 
 
