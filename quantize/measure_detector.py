@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 
 from fer_edge.detect import Detector
-from fer_edge.records import Floats
 from fer_edge.tflite import Model
 from quantize import metrics, stages
 from quantize.data import Photo, held_out_photos, read_crowd, side_of
@@ -75,7 +74,8 @@ def find(model: Model, photos: Sequence[Photo]) -> list[Finding]:
 def _matched(detector: Detector, photo: Photo) -> Matched:
     faces = detector(stages.frame_of(photo.image))
     boxes = np.array([(f.box.x0, f.box.y0, f.box.x1, f.box.y1) for f in faces], np.float32).reshape(-1, 4)
-    return metrics.match(boxes, np.array([face.score for face in faces], np.float32), photo.boxes, photo.shares >= COUNTED)
+    scores = np.array([face.score for face in faces], np.float32)
+    return metrics.match(boxes, scores, photo.boxes, photo.shares >= COUNTED)
 
 
 def measure(findings: Sequence[Finding], *, name: str) -> DetectorFigures:
@@ -89,9 +89,7 @@ def measure(findings: Sequence[Finding], *, name: str) -> DetectorFigures:
         threshold=stages.DEFAULT_THRESHOLD,
         recall=recall(findings, [each.counted for each in findings]),
         recall_16=recall(findings, large),
-        fp_per_image=sum(int(np.sum(each.daemon.asked & ~each.daemon.right)) for each in findings) / max(len(findings), 1),
-            np.mean([np.sum(each.daemon.asked & ~each.daemon.right) for each in findings] or [np.zeros(())])
-        ),
+        fp_per_image=sum(each.daemon.wrong() for each in findings) / max(len(findings), 1),
     )
 
 
@@ -102,8 +100,8 @@ def curve(findings: Sequence[Finding]) -> Curve:
 
 def recall(findings: Sequence[Finding], which: Sequence[Bools]) -> float:
     """Share of some faces that the daemon finds at its default threshold."""
-    found = np.concatenate([each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)] or [np.zeros(0, np.bool_)])
-    return float(found.mean()) if len(found) else 0.0
+    found = [each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)]
+    return sum(int(each.sum()) for each in found) / max(sum(map(len, found)), 1)
 
 
 def table(figures: DetectorFigures) -> list[str]:

@@ -5,7 +5,7 @@ model's card says. The error of a face is the mean distance of its points from t
 of the true outer eye corners; 51 points are those without the outline of the jaw.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import numpy as np
 
 from fer_edge.config import Tracking
 from fer_edge.landmarks import crop_around_points
-from fer_edge.records import Floats, Image
+from fer_edge.records import Floats
 from fer_edge.tflite import Model
 from quantize import metrics, stages
 from quantize.data import DataError, Still, held_out_stills, read_stills, side_of
@@ -46,6 +46,11 @@ class Placed:
     errors: Floats  # f32[N,68] in eye distances
     scores: Floats  # f32[N] 0..1
 
+    @property
+    def inner(self) -> Floats:
+        """Mean errors f32[N] of the 51 points."""
+        return np.asarray(self.errors[:, metrics.INNER].mean(axis=1), np.float32)
+
 
 def read(data: Path, *, split: str) -> tuple[list[Still], str]:
     """Read what is measured on, and its name. Raises DataError."""
@@ -56,25 +61,30 @@ def read(data: Path, *, split: str) -> tuple[list[Still], str]:
     return stills, f"{where.name}: {NAMES[split]}"
 
 
-def place(model: Model, stills: Sequence[Still], *, vary: Callable[[Image], Image] | None = None) -> Placed:
-    """Run a model over stills, each varied first."""
+def place(model: Model, stills: Sequence[Still]) -> Placed:
+    """Run a model over stills."""
     card = model.card.points
     assert card is not None  # tflite.py refuses a landmarks card without it
     found = []
     for still in stills:
         matrix = crop_around_points(still.points, card.points_scale, model.size[0])
-        found.append(stages.landmarks(model, vary(still.image) if vary else still.image, matrix))
+        found.append(stages.landmarks(model, still.image, matrix))
     errors = metrics.point_errors(np.stack([each.points for each in found]), np.stack([s.points for s in stills]))
     return Placed(errors, np.array([each.score for each in found], np.float32))
 
 
-def measure(placed: Placed, *, people: int, name: str) -> LandmarksFigures:
+def people(stills: Sequence[Still]) -> int:
+    """How many people there are."""
+    return len({still.person for still in stills})
+
+
+def measure(placed: Placed, stills: Sequence[Still], *, name: str) -> LandmarksFigures:
     """Work out every figure."""
-    inner = placed.errors[:, metrics.INNER].mean(axis=1)
+    inner = placed.inner
     return LandmarksFigures(
         set=name,
         images=len(inner),
-        people=people,
+        people=people(stills),
         nme51=float(inner.mean()),
         nme68=float(placed.errors.mean()),
         median51=float(np.median(inner)),

@@ -116,6 +116,10 @@ class Matched:
     asked: Bools  # [n] False: it found a face that does not count, which is neither right nor wrong
     found: Bools  # [m] the face was found
 
+    def wrong(self) -> int:
+        """How many boxes are on no face."""
+        return int(np.sum(self.asked & ~self.right))
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:

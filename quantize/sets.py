@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from quantize.data import FerPlus, Folder, read_ferplus
+from quantize import cards
+from quantize.data import TRAIN, FerPlus, Folder, read_ferplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,15 @@ def labels_sha256(role: str, data: Path) -> str:
 
 def _votes(data: FerPlus) -> bytes:
     return data.split.tobytes() + data.votes.tobytes()
+
+
+def learned_from(role: str, data: Path, *, split: str, model: Path) -> bool | None:
+    """Tell whether a side of a set holds pictures that a model learned from; None where its card does not say."""
+    known = cards.read(model.with_suffix(".json")).get("training", {}).get("labels_sha256")
+    if split == "heldout":
+        return False
+    if known is None:
+        return None
+    if role == "expression" and (read_ferplus(located(role, data)).split != TRAIN).any():
+        return False  # its other rows are measured on
+    return bool(known == labels_sha256(role, data))
