@@ -16,7 +16,7 @@ from fer_edge.landmarks import pose
 from fer_edge.records import Floats, Image
 from fer_edge.tflite import Model
 from quantize import measure_detector, measure_expression, measure_landmarks
-from quantize.data import FER_SIDE, Photo, Still
+from quantize.data import FER_SIDE, Photo
 from quantize.ferplus import Labelled
 from quantize.measure_detector import Finding
 from quantize.measure_landmarks import Placed
@@ -78,9 +78,10 @@ def ways(sides_px: Sequence[int] = (), turns_degrees: Sequence[int] = ()) -> dic
 # --- the roles -----------------------------------------------------------------------------------------------
 
 
-def of_expression(model: Model, chosen: Labelled) -> Conditions:
+def of_expression(model: Model, result: measure_expression.Result) -> Conditions:
     """Accuracy by face size, blur, light and turn of the crop."""
     found: Conditions = {}
+    chosen = result.chosen
     for name, way in ways(FACE_SIDES_PX, TURNS_DEGREES).items():
         worse = Labelled(np.stack([way(image, FER_SIDE) for image in chosen.images]), chosen.labels)
         answers = measure_expression.answer(model, worse)
@@ -89,8 +90,9 @@ def of_expression(model: Model, chosen: Labelled) -> Conditions:
     return found
 
 
-def of_landmarks(model: Model, stills: Sequence[Still], placed: Placed) -> Conditions:
+def of_landmarks(model: Model, result: measure_landmarks.Result) -> Conditions:
     """Errors by yaw, size of the face, blur and light."""
+    stills, placed = result.stills, result.placed
     yaws = np.abs([pose(still.points).yaw_deg for still in stills])
     found: Conditions = {}
     for low, high in YAWS_DEGREES:
@@ -116,9 +118,10 @@ def _placed(placed: Placed, which: Bools) -> dict[str, Any]:
     return {"images": len(errors), "nme51": inner, "nme68": float(errors.mean()), "presence_recall": present}
 
 
-def of_detector(model: Model, photos: Sequence[Photo], findings: Sequence[Finding]) -> Conditions:
+def of_detector(model: Model, result: measure_detector.Result) -> Conditions:
     """Recall by size and cover of the face; more by blur and light."""
     found: Conditions = {}
+    findings = result.findings
     for low, high in HEIGHTS:
         name = f"faces of {low:.0%} to {high:.0%}" if high < 1 else f"faces from {low:.0%}"
         found[name] = _recall(findings, [(each.photo.shares >= low) & (each.photo.shares < high) for each in findings])
@@ -126,7 +129,7 @@ def of_detector(model: Model, photos: Sequence[Photo], findings: Sequence[Findin
         worn = [np.array([cover == word for cover in each.photo.covered], np.bool_) for each in findings]
         found[name] = _recall(findings, [each.counted & own for each, own in zip(findings, worn, strict=True)])
     for name, way in ways().items():
-        worse = [replace(photo, image=way(photo.image, _height(photo))) for photo in photos]
+        worse = [replace(photo, image=way(photo.image, _height(photo))) for photo in (each.photo for each in findings)]
         figures = measure_detector.measure(measure_detector.find(model, worse), name=name)
         found[name] = {each: getattr(figures, each) for each in ("faces", "recall", "ap", "fp_per_image")}
     return {name: figures for name, figures in found.items() if figures["faces"]}

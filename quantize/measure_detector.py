@@ -55,6 +55,21 @@ class Finding:
         return self.photo.shares >= COUNTED
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One pass over a set."""
+
+    findings: list[Finding]
+    figures: DetectorFigures
+
+
+def run(model: Model, data: Path, *, split: str) -> Result:
+    """Measure a model on one side of a set. Raises DataError."""
+    photos, name = read(data, split=split)
+    findings = find(model, photos)
+    return Result(findings, measure(findings, name=name))
+
+
 def read(data: Path, *, split: str) -> tuple[list[Photo], str]:
     """Read what is measured on, and its name. Raises DataError."""
     where = located("detector", data)

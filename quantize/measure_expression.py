@@ -41,6 +41,22 @@ class Answers:
     labels: Labels  # [N]
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One pass over a set."""
+
+    chosen: Labelled
+    answers: Answers
+    figures: ExpressionFigures
+
+
+def run(model: Model, data: Path, *, split: str) -> Result:
+    """Measure a model on one side of a set. Raises DataError."""
+    chosen, name = read(data, split=split)
+    answers = answer(model, chosen)
+    return Result(chosen, answers, measure(answers, temperature=model.card.temperature, name=name))
+
+
 def read(data: Path, *, split: str) -> tuple[Labelled, str]:
     """Read what is measured on, and its name. Raises DataError."""
     where = located("expression", data)

@@ -52,6 +52,22 @@ class Placed:
         return np.asarray(self.errors[:, metrics.INNER].mean(axis=1), np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One pass over a set."""
+
+    stills: list[Still]
+    placed: Placed
+    figures: LandmarksFigures
+
+
+def run(model: Model, data: Path, *, split: str) -> Result:
+    """Measure a model on one side of a set. Raises DataError."""
+    stills, name = read(data, split=split)
+    placed = place(model, stills)
+    return Result(stills, placed, measure(placed, stills, name=name))
+
+
 def read(data: Path, *, split: str) -> tuple[list[Still], str]:
     """Read what is measured on, and its name. Raises DataError."""
     where = located("landmarks", data)

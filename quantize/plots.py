@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fer_edge.classify import softmax
-from quantize import metrics
+from quantize import measure_detector, measure_expression, measure_landmarks, metrics
 from quantize.data import LABELS
 from quantize.measure_detector import LOWEST_SCORE, DetectorFigures
 from quantize.measure_expression import Answers, ExpressionFigures
@@ -18,6 +18,7 @@ from quantize.metrics import Curve
 
 DPI: Final = 120
 BLUE, ORANGE, GRAY = "#2a6fbb", "#d9782d", "#8a8a8a"
+WHITE: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 MOST_ERROR: Final = 0.15  # eye distances, where the errors' axis ends
 
 
@@ -31,16 +32,21 @@ def _page(title: str, *, width: float = 6.4, height: float = 5.2) -> tuple[Figur
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
-    return path
 
 
 # --- expression ----------------------------------------------------------------------------------------------
 
 
-def confusion(figures: ExpressionFigures, path: Path) -> Path:
+def expression(result: measure_expression.Result, folder: Path) -> None:
+    """Draw what a pass over FER+ shows."""
+    confusion(result.figures, folder / "expression_confusion.png")
+    reliability(result.answers, result.figures, folder / "expression_reliability.png")
+
+
+def confusion(figures: ExpressionFigures, path: Path) -> None:
     """Draw what was said of what: shares of each row, and counts."""
     counts = np.array(figures.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -58,10 +64,10 @@ def confusion(figures: ExpressionFigures, path: Path) -> Path:
     axes.set_xlabel("said")
     axes.set_ylabel("right (pictures)")
     figure.colorbar(picture, ax=axes, label="share of the row")
-    return _save(figure, path)
+    _save(figure, path)
 
 
-def reliability(answers: Answers, figures: ExpressionFigures, path: Path) -> Path:
+def reliability(answers: Answers, figures: ExpressionFigures, path: Path) -> None:
     """Draw how often the model is right when it is so sure, and how often it is so sure."""
     bins = metrics.reliability(softmax(answers.logits, temperature=figures.temperature), answers.labels)
     edges, width = np.arange(metrics.ECE_BINS) / metrics.ECE_BINS, 1 / metrics.ECE_BINS
@@ -72,16 +78,22 @@ def reliability(answers: Answers, figures: ExpressionFigures, path: Path) -> Pat
     axes.plot(bins.confidence[some], bins.accuracy[some], "o", color=ORANGE, markersize=4, label="mean of the bin")
     axes.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1, label="perfect")
     for edge, count, height in zip(edges[some], bins.count[some], bins.accuracy[some], strict=True):
-        axes.text(edge + width / 2, height + 0.01, str(count), ha="center", fontsize=6, color=GRAY)
+        axes.text(edge + width / 2, height + 0.01, str(count), ha="center", fontsize=6, color=GRAY, bbox=WHITE)
     axes.set(xlim=(0, 1), ylim=(0, 1.05), xlabel="confidence (15 bins; above each its pictures)", ylabel="share right")
     axes.legend(frameon=False, loc="upper left")
-    return _save(figure, path)
+    _save(figure, path)
 
 
 # --- detector ------------------------------------------------------------------------------------------------
 
 
-def precision_recall(curve: Curve, figures: DetectorFigures, path: Path) -> Path:
+def detector(result: measure_detector.Result, folder: Path) -> None:
+    """Draw what a pass over photos shows."""
+    curve = measure_detector.curve(result.findings)
+    precision_recall(curve, result.figures, folder / "detector_precision_recall.png")
+
+
+def precision_recall(curve: Curve, figures: DetectorFigures, path: Path) -> None:
     """Draw precision against recall, and where the daemon's default threshold lies."""
     figure, axes = _page(f"{figures.set}\naverage precision {figures.ap:.3f}, {figures.faces} faces")
     envelope = np.maximum.accumulate(curve.precision[::-1])[::-1]
@@ -98,13 +110,18 @@ def precision_recall(curve: Curve, figures: DetectorFigures, path: Path) -> Path
     )
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower left")
-    return _save(figure, path)
+    _save(figure, path)
 
 
 # --- landmarks -----------------------------------------------------------------------------------------------
 
 
-def errors(placed: Placed, figures: LandmarksFigures, path: Path) -> Path:
+def landmarks(result: measure_landmarks.Result, folder: Path) -> None:
+    """Draw what a pass over stills shows."""
+    errors(result.placed, result.figures, folder / "landmarks_errors.png")
+
+
+def errors(placed: Placed, figures: LandmarksFigures, path: Path) -> None:
     """Draw which share of the faces has at most which error."""
     figure, axes = _page(f"{figures.set}\n{figures.images} stills of {figures.people} people")
     limits = np.linspace(0, MOST_ERROR, 301)
@@ -119,4 +136,4 @@ def errors(placed: Placed, figures: LandmarksFigures, path: Path) -> Path:
     axes.set_xlabel("mean error of a face, in distances of its outer eye corners")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
-    return _save(figure, path)
+    _save(figure, path)
