@@ -67,9 +67,9 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     x = _conv(image, 16, stride=2)  # 40x40x16
     x = _residual(x, 32, stride=2)  # 20x20x32
     x = _residual(x, 64, stride=2)  # 10x10x64
-    x = _residual(x, 96, stride=2)  # 5x5x96
-    x = _conv(x, 48, side=1)  # 5x5x48
-    x = layers.Flatten()(x)  # 1200
+    x = _residual(x, 80, stride=2)  # 5x5x80
+    x = _conv(x, 64, side=1)  # 5x5x64
+    x = layers.Flatten()(x)  # 1600
     start = keras.initializers.RandomNormal(stddev=0.003)  # near the mean shape
     points = layers.Dense(2 * LANDMARKS, kernel_initializer=start, dtype="float32", name="points")(x)  # 136
     score = layers.Dense(1, dtype="float32", name="score")(x)  # 1

@@ -87,7 +87,15 @@ def test_a_mirror_swaps_left_and_right() -> None:
     ]  # fmt: skip
 
 
-def test_targets_follow_the_picture() -> None:
+def test_labels_of_mirrored_stills_have_the_fault_of_the_others() -> None:
+    right = np.random.default_rng(7).uniform(0.2, 0.8, (1, 68, 2)).astype(np.float32)
+    fault = np.array([landmarks.LABEL_SHIFT, 0], np.float32)
+    seen_in_a_mirror = right[:, MIRROR] * (-1, 1) + (1, 0)
+    np.testing.assert_allclose(landmarks.mirrored(right + fault), seen_in_a_mirror + fault, atol=1e-6)
+
+
+def test_targets_follow_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmarks, "LABEL_SHIFT", 0.0)  # these labels are right
     rng = np.random.default_rng(2)
     stills = [still(str(index), face(rng)) for index in range(16)]
     crops, placed = landmarks.faces(stills, rng)
