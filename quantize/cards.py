@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,19 +106,21 @@ def read(path: Path) -> dict[str, Any]:
     return card
 
 
-def write(path: Path, card: dict[str, Any]) -> None:
-    """Write a card so that at every moment there is a whole one."""
-    replace(path, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+def text(card: dict[str, Any]) -> bytes:
+    """A card as it is written."""
+    return (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put a file in the place of another in one step."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def replace_all(files: Mapping[Path, bytes]) -> None:
+    """Put files in the place of others, each in one step, and none before all are written."""
+    partials = {path: path.with_name(f".{path.name}.partial") for path in files}
+    for path, partial in partials.items():
+        with partial.open("wb") as file:
+            file.write(files[path])
+            file.flush()
+            os.fsync(file.fileno())
+    for path, partial in partials.items():
+        partial.replace(path)
 
 
 def rounded(value: Any) -> Any:

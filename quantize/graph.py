@@ -1,5 +1,6 @@
 """A TFLite file taken apart: parts of its graph as files of their own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,22 @@ class Graph:
             ops.append(Op(index, kinds[max(code.builtinCode, code.deprecatedBuiltinCode)], inputs, int(op.outputs[0])))
             made |= set(map(int, op.outputs))
         return ops
+
+    def types(self) -> frozenset[str]:
+        """Number types of all tensors, constants too."""
+        names = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+        return frozenset(names[each.type] for each in self._parse().subgraphs[0].tensors)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one run in convolutions and dense layers; the rest is small beside them."""
+        graph = self._parse().subgraphs[0]
+        counts = []
+        for op in self.ops:
+            if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+                weights = graph.tensors[graph.operators[op.index].inputs[1]].shape
+                places = self.tensors[op.output].shape[1:-1]  # height and width, or none
+                counts.append(math.prod(map(int, weights)) * math.prod(places))
+        return sum(counts)
 
     def part(self, ops: Sequence[Op], *, inputs: Sequence[int], outputs: Sequence[int]) -> "Part":
         """Some operations as a file of their own, with these tensors going in and out."""

@@ -61,8 +61,8 @@ def convert_run(role: str, data: Path, run: Path) -> None:
     )
     real, int8 = convert(network, sample)
     for name, content in ((f"{role}_float", real), (role, int8)):
-        (run / f"{name}.tflite").write_bytes(content)
-        cards.write(run / f"{name}.json", cards.draft(name, content, facts))
+        card = cards.text(cards.draft(name, content, facts))
+        cards.replace_all({run / f"{name}.tflite": content, run / f"{name}.json": card})
         print(f"{run / name}.tflite: {len(content)} bytes")
     if role == "expression":
         _calibrate(data, run)
@@ -98,7 +98,7 @@ def _calibrate(data: Path, run: Path) -> None:
     temperature = measure_expression.temperature_of(open_model(run / "expression.tflite", "expression"), data)
     for name in ("expression_float", "expression"):
         path = run / f"{name}.json"
-        cards.write(path, cards.read(path) | {"temperature": temperature})
+        cards.replace_all({path: cards.text(cards.read(path) | {"temperature": temperature})})
 
 
 # --- conversion ----------------------------------------------------------------------------------------------
