@@ -1,16 +1,27 @@
-"""Train, quantize, measure and publish the models of fer-edge: read data, model, train, to_int8, evaluate, publish.
+"""Train, quantize, measure and publish the three models of fer-edge. Read in this order:
 
-data.py      the pictures, what a label means, and how a training picture is varied
-model.py     the network, with the shape after every step
-train.py     one loop over it; stopped at any moment, it goes on where its last whole epoch ended
-to_int8.py   the averaged weights as a float and as a full-int8 TFLite file
-evaluate.py  one protocol for both files: accuracy, macro F1, calibration error
-publish.py   the gates, and the only road into models/
+data.py         the labelled sets, and which picture is on which side; sets.py knows what they are called
+model.py        the three networks, with the shape after every step
+task.py         what is special about a role, as train.py, to_int8.py and publish.py see it; the three roles are
+  expression.py   FER+ (ferplus.py: what its votes mean)
+  detector.py     what each cell should answer (scenes.py: the training scenes)
+  landmarks.py    face crops and their 68 points
+vary.py         light, blur, noise, low resolution: how training pictures are varied
+train.py        one loop; stopped at any moment, it goes on where its last whole epoch ended (start.py: pruning)
+to_int8.py      float and full-int8 TFLite files (layer_report.py: which layer loses most; graph.py reads the files)
+evaluate.py     one protocol for both files (metrics.py: the arithmetic; stages.py: the daemon's own code on pictures)
+  measure_expression.py, measure_detector.py, measure_landmarks.py (roles.py: the three behind one interface)
+  conditions.py   small, dark, blurred, turned; groups.py: by age, gender and race; end_to_end.py: the whole path
+  plots.py        the same as pictures
+publish.py      the gates (gates.py), and the only road into models/ (cards.py, prose.py: what a card says)
+geometry.py     the two shapes that the daemon has built in
 
-    python -m quantize.train --data data/ferplus.npz --out runs/expression
-    python -m quantize.to_int8 --data data/ferplus.npz --run runs/expression
-    python -m quantize.publish expression --data data/ferplus.npz --run runs/expression
-    python -m quantize.evaluate expression --data data/ferplus.npz --model models/expression.tflite
+    python -m quantize.train expression --data data --out runs/expression
+    python -m quantize.to_int8 expression --data data --run runs/expression
+    python -m quantize.publish expression --data data --run runs/expression
+    python -m quantize.evaluate expression --data data --model models/expression.tflite
 
-data.py and evaluate.py's arithmetic need numpy and OpenCV only; Keras and TensorFlow are imported where they are used.
+`data` is a folder with the sets that data.py names. Reading, measuring and publishing need NumPy, OpenCV and a TFLite
+runtime only; Keras and TensorFlow are imported where networks are trained or converted. docs/models.md tells how the
+published models were made.
 """
