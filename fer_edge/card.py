@@ -13,16 +13,17 @@ from fer_edge.records import LABELS, Floats
 
 Role = Literal["detector", "landmarks", "expression"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
+Scale = Annotated[float, msgspec.Meta(gt=0)]
 LANDMARKS = 68
 
 
 class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One input or output. int8 values q stand for (q - zero_point) * scale."""
+    """One input or output. Values q that are not float32 stand for (q - zero_point) * scale."""
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int8", "uint8"]
     name: str = ""
-    scale: float = 1.0
+    scale: Scale = 1.0
     zero_point: int = 0
 
 

@@ -80,22 +80,16 @@ class Model:
         """Take pictures of width x height from now on; only a fully convolutional model can.
 
         Raises:
-            ModelError: this one cannot; it is of no use any more.
+            ModelError: this one cannot; it keeps the size that it has.
 
         """
         if (width, height) == self.size:
             return
-        what = f"{self._path}: not fully convolutional: cannot take {width}x{height}"
         try:
-            self._interpreter.resize_tensor_input(self._input["index"], self._shape(width, height))
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{what}: {_first_line(error)}") from None
-        expected = output_shapes(self.card, width=width, height=height)
-        found = {detail["index"]: _shape_of(detail) for detail in self._interpreter.get_output_details()}
-        for output, shape in zip(self._outputs, expected, strict=True):
-            if found[output["index"]] != shape:
-                raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
+            self._allocate(width, height)
+        except ModelError:
+            self._allocate(*self.size)
+            raise
         self.size = width, height
 
     def view(self, frame: Frame) -> Image:
@@ -110,6 +104,20 @@ class Model:
     def run(self, values: Floats) -> tuple[Floats, ...]:
         """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
         return self._invoke(quantize(values, self.card.input))
+
+    def _allocate(self, width: int, height: int) -> None:
+        """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
+        what = f"{self._path}: not fully convolutional: cannot take {width}x{height}"
+        try:
+            self._interpreter.resize_tensor_input(self._input["index"], self._shape(width, height))
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{what}: {_first_line(error)}") from None
+        expected = output_shapes(self.card, width=width, height=height)
+        found = {detail["index"]: _shape_of(detail) for detail in self._interpreter.get_output_details()}
+        for output, shape in zip(self._outputs, expected, strict=True):
+            if found[output["index"]] != shape:
+                raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
 
     def _invoke(self, held: np.ndarray[Any, Any]) -> tuple[Floats, ...]:
         """Run on an input of the tensor's own type."""

@@ -37,6 +37,9 @@ BUDGET = 256 * 192
         ((1, 1), (224, 224)),
         ((3000, 2), (1568, 32)),
         ((1, 3000), (32, 1568)),
+        ((64, 640), (64, 640)),
+        ((640, 64), (640, 64)),
+        ((64, 544), (64, 544)),  # 64x768 would show it no larger
     ],
 )
 def test_the_input_has_the_shape_of_the_picture(picture: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -202,10 +205,10 @@ class TestDetector:
         assert sizes == [(96, 64), (64, 96), (96, 64)]
 
     def test_the_shape_is_that_of_the_region(self) -> None:
-        detector = tiny(region=(0.25, 0.0, 0.5, 1.0))
-        (face,) = detector(spots(256, 96, (80, 40), side=8))
+        detector = tiny(region=(0.25, 0.5, 0.5, 1.0))
+        (face,) = detector(spots(256, 192, (80, 136), side=8))
         assert detector._model.size == (64, 96)
-        assert face.box.center == pytest.approx((84, 44), abs=0.5)
+        assert face.box.center == pytest.approx((84, 140), abs=0.5)
 
     @pytest.mark.parametrize(("given", "size"), [(None, (96, 64)), ((192, 128), (192, 128)), ((128, 192), (192, 128))])
     def test_a_configured_size_is_a_budget(self, given: tuple[int, int] | None, size: tuple[int, int]) -> None:
@@ -232,6 +235,16 @@ class TestDetector:
         assert tiny(min_face_px=33)(two) == []
         assert tiny(min_score=1.0)(two) == []
         assert tiny(region=(0.0, 0.0, 1e-6, 1e-6))(two) == []
+
+    def test_the_height_counts_and_the_card_says_what_overlaps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        score, box, points = grid(8, 12)
+        score[0, 4, 5:7] = 5
+        box[0, 4, 5:7] = 2, 1, 2, 1  # 32 wide, 16 high; three fifths are shared
+        monkeypatch.setattr(Model, "see", lambda *_: [score, box, points, *grid(4, 6)])
+        frame = frame_of(np.zeros((64, 96, 3), np.uint8))
+        (face,) = tiny(min_face_px=16)(frame)
+        assert (face.box.x0, face.box.y0, face.box.x1, face.box.y1) == pytest.approx((32, 28, 64, 44))
+        assert tiny(min_face_px=17)(frame) == []
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (17, 4000)])
     def test_odd_frames_are_no_trouble(self, shape: tuple[int, int]) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import frame_of
 
 from fer_edge.card import TensorCard, models_folder, read_card
 from fer_edge.errors import ModelError
+from fer_edge.image import normalise
 from fer_edge.records import LABELS, Image
 from fer_edge.tflite import RUNTIMES, Model, dequantize, quantize, runtime_name, sigmoid
 
@@ -112,6 +114,16 @@ class TestResize:
         with pytest.raises(ModelError, match=words):
             model.resize(width=112, height=64)
 
+    @pytest.mark.parametrize(("name", "width", "height"), [("bright", 4, 4), ("stiff", 112, 64)])
+    def test_a_size_that_is_refused_changes_nothing(self, name: str, width: int, height: int) -> None:
+        model = Model(TINY, name, role="detector")
+        picture = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
+        before = model.see(picture)
+        with pytest.raises(ModelError):
+            model.resize(width=width, height=height)
+        assert model.size == (96, 64)
+        assert all((one == other).all() for one, other in zip(before, model.see(picture), strict=True))
+
     def test_a_size_that_the_runtime_refuses(self) -> None:
         with pytest.raises(ModelError, match=r"bright.tflite: not fully convolutional: cannot take 4x4: \S+") as caught:
             Model(TINY, "bright", role="detector").resize(width=4, height=4)
@@ -126,6 +138,28 @@ class TestResize:
         for card, *outputs in zip(pair[0].card.outputs, *(model.see(picture) for model in pair), strict=True):
             assert outputs[0] == pytest.approx(outputs[1], abs=2 * card.scale)
             assert all(output.dtype == np.float32 for output in outputs)
+
+
+class TestSee:
+    def test_a_colour_model_gets_colours_and_uint8(self) -> None:
+        """`red` sees nothing but red, where OpenCV's pictures have blue first."""
+        model = Model(TINY, "red", role="detector")
+        picture = np.zeros((64, 96, 3), np.uint8)
+        assert model.view(frame_of(picture)).shape == picture.shape
+        for channel, logit in ((0, -12), (1, -12), (2, 4)):
+            colored = picture.copy()
+            colored[..., channel] = 255
+            assert model.see(colored)[0] == pytest.approx(logit, abs=0.1)
+
+    @pytest.mark.parametrize("name", ["bright", "bright_float", "red"])
+    def test_pixels_are_fed_as_the_card_says(self, name: str) -> None:
+        """By the short way of a table, as by the long one over real numbers."""
+        model = Model(TINY, name, role="detector")
+        card = model.card.input
+        picture = np.random.default_rng(2).integers(0, 256, card.shape[1:], np.uint8)
+        values = normalise(np.ascontiguousarray(picture[None, ..., ::-1]), card.low, card.high)
+        for one, other in zip(model.see(picture.squeeze()), model.run(values), strict=True):
+            assert (one == other).all()
 
 
 class TestOutputs:
@@ -203,6 +237,8 @@ def test_quantization_rounds_and_saturates() -> None:
     held = quantize(np.array([0.0, 0.6, 1000.0, -1000.0], np.float32), card)
     assert held.tolist() == [-3, -2, 127, -128]
     assert dequantize(held, card).tolist() == [0.0, 0.5, 65.0, -62.5]
+    unsigned = TensorCard(shape=(1, 3), dtype="uint8", scale=0.5, zero_point=128)
+    assert quantize(np.array([-0.1, 1000.0, -1000.0], np.float32), unsigned).tolist() == [128, 255, 0]
 
 
 def test_sigmoid_does_not_overflow() -> None:

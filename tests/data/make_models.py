@@ -2,7 +2,8 @@
 
 `bright`, int8, takes bright squares for faces: where a whole cell is white, all four sides of its box are one
 stride away and its two key points half a stride up, to the left and to the right. `bright_float` is the same in
-float32. `stiff` has a fully connected layer, so it knows one input size only.
+float32. `stiff` has a fully connected layer, so it knows one input size only. `red` is `bright` for colour pictures,
+of which it sees the red alone, with uint8 tensors.
 """
 
 import hashlib
@@ -24,12 +25,15 @@ BLACK = {"score": [-12.0], "box": [0.0] * 4, "points": [0.0] * 4}
 
 
 def main() -> None:
-    """Write three models and their cards."""
+    """Write four models and their cards."""
     bright = keras.Model(picture := layers.Input((HEIGHT, WIDTH, 1)), [head(picture, *kind) for kind in kinds()])
+    colored = layers.Input((HEIGHT, WIDTH, 3))
+    red = keras.Model(colored, [head(colored, *kind) for kind in kinds()])
     stiff = keras.Model(picture, [*bright.outputs[:-1], flat(bright.outputs[-1])])
-    write("bright", convert(bright, quantized=True))
-    write("bright_float", convert(bright, quantized=False))
-    write("stiff", convert(stiff, quantized=True))
+    write("bright", convert(bright, kind=tf.int8))
+    write("bright_float", convert(bright, kind=tf.float32))
+    write("stiff", convert(stiff, kind=tf.int8))
+    write("red", convert(red, kind=tf.uint8))
 
 
 def kinds() -> Iterator[tuple[int, str]]:
@@ -38,9 +42,10 @@ def kinds() -> Iterator[tuple[int, str]]:
 
 
 def head(picture: Any, stride: int, name: str) -> Any:
-    """An output that goes straight with the mean brightness of its cell, -1 to 1."""
+    """An output that goes straight with the mean brightness of its cell's first channel, -1 to 1."""
     white, black = np.array(WHITE[name]), np.array(BLACK[name])
-    kernel = np.broadcast_to((white - black) / 2 / stride**2, (stride, stride, 1, len(white)))
+    kernel = np.zeros((stride, stride, picture.shape[-1], len(white)))
+    kernel[:, :, 0] = (white - black) / 2 / stride**2
     layer = layers.Conv2D(len(white), stride, strides=stride, name=f"{name}{stride}")
     output = layer(picture)
     layer.set_weights([kernel, (white + black) / 2])
@@ -53,26 +58,27 @@ def flat(grid: Any) -> Any:
     return layers.Reshape(grid.shape[1:])(layers.Dense(values.shape[1], kernel_initializer="identity")(values))
 
 
-def convert(model: Any, *, quantized: bool) -> bytes:
-    """A TFLite file of the model."""
+def convert(model: Any, *, kind: Any) -> bytes:
+    """A TFLite file of the model; `kind` is the type of its input and outputs, int8 inside unless that is float32."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if quantized:
+    if kind != tf.float32:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = pictures
+        converter.representative_dataset = lambda: pictures(model.input_shape[-1])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = kind
     return bytes(converter.convert())
 
 
-def pictures() -> Iterator[list[Any]]:
+def pictures(channels: int) -> Iterator[list[Any]]:
     """Black, white, and what lies between."""
     for level in np.linspace(0, 255, 20).round():
-        yield [np.full((1, HEIGHT, WIDTH, 1), (level - 128) / 128, np.float32)]
+        yield [np.full((1, HEIGHT, WIDTH, channels), (level - 128) / 128, np.float32)]
 
 
 def write(name: str, content: bytes) -> None:
     """The file and its card."""
     interpreter = tf.lite.Interpreter(model_content=content)
+    picture = tensor(interpreter.get_input_details()[0])
     outputs = sorted(interpreter.get_output_details(), key=lambda detail: str(detail["name"]))  # numbered
     card = {
         "card": 1,
@@ -81,7 +87,7 @@ def write(name: str, content: bytes) -> None:
         "file": f"{name}.tflite",
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "input": tensor(interpreter.get_input_details()[0]) | {"color": "gray", "low": -1.0, "high": 127 / 128},
+        "input": picture | {"color": "gray" if picture["shape"][3] == 1 else "rgb", "low": -1.0, "high": 127 / 128},
         "outputs": [tensor(detail) for detail in outputs],
         "ssd": {"strides": STRIDES, "keypoints": 2, "overlap": 0.4},
         "license": "Apache-2.0",
