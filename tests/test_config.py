@@ -82,6 +82,10 @@ events: 5
     [
         ("events: {enter: 0.4, leave: 0.6}", "expected at most events.enter (0.4), got 0.6"),
         ("detector: {region: [0.5, 0, 0.5, 1]}", "left < right"),
+        ("detector: {input_size: [16, 192]}", "expected a whole number >= 32 (item 0, counted from 0)"),
+        ("detector: {input_size: [256, 4000]}", "expected a whole number <= 2048 (item 1, counted from 0)"),
+        ("detector: {input_size: 256}", "expected a list or null, got 256"),
+        ("detector: {input_size: [256]}", "expected a list of length 2"),
         ("quality: {min_brightness: 0.9, max_brightness: 0.5}", "less than quality.max_brightness"),
         ("camera: {backend: replay}", "expected a file, folder or URL"),
         ("mqtt: {broker: embedded, version: '5'}", "speaks no MQTT 5"),
