@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from quantize.data import DataError
 from quantize.prose import PROSE
 from quantize.task import HIGH, LOW
 
-TRAINING_PROSE = ("data", "terms", "protocol")
+TRAINING_PROSE: Final = ("data", "terms", "protocol")
+RUN_FOLDERS: Final = {"start", "teachers"}  # options of quantize.train that name other runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,14 @@ def draft(name: str, content: bytes, facts: Facts) -> dict[str, Any]:
     }
 
 
-def command(plan: dict[str, Any]) -> str:
-    """The command that repeats a run."""
-    role = plan["role"]
-    own = {name: plan[name] for name in ("epochs", "seed", "precision")} | plan["options"]
+def command(plan: Mapping[str, Any]) -> str:
+    """The command that repeats a run; folders of other runs are taken to lie beside it."""
+    own = {name: value for name, value in plan.items() if name not in ("role", "options") and value is not None}
+    own |= plan["options"]
+    for name in RUN_FOLDERS & own.keys():
+        own[name] = [f"runs/{Path(each).name}" for each in _several(own[name])]
     options = [f"--{name} {' '.join(map(str, _several(value)))}" for name, value in own.items()]
-    return f"python -m quantize.train {role} --data data --out runs/{role} {' '.join(options)}"
+    return f"python -m quantize.train {plan['role']} --data data --out runs/{plan['role']} {' '.join(options)}"
 
 
 def _several(value: Any) -> Sequence[Any]:

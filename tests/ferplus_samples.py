@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from quantize import data
 
+PUBLIC_TEST = 1
+
 
 def votes(**given: int) -> NDArray[np.uint8]:
     """One row of votes by name."""
@@ -14,12 +16,12 @@ def votes(**given: int) -> NDArray[np.uint8]:
     return np.array([[given.get(name, 0) for name in names]], dtype=np.uint8)
 
 
-def pictures(count: int, *, seed: int = 0) -> data.Images:
-    return np.random.default_rng(seed).integers(0, 256, (count, data.SIDE, data.SIDE), dtype=np.uint8)
+def pictures(count: int, *, seed: int = 0) -> data.Image:
+    return np.random.default_rng(seed).integers(0, 256, (count, data.FER_SIDE, data.FER_SIDE), dtype=np.uint8)
 
 
-def ferplus(*, train: data.Images, test: data.Images) -> data.FerPlus:
+def ferplus(*, train: data.Image, test: data.Image) -> data.FerPlus:
     """A set in which everybody always votes for happiness."""
     images = np.concatenate([train, test])
-    split = np.repeat(np.array([data.TRAIN, data.PUBLIC_TEST], np.uint8), [len(train), len(test)])
+    split = np.repeat(np.array([data.TRAIN, PUBLIC_TEST], np.uint8), [len(train), len(test)])
     return data.FerPlus(images=images, split=split, votes=np.repeat(votes(happiness=10), len(images), axis=0))
