@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from samples import frame_of
 
 from fer_edge import image
-from fer_edge.card import PointsCard
+from fer_edge.card import Card, InputCard, PointsCard
 from fer_edge.classify import softmax
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.landmarks import (
     RIGID,
     RIGID_SHAPE,
+    Landmarker,
     crop_around_box,
     crop_around_points,
     face_box,
@@ -27,7 +28,7 @@ from fer_edge.landmarks import (
 )
 from fer_edge.pipeline import Pipeline
 from fer_edge.quality import blur, judge
-from fer_edge.records import Box, Face, Floats, Image, Landmarks, Pose, Reason
+from fer_edge.records import Box, Face, Floats, Frame, Image, Landmarks, Pose, Reason
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
 SPREAD = np.random.default_rng(5).uniform((40, 90), (140, 210), (68, 2)).astype(np.float32)
@@ -48,10 +49,14 @@ class TestCrop:
         crop = image.transform(SPREAD, crop_around_points(SPREAD, 1.5, 96))
         low, high = crop.min(axis=0), crop.max(axis=0)
         assert (low + high) / 2 == pytest.approx([48, 48], abs=1e-3)
-        assert (high - low).max() == pytest.approx(96 / 1.5, rel=1e-5)
         # upright: nothing but shift and scale
         matrix = crop_around_points(SPREAD, 1.5, 96)
         assert (matrix[0, 1], matrix[1, 0], matrix[0, 0]) == pytest.approx((0, 0, matrix[1, 1]))
+
+    @pytest.mark.parametrize("points", [SPREAD, SPREAD[:, ::-1]], ids=["high", "wide"])
+    def test_the_longer_side_of_the_points_counts(self, points: Floats) -> None:
+        crop = image.transform(points, crop_around_points(points, 1.5, 96))
+        assert (crop.max(axis=0) - crop.min(axis=0)).max() == pytest.approx(96 / 1.5, rel=1e-5)
 
     @given(st.floats(-math.pi, math.pi), st.floats(-200, 200), st.floats(0.2, 5))
     def test_turned_points_make_the_same_crop(self, angle: float, shift: float, scale: float) -> None:
@@ -68,6 +73,12 @@ class TestCrop:
         corners = np.array([[80, 198], [180, 298], [130, 248]], np.float32)
         assert image.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50], [25, 25]]), abs=1e-3)
 
+    def test_around_a_wide_box(self) -> None:
+        """80 wide and 60 high: 100 px of the picture, 6 px below the middle."""
+        matrix = crop_around_box(Box(100, 200, 180, 260), CARD, 50)
+        corners = np.array([[90, 186], [190, 286]], np.float32)
+        assert image.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50]]), abs=1e-3)
+
     def test_around_a_box_with_a_leaning_face(self) -> None:
         """The shift goes towards the chin: to the left where the head leans to the right by 90 degrees."""
         matrix = crop_around_box(Box(100, 200, 160, 280), CARD, 50, math.pi / 2)
@@ -82,6 +93,46 @@ class TestCrop:
         left, right = image.transform(points[[36, 42]], region(face, CARD, 96))
         assert left[1] == pytest.approx(right[1], abs=1e-3)
         assert left[0] < right[0]
+
+
+class StillModel:
+    """A landmarks model, as far as Landmarker knows one: every point on the mean shape, a logit of log 3."""
+
+    def __init__(self) -> None:
+        picture = InputCard(shape=(1, 50, 50, 1), dtype="float32", color="gray", low=0.0, high=1.0)
+        self.card = Card(
+            card=1,
+            name="still",
+            role="landmarks",
+            file="",
+            sha256="",
+            bytes=1,
+            license="",
+            outputs=(),
+            input=picture,
+            points=CARD,
+        )
+
+    def view(self, frame: Frame) -> Image:
+        return frame.gray
+
+    def see(self, crop: Image) -> tuple[Floats, ...]:
+        assert crop.shape == (50, 50)
+        return np.zeros((1, 136), np.float32), np.full((1, 1), np.log(3), np.float32)
+
+
+def test_landmarks_are_frame_pixels_and_the_score_a_probability() -> None:
+    """The mean shape is a quarter of the crop's width left of its middle; the crop is 100 px wide, or 150 to follow."""
+    landmarker, frame = Landmarker(StillModel()), frame_of(np.zeros((300, 300, 3), np.uint8))  # type: ignore[arg-type]
+    box = Box(100, 200, 160, 280)
+    found = landmarker(frame, Face(box, 0.9, np.array([[120, 230], [140, 230]], np.float32)))
+    assert found.points == pytest.approx(np.full((68, 2), (105, 248)), abs=1e-3)
+    assert found.score == pytest.approx(0.75)
+    points = np.full((68, 2), (100, 100), np.float32)
+    points[[0, 16]] = (50, 100), (150, 100)
+    points[42:48] = (110, 100)  # to the right of the other eye, level with it
+    again = landmarker(frame, Face(box, 0.9, points, track_id=1))
+    assert again.points == pytest.approx(np.full((68, 2), (62.5, 100)), abs=1e-3)
 
 
 def find(pipeline: Pipeline, picture: Image) -> Landmarks:
