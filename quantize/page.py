@@ -56,7 +56,8 @@ def _card(role: str, card: Card) -> Iterator[str]:
     yield f"## {role.capitalize()}\n"
     yield (
         f"`{card['file']}`, {card['date']}: {card['macs'] / 1e6:.1f} million multiply-accumulates, "
-        f"{card['parameters']:,} parameters, {card['bytes']:,} bytes; input {width}x{height} gray, int8 throughout; {card['license']}.\n"
+        f"{card['parameters']:,} parameters, {card['bytes']:,} bytes; "
+        f"input {width}x{height} gray, int8 throughout; {card['license']}.\n"
     )
     training, metrics = card["training"], card["metrics"]
     yield f"**Use.** {card['intended_use']}\n"
