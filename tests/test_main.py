@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -12,15 +13,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from brokers import Mosquitto, wait_for
 
-from fer_edge import __version__
+from fer_edge import __version__, bench
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.card import models_folder, read_card
+from fer_edge.tflite import Model
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DEVICE = f"test-{os.getpid()}"
@@ -234,7 +238,17 @@ class TestBenchModels:
         for row in figures["models"]:
             assert f"{row['macs'] / 1e6:.1f}" in table
             assert f"{row['bytes']:,}" in table
+            assert f"{row['input'][2]}x{row['input'][1]} {row['dtype']}" in table
         assert "300 runs each; 1 thread(s), ai-edge-litert 2." in table
+
+    @pytest.mark.parametrize("name", ["bright", "red"])
+    def test_the_first_runs_do_not_count(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        spent = [9.0] * bench.WARM_UP + [n / 1000 for n in range(bench.RUNS)]  # seconds: 0, 1, 2 ... 299 ms
+        readings = itertools.chain.from_iterable((0.0, seconds) for seconds in spent)
+        monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=partial(next, readings)))
+        figures = bench._measure_model(Model(Path(__file__).parent / "data", name, role="detector"))
+        assert figures["median_ms"] == pytest.approx(150, abs=1)
+        assert figures["p95_ms"] == pytest.approx(285, abs=1)
 
     def test_a_card_without_figures(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for path in models_folder().iterdir():
@@ -243,9 +257,11 @@ class TestBenchModels:
         del card["macs"], card["parameters"]
         (tmp_path / "expression.json").write_text(json.dumps(card))
         config = tmp_path / "config.yaml"
-        config.write_text(f"models: {{folder: {tmp_path}}}\n")
+        config.write_text(f"models: {{folder: {tmp_path}, threads: 2}}\n")
         assert main(["bench", "--models", "-c", str(config)]) == 0
-        assert capsys.readouterr().out.count(" ? ") == 2
+        table = capsys.readouterr().out
+        assert table.count(" ? ") == 2
+        assert "2 thread(s)" in table
 
     @pytest.mark.parametrize(
         ("models", "words"),
