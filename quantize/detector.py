@@ -64,7 +64,7 @@ class Detector:
     peak_rate = 2e-3
     steps = STEPS
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, final: bool = False) -> None:
         """Read the sets; a third of the crowds is left for the gate, a sixth of the others shows progress."""
         crowds = read_crowd(data / "crowd_faces.zip")
         crowds = pick(crowds, ~held_out_photos(crowds))
@@ -77,6 +77,7 @@ class Detector:
             stills=read_stills(data / "landmarks68.zip"),
             crops=ferplus.images[ferplus.split == TRAIN],
             empty=[*read_pictures(photos / "scenes.zip"), *read_pictures(photos / "hardneg.zip")],
+            final=final,
         )
 
     def network(self, *, batch: int | None = None) -> Any:

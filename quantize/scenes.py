@@ -19,6 +19,9 @@ LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
 KINDS: Final = {"crowd": 0.3, "people": 0.25, "still": 0.12, "pasted": 0.15, "empty": 0.18}
+# To finish a run with: more of the small and the pasted faces, which it then still misses most.
+FINAL_KINDS: Final = {"crowd": 0.27, "people": 0.18, "still": 0.07, "pasted": 0.28, "empty": 0.2}
+FINAL_SKEW: Final = 1.7
 MAX_STRETCH: Final = 1.12
 MAX_TURN_DEGREES: Final = 30.0
 MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
@@ -52,7 +55,9 @@ class Scenes:
         stills: Sequence[Still],
         crops: Image,
         empty: Sequence[Image],
+        final: bool = False,
     ) -> None:
+        self._kinds, self._skew = (FINAL_KINDS, FINAL_SKEW) if final else (KINDS, 1.0)
         self._crowds, self._people = ([photo for photo in photos if photo.sure.any()] for photos in (crowds, people))
         self._stills, self._crops, self._empty = stills, crops, empty
         self._makers = {
@@ -65,14 +70,14 @@ class Scenes:
 
     def draw(self, rng: Generator) -> Scene:
         """One scene of a random kind."""
-        scene: Scene = self._makers[str(rng.choice(list(KINDS), p=list(KINDS.values())))](rng)
+        scene: Scene = self._makers[str(rng.choice(list(self._kinds), p=list(self._kinds.values())))](rng)
         return mirror(scene) if rng.random() < 0.5 else scene
 
     def _photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
         """Cut around one of a photo's faces."""
         photo = _any_of(photos, rng)
         anchor = photo.boxes[rng.choice(np.flatnonzero(photo.sure))]
-        matrix = _around(anchor, rng, room=photo.image.shape[::-1])
+        matrix = self._around(anchor, rng, room=photo.image.shape[::-1])
         image = _cut(photo.image, matrix, rng)
         boxes = transform(photo.boxes.reshape(-1, 2, 2), matrix).reshape(-1, 4)
         points = transform(photo.points, matrix)
@@ -87,7 +92,7 @@ class Scenes:
         cos, sin = np.cos(angle), np.sin(angle)
         turn = np.array([[cos, -sin], [sin, cos]])
         turned = (still.points - middle) @ turn.T
-        placed = _around(box_of(turned), rng, room=still.image.shape[::-1], sizes_px=STILL_SIZES_PX)
+        placed = self._around(box_of(turned), rng, room=still.image.shape[::-1], sizes_px=STILL_SIZES_PX)
         matrix = np.column_stack([placed[:, :2] @ turn, placed[:, 2] - placed[:, :2] @ turn @ middle])
         points = transform(still.points, matrix)
         # A still shows one face and, mostly, nothing but its own background.
@@ -112,7 +117,7 @@ class Scenes:
         image = self._nobody(rng).image.copy()
         boxes: list[Floats] = []
         for _ in range(int(rng.integers(1, 4))):
-            side = int(np.exp(rng.uniform(np.log(14), np.log(180))))
+            side = int(self._size(rng, 14, 180))
             left, top = (int(v) for v in rng.integers(0, SIDE - side + 1, 2))
             square = np.array([left, top, left + side, top + side], np.float32)
             if any(_overlap(square, other) for other in boxes):
@@ -122,6 +127,29 @@ class Scenes:
         none = np.empty((0, 4), np.float32)
         points = np.full((len(boxes), 5, 2), np.nan, np.float32)
         return Scene(image, np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(boxes), np.float32), points, none)
+
+    def _around(
+        self, box: Floats, rng: Generator, *, room: tuple[int, int], sizes_px: tuple[float, float] = SIZES_PX
+    ) -> Matrix:
+        """The matrix to a scene in which a face has a random size and place, in a picture `room` px wide and high."""
+        own = float(np.sqrt(np.prod(box[2:] - box[:2])))
+        largest = min(sizes_px[1], own * LARGEST_ZOOM)
+        size = self._size(rng, min(sizes_px[0], largest), largest)
+        scale = size / own * MAX_STRETCH ** rng.uniform(-1, 1, 2)
+        middle = scale * (box[:2] + box[2:]) / 2
+        half = np.minimum(scale * (box[2:] - box[:2]) / 2, 0.4 * SIDE)
+        low, high = half - middle, SIDE - half - middle  # of the shifts that leave the face in the scene
+        # Of these mostly one that fills the scene with picture, or leaves all of a small picture in it.
+        spare = SIDE - scale * np.array(room)
+        inner_low, inner_high = np.maximum(low, np.minimum(spare, 0)), np.minimum(high, np.maximum(spare, 0))
+        if rng.random() < 0.85 and (inner_low <= inner_high).all():
+            low, high = inner_low, inner_high
+        shift = rng.uniform(low, high)
+        return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
+
+    def _size(self, rng: Generator, least_px: float, most_px: float) -> float:
+        """A size of which each factor is as likely as the other ones; or, to finish a run, the smaller the likelier."""
+        return float(least_px * (most_px / least_px) ** (rng.random() ** self._skew))
 
 
 def difficult(images: Image, rng: Generator) -> Image:
@@ -162,24 +190,6 @@ def five_of(points: Floats) -> Floats:
     """Eyes, nose and mouth corners f32[5,2] of 68 points, left of the picture first."""
     eyes = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
     return np.stack([*eyes, points[30], points[48], points[54]])
-
-
-def _around(box: Floats, rng: Generator, *, room: tuple[int, int], sizes_px: tuple[float, float] = SIZES_PX) -> Matrix:
-    """The matrix to a scene in which a face has a random size and place, in a picture `room` px wide and high."""
-    own = float(np.sqrt(np.prod(box[2:] - box[:2])))
-    largest = min(sizes_px[1], own * LARGEST_ZOOM)
-    size = np.exp(rng.uniform(np.log(min(sizes_px[0], largest)), np.log(largest)))
-    scale = size / own * MAX_STRETCH ** rng.uniform(-1, 1, 2)
-    middle = scale * (box[:2] + box[2:]) / 2
-    half = np.minimum(scale * (box[2:] - box[:2]) / 2, 0.4 * SIDE)
-    low, high = half - middle, SIDE - half - middle  # of the shifts that leave the face in the scene
-    # Of these mostly one that fills the scene with picture, or leaves all of a small picture in it.
-    spare = SIDE - scale * np.array(room)
-    inner_low, inner_high = np.maximum(low, np.minimum(spare, 0)), np.minimum(high, np.maximum(spare, 0))
-    if rng.random() < 0.85 and (inner_low <= inner_high).all():
-        low, high = inner_low, inner_high
-    shift = rng.uniform(low, high)
-    return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
 
 
 def _cut(image: Image, matrix: Matrix, rng: Generator) -> Image:
