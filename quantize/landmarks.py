@@ -231,11 +231,11 @@ class Landmarks:
         return cut(scenes, [anywhere(scene, rng) for scene in scenes])
 
     def sample(self) -> Image:
-        """Training faces, moved as in use."""
+        """Training faces, moved as in use, and crops without a face: the score's range must hold its noes too."""
         rng = np.random.default_rng(SAMPLE_SEED)
         stills = [self.training[row] for row in rng.choice(len(self.training), SAMPLE)]
         crops, _ = faces(stills, rng)
-        return crops
+        return np.concatenate([crops, *(self._without_face(rng) for _ in range(SAMPLE // 4 // (MISSES + SCENES)))])
 
     def card(self) -> dict[str, Any]:
         """The mean shape and how crops are cut."""
