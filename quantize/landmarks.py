@@ -6,27 +6,47 @@ from pathlib import Path
 from typing import Any, Final
 
 import keras
+import msgspec
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from fer_edge import image
-from fer_edge.card import Role
-from fer_edge.landmarks import crop_around_points
+from fer_edge.card import PointsCard, Role
+from fer_edge.landmarks import crop_around_box, crop_around_points
+from fer_edge.records import Box
 from quantize import vary
-from quantize.data import Floats, Image, Still, chosen, held_out_stills, pick, read_pictures, read_stills
+from quantize.data import (
+    FER_SIDE,
+    TRAIN,
+    Floats,
+    Image,
+    Still,
+    chosen,
+    held_out_photos,
+    held_out_stills,
+    pick,
+    read_crowd,
+    read_ferplus,
+    read_people,
+    read_pictures,
+    read_stills,
+)
 from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
+from quantize.scenes import FER_BOX
 from quantize.task import Predict, to_input
 
 FACES: Final = 28  # of a batch
+BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
 MISSES: Final = 1  # of a batch: crops that miss the face of a still
-SCENES: Final = 3  # of a batch: crops of pictures without faces
+SCENES: Final = 5  # of a batch: crops of pictures without faces
 VIEWS: Final = 4  # of each still in an epoch
 WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
 SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
 SAMPLE: Final = 500
 SAMPLE_SEED: Final = 7
 SCENES_HELD_OUT_ONE_IN: Final = 10
+LEAST_HEIGHT_PX: Final = 16.0  # of faces that are known by their box
 
 # How a crop is cut, as shares: see PointsCard. BOX_SCALE and BOX_SHIFT bring crops from a detector's boxes nearest
 # to those from points: medians over the 3,499 stills of YuNet's boxes (WIDER style) against the labelled points. The
@@ -49,6 +69,10 @@ MAX_TURN_DEGREES: Final = 40.0
 # Crops that overlap the face so little (intersection over union with the square around it below 0.3) are no faces.
 MISS_DISTANCE: Final = (0.6, 1.3)  # between the middles, in sides of the face
 MISS_SCALES: Final = (0.6, 1.6)
+
+# How far a detector's boxes are off: their middle in box heights, their size.
+BOX_SHIFTS: Final = 0.08
+BOX_SCALES: Final = (0.85, 1.18)
 
 INNER: Final = slice(17, 68)  # without the outline of the jaw
 EYE_CORNERS: Final = (36, 45)  # the outer ones
@@ -106,6 +130,15 @@ def missing(points: Floats, rng: np.random.Generator) -> image.Matrix:
     return image.square((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
 
 
+def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> image.Matrix:
+    """A crop around the box f32[4] of a face, as far off as a detector's."""
+    (x0, y0, x1, y1), scale = box.tolist(), math.exp(rng.uniform(*np.log(BOX_SCALES)))
+    x, y = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + (y1 - y0) * rng.uniform(-BOX_SHIFTS, BOX_SHIFTS, 2)
+    half_x, half_y = scale * (x1 - x0) / 2, scale * (y1 - y0) / 2
+    turn = math.radians(np.clip(rng.normal(0, TURN_DEGREES), -MAX_TURN_DEGREES, MAX_TURN_DEGREES))
+    return crop_around_box(Box(x - half_x, y - half_y, x + half_x, y + half_y), card, LANDMARKS_SIDE, turn)
+
+
 def anywhere(picture: Image, rng: np.random.Generator) -> image.Matrix:
     """A crop of a picture, a tenth of its shorter side wide or more."""
     height, width = picture.shape
@@ -132,6 +165,20 @@ def augment(crops: Image, rng: np.random.Generator) -> Image:
     crops = vary.blur(vary.relight(crops, rng), rng, share=0.1)
     crops = vary.compress(vary.add_noise(crops, rng, share=0.2), rng, share=0.1)
     return vary.erase(crops, rng, share=0.25, sides=(0.1, 0.4))
+
+
+def faces_with_boxes(data: Path) -> list[tuple[Image, Floats]]:
+    """Faces that the stills do not show, small, masked, in all lights: pictures u8[H,W] and boxes f32[4]."""
+    crowds = read_crowd(data / "crowd_faces.zip")
+    photos = pick(crowds, ~held_out_photos(crowds)) + read_people(data / "photos")
+    known = [
+        (photo.image, box)
+        for photo in photos
+        for box in photo.boxes[photo.sure & (photo.boxes[:, 3] - photo.boxes[:, 1] >= LEAST_HEIGHT_PX)]
+    ]
+    ferplus = read_ferplus(data)
+    crops = ferplus.images[ferplus.split == TRAIN]
+    return known + [(crop, np.float32(FER_SIDE) * np.array(FER_BOX, np.float32)) for crop in crops[: len(known) // 2]]
 
 
 # --- the task ------------------------------------------------------------------------------------------------
@@ -163,8 +210,10 @@ class Landmarks:
         apart = np.array([chosen(scene.tobytes(), one_in=SCENES_HELD_OUT_ONE_IN) for scene in scenes], np.bool_)
         self._scenes = pick(scenes, ~apart) + read_pictures(data / "photos" / "hardneg.zip")
         self._held_out_scenes = pick(scenes, apart)
+        self._boxed = faces_with_boxes(data)
         self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
+        self._points_card = msgspec.convert(self.card()["points"], PointsCard)
 
     def _mean_shape(self) -> Floats:
         """The training faces' mean f32[68,2] in their measuring crops."""
@@ -180,13 +229,18 @@ class Landmarks:
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """Every still several times, each time as another view, among crops without a face."""
+        """Every still several times, each time as another view, among other faces and crops without a face."""
         order = np.concatenate([rng.permutation(len(self.training)) for _ in range(VIEWS)])
         for start in range(0, self.steps * FACES, FACES):
             stills = [self.training[row] for row in order[start : start + FACES]]
             crops, placed = faces(stills, rng)
-            crops = np.concatenate([crops, self._without_face(rng)])
-            yield to_input(augment(crops, rng)), self.targets(placed, others=MISSES + SCENES)
+            crops = np.concatenate([crops, self._with_box(rng), self._without_face(rng)])
+            yield to_input(augment(crops, rng)), self.targets(placed, faces=BOXED, others=MISSES + SCENES)
+
+    def _with_box(self, rng: np.random.Generator) -> Image:
+        """Crops u8[BOXED,S,S] of faces whose points nobody knows."""
+        known = [self._boxed[row] for row in rng.choice(len(self._boxed), BOXED)]
+        return cut([picture for picture, _ in known], [boxed(box, self._points_card, rng) for _, box in known])
 
     def _without_face(self, rng: np.random.Generator) -> Image:
         """Crops u8[MISSES + SCENES,S,S] that hold no face."""
@@ -195,22 +249,25 @@ class Landmarks:
         matrices = [missing(still.points, rng) for still in stills] + [anywhere(scene, rng) for scene in scenes]
         return cut([still.image for still in stills] + scenes, matrices)
 
-    def targets(self, placed: Floats, *, others: int = 0) -> Floats:
-        """Pack what a batch should give: f32[N,137], offsets and 1 / eye distance (crop sides); 0 without a face."""
-        weights = 1 / eye_distances(placed)
-        targets = np.column_stack([(placed - self.mean).reshape(len(placed), -1), weights])
-        return np.pad(targets.astype(np.float32), ((0, others), (0, 0)))
+    def targets(self, placed: Floats, *, faces: int = 0, others: int = 0) -> Floats:
+        """Pack what a batch should give, f32[N,138]: offsets and 1 / eye distance (crop sides), 0 where unknown; 1 for
+        a face. After the faces with points f32[n,68,2] come those without, and the other crops."""
+        rows = np.zeros((len(placed) + faces + others, 2 * LANDMARKS + 2), np.float32)
+        rows[: len(placed), :-2] = (placed - self.mean).reshape(len(placed), -1)
+        rows[: len(placed), -2] = 1 / eye_distances(placed)
+        rows[: len(placed) + faces, -1] = 1
+        return rows
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """The points' distances from where they should be, in eye distances; cross-entropy for presence."""
         points, logits = outputs
-        weights = targets[:, -1]  # [N]
-        present = ops.cast(weights > 0, "float32")
-        off = ops.reshape(points - targets[:, :-1], (-1, LANDMARKS, 2))
+        weights, present = targets[:, -2], targets[:, -1]  # [N]
+        known = ops.cast(weights > 0, "float32")
+        off = ops.reshape(points - targets[:, :-2], (-1, LANDMARKS, 2))
         distances = ops.sqrt(ops.sum(ops.square(off), axis=2) + 1e-8) * POINT_WEIGHTS  # [N,68]
         doubts = ops.binary_crossentropy(present, logits[:, 0], from_logits=True)
         doubt = _mean_where(present, doubts) + _mean_where(1 - present, doubts)  # as if half of a batch were faces
-        return _mean_where(present, weights * ops.mean(distances, axis=1)) + SCORE_SHARE * doubt
+        return _mean_where(known, weights * ops.mean(distances, axis=1)) + SCORE_SHARE * doubt
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
