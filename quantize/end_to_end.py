@@ -82,6 +82,8 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
 def _some(chosen: Labelled, count: int | None) -> Labelled:
     if count is None or count >= len(chosen.labels):
         return chosen
+    if count < 1:
+        raise DataError(f"--faces: expected at least 1, got {count}")
     rows = np.sort(np.random.default_rng(SEED).choice(len(chosen.labels), count, replace=False))
     return Labelled(chosen.images[rows], chosen.labels[rows])
 

@@ -1,16 +1,34 @@
-"""quantize/: training and conversion, on a tiny made-up set; skipped where Keras is not installed."""
+"""train.py on a tiny made-up set: it goes on where it was, whatever ended it. Skipped without Keras."""
 
-import importlib.util
+from __future__ import annotations
+
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ferplus_samples import ferplus, pictures
+from made_up_sets import made_up_ferplus, write_npz
 from numpy.typing import NDArray
 
-from quantize import data, evaluate, publish
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
+
+from quantize import train
+from quantize.data import DataError
+from quantize.task import open_task
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow's own
+    pytest.mark.timeout(900),  # machines that train have little to spare
+]
+
+ROOT = Path(__file__).parents[1]
+PLAN = train.Plan(role="expression", epochs=2, seed=1, precision="float32", options={"widths": [8, 8, 8]})
 
 
 @pytest.fixture(autouse=True)
@@ -18,18 +36,14 @@ def no_thread_is_left() -> None:
     """Not asked here: TensorFlow keeps its threads for the next call."""
 
 
-@pytest.fixture
-def train() -> Any:
-    """`quantize.train`, with what it needs."""
-    for name in ("keras", "tensorflow", "tqdm", "ai_edge_litert"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"training and conversion need {name}: pip install 'fer-edge[quantize]'")
-    return importlib.import_module("quantize.train")
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough for one batch."""
+    return write_npz(tmp_path_factory.mktemp("sets") / "ferplus.npz", made_up_ferplus(train=160, test=8))
 
 
-def examples() -> data.Examples:
-    """One batch."""
-    return data.Examples(pictures(128), np.eye(8, dtype=np.float32)[np.arange(128) % 8])
+def task(faces: Path) -> Any:
+    return open_task(PLAN.role, faces, **PLAN.options)
 
 
 def averages(run: Path) -> list[NDArray[Any]]:
@@ -37,46 +51,89 @@ def averages(run: Path) -> list[NDArray[Any]]:
         return [saved[name] for name in saved.files if name.startswith("average_")]
 
 
-@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
-def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
-    train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = train.Plan(epochs=2, seed=1, precision="float32")
-    held_out = data.Labelled(pictures(8), np.arange(8))
-    train.fit(plan, examples(), held_out=held_out, out=tmp_path / "straight")
+def assert_same(one: Path, other: Path) -> None:
+    for mine, yours in zip(averages(one), averages(other), strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=1e-4, atol=1e-5)
 
+
+def epochs(run: Path) -> int:
+    """How many whole epochs are kept; 0 before the first."""
+    if not (run / "last.npz").exists():
+        return 0
+    with np.load(run / "last.npz") as saved:
+        return int(saved["epochs"])
+
+
+def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.fit(PLAN, task(faces), out=tmp_path / "straight")
     with monkeypatch.context() as patch:
         whole = train.save
         patch.setattr(train, "save", lambda *a, epochs: None if epochs == 2 else whole(*a, epochs=epochs))
-        train.fit(plan, examples(), held_out=held_out, out=tmp_path / "cut")
-    train.fit(plan, examples(), held_out=held_out, out=tmp_path / "cut")
-
-    for one, other in zip(averages(tmp_path / "straight"), averages(tmp_path / "cut"), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        train.fit(PLAN, task(faces), out=tmp_path / "cut")
+    train.fit(PLAN, task(faces), out=tmp_path / "cut")
+    assert_same(tmp_path / "straight", tmp_path / "cut")
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_run_does_not_go_on_under_another_plan(train: Any, tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_text('{"epochs": 9, "seed": 1, "precision": "float32"}')
-    plan = train.Plan(epochs=2, seed=1, precision="float32")
-    with pytest.raises(data.DataError, match="choose another --out"):
-        train.fit(plan, examples(), held_out=data.Labelled(pictures(8), np.arange(8)), out=tmp_path)
+def started(faces: Path, run: Path) -> subprocess.Popen[bytes]:
+    """The command line, as a process of its own."""
+    command = [sys.executable, "-m", "quantize.train", "expression", "--data", str(faces), "--out", str(run)]
+    command += ["--epochs", "40", "--widths", "8", "8", "8", "--threads", "1"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_int8_file_is_int8_throughout_and_agrees_with_the_float_file(train: Any, tmp_path: Path) -> None:
-    to_int8 = importlib.import_module("quantize.to_int8")
-    plan = train.Plan(epochs=1, seed=1, precision="float32")
-    train.fit(plan, examples(), held_out=data.Labelled(pictures(8), np.arange(8)), out=tmp_path)
-    to_int8.write(tmp_path, pictures(100))
+def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
+    """kill -9 after the first whole epoch, then the same command again."""
+    with started(faces, tmp_path) as process:
+        while epochs(tmp_path) < 1 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= epochs(tmp_path) < 40
 
-    both = publish.examine(ferplus(train=pictures(100), test=pictures(20, seed=1)), tmp_path)
-    assert both.inner_types <= publish.INTEGERS
-    # An untrained model fails the accuracy gate, and must fail no other.
-    assert len(publish.failed_gates(both, floor=0.83)) <= 2
-    int8, real = (
-        evaluate.Classifier(tmp_path / "expression.tflite"),
-        evaluate.Classifier(tmp_path / "expression_float.tflite"),
-    )
-    np.testing.assert_allclose(int8.logits(pictures(9)), real.logits(pictures(9)), atol=0.2)
-    assert json.loads((tmp_path / "facts.json").read_text())["macs"] < 38_500_000
+    with started(faces, tmp_path) as process:
+        assert process.wait() == 0
+    assert epochs(tmp_path) == 40
+    numbers = [int(json.loads(line)["epoch"]) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert numbers[-1] == 40
+    assert numbers == sorted(set(numbers))  # no epoch twice
+    assert len(numbers) >= 39  # killed between an epoch's weights and its line, one line is missing
+
+
+def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
+    train._claim(tmp_path, PLAN)
+    train._claim(tmp_path, PLAN)
+    with pytest.raises(DataError, match="choose another --out"):
+        train._claim(tmp_path, train.Plan("expression", 9, 1, "float32", {}))
+
+
+def test_a_missing_set_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tf = pytest.importorskip("tensorflow")  # which takes a number of threads once in a process
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+    absent = str(tmp_path / "absent.npz")
+    assert train.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {absent}: no such file or folder")
+    assert said.count("\n") == 1
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [train.rate_at(step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0)
+    assert rates[10] == pytest.approx(1)
+    assert rates[100] == pytest.approx(0)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_the_average_forgets_the_start() -> None:
+    average = train.Average([np.zeros(1, np.float32)])
+    for step in range(100):
+        average.update([np.ones(1, np.float32)], step=step)
+    assert average.weights[0] > 0.99
