@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_up_sets import POINTS, png, table, write_everything, write_zip
 
 pytest.importorskip("keras", reason="Keras is not installed: pip install 'fer-edge[quantize]'")
 
@@ -41,30 +42,17 @@ def still(name: str, points: Floats) -> Still:
     return Still(name, (40 + 200 * np.max(spots, axis=0)).astype(np.uint8), points)
 
 
-def write_stills(folder: Path, stills: list[Still]) -> None:
-    folder.mkdir(parents=True)
-    columns = [f"{axis}{index}" for index in range(68) for axis in "xy"]
-    lines = [",".join(["image", *columns])]
-    for each in stills:
-        cv2.imwrite(str(folder / f"{each.name}.png"), each.image)
-        lines.append(",".join([f"{each.name}.png", *(f"{value:.3f}" for value in each.points.reshape(-1))]))
-    (folder / "points68.csv").write_text("\n".join(lines) + "\n")
-
-
-def write_scenes(folder: Path, count: int) -> None:
-    folder.mkdir(parents=True)
-    for index in range(count):
-        noise = np.random.default_rng(index).integers(0, 256, (60, 90), np.uint8)
-        cv2.imwrite(str(folder / f"{index}.png"), noise)
+def write_stills(path: Path, stills: list[Still]) -> None:
+    rows = [(f"{each.name}.png", *(f"{value:.3f}" for value in each.points.reshape(-1))) for each in stills]
+    pictures = {f"{each.name}.png": png(each.image) for each in stills}
+    write_zip(path, pictures | {"points68.csv": table(("image", *POINTS), rows)})
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Landmarks:
-    data, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    data, rng = write_everything(tmp_path_factory.mktemp("data")), np.random.default_rng(0)
     names = [f"{twin}Person_{person}_{shot}" for twin in ("", "b_") for person in range(PEOPLE) for shot in range(2)]
     write_stills(data / "landmarks68.zip", [still(name, face(rng)) for name in names])
-    write_scenes(data / "photos" / "scenes.zip", 30)
-    write_scenes(data / "photos" / "hardneg.zip", 3)
     return Landmarks(data)
 
 
@@ -137,18 +125,19 @@ def test_nobody_is_on_both_sides(task: Landmarks) -> None:
     assert len(task.training) + len(task.held_out) == 4 * PEOPLE
 
 
-def test_a_batch_holds_faces_then_others(task: Landmarks) -> None:
+def test_a_batch_holds_faces_with_points_then_those_with_a_box_then_others(task: Landmarks) -> None:
     images, targets = next(task.batches(np.random.default_rng(6)))
-    others = landmarks.MISSES + landmarks.SCENES
-    assert images.shape == (landmarks.FACES + others, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
-    assert targets.shape == (landmarks.FACES + others, 137)
-    assert np.all(targets[:-others, -1] > 0)
-    assert not targets[-others:].any()
+    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED
+    assert images.shape == (faces + landmarks.MISSES + landmarks.SCENES, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
+    assert targets.shape == (len(images), 138)
+    assert np.all(targets[:known, -2] > 0)
+    assert not targets[known:, :-1].any()
+    assert targets[:, -1].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
 
 
-def test_points_of_no_face_cost_nothing(task: Landmarks) -> None:
+def test_points_that_nobody_knows_cost_nothing(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points, logits = targets[:, :-1].copy(), np.zeros((len(targets), 1), np.float32)
+    points, logits = targets[:, :-2].copy(), np.zeros((len(targets), 1), np.float32)
     right = float(task.loss(ops.array(targets), [points, logits]))
     points[landmarks.FACES :] += 5
     assert float(task.loss(ops.array(targets), [points, logits])) == pytest.approx(right)
@@ -158,9 +147,17 @@ def test_points_of_no_face_cost_nothing(task: Landmarks) -> None:
 
 def test_presence_counts_faces_and_others_alike(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points = ops.array(targets[:, :-1])
-    always, never = (float(task.loss(ops.array(targets), [points, ops.full((32, 1), logit)])) for logit in (4.0, -4.0))
+    points, count = ops.array(targets[:, :-2]), len(targets)
+    always, never = (float(task.loss(ops.array(targets), [points, ops.full((count, 1), x)])) for x in (4.0, -4.0))
     assert always == pytest.approx(never, rel=1e-3)
+
+
+def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
+    rng, box = np.random.default_rng(8), np.array([100, 50, 130, 90], np.float32)
+    card = PointsCard(**task.card()["points"])
+    for _ in range(100):
+        middle = image.transform(box.reshape(2, 2), landmarks.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
+        assert np.all(np.abs(middle - 0.5) < 0.25)
 
 
 def test_the_right_answer_has_no_error(task: Landmarks) -> None:
@@ -176,4 +173,5 @@ def test_the_network_keeps_its_contract(task: Landmarks) -> None:
     assert [output.shape for output in network.outputs] == [(1, 136), (1, 1)]
     figures = task.progress(lambda images: [np.zeros((len(images), n), np.float32) for n in (136, 1)])
     assert 0 < figures["heldout_nme51"] < 0.2  # the mean shape itself
-    assert task.sample().shape == (landmarks.SAMPLE, LANDMARKS_SIDE, LANDMARKS_SIDE)
+    assert task.sample().shape[1:] == (LANDMARKS_SIDE, LANDMARKS_SIDE)
+    assert len(task.sample()) > landmarks.SAMPLE  # faces, and others for the range of the score
