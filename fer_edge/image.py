@@ -26,20 +26,25 @@ def normalise(pixels: Image, low: float, high: float) -> Floats:
 
 
 def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
-    """Scale a picture into width x height without distortion; the rest stays black.
+    """Scale a picture into width x height without distortion; the rest stays black. Where that shrinks it by two or
+    more, it is averaged first, as `warp` does; up to that many px less one may be lost at its right and lower edge.
 
     Returns:
         The canvas, and the matrix from picture to canvas.
 
     """
-    scale = min(width / image.shape[1], height / image.shape[0])
-    inner_width = max(1, round(image.shape[1] * scale))
-    inner_height = max(1, round(image.shape[0] * scale))
+    shrink = max(1, int(1 / min(width / image.shape[1], height / image.shape[0])))
+    rows, columns = max(1, image.shape[0] // shrink), max(1, image.shape[1] // shrink)
+    whole = image[: rows * shrink, : columns * shrink]
+    if shrink > 1:
+        image = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    scale = min(width / columns, height / rows)
+    inner_width, inner_height = max(1, round(columns * scale)), max(1, round(rows * scale))
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     canvas = np.zeros((height, width, *image.shape[2:]), np.uint8)
     inside = canvas[top : top + inner_height, left : left + inner_width]
     cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=cv2.INTER_LINEAR)
-    across, down = inner_width / image.shape[1], inner_height / image.shape[0]
+    across, down = inner_width / whole.shape[1], inner_height / whole.shape[0]
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 
 

@@ -25,14 +25,24 @@ def test_normalise_maps_the_ends() -> None:
 def test_letterbox_keeps_the_aspect_and_leads_back(width: int, height: int) -> None:
     canvas, matrix = image.letterbox(np.full((height, width, 3), 255, np.uint8), 192, 128)
     assert canvas.shape == (128, 192, 3)
-    corners = image.transform(np.array([[0, 0], [width, height]], np.float32), matrix)
+    shrink = max(1, int(1 / min(192 / width, 128 / height)))
+    seen = [size - size % shrink if size >= shrink else size for size in (width, height)]
+    corners = image.transform(np.array([[0, 0], seen], np.float32), matrix)
     inside = corners[1] - corners[0]
     assert inside[0] <= 192.001
     assert inside[1] <= 128.001
     assert max(inside[0] / 192, inside[1] / 128) == pytest.approx(1, abs=0.01)
     back = image.transform(corners, image.invert(matrix))
-    assert back[1] == pytest.approx([width, height], abs=0.01)
+    assert back[1] == pytest.approx(seen, abs=0.01)
     assert canvas.sum() == pytest.approx(255 * 3 * inside[0] * inside[1], rel=0.01)  # the rest is black
+
+
+def test_letterbox_turns_fine_detail_to_gray_and_not_to_noise() -> None:
+    stripes = np.zeros((480, 640), np.uint8)
+    stripes[:, ::2] = 200
+    canvas, _ = image.letterbox(stripes, 256, 192)
+    assert canvas.std() < 5
+    assert canvas.mean() == pytest.approx(100, abs=2)
 
 
 @given(finite, finite, st.floats(0.1, 10), st.floats(-3, 3))
