@@ -68,11 +68,14 @@ def command(plan: Mapping[str, Any]) -> str:
     own |= plan["options"]
     for name in RUN_FOLDERS & own.keys():
         own[name] = [f"runs/{Path(each).name}" for each in _several(own[name])]
-    options = [f"--{name} {' '.join(map(str, _several(value)))}" for name, value in own.items()]
+    options = [" ".join((f"--{name}", *map(str, _several(value)))) for name, value in own.items()]
     return f"python -m quantize.train {plan['role']} --data data --out runs/{plan['role']} {' '.join(options)}"
 
 
 def _several(value: Any) -> Sequence[Any]:
+    """What follows an option's name; nothing where it is a switch."""
+    if value is True:
+        return []
     return value if isinstance(value, list | tuple) else [value]
 
 
