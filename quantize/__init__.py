@@ -1,4 +1,6 @@
-"""Train, quantize, measure and publish the three models of fer-edge. Read in this order:
+"""Train, quantize, measure and publish the three models of fer-edge.
+
+Read in this order:
 
 data.py         the labelled sets, and which picture is on which side; sets.py knows what they are called
 model.py        the three networks, with the shape after every step
