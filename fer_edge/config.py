@@ -74,7 +74,8 @@ class Detector(Section, frozen=True):
     """How faces are found."""
 
     input_size: tuple[InputSide, InputSide] | None = None
-    min_score: Fraction = 0.3
+    min_score: Fraction = 0.42
+    doubtful_score: Fraction = 0.25
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
@@ -98,6 +99,7 @@ class Tracking(Section, frozen=True):
     """How faces are followed."""
 
     min_score: Fraction = 0.5
+    sure_score: Fraction = 0.9
     confirm_seconds: Seconds = 0.2
     keep_seconds: Seconds = 1.5
     reach: Annotated[float, Meta(gt=0, le=10)] = 1.5

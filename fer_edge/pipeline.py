@@ -103,7 +103,7 @@ class Pipeline:
         with watch.stage("landmarks"):
             landmarks = self.landmarker(frame, face)
         box = face_box(landmarks.points)
-        if landmarks.score < self.config.tracking.min_score or box.height < self.config.detector.min_face_px:
+        if landmarks.score < self._least_presence(face) or box.height < self.config.detector.min_face_px:
             return None
         with watch.stage("classify"):
             crop = self.classifier.crop(frame, landmarks)
@@ -111,6 +111,12 @@ class Pipeline:
             judged = quality.reason is None and self.tracker.due(face, frame.taken_ns)
             expression = self.classifier(crop) if judged else None
         return Reading(replace(face, box=box), landmarks, quality, expression)
+
+    def _least_presence(self, face: Face) -> float:
+        """How sure the landmarks must be: surer of what the detector doubts."""
+        tracking = self.config.tracking
+        doubtful = face.track_id is None and face.score < self.config.detector.min_score
+        return max(tracking.min_score, tracking.sure_score) if doubtful else tracking.min_score
 
 
 def load_models(config: Models) -> tuple[Model, Model, Model]:

@@ -2,9 +2,9 @@
 
 Protocol: each picture, which its face fills, is scaled to 200 and to 100 px and put into the middle of 640 x 480 px of
 the gray of its own edge. It is found if the daemon's detector, at its default threshold, gives a box whose middle lies
-in the middle 60 % of the picture and whose height is half to 1.6 times the picture's. It is tracked if the landmarks
-model, in the crop around that box, takes it for a face too. A group is behind where the upper end of its 95 % interval
-(Wilson 1927) lies below the share of everybody.
+in the middle 60 % of the picture and whose height is half to 1.6 times the picture's. It is tracked if the daemon's
+pipeline, which also asks the landmarks model, takes such a box for a face. A group is behind where
+the upper end of its 95 % interval (Wilson 1927) lies below the share of everybody.
 """
 
 import math
@@ -15,11 +15,10 @@ from typing import Final
 import cv2
 import numpy as np
 
-from fer_edge.config import Detector as DetectorConfig
-from fer_edge.config import Tracking
+from fer_edge.config import Config, Models
 from fer_edge.detect import Detector
-from fer_edge.landmarks import Landmarker
-from fer_edge.records import Face, Image
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import Box, Image
 from quantize import stages
 from quantize.data import DataError, Folder
 from quantize.sets import located
@@ -65,11 +64,11 @@ class GroupsReport:
 
 def measure(models: Path, data: Path) -> GroupsReport:
     """Measure the published detector and landmarks model. Raises DataError or ModelError."""
-    detector = Detector(stages.open_model(models / "detector.tflite", "detector"), DetectorConfig())
-    landmarker = Landmarker(stages.open_model(models / "landmarks.tflite", "landmarks"))
+    detector = stages.detector(stages.open_model(models / "detector.tflite", "detector"))
+    pipeline = Pipeline(Config(models=Models(folder=str(models))))
     where = located("groups", data)
     people = read(where)
-    seen = np.array([[_look(detector, landmarker, each.image, side) for side in SIDES_PX] for each in people])
+    seen = np.array([[_look(detector, pipeline, each.image, side) for side in SIDES_PX] for each in people])
     names = [EVERYBODY, *(f"{low} to {high}" for low, high in AGES), *GENDERS, *RACES]
     figures: dict[str, GroupFigures] = {}
     for name in names:
@@ -110,18 +109,17 @@ def pasted(image: Image, side: int) -> Image:
     return canvas
 
 
-def _look(detector: Detector, landmarker: Landmarker, image: Image, side: int) -> tuple[bool, bool]:
+def _look(detector: Detector, pipeline: Pipeline, image: Image, side: int) -> tuple[bool, bool]:
     """Whether a face is found, and whether it is tracked."""
     frame = stages.frame_of(pasted(image, side))
-    faces = [face for face in detector(frame) if _fits(face, side)]
-    tracked = any(landmarker(frame, face).score >= Tracking().min_score for face in faces)
-    return bool(faces), tracked
+    found = any(_fits(face.box, side) for face in detector(frame))
+    return found, any(_fits(track.box, side) for track in pipeline.look(frame).tracks)
 
 
-def _fits(face: Face, side: int) -> bool:
-    x, y = face.box.center
+def _fits(box: Box, side: int) -> bool:
+    x, y = box.center
     off = max(abs(x - CANVAS[1] / 2), abs(y - CANVAS[0] / 2)) / side
-    return off <= MIDDLE and HEIGHTS[0] <= face.box.height / side <= HEIGHTS[1]
+    return off <= MIDDLE and HEIGHTS[0] <= box.height / side <= HEIGHTS[1]
 
 
 def _figures(seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everybody: GroupFigures | None) -> GroupFigures:

@@ -15,7 +15,7 @@ from fer_edge import image
 from fer_edge.card import PointsCard, Role
 from fer_edge.landmarks import crop_around_box, crop_around_points
 from fer_edge.records import Box
-from quantize import vary
+from quantize import stages, vary
 from quantize.data import (
     FER_SIDE,
     TRAIN,
@@ -40,6 +40,8 @@ FACES: Final = 28  # of a batch
 BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
 MISSES: Final = 1  # of a batch: crops that miss the face of a still
 SCENES: Final = 5  # of a batch: crops of pictures without faces
+MISTAKES: Final = 3  # of these, where a detector is given: what it takes for faces there
+MISTAKEN_SCORE: Final = 0.15  # of the detector, from which on
 VIEWS: Final = 4  # of each still in an epoch
 WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
 SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
@@ -181,6 +183,13 @@ def faces_with_boxes(data: Path) -> list[tuple[Image, Floats]]:
     return known + [(crop, np.float32(FER_SIDE) * np.array(FER_BOX, np.float32)) for crop in crops[: len(known) // 2]]
 
 
+def mistakes(detector: Path, scenes: Sequence[Image]) -> list[tuple[Image, Floats]]:
+    """What a detector takes for faces in pictures without any: pictures u8[H,W] and boxes f32[4]."""
+    find = stages.detector(stages.open_model(detector, "detector"), min_score=MISTAKEN_SCORE)
+    found = [(scene, face.box) for scene in scenes for face in find(stages.frame_of(scene))]
+    return [(scene, np.array([box.x0, box.y0, box.x1, box.y1], np.float32)) for scene, box in found]
+
+
 # --- the task ------------------------------------------------------------------------------------------------
 
 
@@ -201,8 +210,8 @@ class Landmarks:
     role: Role = "landmarks"
     peak_rate = 12e-3
 
-    def __init__(self, data: Path) -> None:
-        """Read the stills and the pictures without faces."""
+    def __init__(self, data: Path, *, detector: str | None = None) -> None:
+        """Read the stills and the pictures without faces; a detector's .tflite file points at the hard ones."""
         stills = read_stills(data / "landmarks68.zip")
         kept = held_out_stills(stills)
         self.training, self.held_out = pick(stills, ~kept), pick(stills, kept)
@@ -213,6 +222,7 @@ class Landmarks:
         self._boxed = faces_with_boxes(data)
         self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
+        self._mistakes = mistakes(Path(detector), self._scenes) if detector else []
         self._points_card = msgspec.convert(self.card()["points"], PointsCard)
 
     def _mean_shape(self) -> Floats:
@@ -245,9 +255,12 @@ class Landmarks:
     def _without_face(self, rng: np.random.Generator) -> Image:
         """Crops u8[MISSES + SCENES,S,S] that hold no face."""
         stills = [self.training[row] for row in rng.choice(len(self.training), MISSES)]
-        scenes = [self._scenes[row] for row in rng.choice(len(self._scenes), SCENES)]
+        hard = rng.choice(len(self._mistakes), MISTAKES) if self._mistakes else ()
+        wrong = [self._mistakes[row] for row in hard]
+        scenes = [self._scenes[row] for row in rng.choice(len(self._scenes), SCENES - len(wrong))]
         matrices = [missing(still.points, rng) for still in stills] + [anywhere(scene, rng) for scene in scenes]
-        return cut([still.image for still in stills] + scenes, matrices)
+        matrices += [boxed(box, self._points_card, rng) for _, box in wrong]
+        return cut([still.image for still in stills] + scenes + [scene for scene, _ in wrong], matrices)
 
     def targets(self, placed: Floats, *, faces: int = 0, others: int = 0) -> Floats:
         """Pack what a batch should give, f32[N,138]: offsets and 1 / eye distance (crop sides), 0 where unknown; 1 for

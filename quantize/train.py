@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    own = {name: value for name in ("teachers", "widths", "final") if (value := getattr(options, name))}
+    own = {name: value for name in ("teachers", "widths", "final", "detector") if (value := getattr(options, name))}
     plan = Plan(options.role, options.epochs, options.seed, options.precision, own, options.start, options.rate)
     try:
         fit(plan, open_task(options.role, options.data, **own), out=options.out)
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, help="peak learning rate; default: the role's own")
     parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
     parser.add_argument("--final", action="store_true", help="detector: more small faces, to finish a run with")
+    parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
     return parser
 

@@ -171,7 +171,7 @@ def spots(width: int, height: int, *places: tuple[int, int], side: int = 16) -> 
 
 def tiny(**changes: object) -> Detector:
     """A detector that takes a white cell of 8 px for a face of 16 px; its input is 96x64."""
-    config = DetectorConfig(**{"min_face_px": 1, **changes})  # type: ignore[arg-type]
+    config = DetectorConfig(**{"min_face_px": 1, "doubtful_score": 1.0, **changes})  # type: ignore[arg-type]
     return Detector(Model(TINY, "bright", role="detector"), config)
 
 

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,6 +24,7 @@ from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import lock
+from fer_edge.meter import Stopwatch
 from fer_edge.pipeline import Pipeline, run
 from fer_edge.records import EventType, Frame, Image, Update
 
@@ -66,6 +68,21 @@ class TestStep:
         assert max(box.y0 for box in boxes) - min(box.y0 for box in boxes) > 40
         steps = [before.iou(after) for before, after in itertools.pairwise(boxes)]
         assert min(steps) > 0.7
+
+    @pytest.mark.parametrize(
+        ("score", "presence", "is_face"),
+        [(0.5, 0.6, True), (0.5, 0.4, False), (0.3, 0.6, False), (0.3, 0.95, True)],
+    )
+    def test_of_doubtful_faces_the_landmarks_must_be_sure(
+        self, astronaut: Image, monkeypatch: pytest.MonkeyPatch, score: float, presence: float, is_face: bool
+    ) -> None:
+        pipeline, frame = Pipeline(Config()), frame_of(astronaut)
+        face = replace(pipeline.detector(frame)[0], score=score)
+        marks = replace(pipeline.landmarker(frame, face), score=presence)
+        monkeypatch.setattr(pipeline, "landmarker", lambda *_: marks)
+        assert bool(pipeline.read(frame, [face], Stopwatch())) == is_face
+        if presence >= 0.5:  # a face that is followed has been sure once
+            assert pipeline.read(frame, [replace(face, track_id=1)], Stopwatch())
 
     def test_the_detector_rests_while_a_face_is_followed(self, pipeline: Pipeline) -> None:
         updates = self.play(pipeline, "demo:astronaut")[:30]
