@@ -85,12 +85,18 @@ class Box:
 
     def iou(self, other: Box) -> float:
         """Intersection over union, 0..1."""
+        shared = self._shared(other)
+        return shared / (self.width * self.height + other.width * other.height - shared) if shared else 0.0
+
+    def within(self, other: Box) -> float:
+        """How much of the smaller of two boxes lies within the larger one, 0..1."""
+        shared = self._shared(other)
+        return shared / min(self.width * self.height, other.width * other.height) if shared else 0.0
+
+    def _shared(self, other: Box) -> float:
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
         height = min(self.y1, other.y1) - max(self.y0, other.y0)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
-        return shared / (self.width * self.height + other.width * other.height - shared)
+        return width * height if width > 0 and height > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

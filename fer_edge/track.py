@@ -10,6 +10,8 @@ from fer_edge.config import Tracking
 from fer_edge.records import Box, Expression, Face, Reading, Track
 
 SAME = 0.3  # IoU from which two boxes in one frame are one face
+PART = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
+LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
 
 
 class Tracker:
@@ -130,8 +132,10 @@ def distance(one: Box, other: Box) -> float:
 
 
 def _same(one: Box, other: Box) -> bool:
-    """Whether two boxes of one frame are one face: they overlap, or the smaller one's centre lies well inside."""
-    return one.iou(other) >= SAME or distance(one, other) < 0.25
+    """Whether two boxes of one frame are one face: they overlap, or one, not too small, is a part of the other."""
+    small, large = sorted((one.height, other.height))
+    part = one.within(other) >= PART and small >= LEAST_PART * large
+    return part or one.iou(other) >= SAME or distance(one, other) < 0.25
 
 
 def distinct(readings: Sequence[Reading]) -> list[Reading]:

@@ -27,8 +27,9 @@ RARE_POWER: Final = 1 / 3  # a picture is drawn in proportion to 1 / (pictures o
 TEACHERS_SHARE: Final = 0.5  # of a target; the rest are the votes
 
 # Where the eyes and the mouth of a FER+ face lie, in shares of the crop's side: mean positions measured on FER+
-# train. The daemon turns, scales and shifts each face onto these points. Left and right are those of the picture.
-TEMPLATE: Final = {"left_eye": [0.309, 0.378], "right_eye": [0.691, 0.378], "mouth": [0.5, 0.768]}
+# train by our own landmarks (`quantize.geometry`). The daemon turns, scales and shifts each face onto these points.
+# Left and right are those of the picture.
+TEMPLATE: Final = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth": [0.5, 0.783]}
 
 
 # --- varying a training picture ------------------------------------------------------------------------------

@@ -252,8 +252,9 @@ class TestDetector:
 
 
 def test_a_face_is_found_where_it_is(pipeline: Pipeline, astronaut: Image) -> None:
-    (face,) = pipeline.detector(frame_of(astronaut))
-    assert face.score > 0.5
+    face, *doubtful = pipeline.detector(frame_of(astronaut))
+    assert face.score > 0.6
+    assert all(other.score < 0.5 for other in doubtful)  # for the landmarks to judge
     x, y = face.box.center
     assert 190 < x < 250
     assert 80 < y < 160
@@ -272,8 +273,8 @@ def test_the_frame_is_not_distorted(
     """However wide or high the frame, the face stays where it is."""
     padded = cv2.copyMakeBorder(astronaut, 0, border[0], 0, border[1], cv2.BORDER_CONSTANT)
     resized = np.asarray(cv2.resize(padded, None, fx=scale, fy=scale), np.uint8)
-    (usual,) = pipeline.detector(frame_of(astronaut))
-    (face,) = pipeline.detector(frame_of(resized))
+    usual, *_ = pipeline.detector(frame_of(astronaut))
+    face, *_ = pipeline.detector(frame_of(resized))
     box = Box(*(value / scale for value in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
     assert box.iou(usual.box) > 0.7
 

@@ -71,7 +71,7 @@ class TestStep:
 
     @pytest.mark.parametrize(
         ("score", "presence", "is_face"),
-        [(0.5, 0.6, True), (0.5, 0.4, False), (0.3, 0.6, False), (0.3, 0.95, True)],
+        [(0.5, 0.6, True), (0.5, 0.4, False), (0.3, 0.6, False), (0.3, 0.97, True)],
     )
     def test_of_doubtful_faces_the_landmarks_must_be_sure(
         self, astronaut: Image, monkeypatch: pytest.MonkeyPatch, score: float, presence: float, is_face: bool
