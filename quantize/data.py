@@ -117,7 +117,10 @@ class Folder:
 
     def table(self, name: str, *, columns: Sequence[str]) -> list[dict[str, str]]:
         """Rows of a CSV file that has these columns."""
-        rows = list(csv.DictReader(io.StringIO(self.read(name).decode())))
+        try:
+            rows = list(csv.DictReader(io.StringIO(self.read(name).decode())))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{self.path}: {name}: expected a CSV table in UTF-8: {error}") from None
         missing = [column for column in columns if not rows or rows[0].get(column) is None]
         if missing:
             raise DataError(f"{self.path}: {name}: expected rows with the columns {', '.join(missing)}")

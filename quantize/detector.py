@@ -20,7 +20,6 @@ from fer_edge.detect import decode, input_size, suppress
 from fer_edge.image import invert, letterbox, transform
 from quantize import vary
 from quantize.data import (
-    TRAIN,
     Floats,
     Image,
     Photo,
@@ -33,6 +32,7 @@ from quantize.data import (
     read_pictures,
     read_stills,
 )
+from quantize.ferplus import training_rows
 from quantize.measure_detector import COUNTED, LOWEST_SCORE
 from quantize.metrics import Matched, average_precision, curve, match
 from quantize.model import DETECTOR_SIZE, DETECTOR_STRIDES, KEYPOINTS, detector_net
@@ -75,7 +75,7 @@ class Detector:
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
             stills=read_stills(data / "landmarks68.zip"),
-            crops=ferplus.images[ferplus.split == TRAIN],
+            crops=training_rows(ferplus)[0],
             empty=[*read_pictures(photos / "scenes.zip"), *read_pictures(photos / "hardneg.zip")],
             final=final,
         )

@@ -4,7 +4,8 @@ Protocol: each FER+ face that counts ("majority", outside Training) is enlarged 
 into a picture without faces of 320 x 240, 480 x 360 or 640 x 480 px, the same for every model. The daemon's own
 pipeline looks at it as at a single frame. Its answer is that for the face whose middle is nearest to that of the
 picture, if it lies within it; a face that is not found counts as wrong. Nothing is smoothed, and nothing abstains: how
-often the daemon would abstain is counted apart. The same faces as ready crops are the yardstick.
+often the daemon would abstain is counted apart. The same faces as ready crops are the yardstick. Faces of which
+Training holds a copy are left out; the pictures without faces are among those that the models learned from.
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.quality import judge
 from fer_edge.records import Box, Image, Track
 from quantize import measure_expression, stages
-from quantize.data import DataError, read_pictures
-from quantize.ferplus import Labelled
+from quantize.data import TRAIN, DataError, read_ferplus, read_pictures
+from quantize.ferplus import Labelled, duplicates_of
 from quantize.sets import located
 
 SIDES_PX: Final = (48, 96, 160)
@@ -64,7 +65,7 @@ class Answer:
 def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None) -> EndToEnd:
     """Measure the published models. Raises DataError or ModelError."""
     chosen, name = measure_expression.read(data, split="test")
-    chosen = _some(chosen, faces)
+    chosen = _some(_unseen(chosen, data), faces)
     empty = read_pictures(located("scenes", scenes))
     if not empty:
         raise DataError(f"{scenes}: expected pictures without faces, found none")
@@ -77,6 +78,15 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
         answers = [_answer(pipeline, *pasted(image, empty, side, rng)) for image in chosen.images]
         sizes[f"{side} px"] = _figures(answers, chosen, ready)
     return EndToEnd(name, len(chosen.labels), ready, sizes)
+
+
+def _unseen(chosen: Labelled, data: Path) -> Labelled:
+    """Leave out the faces that Training holds too: detector and landmarks may have learned them."""
+    ferplus = read_ferplus(located("expression", data))
+    keep = ~duplicates_of(chosen.images, ferplus.images[ferplus.split == TRAIN])
+    if not keep.any():
+        raise DataError(f"{data}: expected faces of which Training holds no copy, found none")
+    return Labelled(chosen.images[keep], chosen.labels[keep])
 
 
 def _some(chosen: Labelled, count: int | None) -> Labelled:

@@ -11,6 +11,7 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(rounded(figures), indent=2) if options.json else "\n".join(lines))
+    try:
+        print(json.dumps(rounded(figures), indent=2) if options.json else "\n".join(lines), flush=True)
+    except BrokenPipeError:  # whoever reads it has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

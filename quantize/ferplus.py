@@ -74,7 +74,7 @@ def held_out(images: Image) -> NDArray[np.bool_]:
     return np.array([chosen(image.tobytes(), one_in=HELD_OUT_ONE_IN) for image in images], np.bool_)
 
 
-def _training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
+def training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
     """Take pictures and votes of the Training split without the copies of test pictures."""
     train = data.split == TRAIN
     images, votes = data.images[train], data.votes[train]
@@ -84,7 +84,7 @@ def _training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
 
 def training(data: FerPlus) -> Examples:
     """Pick what the network learns from."""
-    images, votes = _training_rows(data)
+    images, votes = training_rows(data)
     targets, fit = soft_labels(votes)
     keep = fit & ~held_out(images)
     if not keep.any():
@@ -99,7 +99,7 @@ def measuring(data: FerPlus, split: str) -> Labelled:
     the training pictures that nothing learns from.
     """
     if split == "heldout":
-        images, votes = _training_rows(data)
+        images, votes = training_rows(data)
         which = held_out(images)
         images, votes = images[which], votes[which]
     else:

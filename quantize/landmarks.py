@@ -18,7 +18,6 @@ from fer_edge.records import Box
 from quantize import stages, vary
 from quantize.data import (
     FER_SIDE,
-    TRAIN,
     Floats,
     Image,
     Still,
@@ -32,6 +31,7 @@ from quantize.data import (
     read_pictures,
     read_stills,
 )
+from quantize.ferplus import training_rows
 from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
 from quantize.scenes import FER_BOX
 from quantize.task import Predict, to_input
@@ -179,7 +179,7 @@ def faces_with_boxes(data: Path) -> list[tuple[Image, Floats]]:
         for box in photo.boxes[photo.sure & (photo.boxes[:, 3] - photo.boxes[:, 1] >= LEAST_HEIGHT_PX)]
     ]
     ferplus = read_ferplus(data)
-    crops = ferplus.images[ferplus.split == TRAIN]
+    crops, _ = training_rows(ferplus)
     return known + [(crop, np.float32(FER_SIDE) * np.array(FER_BOX, np.float32)) for crop in crops[: len(known) // 2]]
 
 

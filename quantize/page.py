@@ -88,7 +88,10 @@ def _end_to_end(figures: Card) -> Iterator[str]:
 
 def _groups(role: str, report: Card) -> Iterator[str]:
     share = {"detector": "found", "landmarks": "tracked"}[role]
-    meaning = {"found": "found by the detector", "tracked": "found by the detector and taken for a face here"}[share]
+    meaning = {
+        "found": "found by the detector alone at its default threshold",
+        "tracked": "that the daemon takes for a face (doubtful boxes too, where the landmarks are sure)",
+    }[share]
     yield f"**By group**, {report['set']}: share {meaning}, with its 95 % interval.\n"
     rows = {
         name: {
@@ -100,7 +103,11 @@ def _groups(role: str, report: Card) -> Iterator[str]:
     }
     yield from _table("group", rows)
     behind = [name for name, row in report["groups"].items() if row["behind"]]
-    yield f"Behind the others: {', '.join(behind)}.\n" if behind else "No group is measurably behind.\n"
+    yield (
+        f"Behind the others: {', '.join(behind)}.\n"
+        if behind
+        else "No group is behind, as far as so many pictures can tell.\n"
+    )
 
 
 def _table(first: str, rows: Table) -> Iterator[str]:

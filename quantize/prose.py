@@ -50,7 +50,7 @@ PROSE: Final[dict[str, dict[str, str]]] = {
         "protocol": (
             "Average precision at IoU 0.5, all-point, over faces of at least 8 % of the picture's short side (smaller "
             "ones ignored), on the third of crowd_faces kept from training; recall and false positives per photo at "
-            "the daemon's default threshold; through the daemon's own code."
+            "the daemon's default threshold, the detector alone; through the daemon's own code."
         ),
         "intended_use": "Find the faces that look towards a camera a few metres away, so that they can be followed.",
         "misuse": f"{_NOT_FOR} Not as proof that nobody was there.",
@@ -70,7 +70,7 @@ PROSE: Final[dict[str, dict[str, str]]] = {
         "protocol": (
             "Mean distance of the points from the labelled ones, divided by the distance of the outer eye corners, on "
             "people kept from training, in an upright square crop around the labelled points; through the daemon's own "
-            "code."
+            "code. These people also served to choose between variants."
         ),
         "intended_use": "Place 68 points on a face that was found, to level it, tell its pose, and draw it.",
         "misuse": f"{_NOT_FOR} Not for measuring faces: the points are means of what a machine labelled.",

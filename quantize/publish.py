@@ -1,8 +1,8 @@
 """Publish: `python -m quantize.publish detector --data data --run runs/detector`.
 
-Both files of the run are measured as quantize.evaluate does, on pictures that nothing before this step has looked at.
-Past a failed gate nothing reaches models/. When all three are there, `python -m quantize.publish together --data data`
-adds to their cards how they fare by age, gender and race, and from picture to expression.
+Both files of the run are measured as quantize.evaluate does, on pictures that no network learned its role from. Past
+a failed gate nothing reaches models/. When all three are there, `python -m quantize.publish together --data data` adds
+to their cards how they fare by age, gender and race, and from picture to expression.
 """
 
 import argparse

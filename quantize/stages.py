@@ -27,6 +27,8 @@ def open_model(path: Path, role: Role, *, threads: int = 1) -> Model:
     """Load a .tflite file by the card beside it. Raises DataError or ModelError."""
     if path.suffix != ".tflite":
         raise DataError(f"{path}: expected a .tflite file")
+    if not path.exists():
+        raise DataError(f"{path}: no such model file")
     model = Model(path.parent, path.stem, role=role, threads=threads)
     if model.card.file != path.name:
         raise DataError(f"{path.with_suffix('.json')}: expected the card of {path.name}, got that of {model.card.file}")

@@ -24,11 +24,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fer_edge.errors import ModelError
 from quantize.data import DataError, Floats
 from quantize.model import count_macs
 from quantize.start import begin
 from quantize.task import ROLES, Predict, Task, open_task
 
+OPTIONS: Final = {"teachers": "expression", "widths": "expression", "final": "detector", "detector": "landmarks"}
 WARM_UP: Final = 0.1  # share of the run
 AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
 BATCHES_AHEAD: Final = 8  # made by a second thread while the network learns
@@ -65,14 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    own = {name: value for name in ("teachers", "widths", "final", "detector") if (value := getattr(options, name))}
+    own = {name: value for name in OPTIONS if (value := getattr(options, name))}
     plan = Plan(options.role, options.epochs, options.seed, options.precision, own, options.start, options.rate)
     try:
+        _check(options, own)
         fit(plan, open_task(options.role, options.data, **own), out=options.out)
-    except DataError as error:
+    except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
+    """Refuse what cannot be a run before any data is read."""
+    strangers = [f"--{name}" for name in own if OPTIONS[name] != options.role]
+    if strangers:
+        raise DataError(f"{', '.join(strangers)}: not for role {options.role!r}")
+    if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
+        raise DataError("--epochs, --rate: expected more than 0")
+    for run in (*own.get("teachers", ()), *([options.start] if options.start else ())):
+        if not (Path(run) / "last.npz").exists():
+            raise DataError(f"{run}: expected the folder of a run, with last.npz")
 
 
 def _parser() -> argparse.ArgumentParser:

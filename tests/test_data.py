@@ -256,3 +256,9 @@ def test_the_input_is_exactly_pixel_minus_128() -> None:
     levels = np.resize(np.arange(256, dtype=np.uint8), (1, data.FER_SIDE, data.FER_SIDE))
     stored = quantize(to_input(levels), TensorCard(shape=(), dtype="int8", scale=1 / 128, zero_point=0))
     np.testing.assert_array_equal(stored[..., 0], levels.astype(np.int16) - 128)
+
+
+def test_a_table_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_bytes(b"image,x0\n\xff\xfe,1\n")
+    with pytest.raises(data.DataError, match=r"boxes\.csv: expected a CSV table in UTF-8"):
+        data.read_crowd(tmp_path)

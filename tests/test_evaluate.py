@@ -289,7 +289,7 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def test_a_missing_set_or_model_is_one_line(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, absent = MODELS / "expression.tflite", tmp_path / "absent.npz"
     assert "absent.npz: no such file" in error(capsys, "expression", "--model", model, "--data", absent)
-    assert "no.json: cannot read the model card" in error(
+    assert "no.tflite: no such model file" in error(
         capsys, "expression", "--model", tmp_path / "no.tflite", "--data", faces
     )
     assert "expected a .tflite file" in error(capsys, "expression", "--model", faces, "--data", faces)

@@ -110,12 +110,16 @@ def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
         train._claim(tmp_path, train.Plan("expression", 9, 1, "float32", {}))
 
 
-def test_a_missing_set_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tf = pytest.importorskip("tensorflow")  # which takes a number of threads once in a process
+@pytest.fixture
+def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow takes a number of threads once in a process."""
+    tf = pytest.importorskip("tensorflow")
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_missing_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     absent = str(tmp_path / "absent.npz")
     assert train.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
@@ -137,3 +141,23 @@ def test_the_average_forgets_the_start() -> None:
     for step in range(100):
         average.update([np.ones(1, np.float32)], step=step)
     assert average.weights[0] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["detector", "--teachers", "x"], "--teachers: not for role 'detector'"),
+        (["expression", "--final"], "--final: not for role 'expression'"),
+        (["expression", "--teachers", "absent"], "absent: expected the folder of a run, with last.npz"),
+        (["expression", "--start", "absent"], "absent: expected the folder of a run, with last.npz"),
+        (["expression", "--rate", "0"], "expected more than 0"),
+        (["expression", "--epochs", "0"], "expected more than 0"),
+    ],
+)
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_what_cannot_be_a_run_is_refused_before_it_begins(
+    arguments: list[str], message: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main([*arguments, "--data", str(faces), "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.strip().endswith(message)
+    assert not (tmp_path / "run").exists()
