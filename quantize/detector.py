@@ -31,6 +31,7 @@ from quantize.data import (
     read_people,
     read_pictures,
     read_stills,
+    side_of,
 )
 from quantize.ferplus import training_rows
 from quantize.measure_detector import COUNTED, LOWEST_SCORE
@@ -66,16 +67,15 @@ class Detector:
 
     def __init__(self, data: Path, *, final: bool = False) -> None:
         """Read the sets; a third of the crowds is left for the gate, a sixth of the others shows progress."""
-        crowds = read_crowd(data / "crowd_faces.zip")
-        crowds = pick(crowds, ~held_out_photos(crowds))
+        crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         self.checked = pick(crowds, checked)
-        photos, ferplus = data / "photos", read_ferplus(data)
+        photos = data / "photos"
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
             stills=read_stills(data / "landmarks68.zip"),
-            crops=training_rows(ferplus)[0],
+            crops=training_rows(read_ferplus(data))[0],
             empty=[*read_pictures(photos / "scenes.zip"), *read_pictures(photos / "hardneg.zip")],
             final=final,
         )

@@ -30,8 +30,10 @@ from quantize.data import (
     read_people,
     read_pictures,
     read_stills,
+    side_of,
 )
 from quantize.ferplus import training_rows
+from quantize.metrics import INNER, eye_distances, point_errors
 from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
 from quantize.scenes import FER_BOX
 from quantize.task import Predict, to_input
@@ -76,8 +78,6 @@ MISS_SCALES: Final = (0.6, 1.6)
 BOX_SHIFTS: Final = 0.08
 BOX_SCALES: Final = (0.85, 1.18)
 
-INNER: Final = slice(17, 68)  # without the outline of the jaw
-EYE_CORNERS: Final = (36, 45)  # the outer ones
 POINT_WEIGHTS: Final = np.where(np.arange(LANDMARKS) < INNER.start, 0.4, 1.2).astype(np.float32)  # mean 1
 
 
@@ -171,15 +171,14 @@ def augment(crops: Image, rng: np.random.Generator) -> Image:
 
 def faces_with_boxes(data: Path) -> list[tuple[Image, Floats]]:
     """Faces that the stills do not show, small, masked, in all lights: pictures u8[H,W] and boxes f32[4]."""
-    crowds = read_crowd(data / "crowd_faces.zip")
-    photos = pick(crowds, ~held_out_photos(crowds)) + read_people(data / "photos")
+    crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
+    photos = crowds + read_people(data / "photos")
     known = [
         (photo.image, box)
         for photo in photos
         for box in photo.boxes[photo.sure & (photo.boxes[:, 3] - photo.boxes[:, 1] >= LEAST_HEIGHT_PX)]
     ]
-    ferplus = read_ferplus(data)
-    crops, _ = training_rows(ferplus)
+    crops, _ = training_rows(read_ferplus(data))
     return known + [(crop, np.float32(FER_SIDE) * np.array(FER_BOX, np.float32)) for crop in crops[: len(known) // 2]]
 
 
@@ -191,17 +190,6 @@ def mistakes(detector: Path, scenes: Sequence[Image]) -> list[tuple[Image, Float
 
 
 # --- the task ------------------------------------------------------------------------------------------------
-
-
-def eye_distances(placed: Floats) -> Floats:
-    """Distances f32[N] of the outer eye corners of points f32[N,68,2]."""
-    left, right = EYE_CORNERS
-    return np.asarray(np.linalg.norm(placed[:, right] - placed[:, left], axis=1), np.float32)
-
-
-def errors(found: Floats, placed: Floats) -> Floats:
-    """How far each point is off, in eye distances: f32[N,68]."""
-    return np.asarray(np.linalg.norm(found - placed, axis=2) / eye_distances(placed)[:, None], np.float32)
 
 
 class Landmarks:
@@ -290,7 +278,7 @@ class Landmarks:
         for name, crop in (("heldout", measuring_crop), ("jittered", lambda own: jittered(own, rng))):
             matrices = [crop(own) for own in points]
             offsets, logits = predict(to_input(cut(pictures, matrices)))
-            off = errors(offsets.reshape(-1, LANDMARKS, 2) + self.mean, shapes(points, matrices))
+            off = point_errors(offsets.reshape(-1, LANDMARKS, 2) + self.mean, shapes(points, matrices))
             figures |= {f"{name}_nme51": float(off[:, INNER].mean()), f"{name}_nme68": float(off.mean())}
             figures[f"{name}_missed"] = float(np.mean(logits < 0))
         _, logits = predict(to_input(self._scene_crops(rng)))

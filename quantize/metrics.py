@@ -183,11 +183,16 @@ def average_precision(points: Curve) -> float:
 # --- points --------------------------------------------------------------------------------------------------
 
 
+def eye_distances(points: Floats) -> Floats:
+    """Distances f32[N] of the outer eye corners of points f32[N,68,2]."""
+    left, right = EYE_CORNERS
+    return np.asarray(np.linalg.norm(points[:, right] - points[:, left], axis=1), np.float32)
+
+
 def point_errors(found: Floats, true: Floats) -> Floats:
     """How far points f32[N,68,2] are off, in distances of the true outer eye corners: f32[N,68]."""
-    left, right = EYE_CORNERS
-    eyes = np.linalg.norm(true[:, right] - true[:, left], axis=1)
-    return np.asarray(np.linalg.norm(found - true, axis=2) / np.maximum(eyes, 1e-9)[:, None], np.float32)
+    eyes = np.maximum(eye_distances(true), 1e-9)
+    return np.asarray(np.linalg.norm(found - true, axis=2) / eyes[:, None], np.float32)
 
 
 def cumulative(errors: Floats, limits: Doubles) -> Doubles:

@@ -13,7 +13,7 @@ from keras import ops
 
 from fer_edge import image
 from fer_edge.card import PointsCard
-from quantize import landmarks
+from quantize import landmarks, metrics
 from quantize.data import Floats, Image, Still
 from quantize.landmarks import MIRROR, Landmarks
 from quantize.model import LANDMARKS_SIDE
@@ -163,9 +163,9 @@ def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
 def test_the_right_answer_has_no_error(task: Landmarks) -> None:
     points = [each.points for each in task.held_out]
     placed = landmarks.shapes(points, [landmarks.measuring_crop(each) for each in points])
-    assert landmarks.errors(placed, placed).max() == 0
-    shifted = placed + np.array([landmarks.eye_distances(placed)[0], 0], np.float32)
-    assert landmarks.errors(shifted, placed)[0] == pytest.approx(np.ones(68), rel=1e-5)
+    assert metrics.point_errors(placed, placed).max() == 0
+    shifted = placed + np.array([metrics.eye_distances(placed)[0], 0], np.float32)
+    assert metrics.point_errors(shifted, placed)[0] == pytest.approx(np.ones(68), rel=1e-5)
 
 
 def test_the_network_keeps_its_contract(task: Landmarks) -> None:
