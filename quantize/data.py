@@ -4,7 +4,7 @@
 | FER+ (`ferplus.npz`, or the folder it is from) | `read_ferplus` -> FerPlus   | PublicTest, a twentieth of rest |
 | photos with boxes (`crowd_faces.zip`)          | `read_crowd` -> Photos      | a third                         |
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
-| photos without faces (`scenes.zip`, ...)       | `read_pictures`             |                                 |
+| photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
 | stills with 68 points (`landmarks68.zip`)      | `read_stills` -> Stills     | a fifth of the people           |
 
 A zip may be unpacked: its folder is read the same way. Coordinates are px, the first pixel's centre at 0.5.
@@ -267,6 +267,11 @@ def held_out_photos(photos: Sequence[Photo]) -> NDArray[np.bool_]:
 def held_out_stills(stills: Sequence[Still]) -> NDArray[np.bool_]:
     """Choose a fifth of the people."""
     return np.array([chosen(still.person.encode(), one_in=5) for still in stills], np.bool_)
+
+
+def held_out_scenes(scenes: Sequence[Image]) -> NDArray[np.bool_]:
+    """Choose a tenth of the pictures without faces, for false alarms and as backgrounds of the end-to-end measure."""
+    return np.array([chosen(scene.tobytes(), one_in=10) for scene in scenes], np.bool_)
 
 
 def difference_hash(image: Image) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ from quantize.data import (
     Photo,
     chosen,
     held_out_photos,
+    held_out_scenes,
     pick,
     read_crowd,
     read_ferplus,
@@ -71,12 +72,13 @@ class Detector:
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         self.checked = pick(crowds, checked)
         photos = data / "photos"
+        empty = read_pictures(photos / "scenes.zip")
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
-            empty=[*read_pictures(photos / "scenes.zip"), *read_pictures(photos / "hardneg.zip")],
+            empty=pick(empty, ~held_out_scenes(empty)) + read_pictures(photos / "hardneg.zip"),
             final=final,
         )
 

@@ -5,7 +5,7 @@ into a picture without faces of 320 x 240, 480 x 360 or 640 x 480 px, the same f
 pipeline looks at it as at a single frame. Its answer is that for the face whose middle is nearest to that of the
 picture, if it lies within it; a face that is not found counts as wrong. Nothing is smoothed, and nothing abstains: how
 often the daemon would abstain is counted apart. The same faces as ready crops are the yardstick. Faces of which
-Training holds a copy are left out; the pictures without faces are among those that the models learned from.
+Training holds a copy are left out, and the pictures without faces are the tenth that is kept from training.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.quality import judge
 from fer_edge.records import Box, Image, Track
 from quantize import measure_expression, stages
-from quantize.data import TRAIN, DataError, read_ferplus, read_pictures
+from quantize.data import TRAIN, DataError, held_out_scenes, pick, read_ferplus, read_pictures
 from quantize.ferplus import Labelled, duplicates_of
 from quantize.sets import located
 
@@ -66,9 +66,7 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
     """Measure the published models. Raises DataError or ModelError."""
     chosen, name = measure_expression.read(data, split="test")
     chosen = _some(_unseen(chosen, data), faces)
-    empty = read_pictures(located("scenes", scenes))
-    if not empty:
-        raise DataError(f"{scenes}: expected pictures without faces, found none")
+    empty = _backgrounds(scenes)
     expression = stages.open_model(models / "expression.tflite", "expression")
     ready = float(np.mean(stages.logits(expression, chosen.images).argmax(axis=1) == chosen.labels))
     pipeline = Pipeline(Config(models=Models(folder=str(models)), quality=ANYTHING))
@@ -78,6 +76,14 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
         answers = [_answer(pipeline, *pasted(image, empty, side, rng)) for image in chosen.images]
         sizes[f"{side} px"] = _figures(answers, chosen, ready)
     return EndToEnd(name, len(chosen.labels), ready, sizes)
+
+
+def _backgrounds(scenes: Path) -> list[Image]:
+    """Pictures without faces: those kept from training, or all where none is."""
+    pictures = read_pictures(located("scenes", scenes))
+    if not pictures:
+        raise DataError(f"{scenes}: expected pictures without faces, found none")
+    return pick(pictures, held_out_scenes(pictures)) or pictures
 
 
 def _unseen(chosen: Labelled, data: Path) -> Labelled:

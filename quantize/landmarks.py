@@ -17,12 +17,11 @@ from fer_edge.landmarks import crop_around_box, crop_around_points
 from fer_edge.records import Box
 from quantize import stages, vary
 from quantize.data import (
-    FER_SIDE,
     Floats,
     Image,
     Still,
-    chosen,
     held_out_photos,
+    held_out_scenes,
     held_out_stills,
     pick,
     read_crowd,
@@ -35,21 +34,22 @@ from quantize.data import (
 from quantize.ferplus import training_rows
 from quantize.metrics import INNER, eye_distances, point_errors
 from quantize.model import LANDMARKS, LANDMARKS_SIDE, landmarks_net
-from quantize.scenes import FER_BOX
+from quantize.scenes import FER_BOX, paste
 from quantize.task import Predict, to_input
 
 FACES: Final = 28  # of a batch
 BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
+PASTED: Final = 6  # of a batch: FER+ faces in pictures without any, for the same
+PASTED_PX: Final = (36.0, 170.0)  # sides of these
 MISSES: Final = 1  # of a batch: crops that miss the face of a still
-SCENES: Final = 5  # of a batch: crops of pictures without faces
-MISTAKES: Final = 3  # of these, where a detector is given: what it takes for faces there
-MISTAKEN_SCORE: Final = 0.15  # of the detector, from which on
+SCENES: Final = 7  # of a batch: crops of pictures without faces
+MISTAKES: Final = 5  # of these, where a detector is given: what it takes for faces there
+MISTAKEN_SCORE: Final = 0.1  # of the detector, from which on
 VIEWS: Final = 4  # of each still in an epoch
 WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
 SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
 SAMPLE: Final = 500
 SAMPLE_SEED: Final = 7
-SCENES_HELD_OUT_ONE_IN: Final = 10
 LEAST_HEIGHT_PX: Final = 16.0  # of faces that are known by their box
 
 # How a crop is cut, as shares: see PointsCard. BOX_SCALE and BOX_SHIFT bring crops from a detector's boxes nearest
@@ -141,12 +141,12 @@ def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> image.Matr
     return crop_around_box(Box(x - half_x, y - half_y, x + half_x, y + half_y), card, LANDMARKS_SIDE, turn)
 
 
-def anywhere(picture: Image, rng: np.random.Generator) -> image.Matrix:
-    """A crop of a picture, a tenth of its shorter side wide or more."""
+def anywhere(picture: Image, rng: np.random.Generator, size: int = LANDMARKS_SIDE) -> image.Matrix:
+    """A crop of a picture, a tenth of its shorter side wide or more, to size x size px."""
     height, width = picture.shape
     side = min(height, width) * 10 ** rng.uniform(-1, 0)
     center = (rng.uniform(0, width), rng.uniform(0, height))
-    return image.square(center, side, rng.uniform(-0.5, 0.5), LANDMARKS_SIDE)
+    return image.square(center, side, rng.uniform(-0.5, 0.5), size)
 
 
 def cut(pictures: Sequence[Image], matrices: Sequence[image.Matrix]) -> Image:
@@ -173,13 +173,20 @@ def faces_with_boxes(data: Path) -> list[tuple[Image, Floats]]:
     """Faces that the stills do not show, small, masked, in all lights: pictures u8[H,W] and boxes f32[4]."""
     crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
     photos = crowds + read_people(data / "photos")
-    known = [
+    return [
         (photo.image, box)
         for photo in photos
         for box in photo.boxes[photo.sure & (photo.boxes[:, 3] - photo.boxes[:, 1] >= LEAST_HEIGHT_PX)]
     ]
-    crops, _ = training_rows(read_ferplus(data))
-    return known + [(crop, np.float32(FER_SIDE) * np.array(FER_BOX, np.float32)) for crop in crops[: len(known) // 2]]
+
+
+def pasted(crop: Image, scene: Image, rng: np.random.Generator) -> tuple[Image, Floats]:
+    """Lay a FER+ face u8[48,48] onto a part of a picture without faces; the new picture, and the face's box f32[4]."""
+    smallest, largest = PASTED_PX
+    side = round(smallest * (largest / smallest) ** rng.random())
+    part = image.warp(scene, anywhere(scene, rng, size=2 * side), 2 * side)
+    paste(part, crop, left=side // 2, top=side // 2, side=side, rng=rng)
+    return part, side // 2 + side * np.array(FER_BOX, np.float32)
 
 
 def mistakes(detector: Path, scenes: Sequence[Image]) -> list[tuple[Image, Floats]]:
@@ -204,10 +211,11 @@ class Landmarks:
         kept = held_out_stills(stills)
         self.training, self.held_out = pick(stills, ~kept), pick(stills, kept)
         scenes = read_pictures(data / "photos" / "scenes.zip")
-        apart = np.array([chosen(scene.tobytes(), one_in=SCENES_HELD_OUT_ONE_IN) for scene in scenes], np.bool_)
+        apart = held_out_scenes(scenes)
         self._scenes = pick(scenes, ~apart) + read_pictures(data / "photos" / "hardneg.zip")
         self._held_out_scenes = pick(scenes, apart)
         self._boxed = faces_with_boxes(data)
+        self._fer, _ = training_rows(read_ferplus(data))
         self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
         self._mistakes = mistakes(Path(detector), self._scenes) if detector else []
@@ -233,11 +241,13 @@ class Landmarks:
             stills = [self.training[row] for row in order[start : start + FACES]]
             crops, placed = faces(stills, rng)
             crops = np.concatenate([crops, self._with_box(rng), self._without_face(rng)])
-            yield to_input(augment(crops, rng)), self.targets(placed, faces=BOXED, others=MISSES + SCENES)
+            yield to_input(augment(crops, rng)), self.targets(placed, faces=BOXED + PASTED, others=MISSES + SCENES)
 
     def _with_box(self, rng: np.random.Generator) -> Image:
-        """Crops u8[BOXED,S,S] of faces whose points nobody knows."""
+        """Crops u8[BOXED + PASTED,S,S] of faces whose points nobody knows."""
         known = [self._boxed[row] for row in rng.choice(len(self._boxed), BOXED)]
+        rows = zip(rng.choice(len(self._fer), PASTED), rng.choice(len(self._scenes), PASTED), strict=True)
+        known += [pasted(self._fer[face], self._scenes[scene], rng) for face, scene in rows]
         return cut([picture for picture, _ in known], [boxed(box, self._points_card, rng) for _, box in known])
 
     def _without_face(self, rng: np.random.Generator) -> Image:

@@ -20,8 +20,9 @@ SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
 KINDS: Final = {"crowd": 0.3, "people": 0.25, "still": 0.12, "pasted": 0.15, "empty": 0.18}
 # To finish a run with: more of the small and the pasted faces, which it then still misses most.
-FINAL_KINDS: Final = {"crowd": 0.27, "people": 0.18, "still": 0.07, "pasted": 0.28, "empty": 0.2}
-FINAL_SKEW: Final = 1.7
+FINAL_KINDS: Final = {"crowd": 0.3, "people": 0.2, "still": 0.08, "pasted": 0.24, "empty": 0.18}
+FINAL_SKEW: Final = 1.4
+MASKED: Final = 0.35  # of the faces whose points are known get a painted mask: only the crowds have real ones
 MAX_STRETCH: Final = 1.12
 MAX_TURN_DEGREES: Final = 30.0
 MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
@@ -83,6 +84,9 @@ class Scenes:
         points = transform(photo.points, matrix)
         keep, inside = _visible(boxes, photo.sure)
         clipped = np.clip(boxes, 0, SIDE)
+        for box, five in zip(boxes[keep], points[keep], strict=True):
+            if rng.random() < MASKED and np.isfinite(five).all():
+                put_on_mask(image, box, five, rng)
         return Scene(image, clipped[keep], np.ones(int(keep.sum()), np.float32), points[keep], clipped[inside & ~keep])
 
     def _still(self, rng: Generator) -> Scene:
@@ -97,9 +101,10 @@ class Scenes:
         points = transform(still.points, matrix)
         # A still shows one face and, mostly, nothing but its own background.
         image = warp(still.image, matrix, SIDE)
-        return Scene(
-            image, box_of(points)[None], np.ones(1, np.float32), five_of(points)[None], np.empty((0, 4), np.float32)
-        )
+        box, five = box_of(points), five_of(points)
+        if rng.random() < MASKED:
+            put_on_mask(image, box, five, rng)
+        return Scene(image, box[None], np.ones(1, np.float32), five[None], np.empty((0, 4), np.float32))
 
     def _nobody(self, rng: Generator) -> Scene:
         """Cut a part of a photo without faces."""
@@ -122,7 +127,7 @@ class Scenes:
             square = np.array([left, top, left + side, top + side], np.float32)
             if any(_overlap(square, other) for other in boxes):
                 continue
-            _paste(image, self._crops[rng.integers(len(self._crops))], left=left, top=top, side=side, rng=rng)
+            paste(image, self._crops[rng.integers(len(self._crops))], left=left, top=top, side=side, rng=rng)
             boxes.append(np.asarray((left, top, left, top) + side * np.array(FER_BOX), np.float32))
         none = np.empty((0, 4), np.float32)
         points = np.full((len(boxes), 5, 2), np.nan, np.float32)
@@ -150,6 +155,42 @@ class Scenes:
     def _size(self, rng: Generator, least_px: float, most_px: float) -> float:
         """A size of which each factor is as likely as the other ones; or, to finish a run, the smaller the likelier."""
         return float(least_px * (most_px / least_px) ** (rng.random() ** self._skew))
+
+
+def put_on_mask(image: Image, box: Floats, five: Floats, rng: Generator) -> None:
+    """Paint a mask over mouth and chin, mostly over the nose too, into a picture u8[H,W].
+
+    Args:
+        image: the picture.
+        box: the face, f32[4] px.
+        five: its eyes, nose and mouth corners, f32[5,2] px, left of the picture first.
+        rng: where the mask sits and how it looks differs from one to the next.
+
+    """
+    x0, y0, x1, y1 = box.tolist()
+    eyes, nose, mouth = five[:2].mean(axis=0), five[2], five[3:].mean(axis=0)
+    ridge = eyes + rng.uniform(0.35, 0.85) * (nose - eyes)  # its upper edge; one in seven is worn below the nose
+    if rng.random() < 1 / 7:
+        ridge = nose + rng.uniform(0.15, 0.4) * (mouth - nose)
+    width, cheek = x1 - x0, ridge[1] + rng.uniform(0.0, 0.25) * (mouth[1] - eyes[1])
+    left, right = x0 + rng.uniform(-0.02, 0.08) * width, x1 - rng.uniform(-0.02, 0.08) * width
+    chin = y1 + rng.uniform(-0.04, 0.05) * (y1 - y0)
+    jaw = mouth[1] + rng.uniform(-0.1, 0.5) * (chin - mouth[1])
+    inset = rng.uniform(0.2, 0.32) * width
+    outline = [
+        (left, cheek),
+        ridge,
+        (right, cheek),
+        (right, jaw),
+        (right - inset, chin),
+        (left + inset, chin),
+        (left, jaw),
+    ]
+    covered = np.zeros_like(image)
+    cv2.fillPoly(covered, [np.rint(np.array(outline) * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    cloth = rng.uniform(15, 245) + rng.uniform(-50, 50) * np.linspace(-1, 1, len(image), dtype=np.float32)[:, None]
+    weight = covered * np.float32(rng.uniform(0.8, 1.0) / 255)
+    image[:] = np.clip(weight * cloth + (1 - weight) * image, 0, 255)
 
 
 def difficult(images: Image, rng: Generator) -> Image:
@@ -212,7 +253,7 @@ def _visible(boxes: Floats, sure: Any) -> tuple[Any, Any]:
     return sure & big & (seen >= LEAST_VISIBLE * np.prod(sizes, axis=1)), seen > 0
 
 
-def _paste(image: Image, crop: Image, *, left: int, top: int, side: int, rng: Generator) -> None:
+def paste(image: Image, crop: Image, *, left: int, top: int, side: int, rng: Generator) -> None:
     """Lay a crop into a picture, with hard or soft edges."""
     enlarging = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
     face = cv2.resize(crop, (side, side), interpolation=enlarging if side > len(crop) else cv2.INTER_AREA)

@@ -1,4 +1,5 @@
-"""Weights of finished runs: to use them, and to begin another run with them, be it of a narrower network.
+"""Weights of finished runs and published files: to use them, and to begin another run with them, be it of a narrower
+network.
 
 Pruning removes whole channels (Li et al. 2017, arXiv:1608.08710), here those whose batch norms scale them least
 (Liu et al. 2017, arXiv:1708.06519). Only the expression network's first stage may be wider: there a channel costs most.
@@ -6,7 +7,7 @@ Pruning removes whole channels (Li et al. 2017, arXiv:1608.08710), here those wh
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 
 from quantize.data import DataError
 from quantize.model import EXPRESSION_WIDTHS, expression_net
-from quantize.task import Task
+from quantize.reopen import load_published, norm_of
+from quantize.task import Task, to_input
+
+PROBED: Final = 64  # training pictures on which a published file's batch norms are taken
 
 STEM, INNER, OUTER = 0, 1, 2  # the convolutions of the first stage: STEM and OUTER are added up
 
@@ -37,8 +41,16 @@ def load_average(network: Any, run: Path) -> int:
         raise DataError(f"{run / 'last.npz'}: not a run of this network: {error}") from None
 
 
-def begin(network: Any, run: Path, role: str) -> None:
-    """Put a finished run's averaged weights into a network of the same shape or a narrower one."""
+def begin(network: Any, source: Path, task: Task) -> None:
+    """Put the weights of a published int8 file, or a finished run's averaged ones, into a network of the same shape;
+    a run's expression network may be wider."""
+    if source.suffix == ".tflite":
+        load_published(network, source, to_input(task.sample()[:PROBED]))
+    else:
+        _begin_with_run(network, source, task.role)
+
+
+def _begin_with_run(network: Any, run: Path, role: str) -> None:
     try:
         widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
     except (OSError, ValueError, KeyError) as error:
@@ -82,7 +94,4 @@ def _convolutions(network: Any) -> list[Any]:
 
 def _norms(network: Any) -> list[Any]:
     """Each convolution's batch norm, in the order of the convolutions."""
-    return [
-        convolution._outbound_nodes[0].operation  # Keras has no public way from a layer to the next one
-        for convolution in _convolutions(network)
-    ]
+    return [norm_of(convolution) for convolution in _convolutions(network)]

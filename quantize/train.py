@@ -45,7 +45,7 @@ class Plan:
     seed: int
     precision: str  # "float32", or "mixed_bfloat16": faster where the CPU has AVX512-BF16 or AMX
     options: dict[str, Any]  # the role's own: teachers, widths
-    start: str | None = None  # folder of the run whose weights this one begins with
+    start: str | None = None  # folder of the run, or .tflite file, whose weights this one begins with
     rate: float | None = None  # peak learning rate, where not the role's own
 
 
@@ -86,6 +86,8 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
     if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
         raise DataError("--epochs, --rate: expected more than 0")
     for run in (*own.get("teachers", ()), *([options.start] if options.start else ())):
+        if run.endswith(".tflite") and run == options.start:
+            continue
         if not (Path(run) / "last.npz").exists():
             raise DataError(f"{run}: expected the folder of a run, with last.npz")
 
@@ -99,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--start", help="folder of a finished run whose weights this one begins with")
+    parser.add_argument("--start", help="finished run, or published .tflite file, whose weights this one begins with")
     parser.add_argument("--rate", type=float, help="peak learning rate; default: the role's own")
     parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
     parser.add_argument("--final", action="store_true", help="detector: more small faces, to finish a run with")
@@ -116,7 +118,7 @@ def fit(plan: Plan, task: Task, *, out: Path) -> None:
     keras.mixed_precision.set_global_policy(plan.precision)
     network = task.network()
     if plan.start:
-        begin(network, Path(plan.start), plan.role)
+        begin(network, Path(plan.start), task)
     model = trainee(network, task)
     average = Average(model.get_weights())
     done = restore(out / "last.npz", model, average)

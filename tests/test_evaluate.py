@@ -230,6 +230,16 @@ def test_a_face_lies_in_the_middle_of_gray() -> None:
 # --- end to end ----------------------------------------------------------------------------------------------
 
 
+def test_faces_are_pasted_into_pictures_kept_from_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (20, 30), dtype=np.uint8) for _ in range(40)]
+    path = write_zip(tmp_path / "scenes.zip", {f"scenes/{n:02}.png": png(each) for n, each in enumerate(pictures)})
+    kept = held_out_scenes(pictures)
+    assert 0 < kept.sum() < len(pictures)
+    used = end_to_end._backgrounds(path)
+    assert [each.tobytes() for each in used] == [each.tobytes() for each in pick(pictures, kept)]
+
+
 def test_a_face_is_pasted_where_it_is_said_to_be() -> None:
     face, scenes = np.full((48, 48), 255, np.uint8), [np.zeros((90, 120), np.uint8)]
     for side in end_to_end.SIDES_PX:

@@ -169,6 +169,34 @@ def test_faces_are_where_a_scene_says(kind: str, monkeypatch: pytest.MonkeyPatch
             assert (box[2:] > box[:2]).all()
 
 
+def test_a_mask_covers_mouth_and_chin_but_not_the_eyes() -> None:
+    face, box = marked_still(), scenes.box_of(marked_still().points)
+    five = scenes.five_of(face.points)
+    changed = []
+    for seed in range(30):
+        image = face.image.copy()
+        scenes.put_on_mask(image, box, five, np.random.default_rng(seed))
+        changed.append(image != face.image)
+    often = np.mean(changed, axis=0)
+    eyes, mouth = (five[part].mean(axis=0).astype(int) for part in (slice(2), slice(3, 5)))
+    assert often[mouth[1] + 5, mouth[0]] > 0.9
+    assert often[eyes[1] - 3, eyes[0]] == 0
+    beyond = np.ones_like(face.image, np.bool_)
+    beyond[int(box[1]) : int(box[3]) + 10, int(box[0]) - 5 : int(box[2]) + 6] = False
+    assert not often[beyond].any()
+
+
+def test_masks_are_painted_only_where_the_points_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    worn = []
+    monkeypatch.setattr(scenes, "MASKED", 1.0)
+    monkeypatch.setattr(scenes, "put_on_mask", lambda *_: worn.append(1))
+    rng, source = np.random.default_rng(4), made_up()
+    source._photo([marked_photo()], rng)
+    assert not worn
+    source._still(rng)
+    assert len(worn) == 1
+
+
 def _brightness(image: Image, box: Floats) -> float:
     """The mean of the middle of a box."""
     (x0, y0), (x1, y1) = box[:2], box[2:]

@@ -127,7 +127,7 @@ def test_nobody_is_on_both_sides(task: Landmarks) -> None:
 
 def test_a_batch_holds_faces_with_points_then_those_with_a_box_then_others(task: Landmarks) -> None:
     images, targets = next(task.batches(np.random.default_rng(6)))
-    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED
+    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED + landmarks.PASTED
     assert images.shape == (faces + landmarks.MISSES + landmarks.SCENES, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
     assert targets.shape == (len(images), 138)
     assert np.all(targets[:known, -2] > 0)
@@ -158,6 +158,16 @@ def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
     for _ in range(100):
         middle = image.transform(box.reshape(2, 2), landmarks.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
         assert np.all(np.abs(middle - 0.5) < 0.25)
+
+
+def test_a_pasted_face_is_where_its_box_says() -> None:
+    rng, scene = np.random.default_rng(9), np.full((150, 200), 20, np.uint8)
+    for _ in range(20):
+        picture, (x0, y0, x1, y1) = landmarks.pasted(np.full((48, 48), 250, np.uint8), scene, rng)
+        middle = picture[int(y0 + 0.3 * (y1 - y0)) : int(y1 - 0.3 * (y1 - y0)), int((x0 + x1) / 2)]
+        assert middle.min() > 200
+        assert picture[0].max() < 60
+        assert landmarks.PASTED_PX[0] / 2 < x1 - x0 < landmarks.PASTED_PX[1]
 
 
 def test_the_right_answer_has_no_error(task: Landmarks) -> None:
