@@ -74,7 +74,7 @@ class Detector(Section, frozen=True):
     """How faces are found."""
 
     input_size: tuple[InputSide, InputSide] | None = None
-    min_score: Fraction = 0.45
+    min_score: Fraction = 0.5
     doubtful_score: Fraction = 0.25
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10

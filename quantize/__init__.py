@@ -9,7 +9,8 @@ task.py         what is special about a role, as train.py, to_int8.py and publis
   detector.py     what each cell should answer (scenes.py: the training scenes)
   landmarks.py    face crops and their 68 points
 vary.py         light, blur, noise, low resolution: how training pictures are varied
-train.py        one loop; stopped at any moment, it goes on where its last whole epoch ended (start.py: pruning)
+train.py        one loop; stopped at any moment, it goes on where its last whole epoch ended (start.py: pruning;
+                reopen.py: weights out of a published file)
 to_int8.py      float and full-int8 TFLite files (layer_report.py: which layer loses most; graph.py reads the files)
 evaluate.py     one protocol for both files (metrics.py: the arithmetic; stages.py: the daemon's own code on pictures)
   measure_expression.py, measure_detector.py, measure_landmarks.py (roles.py: the three behind one interface)

@@ -44,7 +44,8 @@ PROSE: Final[dict[str, dict[str, str]]] = {
     "detector": {
         "data": (
             "Natural photos of people with pseudo-boxes (two thirds of crowd_faces with boxes drawn by people), "
-            "stills from video, FER2013 faces pasted into face-free scenes, and pictures without faces."
+            "stills from video, FER2013 faces pasted into face-free scenes, and pictures without faces; some of the "
+            "faces with a painted mask."
         ),
         "terms": f"Stills: from YouTube Faces, repository MIT. {_PHOTO_TERMS} {_WEIGHTS_ONLY}",
         "protocol": (
@@ -64,7 +65,7 @@ PROSE: Final[dict[str, dict[str, str]]] = {
         "data": (
             "landmarks68: 3,499 natural video stills of 287 people, without the fifth of the people kept for "
             "measuring. Faces of whom only a box is known (crowd_faces without its kept third, photos of people, "
-            "FER2013) teach presence, together with crops of pictures without faces."
+            "FER2013 pasted into face-free scenes) teach presence, together with crops of pictures without faces."
         ),
         "terms": f"landmarks68: repository MIT, stills from YouTube Faces. The others: {_PHOTO_TERMS} {_WEIGHTS_ONLY}",
         "protocol": (

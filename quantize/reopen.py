@@ -6,6 +6,7 @@ the file does.
 """
 
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -80,7 +81,7 @@ def _layers(path: Path) -> Iterator[tuple[str, tuple[Floats, Floats]]]:
     try:
         model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
         graph = model.subgraphs[0]
-    except (OSError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise DataError(f"{path}: cannot be read as a TFLite file: {error}") from None
     for op in graph.operators:
         names = [graph.tensors[index].name.decode() for index in op.inputs[1:2]]

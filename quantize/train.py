@@ -85,9 +85,10 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
         raise DataError(f"{', '.join(strangers)}: not for role {options.role!r}")
     if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
         raise DataError("--epochs, --rate: expected more than 0")
-    for run in (*own.get("teachers", ()), *([options.start] if options.start else ())):
-        if run.endswith(".tflite") and run == options.start:
-            continue
+    published = bool(options.start) and options.start.endswith(".tflite")
+    if published and not Path(options.start).is_file():
+        raise DataError(f"--start {options.start}: no such file")
+    for run in (*own.get("teachers", ()), *([options.start] if options.start and not published else ())):
         if not (Path(run) / "last.npz").exists():
             raise DataError(f"{run}: expected the folder of a run, with last.npz")
 

@@ -14,10 +14,12 @@ from made_up_sets import (
     Box,
     made_up_ferplus,
     made_up_points,
+    png,
     squares,
     write_crowd,
     write_npz,
     write_stills,
+    write_zip,
 )
 
 from fer_edge.records import Box as FrameBox
@@ -31,7 +33,7 @@ from quantize import (
     measure_landmarks,
     stages,
 )
-from quantize.data import LABELS, DataError, Still, held_out_stills
+from quantize.data import LABELS, DataError, Still, held_out_scenes, held_out_stills, pick
 from quantize.ferplus import Labelled
 from quantize.measure_landmarks import Placed
 from quantize.sets import labels_sha256
