@@ -75,7 +75,7 @@ class Detector(Section, frozen=True):
 
     input_size: tuple[InputSide, InputSide] | None = None
     min_score: Fraction = 0.5
-    doubtful_score: Fraction = 0.25
+    doubtful_score: Fraction = 0.2
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)

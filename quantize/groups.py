@@ -32,6 +32,8 @@ GENDERS: Final = ("male", "female")
 RACES: Final = ("White", "Black", "Asian", "Indian", "others")
 EVERYBODY: Final = "everybody"
 
+ROUNDING: Final = 1e-9  # the interval of 100 % ends at 1, or a rounding error below
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -128,7 +130,9 @@ def _figures(seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everybody: G
     found, tracked = (float(share) for share in seen.mean(axis=0))
     # The two sizes of one picture are no two people: the intervals count pictures.
     intervals = [wilson(share, pictures) for share in (found, tracked)]
-    behind = everybody is not None and (intervals[0][1] < everybody.found or intervals[1][1] < everybody.tracked)
+    behind = everybody is not None and (
+        intervals[0][1] < everybody.found - ROUNDING or intervals[1][1] < everybody.tracked - ROUNDING
+    )
     return GroupFigures(pictures, found, tracked, intervals[0], intervals[1], behind)
 
 

@@ -39,11 +39,11 @@ from quantize.task import Predict, to_input
 
 FACES: Final = 28  # of a batch
 BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
-PASTED: Final = 6  # of a batch: FER+ faces in pictures without any, for the same
+PASTED: Final = 12  # of a batch: FER+ faces in pictures without any, for the same
 PASTED_PX: Final = (36.0, 170.0)  # sides of these
 MISSES: Final = 1  # of a batch: crops that miss the face of a still
-SCENES: Final = 7  # of a batch: crops of pictures without faces
-MISTAKES: Final = 5  # of these, where a detector is given: what it takes for faces there
+SCENES: Final = 12  # of a batch: crops of pictures without faces
+MISTAKES: Final = 9  # of these, where a detector is given: what it takes for faces there
 MISTAKEN_SCORE: Final = 0.1  # of the detector, from which on
 VIEWS: Final = 4  # of each still in an epoch
 WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay

@@ -150,6 +150,7 @@ def test_the_average_forgets_the_start() -> None:
         (["expression", "--final"], "--final: not for role 'expression'"),
         (["expression", "--teachers", "absent"], "absent: expected the folder of a run, with last.npz"),
         (["expression", "--start", "absent"], "absent: expected the folder of a run, with last.npz"),
+        (["detector", "--start", "absent.tflite"], "--start absent.tflite: no such file"),
         (["expression", "--rate", "0"], "expected more than 0"),
         (["expression", "--epochs", "0"], "expected more than 0"),
     ],
