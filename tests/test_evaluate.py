@@ -220,6 +220,12 @@ def test_a_group_is_behind_where_chance_does_not_explain_it() -> None:
     assert many.behind
 
 
+@pytest.mark.parametrize("pictures", range(50, 350, 7))
+def test_nobody_is_behind_whose_faces_are_all_found(pictures: int) -> None:
+    everybody = groups._figures(np.ones((1000, 2), np.bool_), None)
+    assert not groups._figures(np.ones((2 * pictures, 2), np.bool_), everybody).behind
+
+
 def test_a_face_lies_in_the_middle_of_gray() -> None:
     image = np.full((200, 200), 70, np.uint8)
     image[50:150, 50:150] = 255
