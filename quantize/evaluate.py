@@ -87,6 +87,8 @@ def _add_role(kinds: Any, role: str, measuring: Measuring) -> None:
 
 def _role(options: argparse.Namespace) -> Report:
     role: Role = options.role
+    if options.threads < 1:
+        raise DataError(f"--threads: expected at least 1, got {options.threads}")
     measuring, model = MEASURING[role], open_model(options.model, role, threads=options.threads)
     result = measuring.run(model, options.data, split=options.split)
     if options.plots:
