@@ -17,7 +17,7 @@ from quantize.prose import PROSE
 from quantize.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
-RUN_FOLDERS: Final = {"start", "teachers"}  # options of quantize.train that name other runs
+SOURCES: Final = {"start", "teachers", "detector"}  # options of quantize.train that name runs or published files
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,18 @@ def draft(name: str, content: bytes, facts: Facts) -> dict[str, Any]:
 
 
 def command(plan: Mapping[str, Any]) -> str:
-    """The command that repeats a run; folders of other runs are taken to lie beside it."""
+    """The command that repeats a run; folders of other runs are taken to lie beside it, files in models/."""
     own = {name: value for name, value in plan.items() if name not in ("role", "options") and value is not None}
     own |= plan["options"]
-    for name in RUN_FOLDERS & own.keys():
-        own[name] = [f"runs/{Path(each).name}" for each in _several(own[name])]
+    for name in SOURCES & own.keys():
+        own[name] = [_place(Path(each)) for each in _several(own[name])]
     options = [" ".join((f"--{name}", *map(str, _several(value)))) for name, value in own.items()]
     return f"python -m quantize.train {plan['role']} --data data --out runs/{plan['role']} {' '.join(options)}"
+
+
+def _place(source: Path) -> str:
+    """Where a run, or a published file, lies for whoever follows the documentation."""
+    return f"{'models' if source.suffix == '.tflite' else 'runs'}/{source.name}"
 
 
 def _several(value: Any) -> Sequence[Any]:

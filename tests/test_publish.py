@@ -155,6 +155,8 @@ def test_the_command_that_repeats_a_run_names_no_folder_of_this_machine() -> Non
         "python -m quantize.train expression --data data --out runs/expression --epochs 9 --seed 1 "
         "--precision float32 --start runs/wide --teachers runs/t1 runs/t2 --widths 8 8 8"
     )
+    plan |= {"start": "/home/me/landmarks.tflite", "options": {"detector": "/home/me/detector.tflite"}}
+    assert cards.command(plan).endswith("--start models/landmarks.tflite --detector models/detector.tflite")
 
 
 def test_the_prose_of_every_role_is_complete() -> None:
