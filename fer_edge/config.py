@@ -75,7 +75,7 @@ class Detector(Section, frozen=True):
 
     input_size: tuple[InputSide, InputSide] | None = None
     min_score: Fraction = 0.5
-    doubtful_score: Fraction = 0.2
+    candidate_score: Fraction = 0.15
     min_face_px: Pixels = 24
     max_faces: Annotated[int, Meta(ge=1, le=100)] = 10
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
@@ -99,7 +99,6 @@ class Tracking(Section, frozen=True):
     """How faces are followed."""
 
     min_score: Fraction = 0.5
-    sure_score: Fraction = 0.95
     confirm_seconds: Seconds = 0.2
     keep_seconds: Seconds = 1.5
     reach: Annotated[float, Meta(gt=0, le=10)] = 1.5

@@ -27,13 +27,13 @@ class Detector:
         assert model.card.ssd is not None  # tflite.py refuses a detector card without it
         self._ssd, (_, height, width, _) = model.card.ssd, model.card.input.shape
         self._area = math.prod(config.input_size or (width, height))
-        self._least = min(config.min_score, config.doubtful_score)
+        self._least = min(config.min_score, config.candidate_score)
         self._shape: tuple[int, int] | None = None  # height, width of the last picture
         # one that cannot be resized is found at the start, not in the first frame
         model.resize(width=width + self._ssd.strides[-1], height=height)
 
     def __call__(self, frame: Frame) -> list[Face]:
-        """Every face of at least `min_face_px` within the configured region, the doubtful ones too."""
+        """Every face of at least `min_face_px` within the configured region, and what could be one."""
         part, x0, y0 = self._region(frame)
         self._fit(part)
         canvas, matrix = image.letterbox(part, *self._model.size)

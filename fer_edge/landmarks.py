@@ -32,6 +32,10 @@ RIGID_SHAPE = np.array(
 """Their mean place on a face that looks straight ahead (x right, y down, z away from the camera), in distances
 of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.geometry`)."""
 
+PRESENCE_WEIGHT = 0.5
+NEUTRAL_PRESENCE = 0.7
+"""How much the landmarks' score counts beside the detector's, and the one that changes nothing: docs/models.md."""
+
 _FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
 
 
@@ -51,6 +55,18 @@ class Landmarker:
         offsets, logit = self._model.see(image.warp(self._model.view(frame), matrix, self._size))
         points = image.transform(place(offsets, self._mean, self._size), image.invert(matrix))
         return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+
+
+def pooled(score: float, presence: float) -> float:
+    """Score, 0..1, of the detector's and the landmarks' score together: a logarithmic opinion pool (Genest and Zidek
+    1986, Statistical Science 1(1)), in which the landmarks weigh half, as both models look at the same pixels."""
+    log_odds = _logit(score) + PRESENCE_WEIGHT * (_logit(presence) - _logit(NEUTRAL_PRESENCE))
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return math.log(share / (1 - share))
 
 
 def place(offsets: Floats, mean: Floats, size: int) -> Floats:

@@ -23,7 +23,7 @@ from fer_edge.detect import Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
 from fer_edge.instance import identity, lock
-from fer_edge.landmarks import Landmarker, face_box
+from fer_edge.landmarks import Landmarker, face_box, pooled
 from fer_edge.mailbox import Closed
 from fer_edge.meter import Meter, Stopwatch
 from fer_edge.notify import Notifier
@@ -103,7 +103,7 @@ class Pipeline:
         with watch.stage("landmarks"):
             landmarks = self.landmarker(frame, face)
         box = face_box(landmarks.points)
-        if landmarks.score < self._least_presence(face) or box.height < self.config.detector.min_face_px:
+        if not self._is_face(face, landmarks.score) or box.height < self.config.detector.min_face_px:
             return None
         with watch.stage("classify"):
             crop = self.classifier.crop(frame, landmarks)
@@ -112,11 +112,12 @@ class Pipeline:
             expression = self.classifier(crop) if judged else None
         return Reading(replace(face, box=box), landmarks, quality, expression)
 
-    def _least_presence(self, face: Face) -> float:
-        """How sure the landmarks must be: surer of what the detector doubts."""
-        tracking = self.config.tracking
-        doubtful = face.track_id is None and face.score < self.config.detector.min_score
-        return max(tracking.min_score, tracking.sure_score) if doubtful else tracking.min_score
+    def _is_face(self, face: Face, presence: float) -> bool:
+        """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""
+        config = self.config
+        if presence < config.tracking.min_score:
+            return False
+        return face.track_id is not None or pooled(face.score, presence) >= config.detector.min_score
 
 
 def load_models(config: Models) -> tuple[Model, Model, Model]:

@@ -90,7 +90,7 @@ def _groups(role: str, report: Card) -> Iterator[str]:
     share = {"detector": "found", "landmarks": "tracked"}[role]
     meaning = {
         "found": "found by the detector alone at its default threshold",
-        "tracked": "that the daemon takes for a face (doubtful boxes too, where the landmarks are sure)",
+        "tracked": "that the daemon takes for a face (by the detector's and the landmarks' score together)",
     }[share]
     yield f"**By group**, {report['set']}: share {meaning}, with its 95 % interval.\n"
     rows = {

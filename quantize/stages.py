@@ -42,7 +42,7 @@ def frame_of(gray: Image) -> Frame:
 
 def detector(model: Model, *, min_score: float = DEFAULT_THRESHOLD) -> Detector:
     """The daemon's detector, without the limits that only spare the later stages work."""
-    config = DetectorConfig(min_score=min_score, doubtful_score=min_score, min_face_px=1, max_faces=NO_LIMIT)
+    config = DetectorConfig(min_score=min_score, candidate_score=min_score, min_face_px=1, max_faces=NO_LIMIT)
     return Detector(model, config)
 
 

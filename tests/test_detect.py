@@ -171,7 +171,7 @@ def spots(width: int, height: int, *places: tuple[int, int], side: int = 16) -> 
 
 def tiny(**changes: object) -> Detector:
     """A detector that takes a white cell of 8 px for a face of 16 px; its input is 96x64."""
-    config = DetectorConfig(**{"min_face_px": 1, "doubtful_score": 1.0, **changes})  # type: ignore[arg-type]
+    config = DetectorConfig(**{"min_face_px": 1, "candidate_score": 1.0, **changes})  # type: ignore[arg-type]
     return Detector(Model(TINY, "bright", role="detector"), config)
 
 
@@ -252,9 +252,9 @@ class TestDetector:
 
 
 def test_a_face_is_found_where_it_is(pipeline: Pipeline, astronaut: Image) -> None:
-    face, *doubtful = pipeline.detector(frame_of(astronaut))
+    face, *others = pipeline.detector(frame_of(astronaut))
     assert face.score > 0.6
-    assert all(other.score < 0.5 for other in doubtful)  # for the landmarks to judge
+    assert all(other.score < 0.5 for other in others)  # for the landmarks to judge
     x, y = face.box.center
     assert 190 < x < 250
     assert 80 < y < 160

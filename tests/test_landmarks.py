@@ -16,6 +16,7 @@ from fer_edge.card import Card, InputCard, PointsCard
 from fer_edge.classify import softmax
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.landmarks import (
+    NEUTRAL_PRESENCE,
     RIGID,
     RIGID_SHAPE,
     Landmarker,
@@ -23,6 +24,7 @@ from fer_edge.landmarks import (
     crop_around_points,
     face_box,
     place,
+    pooled,
     pose,
     region,
 )
@@ -42,6 +44,23 @@ def test_points_are_offsets_from_the_mean_shape() -> None:
     assert points.shape == (68, 2)
     assert points.dtype == np.float32
     assert points[:3].tolist() == [[40, 0], [20, 50], [20, 40]]
+
+
+@pytest.mark.parametrize(
+    ("score", "presence", "together"),
+    [
+        (0.8, NEUTRAL_PRESENCE, 0.8),  # no opinion
+        (0.5, 28 / 31, 2 / 3),  # four times the neutral odds of 7 : 3 double the detector's
+        (0.5, 7 / 19, 1 / 3),  # a quarter of them
+    ],
+)
+def test_both_scores_together(score: float, presence: float, together: float) -> None:
+    assert pooled(score, presence) == pytest.approx(together)
+
+
+def test_scores_at_their_ends_are_no_trouble() -> None:
+    assert 0 < pooled(0.0, 1.0) < 0.01
+    assert 0.99 < pooled(1.0, 0.0) < 1
 
 
 class TestCrop:

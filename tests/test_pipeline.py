@@ -73,9 +73,16 @@ class TestStep:
 
     @pytest.mark.parametrize(
         ("score", "presence", "is_face"),
-        [(0.5, 0.6, True), (0.5, 0.4, False), (0.3, 0.6, False), (0.3, 0.97, True)],
+        [
+            (0.5, 0.72, True),
+            (0.5, 0.6, False),
+            (0.9, 0.6, True),
+            (0.9, 0.4, False),
+            (0.2, 0.95, False),
+            (0.2, 0.98, True),
+        ],
     )
-    def test_of_doubtful_faces_the_landmarks_must_be_sure(
+    def test_detector_and_landmarks_together_must_be_sure(
         self, astronaut: Image, monkeypatch: pytest.MonkeyPatch, score: float, presence: float, is_face: bool
     ) -> None:
         pipeline, frame = Pipeline(Config()), frame_of(astronaut)
