@@ -279,7 +279,8 @@ def _varied(crop: Image, rng: Generator) -> Image:
         turn = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
         crop = np.asarray(cv2.warpAffine(crop, turn, crop.shape, borderMode=cv2.BORDER_REPLICATE), np.uint8)
     faces = vary.relight(crop[None], rng) if rng.random() < RELIT else crop[None]
-    return vary.erase(faces, rng, share=COVERED, sides=(0.15, 0.45))[0]
+    varied: Image = vary.erase(faces, rng, share=COVERED, sides=(0.15, 0.45))[0]
+    return varied
 
 
 def _overlap(one: Floats, other: Floats) -> bool:
