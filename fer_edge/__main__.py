@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,19 +106,23 @@ def _open_missing_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
-def _run(config: Config, _: argparse.Namespace) -> int:
-    from fer_edge.pipeline import run
+def _run(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.pipeline import Signals, run
 
-    stop = Event()
+    signals = Signals()
 
-    def on_signal(*_: object) -> None:
-        for number in STOP_SIGNALS:  # a second one must not interrupt this one: Event is not re-entrant
+    def on_stop(*_: object) -> None:
+        for number in (
+            *STOP_SIGNALS,
+            signal.SIGHUP,
+        ):  # none must interrupt this one
             signal.signal(number, signal.SIG_IGN)
-        stop.set()
+        signals.stop.set()
 
     for number in STOP_SIGNALS:
-        signal.signal(number, on_signal)
-    run(config, stop)
+        signal.signal(number, on_stop)
+    signal.signal(signal.SIGHUP, lambda *_: signals.reload.set())
+    run(config, signals, path=options.config)
     return 0
 
 

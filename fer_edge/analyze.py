@@ -23,7 +23,7 @@ from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
 from fer_edge.draw import annotate
 from fer_edge.errors import CameraError, SinkError
-from fer_edge.payloads import probabilities
+from fer_edge.messages import probabilities
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, FaceState, Frame, Reason, Track, Update
 from fer_edge.sinks.jsonl import LineFile

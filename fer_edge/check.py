@@ -11,17 +11,20 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_edge.camera import open_camera, shown
+from fer_edge.clock import clock_synced
 from fer_edge.config import Config
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import state_folder
 from fer_edge.instance import device_id, lock
 from fer_edge.meter import temperature_c, throttled
-from fer_edge.payloads import clock_synced
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.sinks.endpoint import LinkError
 from fer_edge.sinks.jsonl import JsonlSink
-from fer_edge.sinks.link import Link, LinkError
+from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import broker_of
 from fer_edge.tflite import runtime_name
+from fer_edge.tuning import TUNING_FILE, stored
 
 HOT_C = 80.0  # from here the Pi's firmware slows the CPU down
 BROKER_SECONDS = 5.0
@@ -51,6 +54,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
     yield "config", Finding(True, f"{path or 'defaults (no configuration file)'}; device id {device_id(config)}")
     checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
         ("models", _models),
+        ("settings", _settings),
         ("camera", _camera),
         ("broker", _broker),
         ("permissions", _permissions),
@@ -68,6 +72,18 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
 def _models(config: Config) -> Finding:
     names = ", ".join(card.name for card in Pipeline(config).cards)
     return Finding(True, f"{names} match their cards; {runtime_name(config.models.runtime)}")
+
+
+def _settings(config: Config) -> Finding:
+    """What was set over MQTT and is in force instead of config.yaml's values."""
+    folder = state_folder(config, device_id(config))
+    path = folder / TUNING_FILE
+    try:
+        overrides = stored(path)
+    except OSError as error:
+        return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error.strerror}", fatal=False)
+    shown = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
+    return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {shown}")
 
 
 def _camera(config: Config) -> Finding:

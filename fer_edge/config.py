@@ -19,19 +19,25 @@ Degrees = Annotated[float, Meta(gt=0, le=90)]
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
 InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT = (
+NAME, TOPIC, TEXT, HOURS, PATH = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
+    r"^/[!-~]*$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
 Text = Annotated[str, Meta(pattern=TEXT)]
+Hours = Annotated[str, Meta(pattern=HOURS)]
 IN_WORDS = {
     NAME: "1 to 64 letters, digits, _ and -",
     TOPIC: "letters, digits, _ and -, in parts with / between them",
     TEXT: "text without control characters",
+    HOURS: 'two times of day in quotes, such as "22:00-06:30"',
+    PATH: 'a path that begins with /, such as "/mqtt"',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
 
@@ -115,13 +121,41 @@ class Events(Section, frozen=True):
     heartbeat_seconds: Seconds = 30.0
 
 
+class Alert(Section, frozen=True, kw_only=True):
+    """When an alert is on; its name is its key in section `alerts`."""
+
+    enabled: bool = True
+    expressions: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    min_confidence: Fraction = 0.5
+    for_seconds: Seconds = 3.0
+    min_faces: Annotated[int, Meta(ge=1, le=100)] = 1
+    cooldown_seconds: Annotated[float, Meta(ge=0, le=86400)] = 60.0
+    active_hours: Hours | None = None
+
+
+class Summary(Section, frozen=True):
+    """Figures over many faces, for market research."""
+
+    interval_seconds: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    min_visitors: Count = 5
+
+
+class Readings(Section, frozen=True):
+    """Every frame's faces."""
+
+    enabled: bool = False
+    max_per_second: Annotated[float, Meta(gt=0, le=240)] = 5.0
+
+
 class Mqtt(Section, frozen=True):
     """The MQTT sink."""
 
     enabled: bool = True
     broker: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "localhost"
     port: Annotated[int, Meta(ge=0, le=65535)] = 1883
-    version: Literal["3.1.1", "5"] = "3.1.1"
+    version: Literal["auto", "3.1.1", "5"] = "auto"
+    websockets: bool = False
+    websocket_path: Annotated[str, Meta(pattern=PATH)] = "/mqtt"
     topic: Topic = "fer-edge"
     username: Text | None = None
     password_file: Text | None = None
@@ -130,7 +164,31 @@ class Mqtt(Section, frozen=True):
     cert_file: Text | None = None
     key_file: Text | None = None
     keepalive_seconds: Annotated[int, Meta(ge=5, le=3600)] = 30
+    event_expiry_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
     queue: Count = 1000
+
+
+class Outbox(Section, frozen=True):
+    """Where events wait on disk while the broker is away."""
+
+    enabled: bool = True
+    max_events: Count = 20_000
+    write_every_seconds: Annotated[float, Meta(ge=0, le=60)] = 1.0
+    replay_per_second: Count = 200
+
+
+class HomeAssistant(Section, frozen=True):
+    """Entities that appear in Home Assistant by themselves."""
+
+    enabled: bool = True
+    prefix: Topic = "homeassistant"
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=TEXT)] | None = None
+
+
+class State(Section, frozen=True):
+    """What outlasts a restart."""
+
+    folder: Text | None = None
 
 
 class Jsonl(Section, frozen=True):
@@ -171,7 +229,13 @@ class Config(Section, frozen=True):
     quality: Quality = Quality()
     tracking: Tracking = Tracking()
     events: Events = Events()
+    alerts: dict[Name, Alert] = {}
+    summary: Summary = Summary()
+    readings: Readings = Readings()
     mqtt: Mqtt = Mqtt()
+    outbox: Outbox = Outbox()
+    homeassistant: HomeAssistant = HomeAssistant()
+    state: State = State()
     jsonl: Jsonl = Jsonl()
     stats: Stats = Stats()
     privacy: Privacy = Privacy()
@@ -209,8 +273,9 @@ def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
     if mqtt.broker == "embedded":
         if mqtt.version == "5":
             yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
-        if mqtt.tls or mqtt.username:
-            yield "mqtt", ("broker", "tls", "username"), "expected neither tls nor username with the embedded broker"
+        if mqtt.tls or mqtt.username or mqtt.websockets:
+            keys = ("broker", "tls", "username", "websockets")
+            yield "mqtt", keys, "expected neither tls, username nor websockets with the embedded broker"
     elif mqtt.port == 0:
         yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
     if mqtt.password_file and not mqtt.username:

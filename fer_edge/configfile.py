@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import yaml
 
-from fer_edge.config import IN_WORDS, Config, Section, combination_errors
+from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section, combination_errors
 from fer_edge.errors import ConfigError
 
-SECTIONS: dict[str, type[Section]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 
 
 def load_config(path: str | Path) -> Config:
@@ -40,15 +40,15 @@ def load_config(path: str | Path) -> Config:
 def parse_config(text: str, *, name: str = "config.yaml") -> Config:
     """Read a configuration from text; `name` is the file in messages."""
     document = _Document(name, text)
-    sections = {
-        section: document.section(section, SECTIONS[section])
+    sections: dict[str, Any] = {
+        section: document.alerts() if section == "alerts" else document.section(section, SECTIONS[section])
         for section in document.keys(document.root, "", "a section", SECTIONS)
     }
-    config = Config(**sections)  # type: ignore[arg-type]  # SECTIONS gives each name its type
+    config = Config(**sections)
     for section, keys, what in combination_errors(config):
         if not document.wrong.intersection((section, key) for key in ("", *keys)):
             got = getattr(getattr(config, section), keys[0])
-            document.find(section, keys[0], f"{what}, got {_show(got)}")
+            document.find(section, keys[0], f"{what}, got {show(got)}")
     document.raise_findings()
     return config
 
@@ -67,25 +67,26 @@ class _Document:
             # PyYAML lets its own constructors' errors through: impossible dates, numbers of 5000 digits, 1000 brackets
             raise ConfigError(f"{name}:{_line_of(error, text)}: not valid YAML: {_problem(error)}") from None
         self.lines: dict[tuple[str, str], int] = {}
-        self._index(node, "")
+        self._index(node)
         if not isinstance(loaded, dict | None):
-            raise ConfigError(f"{name}:1: expected sections such as 'camera:', got {_show(loaded)}")
+            raise ConfigError(f"{name}:1: expected sections such as 'camera:', got {show(loaded)}")
         self.root: dict[Any, Any] = loaded or {}
 
-    def _index(self, node: yaml.Node | None, section: str) -> None:
+    def _index(self, node: yaml.Node | None, *path: str) -> None:
         """Remember the line of each section and key; a key given twice is a finding."""
         if not isinstance(node, yaml.MappingNode):
             return
         for key, value in node.value:
-            place = (section, str(key.value)) if section else (str(key.value), "")
+            section, *below = (*path, str(key.value))
+            place = section, ".".join(below)
             line = key.start_mark.line + 1
             if place in self.lines:
                 self.findings.append(
                     (line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one")
                 )
             self.lines[place] = line
-            if not section:
-                self._index(value, str(key.value))
+            if len(path) < 2:
+                self._index(value, section, *below)
 
     def find(self, section: str, key: str, what: str) -> None:
         """Add a finding at a section's or key's line."""
@@ -93,13 +94,14 @@ class _Document:
         self.findings.append((line, f"{_place(section, key)}: {what}"))
         self.wrong.add((section, key))
 
-    def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any) -> list[str]:
+    def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any, *, prefix: str = "") -> list[str]:
         """The known keys of a mapping; the others become findings that name the nearest known one."""
         for key in mapping:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-                self.find(section or str(key), str(key) if section else "", f"unknown, expected {kind}; {hint}")
+                place = (section, f"{prefix}{key}") if section else (str(key), "")
+                self.find(*place, f"unknown, expected {kind}; {hint}")
         return [key for key in mapping if key in known]
 
     def section(self, name: str, kind: type[Section]) -> Section:
@@ -108,21 +110,51 @@ class _Document:
         if given is None:
             return kind()
         if not isinstance(given, dict):
-            self.find(name, "", f"expected keys below it, got {_show(given)}")
+            self.find(name, "", f"expected keys below it, got {show(given)}")
             return kind()
+        return kind(**self._values(given, kind, name))
+
+    def alerts(self) -> dict[str, Alert]:
+        """Convert section `alerts`, whose keys are names."""
+        given = self.root["alerts"]
+        if not isinstance(given, dict | None):
+            self.find("alerts", "", f"expected a name with keys below it for each alert, got {show(given)}")
+        rules = {}
+        for name, rule in given.items() if isinstance(given, dict) else ():
+            if not _is_name(name):
+                self.find("alerts", str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
+            elif not isinstance(rule, dict) or "expressions" not in rule:
+                self.find("alerts", name, f"expected keys below it, expressions among them, got {show(rule)}")
+            else:
+                values = self._values(rule, Alert, "alerts", prefix=f"{name}.")
+                if "expressions" in values:
+                    rules[name] = Alert(**values)
+        return rules
+
+    def _values(self, given: dict[Any, Any], kind: type[Section], section: str, *, prefix: str = "") -> dict[str, Any]:
+        """The right values of a mapping by key; wrong ones become findings."""
         types = {field.name: field.type for field in msgspec.structs.fields(kind)}
         values = {}
-        for key in self.keys(given, name, f"a key of {name}", types):
+        for key in self.keys(given, section, f"a key of {prefix[:-1] or section}", types, prefix=prefix):
             try:
                 values[key] = msgspec.convert(given[key], types[key])
             except msgspec.ValidationError as error:
-                self.find(name, key, f"{_expected(error, types[key], given[key])}, got {_show(given[key])}")
-        return kind(**values)
+                what = f"{expected(error, types[key], given[key])}, got {show(given[key])}"
+                self.find(section, f"{prefix}{key}", what)
+        return values
 
     def raise_findings(self) -> None:
         """Raise all findings so far, in the order of the file."""
         if self.findings:
             raise ConfigError(*(f"{self.name}:{line}: {what}" for line, what in sorted(self.findings)))
+
+
+def _is_name(given: Any) -> bool:
+    try:
+        msgspec.convert(given, Name)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def secret(name: str, file: str | None) -> str | None:
@@ -146,11 +178,11 @@ def secret(name: str, file: str | None) -> str | None:
 
 
 def _place(section: str, key: str) -> str:
-    section, key = (name if name.isprintable() else _show(name) for name in (section, key))
+    section, key = (name if name.isprintable() else show(name) for name in (section, key))
     return f"section {section}, key {key}" if key else f"section {section}"
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A value as YAML has it."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -160,13 +192,14 @@ WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", 
 WORDS |= {"array": "a list", "object": "keys below it"}
 
 
-def _expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
+def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
     """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
     message = str(error)
     info = msgspec.inspect.type_info(kind)
-    if values := getattr(info, "values", None):
+    if values := getattr(getattr(info, "item_type", info), "values", None):
         quotes = "; put it in quotes" if str(given) in values and given not in values else ""
-        return f"expected one of {', '.join(map(_show, values))}{quotes}"
+        several = " or more" if hasattr(info, "item_type") else ""
+        return f"expected one{several} of {', '.join(map(show, values))}{quotes}"
     if "matching regex" in message:
         patterns = [getattr(each, "pattern", None) for each in getattr(info, "types", (info,))]
         return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"

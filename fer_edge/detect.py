@@ -23,14 +23,18 @@ class Detector:
     """Frame -> faces, best first."""
 
     def __init__(self, model: Model, config: DetectorConfig) -> None:
-        self._model, self._config = model, config
+        self._model = model
         assert model.card.ssd is not None  # tflite.py refuses a detector card without it
         self._ssd, (_, height, width, _) = model.card.ssd, model.card.input.shape
         self._area = math.prod(config.input_size or (width, height))
-        self._least = min(config.min_score, config.candidate_score)
+        self.configure(config)
         self._shape: tuple[int, int] | None = None  # height, width of the last picture
         # one that cannot be resized is found at the start, not in the first frame
         model.resize(width=width + self._ssd.strides[-1], height=height)
+
+    def configure(self, config: DetectorConfig) -> None:
+        """Take over other thresholds; the input's size stays."""
+        self._config, self._least = config, min(config.min_score, config.candidate_score)
 
     def __call__(self, frame: Frame) -> list[Face]:
         """Every face of at least `min_face_px` within the configured region, and what could be one."""
@@ -155,9 +159,13 @@ class Cadence:
     THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
 
     def __init__(self, config: DetectorConfig) -> None:
-        self._config = config
+        self.configure(config)
         self._last_ns: int | None = None
         self._thumb: NDArray[np.int16] | None = None
+
+    def configure(self, config: DetectorConfig) -> None:
+        """Take over other pauses."""
+        self._config = config
 
     def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

@@ -39,9 +39,14 @@ class EventMaker:
 
     def __init__(self, config: EventsConfig, *, confirm_seconds: float, landmarks: bool = False) -> None:
         """`landmarks`: whether events may carry them (privacy.landmarks)."""
-        self._config, self._confirm_ns, self._landmarks = config, confirm_seconds * 1e9, landmarks
+        self.configure(config, confirm_seconds=confirm_seconds)
+        self._landmarks = landmarks
         self._open: dict[int, _Open] = {}
         self._seq = 0
+
+    def configure(self, config: EventsConfig, *, confirm_seconds: float) -> None:
+        """Take over other thresholds and times."""
+        self._config, self._confirm_ns = config, confirm_seconds * 1e9
 
     def update(
         self, tracks: Sequence[Track], now_ns: int, *, width: int, height: int

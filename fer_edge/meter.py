@@ -41,26 +41,29 @@ class Meter:
     """Collects the steps of an interval and sums them up."""
 
     def __init__(self, interval_seconds: float) -> None:
-        self._interval = interval_seconds
+        self.interval_seconds = interval_seconds
         self._begun = time.monotonic()
         self._stages: defaultdict[str, list[float]] = defaultdict(list)
+        self._latencies: list[float] = []
         self._steps = 0
         self._frames = 0
 
-    def add(self, timings_ms: Mapping[str, float]) -> None:
-        """Count a finished step."""
+    def add(self, timings_ms: Mapping[str, float], *, latency_ms: float = 0.0) -> None:
+        """Count a finished step; `latency_ms` has passed since its frame was exposed."""
         self._steps += 1
         self._frames += 1
         for name, spent in timings_ms.items():
             self._stages[name].append(spent)
+        self._latencies.append(latency_ms)
 
     def due(self, dropped_frames: int) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts."""
         elapsed = time.monotonic() - self._begun
-        if elapsed < self._interval:
+        if elapsed < self.interval_seconds:
             return None
         stats = Stats(
             fps=self._steps / elapsed,
+            latency_ms=percentiles(self._latencies),
             stage_ms={name: percentiles(spent) for name, spent in self._stages.items()},
             frames=self._frames,
             dropped_frames=dropped_frames,
@@ -70,12 +73,13 @@ class Meter:
         )
         self._begun, self._steps = time.monotonic(), 0
         self._stages.clear()
+        self._latencies.clear()
         return stats
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """(p50, p95)."""
-    p50, p95 = np.percentile(values, (50, 95)).tolist()
+    """(p50, p95); of nothing 0."""
+    p50, p95 = np.percentile(values or [0.0], (50, 95)).tolist()
     return p50, p95
 
 

@@ -1,24 +1,48 @@
-"""What leaves the machine: the payload types of the MQTT contract (version 1) and how records become them.
+"""What leaves the machine: the payload types of the MQTT contract (version 1).
 
-Both sinks use these types: a JSON line and an MQTT message of one event say the same.
+All sinks use these types: a JSON line and an MQTT message of one event say the same. `messages.py` makes them from
+records; their descriptions become the JSON Schema and the page in docs (`contract.py`).
 """
 
 from __future__ import annotations
 
-import ctypes
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
-
-from fer_edge.records import LABELS, FaceEvent, FaceState, Stats
+from msgspec import Meta
 
 CONTRACT = 1
-TIMESYNC = Path("/run/systemd/timesync/synchronized")
+
+Version = Annotated[int, Meta(description="version of the contract")]
+Time = Annotated[str, Meta(description="when: UTC, RFC 3339, milliseconds")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Corners = Annotated[
+    tuple[Share, Share, Share, Share],
+    Meta(description="x0, y0, x1, y1 of the face, forehead to chin, as fractions of the frame"),
+]
+Probabilities = Annotated[
+    dict[str, float],
+    Meta(description="every expression's smoothed probability; empty where the face could not be judged"),
+]
+Angles = Annotated[
+    dict[str, float],
+    Meta(description="yaw_deg (+: nose to the right of the picture), pitch_deg (+: down), roll_deg (+: clockwise)"),
+]
+Points = Annotated[
+    list[list[float]],
+    Meta(
+        description="68 x [x, y], fractions of the frame, beyond 0..1 where the face is cut off; with privacy.landmarks"
+    ),
+]
+Measured = Annotated[
+    dict[str, float], Meta(description="yaw_deg, height_px (eyebrows to chin), blur 0..1, brightness 0..1")
+]
+Reason = Annotated[
+    str | None,
+    Meta(description="why there is no expression: too_small, turned, blurred, dark, bright, or uncertain"),
+]
+Span = Annotated[tuple[float, float], Meta(description="p50 and p95, ms")]
 
 
 class ModelId(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,173 +70,162 @@ class Identity:
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `event`."""
+    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end."""
 
-    v: int
-    event_type: str
-    event_id: str
-    seq: int
-    boot_id: str
-    device_id: str
-    track_id: int
-    ts: str  # UTC, RFC 3339
-    mono_ns: int
-    clock_synced: bool
-    replayed: bool
-    expression: str | None
-    confidence: float
-    probabilities: dict[str, float]
-    previous: str | None
-    dwell_s: float
-    box: tuple[float, float, float, float]
-    landmarks: list[list[float]] | msgspec.UnsetType = msgspec.UNSET
-    pose: dict[str, float]
-    quality: dict[str, float]
-    reason: str | None
-    face_count: int
-    model: str
+    v: Version
+    event_type: Annotated[
+        Literal["start", "update", "end"],
+        Meta(description="a face is here; its expression changed, or a heartbeat; it is gone"),
+    ]
+    event_id: Annotated[str, Meta(description="unique: `<boot_id>-<seq>`")]
+    seq: Annotated[int, Meta(description="counts the events of a run from 1 without gaps")]
+    boot_id: Annotated[
+        str,
+        Meta(description="new at each start of the daemon; deduplicate on (boot_id, seq): QoS 1 may deliver twice"),
+    ]
+    device_id: Annotated[str, Meta(description="who sends")]
+    track_id: Annotated[
+        int, Meta(description="the face, unique within a run; no person: who leaves and returns gets a new one")
+    ]
+    ts: Time
+    mono_ns: Annotated[int, Meta(description="the same by the device's monotonic clock, ns")]
+    clock_synced: Annotated[
+        bool, Meta(description="whether the wall clock was synchronised (NTP) then; if not, ts may be off")
+    ]
+    replayed: Annotated[bool, Meta(description="it waited while the broker was away")]
+    expression: Annotated[str | None, Meta(description="the committed expression; null: none, see reason")]
+    confidence: Annotated[
+        Share, Meta(description="its smoothed probability; without an expression that of the most likely one, or 0")
+    ]
+    probabilities: Probabilities
+    previous: Annotated[str | None, Meta(description="the expression before this event")]
+    dwell_s: Annotated[float, Meta(description="from when the face came until it was last seen, seconds")]
+    box: Corners
+    landmarks: Points | msgspec.UnsetType = msgspec.UNSET
+    pose: Angles
+    quality: Measured
+    reason: Reason
+    face_count: Annotated[int, Meta(description="faces in view when this step was done")]
+    model: Annotated[str, Meta(description="which expression model judged")]
 
 
 class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `state`."""
+    """How many faces show which expression now."""
 
-    v: int
-    faces: int
-    expressions: dict[str, int]  # every label -> faces that show it; "none": faces without one
-    dominant: str | None  # the most frequent label; None: nobody, or nobody judged
+    v: Version
+    faces: Annotated[int, Meta(description="faces in view")]
+    expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
+    dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+
+
+class AlertPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a rule of section `alerts` holds."""
+
+    v: Version
+    name: Annotated[str, Meta(description="its key in section alerts")]
+    state: Literal["ON", "OFF"]
+    since: Time
+    clock_synced: Annotated[bool, Meta(description="whether the wall clock was synchronised; if not, since may be off")]
+    expressions: Annotated[list[str], Meta(description="of the faces that hold it on")]
+    faces: Annotated[int, Meta(description="how many these are")]
+
+
+class ReadFace(msgspec.Struct, frozen=True, kw_only=True):
+    """One face of a frame."""
+
+    track_id: int
+    expression: Annotated[str | None, Meta(description="the most likely one; null: not judged, see reason")]
+    confidence: Share
+    probabilities: Probabilities
+    box: Corners
+    landmarks: Points | msgspec.UnsetType = msgspec.UNSET
+    pose: Angles
+    quality: Measured
+    reason: Reason
+
+
+class ReadingsPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """The faces of one frame, those that have not started yet too."""
+
+    v: Version
+    frame: Annotated[int, Meta(description="number of the frame in this run")]
+    ts: Time
+    mono_ns: int
+    faces: list[ReadFace]
+
+
+class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What many faces did together. Figures are null where there were fewer visitors than min_visitors."""
+
+    v: Version
+    start: Time
+    end: Time
+    clock_synced: bool
+    min_visitors: Annotated[int, Meta(description="summary.min_visitors")]
+    visitors: Annotated[int | None, Meta(description="faces that came in the interval")]
+    mean_dwell_s: Annotated[float | None, Meta(description="how long those that left in it had stayed, seconds")]
+    seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
+    mean_faces: Annotated[float | None, Meta(description="in view, over the interval")]
+    most_faces: int | None
 
 
 class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `info`."""
+    """What runs here."""
 
-    v: int
+    v: Version
     device_id: str
     boot_id: str
-    version: str
-    models: dict[str, ModelId]
+    version: Annotated[str, Meta(description="of fer-edge")]
+    models: Annotated[dict[str, ModelId], Meta(description="by role: detector, landmarks, expression")]
     labels: tuple[str, ...]
-    runtime: str
-    config_schema: int
-    restart_required: bool
+    runtime: Annotated[str, Meta(description="the TFLite runtime")]
+    config_schema: Annotated[int, Meta(description="version of config.yaml's schema")]
+    restart_required: Annotated[bool, Meta(description="config.yaml was reloaded and has changes that need a restart")]
 
 
 class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Topic `stats`."""
+    """How the daemon fares, over stats.interval_seconds."""
 
-    v: int
-    fps: float
-    stage_ms: dict[str, tuple[float, float]]
-    frames: int
-    dropped_frames: int
-    queue: int
-    dropped_events: int
-    rss_mb: float
-    temperature_c: float | None
-    throttled: int | None
-
-
-def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
-    """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
-    quality, pose, box = event.quality, event.pose, event.box
-    optional: dict[str, Any] = {}
-    if event.landmarks is not None:  # as float64, for a float32 would show as 0.014899999983459711
-        optional["landmarks"] = np.round(event.landmarks.astype(np.float64), 4).tolist()
-    return EventPayload(
-        v=CONTRACT,
-        event_type=event.event_type.value,
-        event_id=f"{identity.boot_id}-{event.seq}",
-        seq=event.seq,
-        boot_id=identity.boot_id,
-        device_id=identity.device_id,
-        track_id=event.track_id,
-        ts=timestamp(event.mono_ns),
-        mono_ns=event.mono_ns,
-        clock_synced=clock_synced(),
-        replayed=replayed,
-        expression=event.expression,
-        confidence=round(event.confidence, 4),
-        probabilities=probabilities(event.probabilities),
-        previous=event.previous,
-        dwell_s=round(event.dwell_s, 3),
-        box=(round(box.x0, 4), round(box.y0, 4), round(box.x1, 4), round(box.y1, 4)),
-        pose={name: round(getattr(pose, name), 1) for name in ("yaw_deg", "pitch_deg", "roll_deg")},
-        quality={name: round(getattr(quality, name), 3) for name in ("yaw_deg", "height_px", "blur", "brightness")},
-        reason=event.reason and event.reason.value,
-        face_count=event.face_count,
-        model=identity.model,
-        **optional,
-    )
+    v: Version
+    fps: Annotated[float, Meta(description="finished steps per second")]
+    latency_ms: Annotated[
+        Span, Meta(description="from the exposure of a frame to the end of its step: p50 and p95, ms")
+    ]
+    stage_ms: Annotated[dict[str, Span], Meta(description="each stage: p50 and p95, ms")]
+    frames: Annotated[int, Meta(description="steps since the start")]
+    dropped_frames: Annotated[int, Meta(description="not looked at for want of time, since the start")]
+    queue: Annotated[int, Meta(description="events that wait for the broker")]
+    dropped_events: Annotated[int, Meta(description="events lost because too many waited, since the start")]
+    outbox: Annotated[str | None, Meta(description="why waiting events are in memory only; null: all is well")]
+    rss_mb: Annotated[float, Meta(description="memory of the process, 10^6 bytes")]
+    temperature_c: Annotated[float | None, Meta(description="of the SoC; null elsewhere")]
+    throttled: Annotated[int | None, Meta(description="the Pi firmware's bits; null elsewhere")]
 
 
-def state_payload(faces: tuple[FaceState, ...]) -> StatePayload:
-    """How many faces show which expression now."""
-    shown = [face.expression for face in faces]
-    counts = {label: shown.count(label) for label in LABELS}
-    dominant = max(counts, key=counts.__getitem__)
-    return StatePayload(
-        v=CONTRACT,
-        faces=len(faces),
-        expressions={**counts, "none": shown.count(None)},
-        dominant=dominant if counts[dominant] else None,
-    )
+class ConfigPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `set/<section>/<key>`, and the value in force."""
+
+    v: Version
+    key: Annotated[str, Meta(description="section.key")]
+    value: Annotated[Any, Meta(description="in force; null where the key is unknown")]
+    status: Literal["ok", "refused"]
+    reason: Annotated[str | None, Meta(description="why it was refused, or a warning")]
 
 
-def info_payload(identity: Identity) -> InfoPayload:
-    """What runs here."""
-    return InfoPayload(
-        v=CONTRACT,
-        device_id=identity.device_id,
-        boot_id=identity.boot_id,
-        version=identity.version,
-        models=identity.models,
-        labels=LABELS,
-        runtime=identity.runtime,
-        config_schema=CONTRACT,
-        restart_required=False,
-    )
+class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What `request/<operation>` may carry; it may be empty."""
+
+    transaction: Annotated[str | int | None, Meta(description="comes back in the response")] = None
 
 
-def stats_payload(stats: Stats, *, queue: int, dropped_events: int) -> StatsPayload:
-    """The daemon's figures, with those of the sink that sends them."""
-    return StatsPayload(
-        v=CONTRACT,
-        fps=round(stats.fps, 2),
-        stage_ms={name: (round(p50, 2), round(p95, 2)) for name, (p50, p95) in stats.stage_ms.items()},
-        frames=stats.frames,
-        dropped_frames=stats.dropped_frames,
-        queue=queue,
-        dropped_events=dropped_events,
-        rss_mb=round(stats.rss_mb, 1),
-        temperature_c=stats.temperature_c,
-        throttled=stats.throttled,
-    )
+class ResponsePayload(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `request/<operation>`."""
 
-
-def probabilities(values: np.ndarray[Any, np.dtype[np.float32]] | None) -> dict[str, float]:
-    """Label -> probability, rounded to four digits; empty where a face was never judged."""
-    return {} if values is None else {label: round(float(p), 4) for label, p in zip(LABELS, values, strict=True)}
-
-
-def timestamp(mono_ns: int) -> str:
-    """Wall-clock time, UTC by RFC 3339 with milliseconds, of a moment of the monotonic clock."""
-    ago_ns = max(0, time.monotonic_ns() - mono_ns)  # files may be read faster than they were filmed: not the future
-    wall_ns = time.time_ns() - ago_ns
-    moment = datetime.fromtimestamp(wall_ns / 1e9, tz=UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2); only its size and zeroed `modes` matter for reading."""
-
-    _fields_ = (("modes", ctypes.c_uint), ("rest", ctypes.c_long * 64))
-
-
-def clock_synced() -> bool:
-    """Whether the wall clock is synchronised: the kernel says so (adjtimex(2) returns TIME_ERROR otherwise), or
-    systemd-timesyncd does, in case the kernel may not be asked."""
-    time_error = 5
-    try:
-        state = int(ctypes.CDLL(None).adjtimex(ctypes.byref(_Timex())))
-    except (OSError, AttributeError):  # no glibc
-        state = -1
-    return state not in (-1, time_error) or TIMESYNC.exists()
+    v: Version
+    operation: str
+    status: Literal["ok", "error"]
+    error: str | None
+    transaction: str | int | None
+    result: Annotated[
+        Any, Meta(description="ping: the daemon's time; reload: changed keys and keys that need a restart")
+    ]

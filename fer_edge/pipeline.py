@@ -9,27 +9,33 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from threading import Event
 
 import cv2
 
+from fer_edge.alerts import AlertMaker
 from fer_edge.camera import open_camera
 from fer_edge.card import models_folder
 from fer_edge.classify import Classifier
+from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
+from fer_edge.control import Control
 from fer_edge.detect import Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
-from fer_edge.instance import identity, lock
+from fer_edge.files import state_folder
+from fer_edge.instance import device_id, identity, lock
 from fer_edge.landmarks import Landmarker, face_box, pooled
 from fer_edge.mailbox import Closed
 from fer_edge.meter import Meter, Stopwatch
 from fer_edge.notify import Notifier
 from fer_edge.quality import judge
-from fer_edge.records import Face, Frame, Reading, Update
+from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
 from fer_edge.sinks import Sink, open_sinks
+from fer_edge.summary import SummaryMaker
 from fer_edge.tflite import Model
 from fer_edge.track import Tracker, distinct, first_look, unknown
 
@@ -61,7 +67,19 @@ class Pipeline:
         self.events = EventMaker(
             config.events, confirm_seconds=config.tracking.confirm_seconds, landmarks=config.privacy.landmarks
         )
+        self.alerts = AlertMaker(config.alerts)
+        self.summary = SummaryMaker(config.summary)
+        self._gone: tuple[AlertState, ...] = ()  # alerts that another configuration does not have any more
         self._size = (1, 1)
+
+    def configure(self, config: Config) -> None:
+        """Go on with other thresholds and rules; faces and their stories stay."""
+        self.config = config
+        self.detector.configure(config.detector)
+        self.cadence.configure(config.detector)
+        self.tracker.configure(config.tracking)
+        self.events.configure(config.events, confirm_seconds=config.tracking.confirm_seconds)
+        self._gone += self.alerts.replace(config.alerts)
 
     def step(self, frame: Frame) -> Update:
         """One frame: follow the known faces, look for others when it is time, judge, track, tell."""
@@ -76,7 +94,17 @@ class Pipeline:
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
-        return Update(frame, tracks, faces, events, watch.read())
+            alerts, summary = self._over_time(events, faces, frame.taken_ns)
+        return Update(frame, tracks, faces, events, watch.read(), alerts=alerts, summary=summary)
+
+    def _over_time(
+        self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int
+    ) -> tuple[tuple[AlertState, ...], Summary | None]:
+        """The alerts that changed, and the figures of an interval that is over."""
+        minute = minute_of_day() if self.config.alerts else None
+        gone, self._gone = self._gone, ()
+        alerts = self.alerts.update(faces, now_ns, minute_of_day=minute)
+        return gone + alerts, self.summary.update(events, faces, now_ns)
 
     def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
         """Readings of those candidates that the landmarks model takes for faces."""
@@ -97,7 +125,10 @@ class Pipeline:
         """End every face: the camera is away, or the daemon stops."""
         self.tracker.clear()
         width, height = self._size
-        return Update(None, events=self.events.end_all(now_ns, width=width, height=height))
+        events = self.events.end_all(now_ns, width=width, height=height)
+        return Update(
+            None, events=events, alerts=self.alerts.end_all(now_ns), summary=self.summary.update(events, (), now_ns)
+        )
 
     def _read_one(self, frame: Frame, face: Face, watch: Stopwatch) -> Reading | None:
         with watch.stage("landmarks"):
@@ -130,8 +161,16 @@ def load_models(config: Models) -> tuple[Model, Model, Model]:
     )
 
 
-def run(config: Config, stop: Event) -> None:
-    """The daemon: runs until `stop` is set or the source ends.
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the outside asks of a running daemon."""
+
+    stop: Event = field(default_factory=Event)
+    reload: Event = field(default_factory=Event)  # read config.yaml again
+
+
+def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
+    """The daemon: runs until `signals.stop` is set or the source ends. `path`: where config comes from.
 
     Raises:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
@@ -140,24 +179,30 @@ def run(config: Config, stop: Event) -> None:
     notifier = Notifier()
     with ExitStack() as stack:
         stack.enter_context(lock(config))
-        pipeline = Pipeline(config)
+        control = Control(config, path=path, folder=state_folder(config, device_id(config)))
+        pipeline = Pipeline(control.config)
         feed = Feed(partial(open_camera, config.camera))
         stack.callback(feed.close)
-        feed.start(stop)
-        sinks = open_sinks(config, identity(config, pipeline.cards))
+        feed.start(signals.stop)
+        sinks = open_sinks(config, identity(config, pipeline.cards), control)
         stack.callback(_close, sinks)
+        control.start()
+        stack.callback(control.close)
         try:
-            _watch(pipeline, feed, sinks, notifier, stop)
+            _watch(pipeline, feed, sinks, notifier, control, signals)
         finally:
             notifier.stopping()
             _submit(sinks, pipeline.end_all(feed.now_ns()))
 
 
-def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier, stop: Event) -> None:
+def _watch(
+    pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier, control: Control, signals: Signals
+) -> None:
     """Step through frames as they come; a camera that is away ends all faces, once."""
     config = pipeline.config
     meter, away, newest = Meter(config.stats.interval_seconds), False, time.monotonic()
-    while not stop.is_set():
+    while not signals.stop.is_set():
+        _obey(pipeline, meter, control, signals)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
         except Closed:
@@ -174,12 +219,24 @@ def _watch(pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier
                 _submit(sinks, Update(None, stats=stats))
             continue
         update = pipeline.step(frame)
-        meter.add(update.timings_ms)
+        meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
         _submit(sinks, replace(update, stats=meter.due(feed.mailbox.dropped)))
         notifier.alive()
         if away:
             notifier.status("Watching")
         away, newest = False, time.monotonic()
+
+
+def _obey(pipeline: Pipeline, meter: Meter, control: Control, signals: Signals) -> None:
+    """Take over what was changed since the last step."""
+    if signals.reload.is_set():
+        signals.reload.clear()
+        control.reload(lambda _: None)
+    config = control.config
+    if config is not pipeline.config:
+        pipeline.configure(config)
+        meter.interval_seconds = config.stats.interval_seconds
+        logging.getLogger().setLevel(config.log.level.upper())
 
 
 def _submit(sinks: list[Sink], update: Update) -> None:

@@ -213,10 +213,35 @@ class FaceState:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertState:
+    """An alert after it went on or off."""
+
+    name: str
+    on: bool
+    mono_ns: int  # when it did
+    expressions: tuple[str, ...]  # of its faces, while it is on; each once
+    faces: int  # that show one of them now
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What many faces did together in an interval; nothing of any single one."""
+
+    start_ns: int
+    end_ns: int
+    visitors: int | None  # faces that started in it; None: fewer than summary.min_visitors, then all figures are None
+    mean_dwell_s: float | None  # of the faces that ended in it; None too where none did
+    seconds: Mapping[str, float] | None  # label, or "none" -> face-seconds in which it was shown
+    mean_faces: float | None  # in view, over the interval
+    most_faces: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """How the daemon fares, over the last interval."""
 
     fps: float  # finished steps per second
+    latency_ms: tuple[float, float]  # from exposure to the end of the step: (p50, p95) in ms
     stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
     frames: int  # finished steps since the start
     dropped_frames: int  # overwritten before they were looked at, since the start
@@ -235,3 +260,5 @@ class Update:
     events: tuple[FaceEvent, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     stats: Stats | None = None  # every stats.interval_seconds
+    alerts: tuple[AlertState, ...] = ()  # those that changed
+    summary: Summary | None = None  # every summary.interval_seconds

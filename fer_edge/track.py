@@ -18,9 +18,13 @@ class Tracker:
     """Readings of one frame -> tracks. Ids count from 1 and are never used twice."""
 
     def __init__(self, config: Tracking) -> None:
-        self._config = config
+        self.configure(config)
         self._tracks: dict[int, Track] = {}
         self._next_id = 1
+
+    def configure(self, config: Tracking) -> None:
+        """Take over other thresholds and times."""
+        self._config = config
 
     @property
     def missing(self) -> bool:

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from fer_edge.config import Mqtt
 from fer_edge.errors import SinkError
-from fer_edge.sinks.link import Broker, Link, LinkError, backoff
+from fer_edge.sinks.endpoint import Broker, LinkError
+from fer_edge.sinks.link import Link, backoff
 from fer_edge.sinks.mqtt import broker_of
 
 TOPICS = ("availability", "camera/availability", "state", "event")
@@ -101,7 +102,11 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
     end = time.monotonic() + options.for_seconds if options.for_seconds is not None else float("inf")
     broker, delays = broker_of(options.mqtt), _pauses()
     while not (stop.is_set() or viewer.over) and time.monotonic() < end:
-        link = Link(broker, f"fer-edge-watch-{secrets.token_hex(4)}", on_message=viewer.show)
+        link = Link(
+            broker,
+            f"fer-edge-watch-{secrets.token_hex(4)}",
+            on_message=lambda topic, payload, _: viewer.show(topic, payload),
+        )
         try:
             link.connect(CONNECT_SECONDS)
             delays = _pauses()

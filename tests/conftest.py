@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from brokers import wait_for
@@ -38,6 +39,12 @@ def pipeline(loaded: Pipeline) -> Pipeline:
     loaded.config = Config()
     loaded.reset()
     return loaded
+
+
+@pytest.fixture(autouse=True)
+def state_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds what another one, or a daemon on this machine, has left."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True)

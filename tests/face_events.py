@@ -23,7 +23,7 @@ IDENTITY = Identity(
     "ai-edge-litert 2.3.0",
 )
 FRAME = frame_of(np.zeros((48, 64, 3), np.uint8))
-STATS = Stats(14.987, {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0)
+STATS = Stats(14.987, (20.004, 31.006), {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0)
 
 
 def face_event(seq: int = 1, **changes: Any) -> FaceEvent:

@@ -7,22 +7,24 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from brokers import SECONDS
 from face_events import IDENTITY
 
-from fer_edge.config import Config, Mqtt
+from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
 from fer_edge.sinks.link import Link, backoff
 from fer_edge.sinks.mqtt import MqttSink
 
 CONNACK = b"\x20\x02\x00\x00"
+QUIET = HomeAssistant(enabled=False)
 
 
 @contextmanager
-def running(port: int, *, close_seconds: float = 5.0, **settings: Any) -> Iterator[MqttSink]:
-    sink = MqttSink(Config(mqtt=Mqtt(**{"broker": "127.0.0.1", "port": port, **settings})), IDENTITY)
+def running(port: int, *, close_seconds: float = 5.0, disk: bool = False, **settings: Any) -> Iterator[MqttSink]:
+    mqtt = Mqtt(**{"broker": "127.0.0.1", "port": port, **settings})
+    sink = MqttSink(Config(mqtt=mqtt, outbox=Outbox(enabled=disk), homeassistant=QUIET), IDENTITY)
     sink.start()
     try:
         yield sink
@@ -68,6 +70,24 @@ def scripted(*answers: bytes) -> Iterator[int]:
             yield server.getsockname()[1]
         finally:
             thread.join(SECONDS)
+
+
+def events_without_answer(connection: socket.socket, stream: BinaryIO) -> Iterator[int]:
+    """A broker's side of a connection that acknowledges all but events: their sequence numbers, as they come."""
+    while True:
+        kind = stream.read(1)[0]
+        length, shift = 0, 0
+        while (byte := stream.read(1)[0]) >= 128:
+            length, shift = length + ((byte & 127) << shift), shift + 7
+        body = stream.read(length + (byte << shift))
+        if kind >> 4 == 8:  # SUBSCRIBE
+            connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+        elif kind & 0xF6 == 0x32:  # PUBLISH, QoS 1
+            end = 2 + int.from_bytes(body[:2], "big")
+            if body[:end].endswith(b"/event"):
+                yield json.loads(body[end + 2 :])["seq"]
+            else:
+                connection.sendall(b"\x40\x02" + body[end : end + 2])
 
 
 def turn_until_it_ends(link: Link) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.config import Config, json_schema
+from fer_edge.config import Alert, Config, json_schema
 from fer_edge.configfile import SECTIONS, load_config, parse_config, secret
 from fer_edge.errors import ConfigError
 
@@ -35,8 +36,53 @@ def test_the_shipped_file_holds_every_key_with_its_default() -> None:
     path = ROOT / "config.yaml"
     assert load_config(path) == Config()
     loaded = yaml.safe_load(path.read_text())
-    expected = {name: {field.name for field in msgspec.structs.fields(kind)} for name, kind in SECTIONS.items()}
+    assert loaded.pop("alerts") is None  # its keys are names
+    sections = {name: kind for name, kind in SECTIONS.items() if name != "alerts"}
+    expected = {name: {field.name for field in msgspec.structs.fields(kind)} for name, kind in sections.items()}
     assert {name: set(keys) for name, keys in loaded.items()} == expected
+
+
+def test_the_example_of_an_alert_can_be_used_and_has_every_key_with_its_default() -> None:
+    text = (ROOT / "config.yaml").read_text()
+    block = text[text.index("alerts:") : text.index("\nsummary:")]
+    example = re.sub(r"^  #   ", "  ", block, flags=re.MULTILINE)
+    rules = parse_config(example).alerts
+    assert rules == {"distress": Alert(expressions=("sadness", "fear", "anger"), active_hours="22:00-06:30")}
+    assert set(yaml.safe_load(example)["alerts"]["distress"]) == {field.name for field in msgspec.structs.fields(Alert)}
+
+
+def test_findings_within_alerts() -> None:
+    text = """\
+alerts:
+  distress:
+    expressions: [sadness, angry]
+    for_second: 5
+  a b:
+    expressions: [anger]
+  calm: 3
+  empty:
+    expressions: []
+    active_hours: 22:00-25:00
+  distress:
+    expressions: [anger]
+"""
+    assert findings(text) == [
+        'config.yaml:5: section alerts, key a b: expected a name of 1 to 64 letters, digits, _ and -, got "a b"',
+        "config.yaml:7: section alerts, key calm: expected keys below it, expressions among them, got 3",
+        "config.yaml:9: section alerts, key empty.expressions: expected one or more of "
+        '"anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise", got []',
+        "config.yaml:10: section alerts, key empty.active_hours: expected two times of day in quotes, such as "
+        '"22:00-06:30", got "22:00-25:00"',
+        "config.yaml:11: section alerts, key distress: given twice (first on line 2); keep one",
+        "config.yaml:12: section alerts, key distress.expressions: given twice (first on line 3); keep one",
+    ]
+    (wrong,) = findings("alerts:\n  distress:\n    expressions: [sadness, angry]\n")
+    assert wrong.endswith('"surprise", got ["sadness", "angry"]')
+    (unknown,) = findings("alerts:\n  distress:\n    expressions: [fear]\n    for_second: 5\n")
+    assert unknown.endswith("key distress.for_second: unknown, expected a key of distress; did you mean for_seconds?")
+    assert findings("alerts: 5") == [
+        "config.yaml:1: section alerts: expected a name with keys below it for each alert, got 5"
+    ]
 
 
 def test_the_shipped_file_explains_every_key() -> None:

@@ -21,7 +21,7 @@ from face_events import FRAME, IDENTITY, events, face_event
 
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import SinkError
-from fer_edge.payloads import event_payload
+from fer_edge.messages import event_payload
 from fer_edge.records import Update
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink, LineFile

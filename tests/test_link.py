@@ -9,8 +9,8 @@ import pytest
 from brokers import free_port
 from sink_helpers import CONNACK, scripted, turn_until_it_ends
 
-from fer_edge.sinks import link as links
-from fer_edge.sinks.link import Broker, Link, LinkError, backoff
+from fer_edge.sinks.endpoint import Broker, LinkError, in_words
+from fer_edge.sinks.link import Link, backoff
 
 
 def test_another_client_of_the_same_id_is_said() -> None:
@@ -26,7 +26,7 @@ def test_another_client_of_the_same_id_is_said() -> None:
 
 def test_a_subscription_that_is_refused_is_said() -> None:
     with scripted(CONNACK, b"\x90\x03\x00\x01\x80") as port:
-        link = Link(Broker(host="127.0.0.1", port=port), "me")
+        link = Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
         link.connect(5)
         link.subscribe(["fer-edge/+/event"])
         with pytest.raises(LinkError, match="refuses the subscription"):
@@ -38,12 +38,12 @@ def test_a_subscription_that_is_refused_is_said() -> None:
 )
 def test_what_is_no_mqtt_broker_is_said(answer: bytes) -> None:
     with scripted(answer) as port, pytest.raises(LinkError, match="is it an MQTT broker"):
-        Link(Broker(host="127.0.0.1", port=port), "me").connect(2)
+        Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me").connect(2)
 
 
 def test_a_server_that_never_answers_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1]), "me")
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1"), "me")
         with pytest.raises(LinkError, match="no answer to CONNECT"):
             link.connect(0.2)
 
@@ -61,12 +61,12 @@ def test_an_address_without_a_broker_is_said(host: str, text: str) -> None:
     ("error", "text"), [(TimeoutError(), "no answer"), (OSError(113, "No route to host"), "No route")]
 )
 def test_other_network_errors_are_said_in_words(error: OSError, text: str) -> None:
-    assert text in str(links.in_words(error, Broker(host="far", port=1)))
+    assert text in str(in_words(error, Broker(host="far", port=1)))
 
 
 def test_a_broker_that_falls_silent_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], keepalive_seconds=1), "me")
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1", keepalive_seconds=1), "me")
         accepted: list[socket.socket] = []
 
         def accept() -> None:

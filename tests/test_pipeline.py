@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 import cv2
 import msgspec
@@ -25,7 +25,7 @@ from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import lock
 from fer_edge.meter import Stopwatch
-from fer_edge.pipeline import Pipeline, run
+from fer_edge.pipeline import Pipeline, Signals, run
 from fer_edge.records import EventType, Frame, Image, Update
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
@@ -148,7 +148,7 @@ class TestStep:
 
 class TestRun:
     def test_to_the_end_of_a_recording(self, tmp_path: Path) -> None:
-        run(quiet(tmp_path), Event())
+        run(quiet(tmp_path), Signals())
         events = events_of(tmp_path)
         kinds = [event["event_type"] for event in events]
         assert kinds.count("start") == kinds.count("end") == 3
@@ -159,11 +159,11 @@ class TestRun:
         for number, seconds in enumerate((0.0, 0.3, 0.8)):
             folder = tmp_path / str(number)
             folder.mkdir()
-            stop = Event()
-            thread = Thread(target=run, args=(quiet(folder, loop=True), stop))
+            signals = Signals()
+            thread = Thread(target=run, args=(quiet(folder, loop=True), signals))
             thread.start()
             time.sleep(seconds)
-            stop.set()
+            signals.stop.set()
             thread.join(10)
             assert not thread.is_alive()
             kinds = [event["event_type"] for event in events_of(folder)]
@@ -171,12 +171,12 @@ class TestRun:
 
     def test_a_second_instance_is_refused_and_the_first_goes_on(self, tmp_path: Path) -> None:
         with lock(quiet(tmp_path)), pytest.raises(AlreadyRunning, match=r"runs already \(process \d+\); stop it"):
-            run(quiet(tmp_path), Event())
-        run(quiet(tmp_path), Event())  # let go
+            run(quiet(tmp_path), Signals())
+        run(quiet(tmp_path), Signals())  # let go
 
     def test_no_camera_is_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(CameraError, match="does not exist"):
-            run(quiet(tmp_path, source=str(tmp_path / "nowhere.jpg")), Event())
+            run(quiet(tmp_path, source=str(tmp_path / "nowhere.jpg")), Signals())
 
     def test_a_damaged_source_raises_in_main(self, tmp_path: Path) -> None:
         (tmp_path / "bad.jpg").write_bytes(b"no picture")
@@ -185,7 +185,7 @@ class TestRun:
         (folder / "bad.jpg").write_bytes(b"no picture")
         for source in (tmp_path / "bad.jpg", folder):
             with pytest.raises(CameraError, match="decoded"):
-                run(quiet(tmp_path, source=str(source)), Event())
+                run(quiet(tmp_path, source=str(source)), Signals())
 
     def test_camera_loss_ends_faces_once_and_they_start_anew(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: None, astronaut: Image
@@ -214,12 +214,12 @@ class TestRun:
             return camera
 
         monkeypatch.setattr(pipeline_module, "open_camera", open_unplugged)
-        run(quiet(tmp_path, source="demo:astronaut", pace="real"), Event())
+        run(quiet(tmp_path, source="demo:astronaut", pace="real"), Signals())
         told = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
         assert told == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
 
     def test_silence_counts_as_loss(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: Image) -> None:
-        stop = Event()
+        signals = Signals()
 
         class Silent(ReplayCamera):
             """Delivers 15 frames, then hangs without an error, as picamera2 can."""
@@ -229,7 +229,7 @@ class TestRun:
             def read(self) -> Frame | None:
                 self.reads += 1
                 if self.reads > 15:
-                    stop.wait(20)
+                    signals.stop.wait(20)
                     return None
                 return super().read()
 
@@ -240,11 +240,11 @@ class TestRun:
 
         monkeypatch.setattr(pipeline_module, "open_camera", open_silent)
         config = quiet(tmp_path, source="demo:astronaut", pace="real", timeout_seconds=0.4)
-        thread = Thread(target=run, args=(config, stop))
+        thread = Thread(target=run, args=(config, signals))
         thread.start()
         path = tmp_path / "events.jsonl"
         wait_for(lambda: path.exists() and path.read_bytes().count(b"\n") == 2, "what shall happen")
-        stop.set()
+        signals.stop.set()
         thread.join(10)
         assert [event["event_type"] for event in events_of(tmp_path)] == ["start", "end"]
 
@@ -260,7 +260,7 @@ class TestRun:
 
         monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Collector()])
         config = msgspec.structs.replace(quiet(tmp_path), stats=Stats(interval_seconds=0.1))
-        run(config, Event())
+        run(config, Signals())
         stats = [update.stats for update in seen if update.stats]
         assert stats
         assert stats[-1].frames > stats[0].frames
@@ -296,4 +296,4 @@ class TestRun:
 
         monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Broken()])
         with pytest.raises(OSError, match="its thread died"):
-            run(quiet(tmp_path), Event())
+            run(quiet(tmp_path), Signals())

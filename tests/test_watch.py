@@ -22,7 +22,7 @@ from rich.console import Console
 from fer_edge import watch as module
 from fer_edge.config import Mqtt
 from fer_edge.errors import SinkError
-from fer_edge.payloads import event_payload, state_payload
+from fer_edge.messages import event_payload, state_payload
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.link import backoff
 from fer_edge.watch import SeenEvent, WatchOptions, event_line, watch

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Protocol
 
 from fer_edge.config import Config
+from fer_edge.control import Control
 from fer_edge.payloads import Identity
 from fer_edge.records import Update
 
@@ -19,7 +20,7 @@ SINKS = {
 
 
 class Sink(Protocol):
-    """A receiver of updates. It is made with the config and the daemon's identity."""
+    """A receiver of updates. It is made with the config, the daemon's identity, and what others may control."""
 
     def start(self) -> None:
         """Open what is needed and start the thread.
@@ -36,14 +37,14 @@ class Sink(Protocol):
         """Deliver what waits, within `timeout` seconds, and stop. Never raises; may be called twice."""
 
 
-def open_sinks(config: Config, identity: Identity) -> list[Sink]:
+def open_sinks(config: Config, identity: Identity, control: Control | None = None) -> list[Sink]:
     """Start every sink that config enables; if one cannot start, those before it are closed."""
     sinks: list[Sink] = []
     try:
         for name, path in SINKS.items():
             if getattr(config, name).enabled:
                 module, kind = path.split(":")
-                sink: Sink = getattr(import_module(module), kind)(config, identity)
+                sink: Sink = getattr(import_module(module), kind)(config, identity, control)
                 sink.start()
                 sinks.append(sink)
     except BaseException:

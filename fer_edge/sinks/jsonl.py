@@ -14,10 +14,12 @@ from threading import Event
 import msgspec
 
 from fer_edge.config import Config, Jsonl
+from fer_edge.control import Control
 from fer_edge.errors import SinkError
-from fer_edge.payloads import Identity, event_payload
+from fer_edge.messages import event_payload
+from fer_edge.payloads import Identity
 from fer_edge.records import Update
-from fer_edge.sinks.worker import Backlog, Worker
+from fer_edge.worker import Backlog, Worker
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ class LineFile:
 class JsonlSink:
     """Writes every event as one line of JSON. A full disk costs nothing but, in the end, the oldest lines."""
 
-    def __init__(self, config: Config, identity: Identity) -> None:
+    def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
         settings = config.jsonl
         self._name = "stdout" if settings.path == "-" else settings.path
         self._file = LineFile(settings.path, max_bytes=settings.max_bytes, backups=settings.backups)

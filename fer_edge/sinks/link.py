@@ -11,26 +11,31 @@ import contextlib
 import random
 import select
 import socket
-import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.exception import MQTTException
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fer_edge.errors import SinkError
+from fer_edge.sinks.endpoint import NO_BROKER, Broker, LinkError, in_words
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
 
-VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
+MAX_PACKET_BYTES = 64 * 1024
+"""An MQTT 5 broker sends us nothing larger: nobody has a reason to."""
 
-NO_BROKER = "is it an MQTT broker? check port, tls and MQTT version"
+OLDER = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
+"""The versions of MQTT to try, one after the other."""
+
+PROTOCOLS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 ADVICE = {
     "Bad user name or password": "check user name and password",
@@ -42,37 +47,24 @@ ADVICE = {
 """What to do about the reasons with which brokers turn a client away."""
 
 
-class LinkError(Exception):
-    """There is no connection, or no longer. `refused`: the broker answers but turns us away, which lasts
-    until somebody changes something."""
-
-    def __init__(self, why: str, *, refused: bool = False) -> None:
-        super().__init__(why)
-        self.refused = refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    """Where a broker is and how to speak to it."""
-
-    host: str
-    port: int
-    version: str = "3.1.1"  # a key of VERSIONS
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None  # None: no TLS
-    keepalive_seconds: int = 30
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
 @dataclass(frozen=True, slots=True)
 class Will:
     """What the broker publishes, retained, when the connection dies."""
 
     topic: str
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be published. Expiry and properties are for MQTT 5; older brokers do without."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    expiry_seconds: int | None = None  # a subscriber that was away for longer does not get it
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class Wake:
@@ -102,37 +94,10 @@ class Wake:
         self._reader.close()
         self._writer.close()
 
-
-def tls_context(*, ca_file: str | None, cert_file: str | None = None, key_file: str | None = None) -> ssl.SSLContext:
-    """TLS that trusts the system's CAs or, instead, those of `ca_file`, and may show a client certificate.
-
-    Raises:
-        SinkError: a file cannot be used.
-
-    """
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # SSLError is one too
-        raise SinkError(f"{ca_file}: cannot read CA certificates (ca_file): {_file_problem(error)}") from None
-    if ca_file:
-        # Python 3.13 refuses CAs without a key usage extension, as most guides to a home broker make them
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if cert_file and key_file:
-        for name, path in (("cert_file", cert_file), ("key_file", key_file)):
-            if not Path(path).is_file():
-                raise SinkError(f"{path}: no such file ({name}); expected a client certificate and its key in PEM")
-        try:
-            context.load_cert_chain(cert_file, key_file, password="")  # "": fail, never ask on a terminal
-        except OSError as error:
-            what = f"cannot use client certificate and key {key_file}"
-            raise SinkError(f"{cert_file}: {what} (cert_file, key_file): {_file_problem(error)}") from None
-    return context
-
-
-def _file_problem(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"expected PEM, got something else, or an encrypted or foreign key ({error.reason or 'unreadable'})"
-    return f"{error.strerror}; check path and permissions"
+    def wait(self, timeout: float) -> None:
+        """Wait until it is set, at most `timeout` seconds."""
+        select.select([self], [], [], timeout)
+        self.clear()
 
 
 def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
@@ -143,38 +108,11 @@ def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
         delay = min(longest, delay * 2)
 
 
-def in_words(error: Exception, broker: Broker) -> LinkError:
-    """Why a connection could not be opened, and what to do about it."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            advice = "check ca_file, and that the certificate names this host"
-            return LinkError(
-                f"TLS: the broker's certificate is not trusted: {error.verify_message}; {advice}", refused=True
-            )
-        case ssl.SSLError():
-            advice = "expected TLS there; check the port (usually 8883), and the client certificate if it wants one"
-            return LinkError(f"TLS handshake failed ({error.reason or 'closed by the broker'}); {advice}", refused=True)
-        case ConnectionResetError() if broker.tls:
-            return LinkError(
-                "it closed the connection during the TLS handshake; check that the port speaks TLS (usually 8883)"
-            )
-        case socket.gaierror():
-            return LinkError(f"host name {broker.host!r} not found")
-        case ConnectionRefusedError():
-            return LinkError("connection refused: no broker listens there")
-        case TimeoutError():
-            return LinkError("no answer")
-        case OSError():
-            return LinkError(error.strerror or str(error))
-        case _:
-            return LinkError(f"not a usable address: {error}")
-
-
 class Link:
     """A connection to a broker, made by `connect` and kept going by calling `turn` again and again.
 
-    `on_ack(mid, refusal)` is called, within `turn`, for each acknowledged message; `refusal` says in
-    words why an MQTT 5 broker did not take it. `on_message(topic, payload)` likewise for what is received.
+    `on_ack(mid, refusal)` is called, within `turn`, for each acknowledged message; `refusal` says in words why an
+    MQTT 5 broker did not take it. `on_message(topic, payload, retained)` likewise for what is received.
     """
 
     def __init__(
@@ -183,27 +121,32 @@ class Link:
         client_id: str,
         *,
         will: Will | None = None,
-        wake: Wake | None = None,
         on_ack: Callable[[int, str | None], None] | None = None,
-        on_message: Callable[[str, bytes], None] | None = None,
+        on_message: Callable[[str, bytes, bool], None] | None = None,
     ) -> None:
         self.broker = broker
         self.connected = False
         self.window = WINDOW
-        self._wake, self._ack, self._message = wake, on_ack, on_message
+        self.version = OLDER[broker.version][0]
+        self._client_id, self._will = client_id, will
+        self.wake: Wake | None = None  # what ends `turn` early
+        self._ack, self._message = on_ack, on_message
         self._trouble: LinkError | None = None
-        self._client = self._make_client(client_id, will)
+        self._client = self._make_client()
 
-    def _make_client(self, client_id: str, will: Will | None) -> Client:
-        broker = self.broker
+    def _make_client(self) -> Client:
+        broker, will = self.broker, self._will
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=VERSIONS[broker.version],
+            client_id=self._client_id,
+            protocol=PROTOCOLS[self.version],
+            transport="websockets" if broker.websocket else "tcp",
             reconnect_on_failure=False,  # else a refused 3.1.1 is tried again as 3.1
         )
         client.max_inflight_messages = 0  # no second limit: the owner keeps to `window`
         client.username, client.password = broker.username, broker.password
+        if broker.websocket:
+            client.ws_set_options(path=broker.websocket)
         if broker.tls:
             client.tls_set_context(broker.tls)
         if will:
@@ -216,28 +159,57 @@ class Link:
         return client
 
     def connect(self, timeout: float) -> None:
-        """Open the connection and wait for the broker's consent, together about `timeout` seconds.
+        """Open the connection and wait for the broker's consent, about `timeout` seconds for each version of MQTT.
 
         Raises:
             LinkError: with the reason in words.
 
         """
+        *newer, oldest = OLDER[self.broker.version]
+        for self.version in newer:
+            try:
+                self._connect(timeout)
+            except LinkError as error:
+                if not error.version:
+                    raise
+            else:
+                return
+        self.version = oldest
+        self._connect(timeout)
+
+    def _connect(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
+        self._trouble, self._client = None, self._make_client()
         self._client.connect_timeout = timeout
+        options: dict[str, Any] = {}
+        if self.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho forgot it
+            properties.SessionExpiryInterval = self.broker.session_seconds
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            options = {"clean_start": not self.broker.session_seconds, "properties": properties}
+        refusal = None
         try:
-            self._client.connect(self.broker.host, self.broker.port, self.broker.keepalive_seconds)
+            self._client.connect(self.broker.host, self.broker.port, self.broker.keepalive_seconds, **options)
         except (OSError, ValueError) as error:  # ValueError: no possible host name
-            raise in_words(error, self.broker) from None
+            refusal = in_words(error, self.broker)
+        if refusal:  # raised here, it does not keep paho's frames and their open socket alive
+            raise refusal
         while not self.connected:
             if time.monotonic() >= deadline:
                 self.drop()
                 raise LinkError(f"no answer to CONNECT within {timeout:.0f} s; {NO_BROKER}")
             self.turn(deadline - time.monotonic())
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(self, message: Message) -> int:
         """Hand a message over; the number by which it will be acknowledged. Never blocks; what a dead
         connection swallows is never acknowledged, and the next `turn` raises."""
-        info: MQTTMessageInfo = self._client.publish(topic, payload, qos=qos, retain=retain)
+        info: MQTTMessageInfo = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            properties=_properties(message) if self.version == "5" else None,
+        )
         return info.mid
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -261,12 +233,13 @@ class Link:
             raise LinkError("the connection was lost")
 
     def _wait(self, sock: Any, timeout: float) -> None:
-        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0  # select() cannot see these bytes
-        waiting = [sock, self._wake] if self._wake else [sock]
+        pending = getattr(sock, "pending", None)  # of TLS and websockets: bytes that select() cannot see
+        buffered = bool(pending and pending())
+        waiting = [sock, self.wake] if self.wake else [sock]
         writing = [sock] if self._client.want_write() else []
         readable, writable, _ = select.select(waiting, writing, [], 0.0 if buffered else timeout)
-        if self._wake in readable and self._wake:
-            self._wake.clear()
+        if self.wake in readable and self.wake:
+            self.wake.clear()
         try:
             if buffered or sock in readable:
                 self._client.loop_read()
@@ -274,7 +247,7 @@ class Link:
                 self._client.loop_write()
             self._client.loop_misc()
         except MQTTException as error:
-            self._trouble = LinkError(f"what it answers is no MQTT ({error}); {NO_BROKER}", refused=True)
+            self._trouble = LinkError(f"what it answers is no MQTT ({error}); {NO_BROKER}", refused=True, version=True)
 
     def close(self) -> None:
         """Say goodbye, which revokes the will, and close the socket."""
@@ -304,11 +277,12 @@ class Link:
         elif str(reason) == "Keep alive timeout":
             self._trouble = LinkError(f"the broker fell silent for {self.broker.keepalive_seconds} s (keepalive)")
         elif str(reason) == "Protocol error":
-            self._trouble = LinkError(f"what it answers is no MQTT; {NO_BROKER}", refused=True)
+            self._trouble = LinkError(f"what it answers is no MQTT; {NO_BROKER}", refused=True, version=True)
         elif before:
             self._trouble = LinkError("the connection was closed by the broker or the network")
         else:
-            self._trouble = LinkError(f"it closed the connection instead of answering CONNECT; {NO_BROKER}")
+            what = f"it closed the connection instead of answering CONNECT; {NO_BROKER}"
+            self._trouble = LinkError(what, version=True)
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         if self._ack:
@@ -324,10 +298,52 @@ class Link:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._message:
-            self._message(message.topic, bytes(message.payload))
+            self._message(message.topic, bytes(message.payload), bool(message.retain))
+
+
+class Attempt:
+    """A connection being opened in a thread of its own: names, TLS and far brokers take seconds."""
+
+    def __init__(self, link: Link, timeout: float) -> None:
+        self._link, self._timeout = link, timeout
+        self._failure: Exception | None = None
+        self._abandoned = False
+        self._thread = Thread(target=self._run, name="mqtt-connect", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is not decided yet."""
+        return self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Whatever comes of it, nobody wants it any more."""
+        self._abandoned = True
+
+    def check(self) -> None:
+        """Raise what hindered it, if anything did: LinkError, or a mistake of ours."""
+        if self._failure:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._link.connect(self._timeout)
+        except Exception as error:  # the top of a thread: `check` raises it
+            self._failure = error
+        if self._abandoned:
+            self._link.drop()
+
+
+def _properties(message: Message) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho forgot it
+    if message.expiry_seconds:
+        properties.MessageExpiryInterval = message.expiry_seconds
+    if message.properties:
+        properties.UserProperty = list(message.properties.items())
+    return properties
 
 
 def _refusal(reason: ReasonCode) -> LinkError:
     advice = ADVICE.get(str(reason))
     why = f"the broker turns us away: {reason}" + (f"; {advice}" if advice else "")
-    return LinkError(why, refused=advice is not None)
+    return LinkError(why, refused=advice is not None, version=str(reason) == "Unsupported protocol version")

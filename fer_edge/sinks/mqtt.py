@@ -1,24 +1,39 @@
 """The MQTT sink: retained values, events that outlast the broker's absence, figures.
 
-`submit` notes in `Outgoing` what is to be said; the sink's thread opens one `Link` after the other and says it.
+`submit` notes in `Outgoing` what is to be said; the sink's thread opens one `Link` after the other and says it. While a
+link is being opened, the thread goes on writing events down.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from threading import Event
 
 import msgspec
 
 from fer_edge.config import Config, Mqtt
 from fer_edge.configfile import secret
-from fer_edge.payloads import Identity, event_payload, info_payload, state_payload, stats_payload
+from fer_edge.control import Control
+from fer_edge.files import state_folder
+from fer_edge.messages import (
+    alert_payload,
+    event_payload,
+    readings_payload,
+    state_payload,
+    stats_payload,
+    summary_payload,
+)
+from fer_edge.payloads import Identity
 from fer_edge.records import Update
 from fer_edge.sinks.broker import EmbeddedBroker
-from fer_edge.sinks.delivery import Delivery, Outgoing, Waiting
-from fer_edge.sinks.link import Broker, Link, LinkError, Wake, Will, backoff, tls_context
-from fer_edge.sinks.worker import Worker
+from fer_edge.sinks.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.endpoint import Broker, LinkError, tls_context
+from fer_edge.sinks.inbox import Inbox
+from fer_edge.sinks.link import Attempt, Link, Message, Wake, Will, backoff
+from fer_edge.sinks.told import Told
+from fer_edge.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +41,11 @@ CONNECT_SECONDS = 5.0
 STEADY_SECONDS = 10.0
 """A connection that lasts so long is a good one; several shorter ones in a row smell of two clients with one id."""
 
-IDLE_SECONDS = 1.0
-"""How long the thread waits for the network before it looks after the keepalive."""
+IDLE_SECONDS = 0.25
+"""How long the thread waits for the network before it looks after the disk and the keepalive."""
+
+SESSION_SECONDS = 300
+"""How long an MQTT 5 broker keeps what was sent to us (set/, request/) while the connection is away."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 NOBODY = msgspec.json.encode(state_payload(()))
@@ -49,6 +67,7 @@ def broker_of(config: Mqtt) -> Broker:
         username=config.username,
         password=secret("mqtt-password", config.password_file) if config.username else None,
         tls=tls_context(**files) if config.tls else None,
+        websocket=config.websocket_path if config.websockets else None,
         keepalive_seconds=config.keepalive_seconds,
     )
 
@@ -56,20 +75,23 @@ def broker_of(config: Mqtt) -> Broker:
 class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
 
-    def __init__(self, config: Config, identity: Identity) -> None:
-        self._config = config.mqtt
-        self._identity = identity
+    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+        """Without a `control`, what is set over MQTT lasts until the end of the run."""
+        self._config, self._identity, self._control = config, identity, control or Control(config)
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
-        self._outgoing = Outgoing(config.mqtt.queue)
+        self._client_id = f"fer-edge-{identity.device_id}"
+        self._folder = state_folder(config, identity.device_id)
+        self._outgoing = Outgoing()
+        self._told = Told(config, identity, self._outgoing, self._control)
+        self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._wake.set())
+        self._store = Store(self._outgoing, config, self._folder)
         self._worker = Worker("mqtt", self._run)
         self._embedded: EmbeddedBroker | None = None
         self._closing = Event()
         self._deadline = float("inf")  # for the last deliveries; `close` sets it
-        self._era = 0  # see Waiting; even: the broker is away
         self._trouble: str | None = None  # the reason that was logged last
-        self._overflowing = False
         self._short_links = 0  # in a row
-        self._client_id = f"fer-edge-{identity.device_id}"
+        self._readings_at = 0.0  # monotonic seconds
 
     def start(self) -> None:
         """Read secrets and certificates, start the embedded broker where one is wanted, and the thread.
@@ -79,25 +101,28 @@ class MqttSink:
             ConfigError: the password file cannot be read.
 
         """
-        self._broker = self._start_embedded() if self._config.broker == "embedded" else broker_of(self._config)
-        for topic, payload in (
-            ("availability", ONLINE),
-            ("info", msgspec.json.encode(info_payload(self._identity))),
-            ("camera/availability", OFFLINE),  # until the first frame
-            ("state", NOBODY),
-        ):
-            self._outgoing.retain(topic, payload)
+        embedded = self._config.mqtt.broker == "embedded"
+        broker = self._start_embedded() if embedded else broker_of(self._config.mqtt)
+        self._broker = replace(broker, session_seconds=SESSION_SECONDS)
         self._wake = Wake()
+        self._say("availability", ONLINE)
+        self._say("camera/availability", OFFLINE)  # until the first frame
+        self._say("state", NOBODY)
+        if self._config.outbox.enabled:
+            self._told.remember(self._folder / "published.json")
+        self._told.refresh()
+        self._control.on_change(self._refresh)
         self._worker.start()
 
     def _start_embedded(self) -> Broker:
-        self._embedded = EmbeddedBroker(self._config.port)
+        self._embedded = EmbeddedBroker(self._config.mqtt.port)
         self._embedded.start()
         port, topic = self._embedded.port, f"{self._base}/event"
         log.info(
             "MQTT: embedded broker on 127.0.0.1:%d, events on %s; see them: fer-edge watch --port %d", port, topic, port
         )
-        return Broker(host="127.0.0.1", port=port, keepalive_seconds=self._config.keepalive_seconds)
+        keepalive = self._config.mqtt.keepalive_seconds
+        return Broker(host="127.0.0.1", port=port, version="3.1.1", keepalive_seconds=keepalive)
 
     @property
     def port(self) -> int:
@@ -109,23 +134,52 @@ class MqttSink:
         self._worker.check()
         if self._closing.is_set():
             return
-        news = self._outgoing.retain("camera/availability", OFFLINE if update.frame is None else ONLINE)
-        news |= self._outgoing.retain("state", msgspec.json.encode(state_payload(update.faces)))
+        self._inbox.see(update)
+        news = self._say("camera/availability", OFFLINE if update.frame is None else ONLINE)
+        news |= self._say("state", msgspec.json.encode(state_payload(update.faces)))
         for event in update.events:
-            self._put(Waiting(event_payload(event, self._identity), self._era))
-        if update.stats:
-            events = self._outgoing.events
-            stats = stats_payload(update.stats, queue=len(events), dropped_events=events.dropped)
-            self._outgoing.put_stats(msgspec.json.encode(stats))
-        if news or update.events or update.stats:
+            self._outgoing.events.put(event_payload(event, self._identity))
+        for alert in update.alerts:
+            news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
+        news |= self._figures(update)
+        if news or update.events:
             self._wake.set()
 
-    def _put(self, event: Waiting) -> None:
-        if self._outgoing.events.put(event) and not self._overflowing:
-            self._overflowing = True
-            log.warning(
-                "MQTT: %d events wait for the broker (mqtt.queue); the oldest are dropped now", self._config.queue
-            )
+    def _say(self, topic: str, payload: bytes) -> bool:
+        """Set a retained value. True: it is news."""
+        return self._outgoing.retain(f"{self._base}/{topic}", payload)
+
+    def _figures(self, update: Update) -> bool:
+        """Leave what is not retained. True: there is something."""
+        news = False
+        if update.stats:
+            queue, dropped, trouble = self._store.figures()
+            stats = stats_payload(update.stats, queue=queue, dropped_events=dropped, outbox=trouble)
+            self._outgoing.put_newest(self._brief("stats", stats))
+            news = True
+        if update.summary:
+            payload = summary_payload(update.summary, min_visitors=self._control.config.summary.min_visitors)
+            self._outgoing.messages.put(Message(f"{self._base}/summary", msgspec.json.encode(payload)))
+            news = True
+        return self._readings(update) or news
+
+    def _readings(self, update: Update) -> bool:
+        """Leave a frame's faces, where they are wanted and it is time."""
+        wanted, frame, now = self._control.config.readings, update.frame, time.monotonic()
+        if not wanted.enabled or frame is None or now - self._readings_at < 1 / wanted.max_per_second:
+            return False
+        self._readings_at = now
+        allowed = self._config.privacy.landmarks
+        self._outgoing.put_newest(self._brief("readings", readings_payload(update.tracks, frame, landmarks=allowed)))
+        return True
+
+    def _brief(self, topic: str, payload: msgspec.Struct) -> Message:
+        return Message(f"{self._base}/{topic}", msgspec.json.encode(payload), qos=0)
+
+    def _refresh(self) -> None:
+        """Other settings are in force."""
+        self._told.refresh()
+        self._wake.set()
 
     def close(self, timeout: float) -> None:
         """Deliver what waits, say `offline` and disconnect, within `timeout` seconds. Never raises."""
@@ -136,19 +190,18 @@ class MqttSink:
         self._wake.set()
         if self._worker.join(timeout):
             self._wake.close()
-        if lost := len(self._outgoing.events):
-            log.warning("MQTT: %d events could not be delivered to %s before the end", lost, self._broker)
         if self._embedded:
             self._embedded.close()
 
     def _run(self) -> None:
         """The thread: one link after the other, until closed. Events that wait at the end get one more attempt."""
+        self._store.open()
         delays = backoff()
-        while len(self._outgoing.events) or not self._closing.is_set():
-            delivery = Delivery(self._outgoing, base=self._base, era=self._era + 1)
+        while self._store.volatile or not self._closing.is_set():
             opened = None
             try:
-                link, opened = self._open(delivery), time.monotonic()
+                link, delivery = self._open()
+                opened = time.monotonic()
                 self._serve(link, delivery)
             except LinkError as error:
                 steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
@@ -156,33 +209,57 @@ class MqttSink:
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
                 rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
                 self._report(f"{error}{rival}; trying again", logging.ERROR if error.refused else logging.WARNING)
-            finally:
-                delivery.return_events()
             if self._closing.is_set():
-                return
-            self._closing.wait(next(delays))
+                break
+            self._pause(next(delays))
+        self._store.close(str(self._broker))
 
-    def _open(self, delivery: Delivery) -> Link:
-        """Connect. Every retained value is then to be said again."""
+    def _pause(self, seconds: float) -> None:
+        """Wait, but write events down."""
+        end = time.monotonic() + seconds
+        while not self._closing.is_set() and (left := end - time.monotonic()) > 0:
+            self._wake.wait(min(left, IDLE_SECONDS))
+            self._store.keep()
+
+    def _open(self) -> tuple[Link, Delivery]:
+        """Connect. Every retained value is then to be said again. Raises LinkError."""
+        event = Message(
+            f"{self._base}/event",
+            b"",
+            expiry_seconds=self._config.mqtt.event_expiry_seconds,
+            properties={"schema": "fer-edge/1/event", "model": self._identity.model},
+        )
+        delivery = Delivery(
+            self._outgoing, self._store.outbox, event=event, replay_per_second=self._config.outbox.replay_per_second
+        )
         link = Link(
             self._broker,
             self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
-            wake=self._wake,
             on_ack=delivery.acknowledge,
+            on_message=self._inbox.receive,
         )
-        link.connect(min(CONNECT_SECONDS, max(0.1, self._left())))
-        self._era += 1
+        attempt = Attempt(link, min(CONNECT_SECONDS, max(0.1, self._left())))
+        while attempt.running:
+            if self._left() < 0:
+                attempt.abandon()
+                raise LinkError("still connecting at the end")
+            self._wake.wait(IDLE_SECONDS)
+            self._store.keep()
+        attempt.check()
+        link.wake = self._wake
+        link.subscribe(self._inbox.topics)
         self._outgoing.say_all()
-        waited, dropped = len(self._outgoing.events), self._outgoing.events.dropped
-        log.info("MQTT: connected to %s (%d events waited, %d dropped since the start)", self._broker, waited, dropped)
-        self._trouble, self._overflowing = None, False
-        return link
+        log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
+        self._trouble = None
+        return link, delivery
 
     def _serve(self, link: Link, delivery: Delivery) -> None:
         """Say what there is to say, until closed. Raises LinkError."""
         try:
             while not self._closing.is_set():
+                self._store.keep()
+                self._inbox.say_again()
                 delivery.send(link)
                 link.turn(IDLE_SECONDS)
                 if delivery.refusal:
@@ -190,25 +267,26 @@ class MqttSink:
                     self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
             self._farewell(link, delivery)
         finally:
-            self._era += 1
             link.drop()
+            delivery.give_back()
 
     def _farewell(self, link: Link, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out there is no goodbye: then the will says `offline`."""
         self._deliver(link, delivery)
-        self._outgoing.retain("state", NOBODY)
-        self._outgoing.retain("camera/availability", OFFLINE)
-        self._outgoing.retain("availability", OFFLINE)
+        self._say("state", NOBODY)
+        self._say("camera/availability", OFFLINE)
+        self._say("availability", OFFLINE)
         if self._deliver(link, delivery):
             link.close()
 
     def _deliver(self, link: Link, delivery: Delivery) -> bool:
         """Send all there is and wait for the acknowledgements. False: time ran out."""
+        self._store.keep()
         delivery.send(link)
-        while len(delivery) and self._left() > 0:
-            link.turn(self._left())
+        while not delivery.done and self._left() > 0:
+            link.turn(min(IDLE_SECONDS, self._left()))
             delivery.send(link)
-        return not len(delivery)
+        return delivery.done
 
     def _left(self) -> float:
         """Seconds until the thread must end."""

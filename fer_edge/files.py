@@ -1,0 +1,47 @@
+"""Files that outlast the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from fer_edge.config import Config
+
+
+def state_folder(config: Config, device_id: str) -> Path:
+    """Where this device keeps what outlasts a restart: below state.folder, else systemd's StateDirectory, else the
+    user's own (XDG Base Directory Specification)."""
+    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give a file another content in one step: at every moment it has the old one or the new one, power cut or not.
+
+    The folder is made where it is missing. Raises OSError; the old content then stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".new")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
