@@ -87,6 +87,7 @@ class Detector(Section, frozen=True):
     region: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
     every_seconds: Seconds = 1.0
     idle_every_seconds: Seconds = 0.1
+    closer_every_seconds: Seconds = 0.5
     motion: Fraction = 0.1
 
 

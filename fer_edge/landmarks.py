@@ -33,7 +33,7 @@ RIGID_SHAPE = np.array(
 of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.geometry`)."""
 
 PRESENCE_WEIGHT = 0.5
-NEUTRAL_PRESENCE = 0.5
+NEUTRAL_PRESENCE = 0.7
 """How much the landmarks' score counts beside the detector's, and the one that changes nothing: docs/models.md."""
 
 _FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))

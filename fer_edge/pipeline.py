@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from fer_edge.classify import Classifier
 from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
 from fer_edge.control import Control
-from fer_edge.detect import Cadence, Detector
+from fer_edge.detect import QUARTERS, Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
 from fer_edge.files import state_folder
@@ -86,11 +86,7 @@ class Pipeline:
         self._size, watch = (frame.width, frame.height), Stopwatch()
         followed = self.tracker.followed()
         readings = self.read(frame, followed, watch)
-        known, lost = [reading.face.box for reading in readings], len(readings) < len(followed)
-        if self.cadence.due(frame, known, lost=lost, missing=self.tracker.missing):
-            with watch.stage("detect"):
-                found = unknown(self.detector(frame), readings)
-            readings += self.read(frame, found, watch)
+        readings += self.read(frame, self.others(frame, readings, len(followed), watch), watch)
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
@@ -106,6 +102,16 @@ class Pipeline:
         alerts = self.alerts.update(faces, now_ns, minute_of_day=minute)
         return gone + alerts, self.summary.update(events, faces, now_ns)
 
+    def others(self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch) -> list[Face]:
+        """Candidates besides those of the `followed` faces that were read, when it is time to look for them."""
+        known = [reading.face.box for reading in readings]
+        due = self.cadence.due(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
+        quarter = self.cadence.closer(frame)
+        with watch.stage("detect") if due or quarter is not None else nullcontext():
+            found = [] if quarter is None else self.detector.closer(frame, quarter)  # first: its boxes are more exact
+            found += self.detector(frame) if due else []
+        return unknown(found, readings)
+
     def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
         """Readings of those candidates that the landmarks model takes for faces."""
         readings = [self._read_one(frame, face, watch) for face in faces]
@@ -115,7 +121,8 @@ class Pipeline:
         """One picture that has nothing to do with any other: its faces as tracks of id 0, no events."""
         watch = Stopwatch()
         with watch.stage("detect"):
-            found = self.detector(frame)
+            found = [face for quarter in range(QUARTERS) for face in self.detector.closer(frame, quarter)]
+            found += self.detector(frame)
         readings = distinct(self.read(frame, found, watch))
         return Update(
             frame, tuple(first_look(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read()

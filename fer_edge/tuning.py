@@ -21,7 +21,16 @@ from fer_edge.config import NAME, Config, Events, Quality, Section, Tracking, co
 from fer_edge.configfile import expected, show
 from fer_edge.files import replace_file
 
-DETECTOR = ("min_score", "candidate_score", "min_face_px", "max_faces", "every_seconds", "idle_every_seconds", "motion")
+DETECTOR = (
+    "min_score",
+    "candidate_score",
+    "min_face_px",
+    "max_faces",
+    "every_seconds",
+    "idle_every_seconds",
+    "closer_every_seconds",
+    "motion",
+)
 ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
 LIVE: dict[str, tuple[str, ...]] = {
     "detector": DETECTOR,

@@ -195,14 +195,17 @@ class TestDetector:
         assert found[0].box.center == pytest.approx((width / 2, height / 2), abs=side / 2)
 
     def test_the_size_is_chosen_once_per_shape(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sizes = []
-        monkeypatch.setattr(Model, "resize", lambda _, width, height: sizes.append((width, height)))
-        monkeypatch.setattr(Model, "see", lambda *_: [*grid(4, 6), *grid(2, 3)])
+        asked = []
+
+        def chosen(width: int, height: int, **options: int) -> tuple[int, int]:
+            asked.append((width, height))
+            return input_size(width, height, **options)
+
+        monkeypatch.setattr("fer_edge.detect.input_size", chosen)
         detector = tiny()
-        sizes.clear()  # of the trial at the start
         for width, height in ((192, 128), (192, 128), (128, 192), (128, 192), (192, 128)):
             detector(spots(width, height))
-        assert sizes == [(96, 64), (64, 96), (96, 64)]
+        assert asked == [(192, 128), (128, 192)]
 
     def test_the_shape_is_that_of_the_region(self) -> None:
         detector = tiny(region=(0.25, 0.5, 0.5, 1.0))

@@ -114,7 +114,7 @@ def test_check_green(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [line.split()[1] for line in lines]
     assert names == ["config", "models", "settings", "camera", "broker", "permissions", "instance", "clock", "thermal"]
     assert all(line.split()[0] in ("ok", "warn") for line in lines)
-    assert "delivers 640x480" in lines[2]
+    assert "delivers 640x480" in lines[3]
 
 
 def test_check_red_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

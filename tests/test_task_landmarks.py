@@ -13,7 +13,7 @@ from keras import ops
 
 from fer_edge import image
 from fer_edge.card import PointsCard
-from quantize import landmarks, metrics, scenes
+from quantize import landmarks, metrics
 from quantize.data import Floats, Image, Still
 from quantize.landmarks import MIRROR, Landmarks
 from quantize.model import LANDMARKS_SIDE
@@ -160,9 +160,7 @@ def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
         assert np.all(np.abs(middle - 0.5) < 0.25)
 
 
-def test_a_pasted_face_is_where_its_box_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "RELIT", 0)
-    monkeypatch.setattr(scenes, "COVERED", 0)
+def test_a_pasted_face_is_where_its_box_says() -> None:
     rng, scene = np.random.default_rng(9), np.full((150, 200), 20, np.uint8)
     for _ in range(20):
         picture, (x0, y0, x1, y1) = landmarks.pasted(np.full((48, 48), 250, np.uint8), scene, rng)
