@@ -90,3 +90,34 @@ def test_backoff_doubles_up_to_a_minute_with_jitter() -> None:
     delays = [delay for delay, _ in zip(backoff(), range(10), strict=False)]
     for delay, base in zip(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60], strict=True):
         assert base <= delay <= base * 1.25
+
+
+@pytest.mark.parametrize(
+    "refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b"", None], ids=["v3", "v5", "hangs up", "silent"]
+)
+def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(refusal: bytes | None) -> None:
+    """None: it does not answer at all, as amqtt does."""
+    versions: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, CONNACK):
+                connection, _ = server.accept()
+                opened.append(connection)
+                versions.append(connection.recv(4096)[8])
+                if answer:
+                    connection.sendall(answer)
+                elif answer is not None:
+                    connection.close()
+
+        opened: list[socket.socket] = []
+        serving = threading.Thread(target=serve)
+        serving.start()
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1]), "me")
+        link.connect(0.5)
+        serving.join()
+        assert versions == [5, 4]
+        assert link.version == "3.1.1"
+        link.close()
+        for connection in opened:
+            connection.close()

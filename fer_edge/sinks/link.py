@@ -24,7 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fer_edge.sinks.endpoint import NO_BROKER, Broker, LinkError, in_words
+from fer_edge.sinks.endpoint import NO_BROKER, Broker, LinkError, Version, in_words
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
@@ -32,7 +32,7 @@ WINDOW = 20
 MAX_PACKET_BYTES = 64 * 1024
 """An MQTT 5 broker sends us nothing larger: nobody has a reason to."""
 
-OLDER = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
+OLDER: dict[Version, tuple[Version, ...]] = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
 """The versions of MQTT to try, one after the other."""
 
 PROTOCOLS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
@@ -127,7 +127,7 @@ class Link:
         self.broker = broker
         self.connected = False
         self.window = WINDOW
-        self.version = OLDER[broker.version][0]
+        self.version: Version = OLDER[broker.version][0]
         self._client_id, self._will = client_id, will
         self.wake: Wake | None = None  # what ends `turn` early
         self._ack, self._message = on_ack, on_message
@@ -197,7 +197,7 @@ class Link:
         while not self.connected:
             if time.monotonic() >= deadline:
                 self.drop()
-                raise LinkError(f"no answer to CONNECT within {timeout:.0f} s; {NO_BROKER}")
+                raise LinkError(f"no answer to CONNECT within {timeout:.0f} s; {NO_BROKER}", version=True)
             self.turn(deadline - time.monotonic())
 
     def publish(self, message: Message) -> int:

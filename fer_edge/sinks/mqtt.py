@@ -252,6 +252,7 @@ class MqttSink:
         self._outgoing.say_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
+        self._broker = replace(self._broker, version=link.version)  # what it speaks, it will speak again
         return link, delivery
 
     def _serve(self, link: Link, delivery: Delivery) -> None:
