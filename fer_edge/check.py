@@ -80,8 +80,8 @@ def _settings(config: Config) -> Finding:
     path = folder / TUNING_FILE
     try:
         overrides = stored(path)
-    except OSError as error:
-        return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error.strerror}", fatal=False)
+    except (OSError, ValueError) as error:
+        return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error}", fatal=False)
     shown = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
     return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {shown}")
 

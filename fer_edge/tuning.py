@@ -17,20 +17,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Events, Quality, Section, Tracking, combination_errors
+from fer_edge.config import NAME, Config, Detector, Events, Quality, Section, Tracking, combination_errors
 from fer_edge.configfile import expected, show
 from fer_edge.files import replace_file
 
-DETECTOR = (
-    "min_score",
-    "candidate_score",
-    "min_face_px",
-    "max_faces",
-    "every_seconds",
-    "idle_every_seconds",
-    "closer_every_seconds",
-    "motion",
-)
+DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
 ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
 LIVE: dict[str, tuple[str, ...]] = {
     "detector": DETECTOR,
@@ -121,6 +112,11 @@ class Tuning:
     def config(self) -> Config:
         """The configuration in force; always valid."""
         return self._config
+
+    @property
+    def base(self) -> Config:
+        """The same without the overrides."""
+        return self._base
 
     def set(self, key: str, payload: bytes) -> Answer:
         """Change a key, in either spelling. An empty payload or `null` returns to config.yaml's value."""
@@ -329,22 +325,23 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """What was set and is kept in this file; a damaged one holds nothing. Raises OSError."""
+    """What the last run left. Raises OSError, or ValueError where it cannot be understood."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (FileNotFoundError, ValueError, RecursionError):
+        content: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
         return {}
+    except RecursionError:
+        raise ValueError("too deep") from None
+    return content
 
 
 def _load(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the last run left, and warnings in words. A file that cannot be understood is moved aside."""
+    """The same, and warnings in words. A file that cannot be understood is moved aside."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), ()
-    except FileNotFoundError:
-        return {}, ()
+        return stored(path), ()
     except OSError as error:
         return {}, (f"cannot read {path}: {error.strerror}; going on without the changes made before",)
-    except (ValueError, RecursionError):
+    except ValueError:
         with contextlib.suppress(OSError):  # where it cannot be moved, the next change overwrites it
             path.replace(path.with_suffix(".corrupt"))
         return {}, (f"{path} is damaged, moved aside as .corrupt; going on without the changes made before",)

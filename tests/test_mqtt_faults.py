@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,45 @@ def test_the_example_of_an_acl_gives_each_device_its_own_tree(tmp_path: Path) ->
                 seen.publish("fer-edge/kitchen/request/ping", "{}")
                 seen.wait("response/ping", 2)
         assert not [message for message in seen.messages if message.topic.startswith("fer-edge/cellar")]
+
+
+def test_a_password_that_is_changed_at_the_broker_costs_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_retries(monkeypatch)
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "salt")
+    folder = tmp_path / "broker"
+    with Mosquitto.with_password(folder, "kitchen", "salt") as broker:
+        right = (folder / "passwords").read_text()
+        with running(broker.port, username="kitchen") as sink:
+            wait_for(lambda: "kitchen/state" in broker.log.read_text(), "the first connection")
+            broker.kill()
+            (folder / "passwords").write_text("")
+            broker.start()
+            sink.submit(events(1, 20))
+            wait_for(lambda: "check user name and password" in caplog.text, "it is turned away")
+            broker.kill()
+            (folder / "passwords").write_text(right)
+            broker.start()
+            with Recorder(broker.port, user=("kitchen", "salt")) as seen:
+                assert first_seen(seen.wait("event", 20)) == list(range(1, 21))
+
+
+def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time_ns
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen, running(broker.port) as sink:
+        for number, hours in enumerate((0, 5, -7, 0)):
+            monkeypatch.setattr("fer_edge.clock.time.time_ns", lambda hours=hours: real() + hours * 3_600_000_000_000)
+            sink.submit(events(2 * number + 1, 2 * number + 2))
+            seen.wait("event", 2 * number + 2)
+        told = decoded(seen.of("event"))
+    assert [event["seq"] for event in told] == list(range(1, 9))
+    assert not any(event["replayed"] for event in told)
+    assert seen.of("kitchen/availability")[:2] == [b"online", b"offline"]  # one connection all the time
+    off = [datetime.fromisoformat(event["ts"]).timestamp() - real() / 1e9 for event in told[::2]]
+    assert [round(seconds / 3600) for seconds in off] == [0, 5, -7, 0]
 
 
 def test_ten_megabytes_retained_on_set_do_no_harm(tmp_path: Path) -> None:

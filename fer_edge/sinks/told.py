@@ -77,10 +77,12 @@ class Told:
         """Tell Home Assistant, or take back what it was told."""
         old, new = self._published.discovery, None
         if self._homeassistant:
-            tunables = entities(self._control.tuning.tunables())
-            new = discovery(self._identity, self._control.config, tunables=tunables)
-        if old and old != new and (removal := removals(old, new)):
-            self._outgoing.messages.put(Message(*removal))
+            tuning = self._control.tuning
+            # an alert that is switched off keeps its entity: config.yaml's switch counts
+            config = msgspec.structs.replace(tuning.config, alerts=tuning.base.alerts)
+            new = discovery(self._identity, config, tunables=entities(tuning.tunables()))
+        if old and new and old[0] == new[0] and (removal := removals(old, new)):
+            self._outgoing.messages.put(Message(*removal))  # not retained: what is retained must not name it any more
         if old and (new is None or old[0] != new[0]):
             self._outgoing.retain(old[0], b"")
         if new:
@@ -98,8 +100,9 @@ class Told:
 
 
 def entities(settings: Sequence[Setting]) -> list[Tunable]:
-    """The settings that fit a number or a switch."""
-    return [_entity(setting) for setting in settings if setting.type != "choice"]
+    """The settings that fit a number or a switch; of an alert only whether it is enabled."""
+    fitting = [setting for setting in settings if setting.type != "choice"]
+    return [_entity(each) for each in fitting if not each.key.startswith("alerts.") or each.type == "bool"]
 
 
 def _entity(setting: Setting) -> Tunable:
