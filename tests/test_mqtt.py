@@ -54,7 +54,7 @@ def test_a_run_says_all_that_the_contract_lists(mosquitto: Mosquitto, version: s
     with Recorder(mosquitto.port) as late:
         late.wait("kitchen/availability")
         late.wait("state")
-            late.wait("kitchen/info")
+        late.wait("kitchen/info")
         topics = {message.topic.removeprefix("fer-edge/kitchen/") for message in late.messages}
         assert {topic for topic in topics if not topic.startswith("config/")} == {
             "availability",
