@@ -230,7 +230,7 @@ class Summary:
     start_ns: int
     end_ns: int
     visitors: int | None  # faces that started in it; None: fewer than summary.min_visitors, then all figures are None
-    mean_dwell_s: float | None  # of the faces that ended in it; None too where none did
+    mean_dwell_s: float | None  # of the faces that ended in it; None too where these are fewer than min_visitors
     seconds: Mapping[str, float] | None  # label, or "none" -> face-seconds in which it was shown
     mean_faces: float | None  # in view, over the interval
     most_faces: int | None

@@ -49,14 +49,14 @@ class _Interval:
         self.most_faces = max(self.most_faces, shown.total())
 
     def sum_up(self, min_visitors: int) -> Summary:
-        """The figures; all None where fewer than `min_visitors` faces came."""
+        """The figures; all None where fewer than `min_visitors` faces came, the dwell where fewer left."""
         if self.visitors < min_visitors:
             return Summary(self.start_ns, self.end_ns, None, None, None, None, None)
         return Summary(
             start_ns=self.start_ns,
             end_ns=self.end_ns,
             visitors=self.visitors,
-            mean_dwell_s=self.dwell_s / self.left if self.left else None,
+            mean_dwell_s=self.dwell_s / self.left if self.left >= max(1, min_visitors) else None,
             seconds={label: self.shown_ns[label] / 1e9 for label in (*LABELS, NONE)},
             mean_faces=self.shown_ns.total() / self.watched_ns,
             most_faces=self.most_faces,

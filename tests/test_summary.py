@@ -71,6 +71,14 @@ def test_an_interval_by_hand() -> None:
     assert summary.most_faces == 2
 
 
+@pytest.mark.parametrize(("leave", "dwell_s"), [(2, None), (3, 4.0)])
+def test_the_dwell_of_a_few_is_withheld(leave: int, dwell_s: float | None) -> None:
+    scene = Scene(min_visitors=3)
+    scene.step(0, events=[*start(3), *(end(4.0) * leave)])
+    scene.steps(1, 10)
+    assert (scene.summaries[0].visitors, scene.summaries[0].mean_dwell_s) == (3, dwell_s)
+
+
 def test_the_step_that_ends_an_interval_belongs_to_the_next() -> None:
     scene = Scene()
     scene.step(0, events=start(2))
