@@ -165,9 +165,7 @@ class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
     visitors: Annotated[int | None, Meta(description="faces that came in the interval")]
     mean_dwell_s: Annotated[
         float | None,
-        Meta(
-            description="how long those that left in it had stayed, seconds; null too where fewer than min_visitors left"
-        ),
+        Meta(description="how long those that left in it had stayed, seconds; of min_visitors and more"),
     ]
     seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
     mean_faces: Annotated[float | None, Meta(description="in view, over the interval")]
