@@ -72,8 +72,9 @@ def scripted(*answers: bytes) -> Iterator[int]:
             thread.join(SECONDS)
 
 
-def events_without_answer(connection: socket.socket, stream: BinaryIO) -> Iterator[int]:
-    """A broker's side of a connection that acknowledges all but events: their sequence numbers, as they come."""
+def events_without_answer(connection: socket.socket, stream: BinaryIO, *, granted: bytes = b"\x01") -> Iterator[int]:
+    """A broker's side of a connection that acknowledges all but events: their sequence numbers, as they come. Each
+    subscription is answered with `granted`."""
     while True:
         kind = stream.read(1)[0]
         length, shift = 0, 0
@@ -81,7 +82,7 @@ def events_without_answer(connection: socket.socket, stream: BinaryIO) -> Iterat
             length, shift = length + ((byte & 127) << shift), shift + 7
         body = stream.read(length + (byte << shift))
         if kind >> 4 == 8:  # SUBSCRIBE
-            connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            connection.sendall(b"\x90\x04" + body[:2] + 2 * granted)  # set/# and request/#
         elif kind & 0xF6 == 0x32:  # PUBLISH, QoS 1
             end = 2 + int.from_bytes(body[:2], "big")
             if body[:end].endswith(b"/event"):

@@ -19,7 +19,7 @@ from face_events import FRAME, IDENTITY, events
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from sink_helpers import decoded, first_seen, quick_retries, running
+from sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running
 
 from fer_edge.config import Config, combination_errors
 from fer_edge.control import Control
@@ -202,6 +202,22 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
     assert seen.of("kitchen/availability")[:2] == [b"online", b"offline"]  # one connection all the time
     off = [datetime.fromisoformat(event["ts"]).timestamp() - real() / 1e9 for event in told[::2]]
     assert [round(seconds / 3600) for seconds in off] == [0, 5, -7, 0]
+
+
+def test_a_broker_that_refuses_subscriptions_still_gets_the_events(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        running(server.getsockname()[1], version="3.1.1", close_seconds=0.5) as sink,
+    ):
+        strict, _ = server.accept()
+        strict.recv(4096)
+        strict.sendall(CONNACK)
+        sink.submit(events(1, 3))
+        with strict, strict.makefile("rb") as stream:
+            sent = events_without_answer(strict, stream, granted=b"\x80")
+            assert [next(sent) for _ in range(3)] == [1, 2, 3]
+            wait_for(lambda: "going on without it" in caplog.text, "a word in the log")
+    assert "refuses the subscription (fer-edge/kitchen/set/#: " in caplog.text
 
 
 def test_ten_megabytes_retained_on_set_do_no_harm(tmp_path: Path) -> None:

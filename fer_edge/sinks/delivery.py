@@ -258,7 +258,8 @@ class Delivery:
         if isinstance(item, Entry):
             self._outbox.remove([item.id])
         if refusal:
-            self.refusal = refusal
+            ours = not isinstance(item, str) or item.startswith(self._event.topic.rpartition("/")[0])
+            self.refusal = refusal if ours else f"{item}: {refusal}"
             self._outbox.dropped += isinstance(item, Entry)
 
 

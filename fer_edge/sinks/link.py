@@ -7,10 +7,8 @@ of a dead one lives on: what was not acknowledged is the owner's to send again, 
 
 from __future__ import annotations
 
-import contextlib
 import random
 import select
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.sinks.endpoint import NO_BROKER, Broker, LinkError, Version, in_words
+from fer_edge.sinks.wake import Wake
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
@@ -67,39 +66,6 @@ class Message:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-class Wake:
-    """Ends another thread's wait for the network."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-
-    def set(self) -> None:
-        """End the wait, now or the next time. Never blocks."""
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
-            self._writer.send(b"\0")
-
-    def clear(self) -> None:
-        """Be ready to wait again."""
-        with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)
-
-    def fileno(self) -> int:
-        """For select()."""
-        return self._reader.fileno()
-
-    def close(self) -> None:
-        """Let go of the sockets."""
-        self._reader.close()
-        self._writer.close()
-
-    def wait(self, timeout: float) -> None:
-        """Wait until it is set, at most `timeout` seconds."""
-        select.select([self], [], [], timeout)
-        self.clear()
-
-
 def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
     """Seconds to wait before each new attempt: doubling, with jitter, so that a fleet does not return at once."""
     delay = first
@@ -132,6 +98,8 @@ class Link:
         self.wake: Wake | None = None  # what ends `turn` early
         self._ack, self._message = on_ack, on_message
         self._trouble: LinkError | None = None
+        self.complaint: str | None = None  # about what was asked for and is not needed
+        self._asked: dict[int, tuple[Sequence[str], bool]] = {}  # number -> topics, and whether they are needed
         self._client = self._make_client()
 
     def _make_client(self) -> Client:
@@ -212,9 +180,12 @@ class Link:
         )
         return info.mid
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """Ask for messages (QoS 1). A refusal raises from a later `turn`."""
-        self._client.subscribe([(topic, 1) for topic in topics])
+    def subscribe(self, topics: Sequence[str], *, needed: bool = True) -> None:
+        """Ask for messages (QoS 1). A refusal raises from a later `turn`, or stands in `complaint` where they are not
+        needed."""
+        _, number = self._client.subscribe([(topic, 1) for topic in topics])
+        if number is not None:
+            self._asked[number] = topics, needed
 
     def turn(self, timeout: float) -> None:
         """Wait for the network (or the wake) at most `timeout` seconds and deal with what came.
@@ -288,13 +259,14 @@ class Link:
         if self._ack:
             self._ack(mid, str(reason) if reason.is_failure else None)
 
-    def _on_subscribe(
-        self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
-    ) -> None:
-        refused = next((reason for reason in reasons if reason.is_failure), None)
+    def _on_subscribe(self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
+        topics, needed = self._asked.pop(mid, ((), True))
+        refused = [f"{topic}: {reason}" for topic, reason in zip(topics, reasons, strict=False) if reason.is_failure]
         if refused:
-            why = f"the broker refuses the subscription ({refused}); check the user's access rules there"
-            self._trouble = LinkError(why, refused=True)
+            why = f"the broker refuses the subscription ({', '.join(refused)}); check the user's access rules there"
+            self.complaint = why
+            if needed:
+                self._trouble = LinkError(why, refused=True)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._message:

@@ -31,8 +31,9 @@ from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.endpoint import Broker, LinkError, tls_context
 from fer_edge.sinks.inbox import Inbox
-from fer_edge.sinks.link import Attempt, Link, Message, Wake, Will, backoff
+from fer_edge.sinks.link import Attempt, Link, Message, Will, backoff
 from fer_edge.sinks.told import Told
+from fer_edge.sinks.wake import Wake
 from fer_edge.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ class MqttSink:
             self._store.keep()
         attempt.check()
         link.wake = self._wake
-        link.subscribe(self._inbox.topics)
+        link.subscribe(self._inbox.topics, needed=False)
         self._outgoing.say_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
@@ -264,8 +265,10 @@ class MqttSink:
                 delivery.send(link)
                 link.turn(IDLE_SECONDS)
                 if delivery.refusal:
-                    advice = f"allow this user to write {self._base}/# there"
+                    advice = f"allow this user to write {self._base}/# there (docs/mqtt.md: Who may do what)"
                     self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
+                elif link.complaint:
+                    self._report(f"{link.complaint}; going on without it", logging.WARNING)
             self._farewell(link, delivery)
         finally:
             link.drop()
