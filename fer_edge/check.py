@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 from fer_edge.camera import open_camera, shown
 from fer_edge.clock import clock_synced
-from fer_edge.config import Config
+from fer_edge.config import Config, Jsonl
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import state_folder
 from fer_edge.instance import device_id, lock
@@ -120,17 +121,28 @@ def _broker(config: Config) -> Finding:
 
 
 def _permissions(config: Config) -> Finding:
-    jsonl = config.jsonl
+    folder = state_folder(config, device_id(config))
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        costs = "events wait in memory only, and what is set over MQTT lasts until the restart; check state.folder"
+        return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
+    return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
+
+
+def _jsonl(jsonl: Jsonl) -> str:
+    """The file of JSON lines, where there is one. Raises SinkError."""
     if not jsonl.enabled or jsonl.path == "-":
-        return Finding(True, "no file is written")
+        return ""
     path = Path(jsonl.path)
     was_there = path.exists()
     JsonlSink.check(jsonl)
     if not was_there:
         path.unlink()
-    return Finding(
-        True, f"{path} can be appended to; {shutil.disk_usage(path.absolute().parent).free / 1e6:.0f} MB free"
-    )
+    return f"; {path} can be appended to; {_free(path.absolute().parent)}"
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
 
 
 def _instance(config: Config) -> Finding:
