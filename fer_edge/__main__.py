@@ -119,9 +119,12 @@ def _run(config: Config, options: argparse.Namespace) -> int:
             signal.signal(number, signal.SIG_IGN)
         signals.stop.set()
 
+    def on_reload(*_: object) -> None:
+        signals.reload = True
+
     for number in STOP_SIGNALS:
         signal.signal(number, on_stop)
-    signal.signal(signal.SIGHUP, lambda *_: signals.reload.set())
+    signal.signal(signal.SIGHUP, on_reload)
     run(config, signals, path=options.config)
     return 0
 

@@ -184,7 +184,10 @@ def _place(section: str, key: str) -> str:
 
 def show(value: Any) -> str:
     """A value as YAML has it."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # a date as a key, an anchor that holds itself
+        text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -6,11 +6,13 @@ Asked by any thread, done one after the other by a thread of its own, for it wai
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from queue import Full, Queue
+from threading import Event
 
 from fer_edge.config import Config
 from fer_edge.configfile import load_config
@@ -37,6 +39,7 @@ class Control:
             log.warning("%s", warning)
         self._jobs: Queue[Callable[[], None] | None] = Queue(QUEUE)
         self._worker = Worker("control", self._run)
+        self._ending = Event()
         self._listeners: list[Callable[[], None]] = []
         self.restart_required = False
 
@@ -62,10 +65,16 @@ class Control:
         """Start the thread."""
         self._worker.start()
 
+    def check(self) -> None:
+        """Raise what stopped the thread, if anything did."""
+        self._worker.check()
+
     def close(self) -> None:
-        """End the thread, after what was asked before. May be called twice."""
-        if self._worker.started and self._worker.join(0) is False:
-            self._jobs.put(None)
+        """End the thread, after what was asked before, as far as there is time. May be called twice."""
+        with contextlib.suppress(Full):  # then it ends after the next one
+            self._jobs.put_nowait(None)
+        self._ending.set()
+        if self._worker.started:
             self._worker.join(END_SECONDS)
 
     def set(self, key: str, payload: bytes, reply: Callable[[Answer], None]) -> bool:
@@ -86,6 +95,8 @@ class Control:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            if self._ending.is_set() and self._jobs.full():
+                return
 
     def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None]) -> None:
         before = self.config

@@ -168,12 +168,12 @@ def load_models(config: Models) -> tuple[Model, Model, Model]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signals:
     """What the outside asks of a running daemon."""
 
     stop: Event = field(default_factory=Event)
-    reload: Event = field(default_factory=Event)  # read config.yaml again
+    reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
@@ -187,6 +187,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
     with ExitStack() as stack:
         stack.enter_context(lock(config))
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
+        logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
         feed = Feed(partial(open_camera, config.camera))
         stack.callback(feed.close)
@@ -236,9 +237,9 @@ def _watch(
 
 def _obey(pipeline: Pipeline, meter: Meter, control: Control, signals: Signals) -> None:
     """Take over what was changed since the last step."""
-    if signals.reload.is_set():
-        signals.reload.clear()
-        control.reload(lambda _: None)
+    control.check()
+    if signals.reload:
+        signals.reload = not control.reload(lambda _: None)  # where too many requests wait: with the next step
     config = control.config
     if config is not pipeline.config:
         pipeline.configure(config)

@@ -51,6 +51,12 @@ def test_the_example_of_an_alert_can_be_used_and_has_every_key_with_its_default(
     assert set(yaml.safe_load(example)["alerts"]["distress"]) == {field.name for field in msgspec.structs.fields(Alert)}
 
 
+@pytest.mark.parametrize("odd", ["{2020-01-01: 1}", "&a [*a]"])
+def test_values_that_json_cannot_show_are_findings_too(odd: str) -> None:
+    (finding,) = findings(f"camera:\n  source: {odd}\n")
+    assert finding.startswith("config.yaml:2: section camera, key source: expected text, got ")
+
+
 def test_findings_within_alerts() -> None:
     text = """\
 alerts:

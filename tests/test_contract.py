@@ -116,7 +116,9 @@ def answers(seen: Recorder, key: str) -> list[dict[str, Any]]:
     return [json.loads(payload) for payload in seen.of(f"config/{key}")]
 
 
-def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(tmp_path: Path) -> None:
+def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         seen.publish(BASE + "set/events/enter", "0.9", retain=True)  # left over from an earlier day
         with daemon(tmp_path, broker.port):
@@ -126,17 +128,21 @@ def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(tmp_
             before = len(seen.of("kitchen/stats"))
             seen.wait("kitchen/stats", before + 4)
             seen.publish(BASE + "set/privacy/images", "true")
+            seen.publish(BASE + "set/log/level", "error")
             seen.publish(BASE + "set/alerts/joy/enabled", "OFF")
             wait_for(lambda: answers(seen, "alerts/joy/enabled")[-1]["value"] is False, "the alert's answer")
             refused = json.loads(seen.wait("config/privacy/images")[-1])
             assert (refused["status"], refused["value"]) == ("refused", None)
             assert "config.yaml alone" in refused["reason"]
         started = len(seen.of("kitchen/info"))
+        capsys.readouterr()
         with daemon(tmp_path, broker.port):
             seen.wait("kitchen/info", started + 1)
             seen.wait("stats/interval_seconds", 3)
             assert answers(seen, "stats/interval_seconds")[-1]["value"] == 0.2
             assert answers(seen, "events/enter")[-1]["value"] == 0.5
+            assert answers(seen, "log/level")[-1]["value"] == "error"
+    assert "connected to" not in capsys.readouterr().out  # that is told at level info
 
 
 def test_sighup_reads_the_file_again_and_keeps_the_last_good_one(tmp_path: Path) -> None:
@@ -158,6 +164,21 @@ def test_sighup_reads_the_file_again_and_keeps_the_last_good_one(tmp_path: Path)
         assert (response["status"], response["transaction"]) == ("error", 5)
         assert "section events, key enter: expected a number" in response["error"]
         assert process.poll() is None
+
+
+def test_an_alert_that_a_reload_removes_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
+        with daemon(tmp_path, broker.port) as (process, path):
+            wait_for(lambda: any(b'"ON"' in payload for payload in seen.of("alert/joy")), "the alert is on")
+            path.write_text(path.read_text().replace("  joy: {", "  glee: {"))
+            process.send_signal(signal.SIGHUP)
+            seen.wait("alert/glee")
+            seen.wait("kitchen/stats", len(seen.of("kitchen/stats")) + 2)
+        with Recorder(broker.port) as late:
+            late.wait("alert/glee")
+            late.publish(BASE + "end", "x")
+            late.wait("kitchen/end")
+            assert not [message.topic for message in late.messages if "joy" in message.topic]
 
 
 def test_faces_that_a_kill_left_open_are_ended_at_the_next_start(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.inbox import Inbox
 
 KNOWN = ["set/events/enter", "set/alerts/a/enabled", "request/ping", "request/reload", "set/", "request/"]
+DEEP = [b"[" * 100_000, b'{"a":' + b"[" * 1019]
 ACL = Path(__file__).parent.parent / "examples" / "mosquitto" / "acl"
 
 
@@ -192,6 +193,7 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
 ) -> None:
     real = time.time_ns
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen, running(broker.port) as sink:
+        seen.wait("availability")
         for number, hours in enumerate((0, 5, -7, 0)):
             monkeypatch.setattr("fer_edge.clock.time.time_ns", lambda hours=hours: real() + hours * 3_600_000_000_000)
             sink.submit(events(2 * number + 1, 2 * number + 2))
@@ -240,8 +242,13 @@ def test_ten_megabytes_retained_on_set_do_no_harm(tmp_path: Path) -> None:
         ),
         st.text(max_size=60).map(lambda text: f"set/{text}"),
         st.text(max_size=60).map(lambda text: f"request/{text}"),
+        st.just("request/" + "a" * 65_000),
     ),
-    payload=st.one_of(st.binary(max_size=400), st.text(max_size=60).map(str.encode), st.just(b"[" * 100_000)),
+    payload=st.one_of(
+        st.binary(max_size=400),
+        st.text(max_size=60).map(str.encode),
+        st.sampled_from(DEEP),
+    ),
     retained=st.booleans(),
 )
 def test_whatever_comes_in_is_answered_or_refused(topic: str, payload: bytes, *, retained: bool) -> None:
@@ -257,5 +264,6 @@ def test_whatever_comes_in_is_answered_or_refused(topic: str, payload: bytes, *,
         assert control.config == Config()
     while message := outgoing.messages.get():
         assert message.topic.startswith("fer-edge/me/")
+        assert len(message.topic) < 200
         assert not set("+#\0") & set(message.topic)
         assert decoded([message.payload])[0]["status"] in ("ok", "error", "refused")

@@ -103,8 +103,9 @@ class Store:
         self.outbox = Outbox(self._disk(), max_events=self._size)
         self._faces = OpenFaces(self.outbox.disk)
         crashed = self._faces.left_over()
+        beyond = max((last.seq for last in crashed), default=0) + CRASHED_SEQ
         for number, last in enumerate(crashed, 1):
-            end = end_of(last, seq=last.seq + CRASHED_SEQ + number)
+            end = end_of(last, seq=beyond + number)
             self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
         self._faces.clear_left_over()
         if crashed:
@@ -120,8 +121,9 @@ class Store:
     def keep(self) -> None:
         """Move what `submit` left into the outbox, and write to the disk what is due."""
         while event := self._outgoing.events.get():
-            ends = event.event_type == "end"
-            if not ends:  # a face is known to be open before its start can be sent, and until its end is safe
+            ends, heartbeat = event.event_type == "end", event.event_type == "update"
+            heartbeat &= event.expression == event.previous
+            if not (ends or heartbeat):  # an open face is known before its start can be sent, until its end is safe
                 self._faces.note(event)
             self.outbox.put(event.boot_id, event.seq, msgspec.json.encode(event))
             if ends:
@@ -204,7 +206,7 @@ class Delivery:
         """`event` is what an event's message looks like without its payload."""
         self._outgoing, self._outbox, self._event = outgoing, outbox, event
         self._throttle = Throttle(replay_per_second)
-        self._held = outbox.last_id  # events up to this one were held back
+        self._held = 0  # events up to this one were held back
         self._sent = 0  # the last event that was handed over
         self._pending: dict[int, Entry | str | Message] = {}  # number -> event, topic of a retained value, or another
         self._fresh = True
@@ -227,20 +229,23 @@ class Delivery:
         """Hand over what there is, as far as the window allows: a new connection begins with the retained values,
         afterwards what happened to a face comes before the state that follows from it."""
         if self._fresh:
+            self._held = self._outbox.last_id
             self._send_retained(link)
             self._fresh = False
         self._send_events(link)
         self._send_retained(link)
         while len(self._pending) < link.window and (message := self._outgoing.messages.get()):
             self._pending[link.publish(message)] = message
-        for message in self._outgoing.take_newest():
+        for message in () if link.busy else self._outgoing.take_newest():
             link.publish(message)
 
     def _send_events(self, link: Link) -> None:
         room = link.window - len(self._pending)
         if self._sent < self._held:
             room = min(room, self._throttle.allowed())
-        for entry in self._outbox.oldest(room, after=self._sent) if room > 0 else ():
+        # while none is in flight all are unsent, also those that a disk has brought back in front of the others
+        flying = any(isinstance(item, Entry) for item in self._pending.values())
+        for entry in self._outbox.oldest(room, after=self._sent if flying else 0) if room > 0 else ():
             held = entry.id <= self._held
             payload = replayed(entry.payload) if held else entry.payload
             self._pending[link.publish(replace(self._event, payload=payload))] = entry

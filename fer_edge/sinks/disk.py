@@ -17,7 +17,7 @@ PRAGMAS = (
     "auto_vacuum=INCREMENTAL",  # first, for it is fixed with the first page
     "journal_mode=WAL",
     # NORMAL would not corrupt the file either, but it syncs at checkpoints only: a power cut could take hours of
-    # events. FULL syncs once a batch, and no batch is written while the broker acknowledges in time.
+    # events. FULL syncs once a batch; events are in none while the broker acknowledges in time.
     "synchronous=FULL",
     "journal_size_limit=4194304",  # bytes: a large batch leaves no large WAL behind
     "secure_delete=FAST",  # some systems would write every page of deleted events once more, with zeros

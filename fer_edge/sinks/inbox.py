@@ -20,11 +20,12 @@ from fer_edge.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.link import Message
-from fer_edge.tuning import Answer, Reload, topic_of
+from fer_edge.tuning import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1024
+MAX_NAME = 64  # of an operation
 BIRTH_SECONDS = (0.5, 5.0)
 """A thousand daemons must not tell Home Assistant about themselves in the moment in which it starts."""
 
@@ -50,8 +51,8 @@ class Inbox:
         return [f"{self._base}/set/#", f"{self._base}/request/#", *([self._birth] if self._birth else [])]
 
     def see(self, update: Update) -> None:
-        """Keep the newest picture for a snapshot, where that is allowed."""
-        if self._images and update.frame is not None:
+        """Keep the newest picture for a snapshot, where that is allowed; none while the camera is away."""
+        if self._images:
             self._newest = update
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
@@ -63,7 +64,7 @@ class Inbox:
                 self._born = time.monotonic() + random.uniform(*BIRTH_SECONDS)  # noqa: S311 - no secret
         elif topic.startswith(f"{self._base}/set/"):
             self._set(topic.removeprefix(f"{self._base}/set/"), payload)
-        else:
+        elif topic.startswith(f"{self._base}/request/"):  # else: what an earlier configuration subscribed to
             self._request(topic.removeprefix(f"{self._base}/request/"), payload)
 
     def say_again(self) -> None:
@@ -73,7 +74,7 @@ class Inbox:
             self._outgoing.say_all()
 
     def _set(self, name: str, payload: bytes) -> None:
-        if not self._control.set(name, payload, self._answer):
+        if not self._control.set(name, payload[: MAX_PAYLOAD_BYTES + 1], self._answer):
             log.warning("MQTT: set/%s: %s", name[:100], TOO_MANY)
 
     def _answer(self, answer: Answer) -> None:
@@ -118,7 +119,7 @@ class Inbox:
         if not self._images:
             return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
         if update is None or update.frame is None:
-            return self._respond("snapshot", transaction, error="no frame has been seen yet")
+            return self._respond("snapshot", transaction, error="the camera delivers no picture now")
         done, jpeg = cv2.imencode(
             ".jpg", annotate(update.frame.image, update.tracks), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
         )
@@ -130,7 +131,7 @@ class Inbox:
     def _respond(
         self, operation: str, transaction: str | int | None, *, error: str | None = None, result: Any = None
     ) -> None:
-        if not operation.isascii() or not operation.isidentifier():
+        if len(operation) > MAX_NAME or not operation.isascii() or not operation.isidentifier():
             log.warning("MQTT: a request for %r cannot be answered", operation[:100])
             return
         if error:
@@ -151,4 +152,7 @@ def _parsed(payload: bytes) -> RequestPayload:
     """Raises ValueError."""
     if len(payload) > MAX_REQUEST_BYTES:
         raise ValueError(f"got {len(payload)} bytes")
-    return msgspec.json.decode(payload, type=RequestPayload) if payload.strip() else RequestPayload()
+    try:
+        return msgspec.json.decode(payload, type=RequestPayload) if payload.strip() else RequestPayload()
+    except RecursionError:
+        raise ValueError("too deep") from None

@@ -180,6 +180,11 @@ class Link:
         )
         return info.mid
 
+    @property
+    def busy(self) -> bool:
+        """Whether the network has not taken yet what was handed over."""
+        return self._client.want_write()
+
     def subscribe(self, topics: Sequence[str], *, needed: bool = True) -> None:
         """Ask for messages (QoS 1). A refusal raises from a later `turn`, or stands in `complaint` where they are not
         needed."""
@@ -269,8 +274,12 @@ class Link:
                 self._trouble = LinkError(why, refused=True)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # no broker should let it through
+            return
         if self._message:
-            self._message(message.topic, bytes(message.payload), bool(message.retain))
+            self._message(topic, bytes(message.payload), bool(message.retain))
 
 
 class Attempt:

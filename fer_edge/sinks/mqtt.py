@@ -104,13 +104,12 @@ class MqttSink:
         """
         embedded = self._config.mqtt.broker == "embedded"
         broker = self._start_embedded() if embedded else broker_of(self._config.mqtt)
-        self._broker = replace(broker, session_seconds=SESSION_SECONDS)
+        self._broker = self._wanted = replace(broker, session_seconds=SESSION_SECONDS)
         self._wake = Wake()
         self._say("availability", ONLINE)
         self._say("camera/availability", OFFLINE)  # until the first frame
         self._say("state", NOBODY)
-        if self._config.outbox.enabled:
-            self._told.remember(self._folder / "published.json")
+        self._told.remember(self._folder / "published.json")
         self._told.refresh()
         self._control.on_change(self._refresh)
         self._worker.start()
@@ -141,6 +140,8 @@ class MqttSink:
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
+            if alert.name not in self._control.config.alerts:
+                continue  # a reload has removed it, and `Told` its topic
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
         news |= self._figures(update)
         if news or update.events:
@@ -205,6 +206,8 @@ class MqttSink:
                 opened = time.monotonic()
                 self._serve(link, delivery)
             except LinkError as error:
+                if error.version:
+                    self._broker = self._wanted
                 steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
                 delays = backoff() if steady else delays
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
@@ -253,7 +256,8 @@ class MqttSink:
         self._outgoing.say_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
-        self._broker = replace(self._broker, version=link.version)  # what it speaks, it will speak again
+        if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
+            self._broker = replace(self._broker, version="5")
         return link, delivery
 
     def _serve(self, link: Link, delivery: Delivery) -> None:
