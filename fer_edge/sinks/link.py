@@ -186,9 +186,13 @@ class Link:
         return self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], *, needed: bool = True) -> None:
-        """Ask for messages (QoS 1). A refusal raises from a later `turn`, or stands in `complaint` where they are not
-        needed."""
-        _, number = self._client.subscribe([(topic, 1) for topic in topics])
+        """Ask for messages. A refusal raises from a later `turn`, or stands in `complaint` where they are not needed.
+
+        QoS 1; but what is not needed comes with QoS 0 by MQTT 3.1.1: RabbitMQ before 3.13 keeps a QoS 1 subscription on
+        one node of a cluster, and turns the client away for as long as that node is down.
+        """
+        qos = 1 if needed or self.version == "5" else 0
+        _, number = self._client.subscribe([(topic, qos) for topic in topics])
         if number is not None:
             self._asked[number] = topics, needed
 
