@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_edge.config import Events as EventsConfig
-from fer_edge.records import LABELS, Box, EventType, FaceEvent, FaceState, Reason, Track
+from fer_edge.records import LABELS, EventType, FaceEvent, FaceState, Reason, Track
 
 Verdict = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
@@ -140,7 +140,7 @@ class EventMaker:
             probabilities=None if judged is None else judged.probabilities,
             previous=label if kind is EventType.END else previous,
             dwell_s=(track.last_ns - track.first_ns) / 1e9,
-            box=_normalised(track.box, *size),
+            box=track.box.normalised(*size),
             landmarks=np.asarray(track.landmarks.points / size, np.float32) if self._landmarks else None,
             pose=track.landmarks.pose,
             quality=track.quality,
@@ -150,10 +150,3 @@ class EventMaker:
 
     def _states(self) -> tuple[FaceState, ...]:
         return tuple(FaceState(face.track, *face.verdict) for face in self._open.values())
-
-
-def _normalised(box: Box, width: int, height: int) -> Box:
-    """A box as fractions of the frame, cut off at its edges."""
-    xs = np.clip((box.x0 / width, box.x1 / width), 0, 1).tolist()
-    ys = np.clip((box.y0 / height, box.y1 / height), 0, 1).tolist()
-    return Box(xs[0], ys[0], xs[1], ys[1])

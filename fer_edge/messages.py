@@ -24,6 +24,7 @@ from fer_edge.payloads import (
 from fer_edge.records import (
     LABELS,
     AlertState,
+    Box,
     FaceEvent,
     FaceState,
     Floats,
@@ -39,7 +40,6 @@ from fer_edge.tuning import Answer
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
     """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
-    box = event.box
     optional: dict[str, Any] = {} if event.landmarks is None else {"landmarks": _rounded(event.landmarks)}
     return EventPayload(
         v=CONTRACT,
@@ -58,7 +58,7 @@ def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = Fals
         probabilities=probabilities(event.probabilities),
         previous=event.previous,
         dwell_s=round(event.dwell_s, 3),
-        box=(round(box.x0, 4), round(box.y0, 4), round(box.x1, 4), round(box.y1, 4)),
+        box=_corners(event.box),
         pose=_angles(event.pose),
         quality=_measured(event.quality),
         reason=event.reason and event.reason.value,
@@ -66,6 +66,10 @@ def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = Fals
         model=identity.model,
         **optional,
     )
+
+
+def _corners(box: Box) -> tuple[float, float, float, float]:
+    return round(box.x0, 4), round(box.y0, 4), round(box.x1, 4), round(box.y1, 4)
 
 
 def _angles(pose: Pose) -> dict[str, float]:
@@ -117,8 +121,7 @@ def readings_payload(tracks: Sequence[Track], frame: Frame, *, landmarks: bool) 
 
 
 def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadFace:
-    box, judged, (width, height) = track.box, None if track.quality.reason else track.expression, size
-    x0, y0, x1, y1 = np.clip((box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height), 0, 1).round(4).tolist()
+    judged = None if track.quality.reason else track.expression
     optional: dict[str, Any] = (
         {"landmarks": _rounded(np.asarray(track.landmarks.points / size, np.float32))} if landmarks else {}
     )
@@ -127,7 +130,7 @@ def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadF
         expression=judged.label if judged else None,
         confidence=round(judged.confidence, 4) if judged else 0.0,
         probabilities=probabilities(judged.probabilities if judged else None),
-        box=(x0, y0, x1, y1),
+        box=_corners(track.box.normalised(*size)),
         pose=_angles(track.landmarks.pose),
         quality=_measured(track.quality),
         reason=track.quality.reason and track.quality.reason.value,

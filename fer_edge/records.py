@@ -83,6 +83,12 @@ class Box:
         """Its middle (x, y)."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
+    def normalised(self, width: int, height: int) -> Box:
+        """As fractions of a frame of width x height px, cut off at its edges."""
+        xs = np.clip((self.x0 / width, self.x1 / width), 0, 1).tolist()
+        ys = np.clip((self.y0 / height, self.y1 / height), 0, 1).tolist()
+        return Box(xs[0], ys[0], xs[1], ys[1])
+
     def iou(self, other: Box) -> float:
         """Intersection over union, 0..1."""
         shared = self._shared(other)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from full_disk import disk_that_ends_at
 from outbox_helpers import connection, die, later, on_disk, opened, put, remove, retry, seqs, well
 
 from fer_edge.sinks import disk as module
@@ -187,17 +186,6 @@ def test_a_disk_that_refuses_is_left_alone_for_a_while_and_then_asked_again_even
         assert not well(outbox)
         retry(outbox)
         assert well(outbox)
-
-
-@contextmanager
-def disk_that_ends_at(size: int) -> Iterator[None]:
-    """The system refuses to write beyond `size` bytes of any file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_writes_that_fail_halfway_cost_nothing_once_they_succeed(tmp_path: Path) -> None:

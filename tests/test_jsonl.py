@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from brokers import SECONDS, wait_for
 from face_events import FRAME, IDENTITY, events, face_event
+from full_disk import disk_that_ends_at
 
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import SinkError
@@ -110,17 +110,6 @@ def test_a_read_only_folder_stops_the_start(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SinkError, match="Permission denied"), running(tmp_path / "events.jsonl"):
         pass
-
-
-@contextmanager
-def disk_that_ends_at(size: int) -> Iterator[None]:
-    """The system writes what fits and refuses the rest, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_leaves_no_torn_line_and_loses_nothing_once_there_is_space(

@@ -83,7 +83,7 @@ class MqttSink:
         self._client_id = f"fer-edge-{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
-        self._told = Told(config, identity, self._outgoing, self._control)
+        self._told = Told(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._wake.set())
         self._store = Store(self._outgoing, config, self._folder)
         self._worker = Worker("mqtt", self._run)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from fer_edge.config import Config
 from fer_edge.control import Control
 from fer_edge.files import replace_file
 from fer_edge.messages import config_payload, info_payload
@@ -38,10 +37,10 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 class Told:
     """Keeps the retained topics that follow from the configuration current. For one thread at a time."""
 
-    def __init__(self, config: Config, identity: Identity, outgoing: Outgoing, control: Control) -> None:
-        self._identity, self._outgoing, self._control = identity, outgoing, control
-        self._base = f"{config.mqtt.topic}/{identity.device_id}"
-        self._homeassistant = config.homeassistant.enabled
+    def __init__(self, base: str, identity: Identity, outgoing: Outgoing, control: Control) -> None:
+        """`base`: what all topics of this device begin with."""
+        self._base, self._identity, self._outgoing, self._control = base, identity, outgoing, control
+        self._homeassistant = control.config.homeassistant.enabled  # takes a restart to change
         self._path: Path | None = None
         self._published = Published()
 
