@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ from fer_edge.records import Image
 # how long an example takes says something about the machine, nothing about the code
 settings.register_profile("fer-edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fer-edge")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What builds its own machines (tests/hardware/) is for `scripts/test-pi`; elsewhere it says so."""
+    if not os.environ.get("FER_EDGE_TEST_PI"):
+        for item in items:
+            if item.path.parent.name == "hardware":
+                item.add_marker(pytest.mark.skip(reason="builds its own machines: run ./scripts/test-pi"))
 
 
 @pytest.fixture(scope="session")
