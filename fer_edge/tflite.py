@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -225,7 +226,8 @@ def _refusal(error: Exception, delegate: Delegate | None) -> str:
 
 def _reason(error: Exception) -> str:
     """What the runtime says. It joins its messages without a space; the one that is left out says nothing."""
-    return _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
+    said = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
+    return re.sub(r"(?<=\S)Node number", " Node number", said)
 
 
 def _first_line(error: Exception) -> str:

@@ -136,7 +136,7 @@ class TestComputing:
         line = refusal(strict.delegate(fail="prepare"), runtime=runtime)
         assert line == f"{where}this graph is not for me{advice}"
         line = refusal(strict.delegate(fail="kernel"), runtime=runtime)
-        assert line.startswith(f"{where}no room for these tensors")
+        assert line.startswith(f"{where}no room for these tensors Node number ")
         assert line.endswith(f"failed to prepare.{advice}")
         gc.collect()
         assert strict.lines("VIOLATION") == []
