@@ -198,7 +198,7 @@ def test_limits_that_contradict_each_other(rate: Rate, blamed: str) -> None:
 
 
 def test_no_rate_is_too_slow_for_the_watchdog() -> None:
-    with pytest.raises(msgspec.ValidationError, match=">= 1.0"):
+    with pytest.raises(msgspec.ValidationError, match=r">= 1\.0"):
         msgspec.convert({"min_fps": 0.9}, Rate)
 
 
