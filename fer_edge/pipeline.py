@@ -54,6 +54,7 @@ class Pipeline:
         """Load the models that config names. Raises ModelError."""
         detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
+        self.models = (detector, landmarker, classifier)
         self.cards = (detector.card, landmarker.card, classifier.card)
         self.config = config
         self.detector = Detector(detector, config.detector)

@@ -73,6 +73,7 @@ class Model:
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
         self.size = width, height  # of the pictures that it takes
+        self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
         self._levels = quantize(levels, self.card.input)
 
@@ -123,6 +124,7 @@ class Model:
         """Run on an input of the tensor's own type."""
         self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
         self._interpreter.invoke()
+        self.runs += 1
         outputs = zip(self._outputs, self.card.outputs, strict=True)
         return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
 
