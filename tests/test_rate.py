@@ -136,15 +136,18 @@ def test_an_empty_room_is_looked_at_less_until_somebody_comes(caplog: pytest.Log
     room = Room()
     room.taken(10)
     room.faces = 0
-    assert room.taken(59) == FPS
-    room.taken(2)
     with caplog.at_level(logging.INFO):
+        assert room.taken(59) == FPS
+        room.taken(2)
         assert room.taken(20) == pytest.approx(5.0, abs=0.1)
         assert room.governor.reason is RateReason.IDLE
         room.faces = 1
         assert room.taken(1) >= FPS - 3  # one frame of the slow pace, then all
     assert room.governor.target_fps == FPS
-    assert [record.message for record in caplog.records] == ["looking at every frame again"]
+    assert [record.message for record in caplog.records] == [
+        "looking at fewer frames, now 5 a second: nobody was seen for a while (50 C)",
+        "looking at every frame again",
+    ]
 
 
 def test_an_empty_room_from_the_start() -> None:
