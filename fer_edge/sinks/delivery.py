@@ -109,7 +109,7 @@ class Store:
             self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
         self._faces.clear_left_over()
         if crashed:
-            log.warning("MQTT: the last run crashed; %d faces that it left open are ended now", len(crashed))
+            log.warning("MQTT: the last run crashed; faces that it left open and that are ended now: %d", len(crashed))
 
     def _disk(self) -> Disk:
         if self._path is None:
@@ -154,7 +154,7 @@ class Store:
     def in_words(self) -> str:
         """For the log."""
         waiting, dropped, _ = self.figures()
-        return f"{waiting} events waited, {dropped} dropped since the start"
+        return f"events that waited: {waiting}, dropped since the start: {dropped}"
 
     def close(self, broker: str) -> None:
         """Write what waits, and say so."""
