@@ -93,6 +93,12 @@ class Machine:
         """Start the service and wait until it says that it is ready. Fails where it does not."""
         self.run("systemctl", "start", "fer-edge")
 
+    def begin(self) -> int:
+        """Start, and wait for a face; the daemon's process."""
+        self.start()
+        self.wait_for_event("start")
+        return self.pid()
+
     def show(self, name: str) -> str:
         """A property of the service."""
         return self.run("systemctl", "show", "fer-edge", f"--property={name}", "--value")
@@ -116,7 +122,8 @@ class Machine:
         """Record what the broker passes on, through its restarts too. `options`: more for mosquitto_sub."""
         client = ("mosquitto_sub", "--host", "127.0.0.1", "--qos", "1", "-F", "%j", *options)
         session = ("--id", "recorder", "--disable-clean-session")  # the broker keeps what it misses
-        unit = ("systemd-run", "--quiet", "--unit=recorder", f"--property=StandardOutput=truncate:{RECEIVED}")
+        unit = ("systemd-run", "--quiet", "--unit=recorder", f"--property=StandardOutput=append:{RECEIVED}")
+        self.write(RECEIVED, "")
         self.run(*unit, *client, *session, "--topic", "fer-edge/#", "--topic", "ready")
         try:
             self.wait_for("the recorder", lambda: self._publish_ready(*options))
@@ -141,6 +148,10 @@ class Machine:
     def wait_last(self, ending: str, payload: str, *, seconds: float = 30.0) -> float:
         """Wait until this is the last message there; returns for how many seconds."""
         return self.wait_for(f"{ending} = {payload}", lambda: self.messages(ending)[-1:] == [payload], seconds=seconds)
+
+    def setting(self, key: str) -> Any:
+        """The value in force, as the broker was told last."""
+        return json.loads(self.messages(f"config/{key}")[-1])["value"]
 
     def _of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events() if event["event_type"] == kind]
