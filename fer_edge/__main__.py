@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -141,6 +142,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
+    faulthandler.enable(file=2)  # systemd's watchdog aborts what hangs: the journal then shows where that was
     run(config, signals, path=options.config)
     return 0
 

@@ -164,7 +164,7 @@ class Store:
         if lost:
             log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
         elif waiting:
-            log.info("MQTT: %d events wait on disk for %s and the next start", waiting, broker)
+            log.info("MQTT: events that wait on disk for %s and the next start: %d", broker, waiting)
 
 
 def end_of(last: EventPayload, *, seq: int) -> EventPayload:

@@ -16,6 +16,9 @@ pytest_plugins = ["service_fixtures"]  # the fixtures booted and pi
 def test_this_systemd_finds_the_unit_correct_and_tight(pi: Machine) -> None:
     assert pi.run("systemd-analyze", "verify", "fer-edge.service") == ""
     pi.run("systemd-analyze", "security", "--threshold=15", "--no-pager", "fer-edge.service")
+    pi.start()
+    promised = {"Type": "notify", "WatchdogUSec": "30s", "Restart": "on-failure", "StartLimitIntervalUSec": "0"}
+    assert {name: pi.show(name) for name in promised} == promised  # the other tests shorten times
 
 
 def test_the_password_comes_from_the_credential(booted: Machine) -> None:

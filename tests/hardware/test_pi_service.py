@@ -177,7 +177,7 @@ def test_it_stops_in_time(pi: Machine, trouble: str) -> None:
     assert time.monotonic() - begun < STOP_SECONDS
     assert (pi.show("Result"), pi.show("ExecMainStatus")) == ("success", "0")
     if trouble == "the broker is away":
-        assert pi.said("wait on disk for broker.test:1883 and the next start")
+        assert pi.said("events that wait on disk for broker.test:1883 and the next start: ")
         pi.run("systemctl", "start", "mosquitto")
         pi.start()
     end = pi.wait_for_event("end")
