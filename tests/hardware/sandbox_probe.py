@@ -63,7 +63,8 @@ def attempts(host: str) -> dict[str, str]:
     actions: dict[str, Callable[[], object]] = {
         "write /etc": lambda: Path("/etc/probe").touch(),
         "write /usr": lambda: Path("/usr/probe").touch(),
-        "write /opt": lambda: Path("/opt/fer-edge/probe").touch(),
+        "write /usr/lib/fer-edge": lambda: Path("/usr/lib/fer-edge/probe").touch(),
+        "write /opt": lambda: Path("/opt/probe").touch(),
         "list /home": lambda: os.listdir("/home"),
         "list /root": lambda: os.listdir("/root"),
         "write /proc/sys": lambda: Path("/proc/sys/kernel/hostname").write_text("probe"),

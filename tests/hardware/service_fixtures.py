@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service_machine import Machine, machine
+from service_machine import Machine, machine, package
 
 
-@pytest.fixture(scope="module")
-def booted() -> Iterator[Machine]:
+@pytest.fixture(scope="session")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A booted machine with fer-edge installed; `reset` before use."""
-    with machine() as booted:
+    with machine(package(tmp_path_factory.mktemp("package"))) as booted:
         yield booted
 
 
@@ -21,3 +21,4 @@ def pi(booted: Machine) -> Iterator[Machine]:
     booted.reset()
     with booted.listening():
         yield booted
+    booted.run("systemctl", "stop", "fer-edge")

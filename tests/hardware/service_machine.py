@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from containers import Container
-from roots import SYSTEM, Root, build, kept
+from roots import SYSTEM, Root, build
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-TRIXIE = Root(suite="trixie", packages=(*SYSTEM, "python3", "mosquitto", "mosquitto-clients"))
-NEEDED = (
+NEEDED_BY_FER_EDGE = ("python3", "python3-numpy", "python3-yaml", "python3-rich")
+TRIXIE = Root(suite="trixie", packages=(*SYSTEM, *NEEDED_BY_FER_EDGE, "mosquitto", "mosquitto-clients"))
+ALLOWED = (
     *("--system-call-filter=@clock bpf", "--capability=CAP_BPF"),  # else it is the container that refuses them
 )
+PYTHON = "env PYTHONPATH=/usr/lib/fer-edge/python3.13:/usr/lib/fer-edge/python3 python3"  # as the daemon runs in
 DROP_INS = "/etc/systemd/system/fer-edge.service.d"
 RECEIVED = "/var/received"
 STATE = "/var/lib/fer-edge"
@@ -52,7 +51,6 @@ class Machine:
     def __init__(self, container: Container) -> None:
         self.container = container
         self.run, self.shell, self.wait_for = container.run, container.shell, container.wait_for
-        self.python = "env PYTHONPATH=/opt/fer-edge/lib python3"
         self._cursor = ""
 
     def reset(self) -> None:
@@ -162,48 +160,29 @@ class Machine:
         return self.run("cat", RECEIVED) != ""
 
 
+def package(folder: Path) -> Path:
+    """fer-edge's Debian package, built from the working tree."""
+    command = ["scripts/build-deb", "amd64", "--fast", "--output", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    return next(folder.glob("*.deb"))
+
+
 @contextmanager
-def machine() -> Iterator[Machine]:
-    """Boot one, install, start its camera."""
-    binds = [f"{HERE}:/mnt/tests", f"{REPOSITORY}/fer_edge/camera/pictures:/mnt/pictures", *_program()]
-    with Container(build(TRIXIE), binds=binds, options=NEEDED) as container:
+def machine(deb: Path) -> Iterator[Machine]:
+    """Boot one, install the package, start the camera."""
+    pictures = REPOSITORY / "fer_edge/camera/pictures"
+    binds = [f"{HERE}:/mnt/tests", f"{pictures}:/mnt/pictures", f"{deb.parent}:/deb"]
+    with Container(build(TRIXIE), binds=binds, options=ALLOWED) as container:
         container.shell(
-            """
+            f"""
             cp -a /mnt/. /  # mounts do not outlast a soft reboot
             echo 127.0.0.1 broker.test >> /etc/hosts
             echo send > /var/camera
             printf '%s\n' '[Service]' \
                 'ExecStart=/usr/bin/python3 /tests/camera_server.py /pictures/astronaut.jpg /var/camera' \
                 '[Install]' 'WantedBy=multi-user.target' > /etc/systemd/system/camera.service
-            useradd --system --user-group --groups video,render fer-edge
-            cp /unit/fer-edge.service /etc/systemd/system/
-            systemctl daemon-reload
             systemctl enable --quiet --now camera
+            dpkg --install /deb/{deb.name}
             """
         )
         yield Machine(container)
-
-
-def _program() -> list[str]:
-    """fer-edge and what it needs, from the registry's wheels for Python 3.13."""
-    pyproject = (REPOSITORY / "pyproject.toml").read_bytes()
-    with kept(f"service-{hashlib.sha256(pyproject).hexdigest()[:10]}") as (path, there):
-        if not there:
-            unfinished = path.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            (unfinished / "bin").mkdir(parents=True)
-            (unfinished / "lib/models").mkdir(parents=True)
-            script = unfinished / "bin/fer-edge"
-            script.write_text('#!/bin/sh\nPYTHONPATH=/opt/fer-edge/lib exec python3 -m fer_edge "$@"\n')
-            script.chmod(0o755)
-            platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (39, 34, 31, 28, 27, 17)]
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(unfinished / "lib")]
-            options = ["--only-binary=:all:", "--python-version=3.13", "--implementation=cp", *platforms]
-            subprocess.run([*command, *options, "--platform=manylinux2014_x86_64", str(REPOSITORY)], check=True)
-            unfinished.rename(path)
-    return [
-        f"{path}:/mnt/opt/fer-edge",
-        f"{REPOSITORY}/fer_edge:/mnt/opt/fer-edge/lib/fer_edge",
-        f"{REPOSITORY}/models:/mnt/opt/fer-edge/lib/models",
-        f"{REPOSITORY}/systemd:/mnt/unit",
-    ]
