@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -46,6 +47,7 @@ Examples:
   fer-edge run                           with /etc/fer-edge/config.yaml
   fer-edge run -c my.yaml                with another configuration; config.yaml in the repository explains every key
 It logs to stderr, publishes what the configuration's sections mqtt and jsonl say, and ends with SIGTERM or Ctrl-C.
+Exit code 78: the configuration is wrong, so starting it again would not help.
 """,
     "check": """\
 Examples:
@@ -85,9 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
     except FerEdgeError as error:
-        for line in str(error).splitlines():
-            print(f"fer-edge: {line}", file=sys.stderr)
-        return 1
+        _complain(error)
+        return os.EX_CONFIG if isinstance(error, ConfigError) and options.command is _run else 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -96,6 +97,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # standard output on a full disk
         print(f"fer-edge: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def _complain(error: FerEdgeError) -> None:
+    """One line for each thing that is wrong; in the journal, as an error."""
+    mark = "<3>" if _in_journal() else ""
+    for line in str(error).splitlines():
+        print(f"{mark}fer-edge: {line}", file=sys.stderr)
+
+
+def _in_journal() -> bool:
+    """Whether stderr ends there, and not only that of whoever started us (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        stream = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or none of the system's
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
 
 
 def _open_missing_streams() -> None:
@@ -126,6 +143,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
+    faulthandler.enable(file=2)  # systemd's watchdog aborts what hangs: the journal then shows where that was
     run(config, signals, path=options.config)
     return 0
 
@@ -295,7 +313,7 @@ def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JournalFormatter("%(message)s")
-        if os.environ.get("JOURNAL_STREAM")
+        if _in_journal()
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -17,7 +17,7 @@ from threading import Event
 import cv2
 
 from fer_edge.alerts import AlertMaker
-from fer_edge.camera import open_camera
+from fer_edge.camera import open_camera, shown
 from fer_edge.card import models_folder
 from fer_edge.classify import Classifier
 from fer_edge.clock import minute_of_day
@@ -211,7 +211,10 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
         feed = Feed(partial(open_camera, config.camera))
         stack.callback(feed.close)
         feed.start(signals.stop)
-        sinks = open_sinks(config, identity(config, pipeline.cards), control)
+        who = identity(config, pipeline.cards)
+        source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
+        log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
+        sinks = open_sinks(config, who, control)
         stack.callback(_close, sinks)
         control.start()
         stack.callback(control.close)
