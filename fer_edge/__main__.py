@@ -33,6 +33,7 @@ Per-face expression events from a camera, over MQTT.
   fer-edge watch                see its events live, from any machine
   fer-edge check                is everything in order? what to do if not
   fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
+  fer-edge report               what the daemon has seen in the last days (history.enabled), as a page
   fer-edge bench                how fast is this machine?
 
 A first try, without camera and broker:
@@ -62,6 +63,13 @@ Boxes and landmarks are pixels of the frame whose width and height the line give
 Examples:
   fer-edge watch --host mybroker.local
   fer-edge watch --json | jq .expression
+""",
+    "report": """\
+Examples:
+  fer-edge report --since 7d -o week.html
+  fer-edge report --since 7d --compare previous -o weeks.html
+  fer-edge report --since 2026-11-01 --until 2026-11-08 --csv -
+A time is so many minutes, hours, days or weeks ago (30m, 12h, 7d, 2w), or a local date, or date and time.
 """,
     "bench": """\
 Examples:
@@ -142,6 +150,14 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
     return 1 if analyze(config, wanted) else 0
 
 
+def _report(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.report.periods import ReportOptions, report
+
+    names = ("since", "until", "compare", "out", "csv", "file")
+    report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
+    return 0
+
+
 def _bench(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.bench import bench, bench_models
 
@@ -196,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
     analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
 
+    _add_report(_command(commands, "report", _report, "show what the daemon has seen over a period (history.enabled)"))
     _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
 
     bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
@@ -227,6 +244,16 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
     watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    """Which period, and where it goes."""
+    report.add_argument("--since", default="7d", metavar="TIME", help="where the period begins (default: %(default)s)")
+    report.add_argument("--until", metavar="TIME", help="where it ends (default: now)")
+    report.add_argument("--compare", metavar="TIME", help="beside an equally long period from TIME on, or 'previous'")
+    report.add_argument("-o", "--out", type=Path, metavar="OUT.html", help="write the page there")
+    report.add_argument("--csv", metavar="OUT", help="write minute by minute as CSV, - for standard output")
+    report.add_argument("--file", type=Path, metavar="history.db", help="a history from elsewhere")
 
 
 def _command(commands: Commands, name: str, function: Command, text: str) -> argparse.ArgumentParser:
