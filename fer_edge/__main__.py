@@ -61,7 +61,8 @@ Boxes and landmarks are pixels of the frame whose width and height the line give
 """,
     "watch": """\
 Examples:
-  fer-edge watch --host mybroker.local
+  fer-edge watch --host mybroker.local   live, on a terminal
+  fer-edge watch --lines | tee today.log
   fer-edge watch --json | jq .expression
 """,
     "report": """\
@@ -169,7 +170,8 @@ def _bench(config: Config, options: argparse.Namespace) -> int:
 
 
 def _watch(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.watch import WatchOptions, watch
+    from fer_edge.watch import watch
+    from fer_edge.watch.viewer import WatchOptions
 
     given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -187,6 +189,7 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
         WatchOptions(
             mqtt=mqtt,
             device=options.device,
+            live=sys.stdout.isatty() and not (options.json or options.lines),
             json=options.json,
             for_seconds=options.seconds,
             until_offline=options.until_offline,
@@ -241,6 +244,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--password-file", metavar="FILE", help="file that holds the password")
     watch.add_argument("--tls", action="store_true", help="connect with TLS")
     watch.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
+    watch.add_argument("--lines", action="store_true", help="one line an event, as where the output is no terminal")
     watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
     watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
