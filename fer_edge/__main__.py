@@ -34,6 +34,7 @@ Per-face expression events from a camera, over MQTT.
   fer-edge check                is everything in order? what to do if not
   fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
   fer-edge report               what the daemon has seen in the last days (history.enabled), as a page
+  fer-edge tune SOURCE          what would other thresholds publish? choose, and write them into config.yaml
   fer-edge bench                how fast is this machine?
 
 A first try, without camera and broker:
@@ -71,6 +72,14 @@ Examples:
   fer-edge report --since 7d --compare previous -o weeks.html
   fer-edge report --since 2026-11-01 --until 2026-11-08 --csv -
 A time is so many minutes, hours, days or weeks ago (30m, 12h, 7d, 2w), or a local date, or date and time.
+""",
+    "tune": """\
+Examples:
+  fer-edge tune clip.mp4 -c config.yaml                           with a few presets
+  fer-edge tune clip.mp4 --try events.enter=0.6 --try "events.enter=0.7 events.leave=0.5"
+  fer-edge tune live --for 120                                    what the configured camera sees
+  fer-edge tune clip.mp4 -c config.yaml --write calmer
+Whatever `set/` takes over MQTT may be tried. Flips: an expression left and taken up again within three seconds.
 """,
     "bench": """\
 Examples:
@@ -159,6 +168,17 @@ def _report(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.tune import TuneOptions, tune
+
+    wanted = TuneOptions(
+        source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
+    )
+    path = options.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    tune(config, path, wanted)
+    return 0
+
+
 def _bench(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.bench import bench, bench_models
 
@@ -217,6 +237,13 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_report(_command(commands, "report", _report, "show what the daemon has seen over a period (history.enabled)"))
     _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
+
+    tune = _command(commands, "tune", _tune, "show side by side what other thresholds would publish, and keep the best")
+    tune.add_argument("source", help="what analyze takes, or 'live': the configured camera")
+    tune.add_argument("--try", dest="tries", action="append", default=[], metavar="KEY=VALUE", help="thresholds to try")
+    tune.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="of the source (live: 60)")
+    tune.add_argument("--write", metavar="NAME", help="write this column's thresholds into the configuration")
+    tune.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
     bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
