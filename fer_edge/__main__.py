@@ -34,6 +34,8 @@ Per-face expression events from a camera, over MQTT.
   fer-edge watch                see its events live, from any machine
   fer-edge check                is everything in order? what to do if not
   fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
+  fer-edge report               what the daemon has seen in the last days (history.enabled), as a page
+  fer-edge tune SOURCE          what would other thresholds publish? choose, and write them into config.yaml
   fer-edge bench                how fast is this machine?
 
 A first try, without camera and broker:
@@ -62,8 +64,24 @@ Boxes and landmarks are pixels of the frame whose width and height the line give
 """,
     "watch": """\
 Examples:
-  fer-edge watch --host mybroker.local
+  fer-edge watch --host mybroker.local   live, on a terminal
+  fer-edge watch --lines | tee today.log
   fer-edge watch --json | jq .expression
+""",
+    "report": """\
+Examples:
+  fer-edge report --since 7d -o week.html
+  fer-edge report --since 7d --compare previous -o weeks.html
+  fer-edge report --since 2026-11-01 --until 2026-11-08 --csv -
+A time is so many minutes, hours, days or weeks ago (30m, 12h, 7d, 2w), or a local date, or date and time.
+""",
+    "tune": """\
+Examples:
+  fer-edge tune clip.mp4 -c config.yaml                           with a few presets
+  fer-edge tune clip.mp4 --try events.enter=0.6 --try "events.enter=0.7 events.leave=0.5"
+  fer-edge tune live --for 120                                    what the configured camera sees
+  fer-edge tune clip.mp4 -c config.yaml --write calmer
+Whatever `set/` takes over MQTT may be tried. Flips: an expression left and taken up again within three seconds.
 """,
     "bench": """\
 Examples:
@@ -161,6 +179,25 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
     return 1 if analyze(config, wanted) else 0
 
 
+def _report(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.report.periods import ReportOptions, report
+
+    names = ("since", "until", "compare", "out", "csv", "file")
+    report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
+    return 0
+
+
+def _tune(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.tune import TuneOptions, tune
+
+    wanted = TuneOptions(
+        source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
+    )
+    path = options.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    tune(config, path, wanted)
+    return 0
+
+
 def _bench(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.bench import bench, bench_models
     from fer_edge.benchreport import report
@@ -180,7 +217,8 @@ def _bench(config: Config, options: argparse.Namespace) -> int:
 
 
 def _watch(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.watch import WatchOptions, watch
+    from fer_edge.watch import watch
+    from fer_edge.watch.viewer import WatchOptions
 
     given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -198,6 +236,7 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
         WatchOptions(
             mqtt=mqtt,
             device=options.device,
+            live=sys.stdout.isatty() and not (options.json or options.lines),
             json=options.json,
             for_seconds=options.seconds,
             until_offline=options.until_offline,
@@ -223,7 +262,15 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
     analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
 
+    _add_report(_command(commands, "report", _report, "show what the daemon has seen over a period (history.enabled)"))
     _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
+
+    tune = _command(commands, "tune", _tune, "show side by side what other thresholds would publish, and keep the best")
+    tune.add_argument("source", help="what analyze takes, or 'live': the configured camera")
+    tune.add_argument("--try", dest="tries", action="append", default=[], metavar="KEY=VALUE", help="thresholds to try")
+    tune.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="of the source (live: 60)")
+    tune.add_argument("--write", metavar="NAME", help="write this column's thresholds into the configuration")
+    tune.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
     bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
@@ -271,9 +318,20 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--password-file", metavar="FILE", help="file that holds the password")
     watch.add_argument("--tls", action="store_true", help="connect with TLS")
     watch.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
+    watch.add_argument("--lines", action="store_true", help="one line an event, as where the output is no terminal")
     watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
     watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    """Which period, and where it goes."""
+    report.add_argument("--since", default="7d", metavar="TIME", help="where the period begins (default: %(default)s)")
+    report.add_argument("--until", metavar="TIME", help="where it ends (default: now)")
+    report.add_argument("--compare", metavar="TIME", help="beside an equally long period from TIME on, or 'previous'")
+    report.add_argument("-o", "--out", type=Path, metavar="OUT.html", help="write the page there")
+    report.add_argument("--csv", metavar="OUT", help="write minute by minute as CSV, - for standard output")
+    report.add_argument("--file", type=Path, metavar="history.db", help="a history from elsewhere")
 
 
 def _command(commands: Commands, name: str, function: Command, text: str) -> argparse.ArgumentParser:

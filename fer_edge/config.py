@@ -207,6 +207,14 @@ class Jsonl(Section, frozen=True):
     backups: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
+class History(Section, frozen=True):
+    """Figures minute by minute and events, kept for `fer-edge report`."""
+
+    enabled: bool = False
+    keep_days: Annotated[int, Meta(ge=1, le=3660)] = 30
+    max_mb: Annotated[int, Meta(ge=1, le=100_000)] = 50
+
+
 class Stats(Section, frozen=True):
     """The daemon's own figures."""
 
@@ -258,6 +266,7 @@ class Config(Section, frozen=True):
     homeassistant: HomeAssistant = HomeAssistant()
     state: State = State()
     jsonl: Jsonl = Jsonl()
+    history: History = History()
     stats: Stats = Stats()
     rate: Rate = Rate()
     privacy: Privacy = Privacy()

@@ -6,6 +6,7 @@
     ├── CameraError      (OSError)        a source cannot be opened, or was lost under way
     │   └── CameraTimeout (TimeoutError)  it is open but delivers nothing
     ├── SinkError        (OSError)        a sink cannot be opened (a broker that is away is no error)
+    ├── ReportError      (ValueError)     a report cannot be made: no history, no such period
     └── AlreadyRunning   (OSError)        another daemon holds this device id
 
 Each message is one line (`ConfigError`: one line a finding) that says what, where, expected, got and what to
@@ -39,6 +40,10 @@ class CameraTimeout(CameraError, TimeoutError):
 
 class SinkError(FerEdgeError, OSError):
     """A sink cannot be opened."""
+
+
+class ReportError(FerEdgeError, ValueError):
+    """A report cannot be made of what there is."""
 
 
 class AlreadyRunning(FerEdgeError, OSError):
