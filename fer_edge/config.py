@@ -61,6 +61,15 @@ class Camera(Section, frozen=True):
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
+    rotation: Literal[0, 90, 180, 270] = 0
+    hflip: bool = False
+    vflip: bool = False
+    exposure_us: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    gain: Annotated[float, Meta(ge=1, le=1000)] | None = None
+    awb: Literal["auto", "incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy"] = "auto"
+    focus: Literal["continuous", "auto", "manual"] = "continuous"
+    focus_dioptres: Annotated[float, Meta(ge=0, le=32)] | None = None
+    hdr: Literal["none", "sensor", "single-exposure", "multi-exposure", "night"] = "none"
     pace: Literal["real", "max"] = "real"
     loop: bool = False
     timeout_seconds: Interval = 5.0
@@ -265,6 +274,7 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
     if camera.backend in ("stream", "replay") and not camera.source:
         what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
+    yield from _pi_camera_errors(camera)
     x0, y0, x1, y1 = config.detector.region
     if x0 >= x1 or y0 >= y1:
         yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
@@ -277,6 +287,20 @@ def _delegate_errors(config: Config) -> Iterator[Combination]:
     if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
         what = "expected null, for a detector on models.delegate keeps the size of its card"
         yield "detector", ("input_size",), what
+
+
+def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
+    """What only the backend picamera2 can do, and what contradicts itself there."""
+    for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
+        default = getattr(Camera(), key)
+        if camera.backend != "picamera2" and getattr(camera, key) != default:
+            what = f'expected {"null" if default is None else default}, for backend "{camera.backend}" cannot set it'
+            yield "camera", (key, "backend"), what
+    if (camera.focus == "manual") != (camera.focus_dioptres is not None):
+        yield "camera", ("focus_dioptres", "focus"), "expected a number where focus is manual, and else null"
+    if camera.exposure_us and camera.exposure_us > 1e6 / camera.fps:
+        what = f"expected at most {int(1e6 / camera.fps)}, the time between two frames at {camera.fps:g} per second"
+        yield "camera", ("exposure_us", "fps"), what
 
 
 def _threshold_errors(config: Config) -> Iterator[Combination]:

@@ -54,6 +54,7 @@ class Pipeline:
         self.models = detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
         self.cards = (detector.card, landmarker.card, classifier.card)
+        self.colour = any(card.input.color != "gray" for card in self.cards)
         self.config = config
         self.detector = Detector(detector, config.detector)
         self.landmarker = Landmarker(landmarker)
@@ -214,6 +215,7 @@ def _watch(
     meter, away, newest = Meter(config.stats.interval_seconds), False, time.monotonic()
     while not signals.stop.is_set():
         _obey(pipeline, meter, control, signals)
+        feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
         except Closed:
