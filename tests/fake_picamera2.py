@@ -7,6 +7,7 @@ buffers are overwritten as soon as they go back to the sensor. `World` is the ha
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -183,6 +184,8 @@ class FakePicamera2:
         return [{"Model": model, "Num": number} for number, model in enumerate(cls.world.models)]
 
     def __init__(self, camera_num: int = 0) -> None:
+        reading, self.notifyme_w = os.pipe()
+        self.notifymeread = os.fdopen(reading, "rb")  # stays open where what follows fails
         if camera_num >= len(self.world.models):
             raise RuntimeError(f"No camera number {camera_num} found")
         if camera_num in self.world.acquired:
@@ -288,6 +291,8 @@ class FakePicamera2:
         if self._thread is not None:
             self._thread.join()
         self.world.acquired.discard(self._number)
+        self.notifymeread.close()
+        os.close(self.notifyme_w)
 
     def take_back(self, buffers: Buffers) -> None:
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -239,14 +240,18 @@ def test_the_second_camera(world: World) -> None:
 
 
 def test_a_camera_that_is_in_use(camera: PiCamera, world: World) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
     with pytest.raises(CameraError, match=r"camera 0 is in use by another program \(.*busy\): stop it"):
         camera_of().open()
+    assert len(os.listdir("/proc/self/fd")) == descriptors, "the daemon tries again and again"
 
 
 def test_another_reason_is_passed_on(world: World) -> None:
     world.acquired.add(0)
 
-    def fail(*_: object) -> None:
+    def fail(self: Any, *_: object) -> None:
+        reading, self.notifyme_w = os.pipe()
+        self.notifymeread = os.fdopen(reading, "rb")
         raise IndexError("list index out of range")
 
     world_class = sys.modules["picamera2"].Picamera2

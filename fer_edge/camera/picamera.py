@@ -7,6 +7,7 @@ somebody looks at colours, and lores as YUV420, whose Y plane is the gray pictur
 from __future__ import annotations
 
 import logging
+import os
 import time
 from concurrent.futures import CancelledError
 from importlib import import_module
@@ -66,7 +67,7 @@ class PiCamera:
         model = str(cameras[number].get("Model", "unknown"))
         set_sensor_hdr(number, model, on=self._config.hdr == "sensor")
         try:
-            self._camera = self._library.Picamera2(number)
+            self._camera = _made(self._library.Picamera2, number)
         except LIBRARY_ERRORS as error:
             raise CameraError(_why_not(number, error)) from None
         try:
@@ -182,6 +183,18 @@ def _number(source: str, cameras: list[dict[str, Any]]) -> int:
     if int(source or 0) >= len(cameras):
         raise CameraError(f"camera.source {source!r}: there is no such camera; found: {found}")
     return int(source or 0)
+
+
+def _made(kind: Any, number: int) -> Any:
+    """A Picamera2. One that fails leaves a pipe open, which would add up while a camera is tried again and again."""
+    camera = kind.__new__(kind)
+    try:
+        camera.__init__(number)
+    except LIBRARY_ERRORS:
+        camera.notifymeread.close()
+        os.close(camera.notifyme_w)
+        raise
+    return camera
 
 
 def _configure(camera: Any, config: CameraConfig, libcamera: Any, *, transform: Any) -> dict[str, Any]:
