@@ -68,6 +68,7 @@ Examples:
   fer-edge bench
   fer-edge bench clip.mp4 --frames 100 --json
   fer-edge bench --models                MACs, parameters, bytes and ms of each model, at its card's input size
+  fer-edge bench --report                all about this board's speed as one text to send: fer-edge-report.md
 """,
 }
 
@@ -144,8 +145,16 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
 
 def _bench(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.bench import bench, bench_models
+    from fer_edge.benchreport import report
 
-    if options.models:
+    if options.report:
+        if options.source != "demo" or options.models or options.json:
+            raise ConfigError(
+                "bench: --report measures the demo, the same on every board; expected no other source, "
+                "no --models and no --json beside it"
+            )
+        report(config, options.report, frames=options.frames, seconds=options.seconds)
+    elif options.models:
         bench_models(config, as_json=options.json)
     else:
         bench(config, options.source, frames=options.frames, as_json=options.json)
@@ -203,6 +212,21 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--frames", type=_positive, default=300, help="frames to measure (default: %(default)s)")
     bench.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    bench.add_argument(
+        "--report",
+        nargs="?",
+        const="fer-edge-report.md",
+        metavar="FILE",
+        help="write everything about this board's speed as one text to send, without personal data; - for standard "
+        "output (default: %(const)s)",
+    )
+    bench.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=60,
+        help="with --report: how long to run without a pause, to see "
+        "whether heat slows it down; 0: not at all (default: %(default)s)",
+    )
     return parser
 
 
@@ -212,6 +236,11 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
+
+
+def _seconds(text: str) -> int:
+    """A whole number from 0."""
+    return 0 if text == "0" else _positive(text)
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:

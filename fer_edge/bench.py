@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fer_edge.analyze import source_config
+from fer_edge.board import clock_mhz
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
+from fer_edge.health import Health, read_health
 from fer_edge.meter import percentiles, rss_mb
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
@@ -45,17 +49,22 @@ def bench_models(config: Config, *, as_json: bool) -> None:
         ModelError: one is missing or wrong.
 
     """
-    figures = {
+    figures = measure_models(config)
+    if as_json:
+        print(json.dumps(figures))  # noqa: T201 - this is the command's output
+    else:
+        _print_models(figures)
+
+
+def measure_models(config: Config) -> dict[str, Any]:
+    """The figures of `fer-edge bench --models`. Raises ModelError."""
+    return {
         "threads": config.models.threads,
         "runtime": runtime_name(config.models.runtime),
         "delegate": config.models.delegate,
         "runs": RUNS,
         "models": [_measure_model(model) for model in load_models(config.models)],
     }
-    if as_json:
-        print(json.dumps(figures))  # noqa: T201 - this is the command's output
-    else:
-        _print_models(figures)
 
 
 def _measure_model(model: Model) -> dict[str, Any]:
@@ -91,11 +100,12 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
 
     """
     pipeline, spent, faces = Pipeline(config), defaultdict[str, list[float]](list), 0
-    cpu_seconds, wall_seconds, count = 0.0, 0.0, 0
+    cpu_seconds, wall_seconds, count, runs = 0.0, 0.0, 0, [0, 0, 0]
     for frame in _frames(config, source, limit=WARM_UP + frames):
         cpu, wall = time.process_time(), time.perf_counter()
         update = pipeline.step(frame)
         if frame.seq < WARM_UP:
+            runs = [model.runs for model in pipeline.models]
             continue
         cpu_seconds += time.process_time() - cpu
         wall_seconds += time.perf_counter() - wall
@@ -115,11 +125,39 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         "cpu_percent": round(100 * cpu_seconds / wall_seconds),
         "rss_mb": round(rss_mb(), 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "runs_per_frame": {
+            model.card.role: round((model.runs - before) / count, 3)
+            for model, before in zip(pipeline.models, runs, strict=True)
+        },
         "stages_ms": {name: _summary(spent[name], count) for name in STAGES if name in spent},
     }
 
 
-def _frames(config: Config, source: str, *, limit: int) -> Iterator[Frame]:
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A few seconds of work without a pause."""
+
+    seconds: float  # since the start, at its end
+    fps: float
+    health: Health
+    clock_mhz: int | None
+
+
+def sustain(config: Config, *, seconds: float, every: float) -> Iterator[Slice]:
+    """Run the demo as fast as it goes; a slice every so many seconds."""
+    pipeline, count = Pipeline(config), 0
+    begun = last = time.monotonic()
+    for frame in _frames(config, "demo"):
+        pipeline.step(frame)
+        count += 1
+        if (now := time.monotonic()) - last >= every:
+            yield Slice(now - begun, count / (now - last), read_health(), clock_mhz())
+            count, last = 0, time.monotonic()
+        if now - begun >= seconds:
+            return
+
+
+def _frames(config: Config, source: str, *, limit: float = math.inf) -> Iterator[Frame]:
     camera = open_camera(msgspec.structs.replace(source_config(config.camera, source), loop=True))
     try:
         while (frame := camera.read()) is not None and frame.seq < limit:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,6 +18,8 @@ Pixels = Annotated[int, Meta(ge=1, le=8192)]
 RoleName = Literal["detector", "landmarks", "expression"]
 InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
+Celsius = Annotated[float, Meta(ge=30, le=110)]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
 NAME, TOPIC, TEXT, HOURS, PATH = (
@@ -220,6 +220,20 @@ class Stats(Section, frozen=True):
     interval_seconds: Interval = 10.0
 
 
+class Rate(Section, frozen=True):
+    """How many frames are looked at when the board is hot or short of power, and when nobody is there."""
+
+    enabled: bool = True
+    min_fps: Fps = 2.0
+    warm_c: Celsius = 75.0
+    hot_c: Celsius = 85.0
+    hysteresis_c: Annotated[float, Meta(ge=0, le=20)] = 3.0
+    weak_share: Annotated[float, Meta(ge=0.05, le=1)] = 0.5
+    hold_seconds: Interval = 60.0
+    idle_after_seconds: Seconds = 60.0
+    idle_fps: Fps = 5.0
+
+
 class Privacy(Section, frozen=True):
     """What may leave the machine besides labels and boxes."""
 
@@ -252,81 +266,9 @@ class Config(Section, frozen=True):
     state: State = State()
     jsonl: Jsonl = Jsonl()
     stats: Stats = Stats()
+    rate: Rate = Rate()
     privacy: Privacy = Privacy()
     log: Log = Log()
-
-
-Combination = tuple[str, tuple[str, ...], str]
-
-
-def combination_errors(config: Config) -> list[Combination]:
-    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
-    return [
-        *_camera_errors(config),
-        *_delegate_errors(config),
-        *_threshold_errors(config),
-        *_mqtt_errors(config.mqtt),
-    ]
-
-
-def _camera_errors(config: Config) -> Iterator[Combination]:
-    camera = config.camera
-    if camera.backend in ("stream", "replay") and not camera.source:
-        what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
-        yield "camera", ("source", "backend"), what
-    yield from _pi_camera_errors(camera)
-    x0, y0, x1, y1 = config.detector.region
-    if x0 >= x1 or y0 >= y1:
-        yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
-
-
-def _delegate_errors(config: Config) -> Iterator[Combination]:
-    models = config.models
-    if models.delegate_options and not models.delegate:
-        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
-    if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
-        what = "expected null, for a detector on models.delegate keeps the size of its card"
-        yield "detector", ("input_size",), what
-
-
-def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
-    """What only the backend picamera2 can do, and what contradicts itself there."""
-    for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
-        default = getattr(Camera(), key)
-        if camera.backend != "picamera2" and getattr(camera, key) != default:
-            what = f'expected {"null" if default is None else default}, for backend "{camera.backend}" cannot set it'
-            yield "camera", (key, "backend"), what
-    if (camera.focus == "manual") != (camera.focus_dioptres is not None):
-        yield "camera", ("focus_dioptres", "focus"), "expected a number where focus is manual, and else null"
-    if camera.exposure_us and camera.exposure_us > 1e6 / camera.fps:
-        what = f"expected at most {int(1e6 / camera.fps)}, the time between two frames at {camera.fps:g} per second"
-        yield "camera", ("exposure_us", "fps"), what
-
-
-def _threshold_errors(config: Config) -> Iterator[Combination]:
-    if config.events.leave > config.events.enter:
-        yield "events", ("leave", "enter"), f"expected at most events.enter ({config.events.enter:g})"
-    if config.quality.min_brightness >= config.quality.max_brightness:
-        yield "quality", ("min_brightness", "max_brightness"), "expected less than quality.max_brightness"
-
-
-def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
-    if "://" in mqtt.broker or re.fullmatch(r"[^:]*:\d+", mqtt.broker):
-        yield "mqtt", ("broker",), "expected a host name or address alone (the port is mqtt.port, TLS is mqtt.tls)"
-    if mqtt.broker == "embedded":
-        if mqtt.version == "5":
-            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
-        if mqtt.tls or mqtt.username or mqtt.websockets:
-            keys = ("broker", "tls", "username", "websockets")
-            yield "mqtt", keys, "expected neither tls, username nor websockets with the embedded broker"
-    elif mqtt.port == 0:
-        yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
-    if mqtt.password_file and not mqtt.username:
-        yield "mqtt", ("password_file", "username"), "expected mqtt.username beside it"
-    if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
-    if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
-        yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"
 
 
 def json_schema() -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Model:
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
         self.size = width, height  # of the pictures that it takes
+        self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
         self._levels = quantize(levels, self.card.input)
         if self.share:  # a delegate that does not go with the runtime may say so when it runs: now, not in a frame
@@ -145,6 +146,7 @@ class Model:
             raise ModelError(
                 f"{self._path}: the TFLite runtime failed to run this model{on}: {_reason(error)}"
             ) from None
+        self.runs += 1
         outputs = zip(self._outputs, self.card.outputs, strict=True)
         return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
 
