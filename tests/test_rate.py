@@ -244,6 +244,8 @@ class Filmed(ReplayCamera):
 class Keeper:
     """What a sink gets of a run, without the pictures."""
 
+    pictures = False
+
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.stats: list[StatsRecord] = []

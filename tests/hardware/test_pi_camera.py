@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 from containers import Container
-from virtual_camera import FACE, SIZE, machine, python, write_pictures
+from virtual_camera import FACE, INSIDE, SIZE, machine, python, write_pictures
 
 from fer_edge.records import Box
-
-INSIDE = ["-p", "no:cacheprovider", "--timeout=60", "--rootdir=/fer-edge", "-c", "/fer-edge/pyproject.toml"]
-INSIDE += ["-W", "ignore:setDaemon"]  # picamera2 calls it
 
 CONFIG = """\
 device: {id: virtual}

@@ -27,6 +27,18 @@ TESTS = ("hypothesis", "pytest", "pytest-timeout")
 
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
 
+INSIDE = [
+    "--color=no",
+    "-p",
+    "no:cacheprovider",
+    "--timeout=60",
+    "--rootdir=/fer-edge",
+    "-c",
+    "/fer-edge/pyproject.toml",
+]
+INSIDE += ["-W", "ignore:setDaemon"]  # picamera2 calls it
+"""How pytest runs our own tests inside."""
+
 SIZE = (640, 480)
 FACE = (252, 92, 392, 268)
 """Eyebrows to chin in the picture of camera 1, marked by hand: left, top, right, bottom in px."""
