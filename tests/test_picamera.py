@@ -103,6 +103,13 @@ def test_odd_sizes_are_evened_and_said(world: World, caplog: pytest.LogCaptureFi
     assert caplog.messages == ["the camera delivers 100x60 instead of 101x61"]
 
 
+def test_a_rate_that_it_lacks_is_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    camera = camera_of(fps=200.0)
+    camera.open()
+    camera.close()
+    assert caplog.messages == ["the camera delivers 120 frames per second instead of 200"]
+
+
 def test_streams_of_two_sizes_are_refused(world: World) -> None:
     world.lores_size = (96, 60)
     camera = camera_of()

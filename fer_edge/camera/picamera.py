@@ -220,6 +220,9 @@ def _configure(camera: Any, config: CameraConfig, libcamera: Any, *, transform: 
         )
     if main["size"] != size:
         log.warning("the camera delivers %dx%d instead of %dx%d", *main["size"], *size)
+    shortest_us = camera.camera_controls.get("FrameDurationLimits", (0,))[0]  # in this size
+    if shortest_us > round(1e6 / config.fps):
+        log.warning("the camera delivers %.4g frames per second instead of %g", 1e6 / shortest_us, config.fps)
     return main
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -67,7 +68,8 @@ ENVIRONMENT = {
 
 def packages() -> Path:
     """The folder with all Python packages that are needed inside, installed once."""
-    with kept("virtual-camera-packages-1") as (path, there):
+    wanted = hashlib.sha256(" ".join((*PICAMERA2, *OURS, *TESTS)).encode()).hexdigest()[:10]
+    with kept(f"virtual-camera-{wanted}") as (path, there):
         if not there:
             unfinished = path.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
