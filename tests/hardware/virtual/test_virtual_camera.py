@@ -24,6 +24,7 @@ from brokers import wait_for
 
 from fer_edge.camera import picamera
 from fer_edge.camera.picamera import PiCamera
+from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.feed import Feed
@@ -32,6 +33,8 @@ from fer_edge.records import Frame
 PICTURES = Path("/camera")
 if not (PICTURES / "virtual.yaml").exists():
     pytest.skip("wants libcamera's virtual cameras: run ./scripts/test-pi camera", allow_module_level=True)
+
+libcamera = pytest.importorskip("libcamera")
 
 GRAYS, FACE = "0", "1"  # the numbers of the cameras
 DIES = "ignore::pytest.PytestUnhandledThreadExceptionWarning"
@@ -160,6 +163,29 @@ def test_a_control_that_it_lacks_is_one_line(key: str, value: Any, opened: Open)
     ):
         camera.open()
     opened()  # it was given back
+
+
+EVERYTHING = {"exposure_us": 1000, "gain": 2.0, "focus": "manual", "focus_dioptres": 2.0}
+AWB = ("incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EVERYTHING,
+        {"focus": "auto"},
+        *({"awb": mode} for mode in AWB),
+        *({"hdr": mode} for mode in ("single-exposure", "multi-exposure", "night")),
+    ],
+)
+def test_libcameras_bindings_take_every_value(settings: dict[str, Any], opened: Open) -> None:
+    """No virtual camera has these controls, but names, enums and types are checked as for one that has."""
+    request = opened()._camera.camera.create_request(1)
+    asked = wanted(CameraConfig(**settings), libcamera.controls)
+    assert asked
+    for _, name, value in asked:
+        request.set_control(getattr(libcamera.controls, name), value)
+        float(value)  # its range is checked so
 
 
 def test_the_sensors_own_hdr_needs_another_camera() -> None:
