@@ -147,10 +147,17 @@ def _rounded(box: Box) -> tuple[float, float, float, float]:
 
 def source_config(config: CameraConfig, source: str) -> CameraConfig:
     """The camera section for a source given on the command line: pictures, folders and `demo` are replayed,
-    everything else is a stream; all as fast as they can be looked at."""
+    everything else is a stream; all as they are stored, and as fast as they can be looked at."""
     replayed = source.split(":")[0] == "demo" or os.path.isdir(source) or _is_picture(source)
     return msgspec.structs.replace(
-        config, backend="replay" if replayed else "stream", source=source, pace="max", loop=False
+        config,
+        backend="replay" if replayed else "stream",
+        source=source,
+        pace="max",
+        loop=False,
+        rotation=0,
+        hflip=False,
+        vflip=False,
     )
 
 

@@ -102,9 +102,7 @@ def _camera(config: Config) -> Finding:
         camera.close()
     if frame is None:
         return Finding(False, f"{shown(config.camera.source)}: has no frames; choose another camera.source")
-    return Finding(
-        True, f"{config.camera.backend} {shown(config.camera.source)} delivers {frame.width}x{frame.height} px"
-    )
+    return Finding(True, f"{config.camera.backend} {camera.title} delivers {frame.width}x{frame.height} px")
 
 
 def _broker(config: Config) -> Finding:

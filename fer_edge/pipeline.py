@@ -55,8 +55,8 @@ class Pipeline:
         """Load the models that config names. Raises ModelError."""
         self.models = detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
-        self.models = (detector, landmarker, classifier)
         self.cards = (detector.card, landmarker.card, classifier.card)
+        self.colour = any(card.input.color != "gray" for card in self.cards)
         self.config = config
         self.detector = Detector(detector, config.detector)
         self.landmarker = Landmarker(landmarker)
@@ -237,6 +237,7 @@ def _watch(
     config, away, newest = pipeline.config, False, time.monotonic()
     while not signals.stop.is_set():
         _obey(pipeline, gauges, control, signals)
+        feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
         except Closed:

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking, combination_errors
+from fer_edge.combinations import combination_errors
+from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
 from fer_edge.configfile import expected, show
 from fer_edge.files import replace_file
 

@@ -23,6 +23,10 @@ SINKS = {
 class Sink(Protocol):
     """A receiver of updates. It is made with the config, the daemon's identity, and what others may control."""
 
+    @property
+    def pictures(self) -> bool:
+        """Whether it looks at the colours of `Frame.image` now; where nobody does, the camera spares them."""
+
     def start(self) -> None:
         """Open what is needed and start the thread.
 

@@ -79,6 +79,7 @@ class MqttSink:
     def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
         self._config, self._identity, self._control = config, identity, control or Control(config)
+        self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
         self._client_id = f"fer-edge-{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
