@@ -104,10 +104,8 @@ class Painter:
             self._canvas = np.empty((height, width, 3), np.uint8)
         image = cv2.flip(frame.image, 1) if self._look.mirror else frame.image
         shrinks = width < frame.width or height < frame.height
-        cv2.resize(
-            image, (width, height), dst=self._canvas, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        return self._canvas
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (width, height), dst=self._canvas, interpolation=how), np.uint8)
 
     def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> None:
         height = canvas.shape[0]
