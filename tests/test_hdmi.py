@@ -106,7 +106,7 @@ def test_only_the_newest_of_many_is_drawn(card: FakeCard, tmp_path: Path) -> Non
             sink.submit(UPDATE)
             longest = max(longest, time.monotonic() - now)
             time.sleep(0.001)
-        assert 5 <= card.flips <= 12
+        assert 2 <= card.flips <= 12
         assert longest < 0.1
         last = replace(UPDATE, faces=())
         sink.submit(last)
@@ -130,7 +130,7 @@ def test_unplugged_and_plugged_in_again(card: FakeCard, tmp_path: Path, caplog: 
             card.plug(True)
         sink.submit(UPDATE)
         wait_for(lambda: shows(card, PAINTED), "the picture is shown")
-    assert said(caplog, "HDMI: the preview is on HDMI-A-1 of ") == 3
+        wait_for(lambda: said(caplog, "HDMI: the preview is on HDMI-A-1 of ") > 0, "that is told")
 
 
 def test_another_master(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -144,16 +144,24 @@ def test_another_master(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptur
         wait_for(lambda: shows(card, PAINTED), "the display is taken over")
 
 
-def test_a_display_that_stops_answering(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_display_that_does_not_answer_fills_no_log(
+    card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_edge.screen.FLIP_SECONDS", 0.01)
+    monkeypatch.setattr("fer_edge.sinks.hdmi.LOOK_SECONDS", 0.2)
+    caplog.set_level(logging.INFO)
+    card.answers_flips = False
     with running(card, tmp_path) as sink:
-        card.answers_flips = False
-        for _ in range(3):
+
+        def tried(times: int) -> bool:
             sink.submit(UPDATE)
-            time.sleep(0.05)
-        wait_for(lambda: said(caplog, "has not shown a picture for 1 s") > 0, "that is told")
+            return card.set_modes >= 2 * times  # taken over and given back
+
+        wait_for(lambda: tried(3), "it is tried again and again")
+        assert [record.getMessage()[-33:] for record in caplog.records] == ["has not shown a picture for 0.01 s"[-33:]]
         card.answers_flips = True
-        sink.submit(UPDATE)
-        wait_for(lambda: shows(card, PAINTED), "it is tried again")
+        wait_for(lambda: tried(0) and shows(card, PAINTED), "the picture is shown")
+        wait_for(lambda: said(caplog, "HDMI: the preview is on ") == 1, "that is told")
 
 
 def test_without_any_display_the_daemon_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -203,7 +211,7 @@ def test_check(card: FakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert HdmiSink.check(Hdmi(), finder=finder) == f"HDMI-A-1 of {tmp_path}/card0, {FULL_HD[0]}"
     assert card.set_modes == 0, "nothing is switched"
     other = card.open()
-    with pytest.raises(SinkError, match="another program has the display now"):
+    with pytest.raises(SinkError, match="card0, 1920x1080@60: in use now, by the running daemon or another program"):
         HdmiSink.check(Hdmi(), finder=finder)
     other.close()
     assert not card.nodes

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable
 from threading import Event
@@ -25,7 +22,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0  # between two looks whether a display is there, or still there
 QUIET_SECONDS = 3.0  # without an update, for a notice instead of an old picture
 NOTHING = "no picture from the camera"
-NICE = 5  # events come before pictures, where there are too few cores for both
 
 Finder = Callable[[Hdmi], Found]
 
@@ -57,7 +53,7 @@ class HdmiSink:
         free = found.card.become_master()
         found.card.node.close()
         if not free:
-            raise SinkError(f"{found}: another program has the display now")
+            raise SinkError(f"{found}: in use now, by the running daemon or another program")
         return f"{found}{_instead(settings, found)}"
 
     def submit(self, update: Update) -> None:
@@ -74,8 +70,6 @@ class HdmiSink:
 
     def _run(self) -> None:
         """The thread: display after display."""
-        with contextlib.suppress(PermissionError):  # a hardened service may not
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while not self._closing.is_set():
             try:
                 self._show(Screen(self._finder(self._settings)))
@@ -85,8 +79,6 @@ class HdmiSink:
 
     def _show(self, screen: Screen) -> None:
         """Show updates until the daemon stops, or until the display is gone: SinkError."""
-        self._trouble = None
-        log.info("HDMI: the preview is on %s%s", screen.found, _instead(self._settings, screen.found))
         try:
             self._loop(screen)
         except Closed:
@@ -95,7 +87,7 @@ class HdmiSink:
             screen.close()
 
     def _loop(self, screen: Screen) -> None:
-        newest, looked = -QUIET_SECONDS, time.monotonic()
+        newest, looked, told = -QUIET_SECONDS, time.monotonic(), False
         while not self._closing.is_set():
             update, begun = self._updates.get(LOOK_SECONDS), time.monotonic()
             if update and update.frame:
@@ -107,6 +99,9 @@ class HdmiSink:
                 looked = begun
                 if not screen.is_connected():
                     raise SinkError(f"{screen.found.connector.name} is unplugged; waiting for a display")
+                if not told:  # only now: one that fails at once, again and again, must not fill the log
+                    told, self._trouble = True, None
+                    log.info("HDMI: the preview is on %s%s", screen.found, _instead(self._settings, screen.found))
             self._closing.wait(max(0.0, begun + 1 / self._settings.max_fps - time.monotonic()))
 
     def _picture(self, update: Update, frame: Frame, size: tuple[int, int]) -> Image:
