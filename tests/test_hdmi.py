@@ -19,7 +19,7 @@ from fake_drm import FULL_HD, FakeCard
 from sink_helpers import said
 
 from fer_edge.check import findings
-from fer_edge.config import Config, Hdmi
+from fer_edge.config import Camera, Config, Hdmi
 from fer_edge.draw import Look, Painter, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Box, Image, Update
@@ -45,7 +45,8 @@ def card(tmp_path: Path) -> FakeCard:
 
 @contextmanager
 def running(card: FakeCard, folder: Path, **settings: Any) -> Iterator[HdmiSink]:
-    config = Config(hdmi=Hdmi(enabled=True, **{"mode": "640x480", **settings}))
+    camera = Camera(timeout_seconds=settings.pop("timeout_seconds", 60.0))
+    config = Config(camera=camera, hdmi=Hdmi(enabled=True, **{"mode": "640x480", **settings}))
     sink = HdmiSink(config, IDENTITY, finder=partial(find, folder=folder, opener=card.open))
     sink.start()
     try:
@@ -172,10 +173,9 @@ def test_without_any_display_the_daemon_runs(tmp_path: Path, caplog: pytest.LogC
     assert time.monotonic() - begun < 0.5, "it does not wait for one at the end"
 
 
-def test_a_camera_that_is_away(card: FakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.hdmi.QUIET_SECONDS", 0.3)
+def test_a_camera_that_is_away(card: FakeCard, tmp_path: Path) -> None:
     notice = Painter().notice("no picture from the camera", (640, 480)).copy()
-    with running(card, tmp_path) as sink:
+    with running(card, tmp_path, timeout_seconds=0.5) as sink:
         wait_for(lambda: shows(card, notice), "there is none yet")
         sink.submit(UPDATE)
         wait_for(lambda: shows(card, PAINTED), "there is one")

@@ -20,7 +20,6 @@ from fer_edge.worker import Worker
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks whether a display is there, or still there
-QUIET_SECONDS = 3.0  # without an update, for a notice instead of an old picture
 NOTHING = "no picture from the camera"
 
 Finder = Callable[[Hdmi], Found]
@@ -33,6 +32,7 @@ class HdmiSink:
         self, config: Config, _identity: Identity, _control: Control | None = None, *, finder: Finder = find
     ) -> None:
         settings = self._settings = config.hdmi
+        self._quiet_seconds = config.camera.timeout_seconds  # then an old picture makes way for a notice
         self._finder = finder
         self._updates: Mailbox[Update] = Mailbox()
         self._stats: Stats | None = None  # the newest; most updates have none
@@ -87,13 +87,13 @@ class HdmiSink:
             screen.close()
 
     def _loop(self, screen: Screen) -> None:
-        newest, looked, told = -QUIET_SECONDS, time.monotonic(), False
+        newest, looked, told = -self._quiet_seconds, time.monotonic(), False
         while not self._closing.is_set():
             update, begun = self._updates.get(LOOK_SECONDS), time.monotonic()
             if update and update.frame:
                 screen.show(self._picture(update, update.frame, screen.size))
                 newest = begun
-            elif update or begun - newest >= QUIET_SECONDS:
+            elif update or begun - newest >= self._quiet_seconds:
                 screen.show(self._painter.notice(NOTHING, screen.size))
             if begun - looked >= LOOK_SECONDS:
                 looked = begun
