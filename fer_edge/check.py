@@ -59,7 +59,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("settings", _settings),
         ("camera", _camera),
         ("broker", _broker),
-        ("display", _display),
+        *((("display", _display),) if config.hdmi.enabled else ()),
         ("permissions", _permissions),
         ("instance", _instance),
         ("clock", _clock),
@@ -124,8 +124,6 @@ def _broker(config: Config) -> Finding:
 
 def _display(config: Config) -> Finding:
     """Never fatal: the daemon waits for a display."""
-    if not config.hdmi.enabled:
-        return Finding(True, "the preview on a display is off (hdmi.enabled)")
     try:
         return Finding(True, HdmiSink.check(config.hdmi))
     except SinkError as error:
