@@ -163,7 +163,7 @@ def test_ctrl_c_is_enough_and_seconds_are_kept(frames: list[Frame]) -> None:
     class Source:
         """Frames until Ctrl-C, at frame 30."""
 
-        live = True
+        live, colour, title = True, False, "frames"
 
         def __init__(self) -> None:
             self.left: Iterator[Frame] = iter(frames[:30])

@@ -17,6 +17,7 @@ SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
+    "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
 }
 
 

@@ -123,6 +123,8 @@ def _span(db: sqlite3.Connection) -> tuple[float, float] | None:
 class HistorySink:
     """Keeps the history. A disk that fails is told once and tried again; it stops nothing else."""
 
+    pictures = False
+
     def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
         self._path = state_folder(config, identity.device_id) / HISTORY_FILE
         self._run_id = identity.boot_id
