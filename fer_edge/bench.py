@@ -48,6 +48,7 @@ def bench_models(config: Config, *, as_json: bool) -> None:
     figures = {
         "threads": config.models.threads,
         "runtime": runtime_name(config.models.runtime),
+        "delegate": config.models.delegate,
         "runs": RUNS,
         "models": [_measure_model(model) for model in load_models(config.models)],
     }
@@ -76,6 +77,7 @@ def _measure_model(model: Model) -> dict[str, Any]:
         "macs": card.macs,
         "parameters": card.parameters,
         "bytes": card.bytes,
+        "delegate": {"taken": model.share.taken, "nodes": model.share.nodes} if model.share else None,
         "median_ms": round(p50, 3),
         "p95_ms": round(p95, 3),
     }
@@ -107,6 +109,7 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         "faces_per_frame": round(faces / count, 2),
         "threads": config.models.threads,
         "runtime": runtime_name(config.models.runtime),
+        "delegate": config.models.delegate,
         "fps": round(count / wall_seconds, 1),
         "mean_ms": round(1e3 * wall_seconds / count, 2),
         "cpu_percent": round(100 * cpu_seconds / wall_seconds),
@@ -154,9 +157,14 @@ def _print(figures: dict[str, Any]) -> None:
         f"{figures['fps']:.0f} frames/s over {figures['frames']} frames "
         f"with {figures['faces_per_frame']:.1f} faces each; "
         f"CPU {figures['cpu_percent']} %, memory {figures['rss_mb']:.0f} MB (peak {figures['peak_rss_mb']:.0f} MB); "
-        f"{figures['threads']} thread(s), {figures['runtime']}",
+        f"{_machinery(figures)}",
         highlight=False,
     )
+
+
+def _machinery(figures: dict[str, Any]) -> str:
+    """What ran the models, in words."""
+    return ", ".join(filter(None, (f"{figures['threads']} thread(s)", figures["runtime"], figures["delegate"])))
 
 
 def _print_models(figures: dict[str, Any]) -> None:
@@ -176,4 +184,8 @@ def _print_models(figures: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"{figures['runs']} runs each; {figures['threads']} thread(s), {figures['runtime']}", highlight=False)
+    console.print(f"{figures['runs']} runs each; {_machinery(figures)}", highlight=False)
+    parts = [(row["role"], row["delegate"]) for row in figures["models"] if row["delegate"]]
+    if parts:
+        shown = ", ".join(f"{role} {part['taken']} of {part['nodes']}" for role, part in parts)
+        console.print(f"nodes on the delegate: {shown}", highlight=False)

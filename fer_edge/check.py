@@ -71,8 +71,16 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
 
 
 def _models(config: Config) -> Finding:
-    names = ", ".join(card.name for card in Pipeline(config).cards)
-    return Finding(True, f"{names} match their cards; {runtime_name(config.models.runtime)}")
+    models = Pipeline(config).models
+    names = ", ".join(model.card.name for model in models)
+    text = f"{names} match their cards; {runtime_name(config.models.runtime)}"
+    shares = {model.card.role: model.share for model in models if model.share}
+    if not shares:
+        return Finding(True, text)
+    text += f"; nodes on {config.models.delegate}: {', '.join(f'{role} {part}' for role, part in shares.items())}"
+    idle = ", ".join(role for role, part in shares.items() if not part.taken)
+    advice = f"; all of {idle} runs on the CPU: use a model compiled for it, or shorten models.delegate_roles"
+    return Finding(not idle, text + (advice if idle else ""), fatal=False)
 
 
 def _settings(config: Config) -> Finding:

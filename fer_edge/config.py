@@ -17,6 +17,7 @@ Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
 Degrees = Annotated[float, Meta(gt=0, le=90)]
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
+RoleName = Literal["detector", "landmarks", "expression"]
 InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
@@ -74,6 +75,9 @@ class Models(Section, frozen=True):
     expression: Name = "expression"
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
+    delegate: Annotated[str, Meta(min_length=1, pattern=TEXT)] | None = None
+    delegate_options: dict[Text, Text | int | float] = {}
+    delegate_roles: Annotated[tuple[RoleName, ...], Meta(min_length=1)] = ("detector", "landmarks", "expression")
 
 
 class Detector(Section, frozen=True):
@@ -257,7 +261,12 @@ Combination = tuple[str, tuple[str, ...], str]
 
 def combination_errors(config: Config) -> list[Combination]:
     """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
-    return [*_camera_errors(config), *_threshold_errors(config), *_mqtt_errors(config.mqtt)]
+    return [
+        *_camera_errors(config),
+        *_delegate_errors(config),
+        *_threshold_errors(config),
+        *_mqtt_errors(config.mqtt),
+    ]
 
 
 def _camera_errors(config: Config) -> Iterator[Combination]:
@@ -268,6 +277,15 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
     x0, y0, x1, y1 = config.detector.region
     if x0 >= x1 or y0 >= y1:
         yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
+
+
+def _delegate_errors(config: Config) -> Iterator[Combination]:
+    models = config.models
+    if models.delegate_options and not models.delegate:
+        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
+    if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
+        what = "expected null, for a detector on models.delegate keeps the size of its card"
+        yield "detector", ("input_size",), what
 
 
 def _threshold_errors(config: Config) -> Iterator[Combination]:

@@ -23,6 +23,7 @@ from fer_edge.classify import Classifier
 from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
 from fer_edge.control import Control
+from fer_edge.delegate import Delegate
 from fer_edge.detect import QUARTERS, Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
@@ -50,7 +51,7 @@ class Pipeline:
 
     def __init__(self, config: Config) -> None:
         """Load the models that config names. Raises ModelError."""
-        detector, landmarker, classifier = load_models(config.models)
+        self.models = detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
         self.cards = (detector.card, landmarker.card, classifier.card)
         self.config = config
@@ -161,10 +162,12 @@ class Pipeline:
 def load_models(config: Models) -> tuple[Model, Model, Model]:
     """Detector, landmarks and expression model. Raises ModelError."""
     load = partial(Model, models_folder(config.folder), threads=config.threads, runtime=config.runtime)
+    delegate = Delegate(config.delegate, config.delegate_options) if config.delegate else None
+    on = dict.fromkeys(config.delegate_roles, delegate)
     return (
-        load(config.detector, role="detector"),
-        load(config.landmarks, role="landmarks"),
-        load(config.expression, role="expression"),
+        load(config.detector, role="detector", delegate=on.get("detector")),
+        load(config.landmarks, role="landmarks", delegate=on.get("landmarks")),
+        load(config.expression, role="expression", delegate=on.get("expression")),
     )
 
 
