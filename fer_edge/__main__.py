@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from fer_edge import __version__
 from fer_edge.config import Config, Mqtt, Name, json_schema
 from fer_edge.configfile import load_config
-from fer_edge.errors import ConfigError, FerEdgeError
+from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -91,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(options)
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
+    except Interrupted as error:
+        print(f"fer-edge: {error}", file=sys.stderr)
+        return 130
     except FerEdgeError as error:
         for line in str(error).splitlines():
             print(f"fer-edge: {line}", file=sys.stderr)
@@ -146,8 +150,20 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 def _analyze(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.analyze import AnalyzeOptions, analyze
 
-    wanted = AnalyzeOptions(sources=options.source, jsonl=options.jsonl, still=options.still, draw=options.draw)
-    return 1 if analyze(config, wanted) else 0
+    stop = Event()
+
+    def on_stop(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)  # who asks twice does not want to wait
+
+    before = {number: signal.signal(number, on_stop) for number in STOP_SIGNALS}
+    names = ("jsonl", "csv", "parquet", "events", "video", "report", "draw", "still", "resume", "save_seconds")
+    wanted = AnalyzeOptions(sources=options.source, **{name: getattr(options, name) for name in names})
+    try:
+        return 1 if analyze(config, wanted, stop) else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(config: Config, options: argparse.Namespace) -> int:
@@ -206,12 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
 
-    analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
-    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
-    analyze.add_argument("--jsonl", metavar="OUT", default="-", help="write the lines there (default: standard output)")
-    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
-    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
-
+    _add_analyze(_command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline"))
     _add_report(_command(commands, "report", _report, "show what the daemon has seen over a period (history.enabled)"))
     _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
 
@@ -229,6 +240,40 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
+
+
+def _add_analyze(analyze: argparse.ArgumentParser) -> None:
+    """What is read, and what is written."""
+    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
+    analyze.add_argument(
+        "--jsonl",
+        metavar="OUT",
+        help="a JSON line for each frame (default: to standard output, if nothing else is asked)",
+    )
+    analyze.add_argument("--csv", metavar="OUT", help="a row for each face in each frame")
+    analyze.add_argument("--parquet", metavar="OUT", type=Path, help="the same rows, typed")
+    analyze.add_argument(
+        "--events", metavar="OUT", help="a JSON line for each event, as over MQTT, with the film's time"
+    )
+    analyze.add_argument(
+        "--video", metavar="OUT.mp4", type=Path, help="the film with its faces marked, H.264; no sound"
+    )
+    analyze.add_argument("--report", metavar="OUT.html", type=Path, help="one page about all sources, for people")
+    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="each frame with its faces marked, as JPEG")
+    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking, no events")
+    analyze.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    analyze.add_argument(
+        "--save-every", dest="save_seconds", metavar="SECONDS", type=_seconds, default=10.0,
+        help="what a killed run may lose of its time (default: %(default)g)",
+    )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    """A time from 0, in seconds."""
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0, got {text}")
+    return seconds
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:

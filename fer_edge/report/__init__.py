@@ -56,12 +56,17 @@ def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
         raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
 
 
-def page(stories: Sequence[Story], models: Models) -> str:
-    """The HTML of a report. Raises ReportError where the extra is not installed."""
+def load_libraries() -> tuple[Any, Any]:
+    """The charts, which need matplotlib, and Jinja2. Raises ReportError where the extra is not installed."""
     try:
-        charts, jinja = import_module("fer_edge.report.charts"), import_module("jinja2")
+        return import_module("fer_edge.report.charts"), import_module("jinja2")
     except ImportError as error:
         raise ReportError(f"a report needs {error.name}: pip install 'fer-edge[report]'") from None
+
+
+def page(stories: Sequence[Story], models: Models) -> str:
+    """The HTML of a report. Raises ReportError where the extra is not installed."""
+    charts, jinja = load_libraries()
     story = stories[0]
     columns = [(each.name, figures(each)) for each in stories]
     chosen = charts.longest(story.visits)

@@ -187,7 +187,7 @@ def _step_text(step_s: int) -> str:
     for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if step_s % size == 0:
             return name if step_s == size else f"{step_s // size} {name}s"
-    raise AssertionError(step_s)
+    return "second" if step_s == 1 else f"{step_s} seconds"
 
 
 def _svg(draw: Callable[[Axes], None], *, height_in: float) -> str:

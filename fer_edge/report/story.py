@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from fer_edge.minutes import MINUTE_SECONDS, Minute, Moment, added
 from fer_edge.records import LABELS
 
-STEPS_SECONDS = (60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
-"""How long a bar of a chart may be."""
+STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
+"""How long a bar of a chart may be; those below a minute are for films."""
 
 MOST_BARS = 90
 
@@ -151,8 +151,9 @@ def figures(story: Story) -> Figures:
 def bars(story: Story) -> tuple[int, list[Minute]]:
     """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
     nobody watched have `watched_s` 0."""
-    length_s = max(MINUTE_SECONDS, story.end_s - story.begin_s)
-    step_s = next((step for step in STEPS_SECONDS if length_s / step <= MOST_BARS), STEPS_SECONDS[-1])
+    least_s, length_s = MINUTE_SECONDS if story.wall else STEPS_SECONDS[0], story.end_s - story.begin_s
+    steps = [step for step in STEPS_SECONDS if step >= least_s]
+    step_s = next((step for step in steps if length_s / step <= MOST_BARS), steps[-1])
     zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
 
     def step_of(at_s: float) -> int:
