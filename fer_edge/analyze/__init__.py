@@ -40,8 +40,6 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
     keeper, begun = Keeper(options.resume_file(), every_seconds=options.save_seconds), origin(config, options, pipeline)
     earlier = load(keeper.path, begun) if options.resume and keeper.path else None
     with _progress() as progress, outputs:
-        if earlier is None:
-            keeper.forget()
         outputs.start(earlier.outputs if earlier else None)
         failed = Run(pipeline, options, outputs, keeper, begun, progress, stop or Event()).all(earlier)
         outputs.tell(lambda output: output.make(None))

@@ -93,7 +93,7 @@ class Keeper:
         self._next = now + max(self._every_seconds, LEAST_WORK * (now - (begun or now)))
 
     def forget(self) -> None:
-        """The run is complete, or another one begins."""
+        """The run is complete."""
         if self.path:
             self.path.unlink(missing_ok=True)
 
