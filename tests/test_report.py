@@ -161,7 +161,8 @@ def test_a_page_tells_it_all_by_itself() -> None:
     shares, came, view, lines, heat = images(html)
     assert "happiness" in shares
     assert "faces per minute" in came
-    assert "faces, mean" in view
+    assert "faces in view, mean" in view
+    assert "happiness" in view
     assert "#2" in lines
     assert "face-seconds" in heat
     for text in (

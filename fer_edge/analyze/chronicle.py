@@ -73,6 +73,7 @@ class Chronicle:
             begin_s=0.0,
             end_s=end_s,
             minutes=[*self.steps, *([rest] if rest else [])],
+            minute_s=self.maker.seconds,
             visits=self._visits(),
             wall=False,
             notes=([stopped] if stopped else []) + self._notes(),

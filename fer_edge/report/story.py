@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -60,6 +61,7 @@ class Story:
     begin_s: float
     end_s: float
     minutes: Sequence[Minute] = ()
+    minute_s: int = MINUTE_SECONDS  # how long these are
     visits: Sequence[Visit] = ()
     wall: bool = True  # times are of the epoch; False: seconds of a film
     notes: Sequence[str] = field(default=())  # what a reader should know, as of damaged frames
@@ -151,8 +153,8 @@ def figures(story: Story) -> Figures:
 def bars(story: Story) -> tuple[int, list[Minute]]:
     """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
     nobody watched have `watched_s` 0."""
-    least_s, length_s = MINUTE_SECONDS if story.wall else STEPS_SECONDS[0], story.end_s - story.begin_s
-    steps = [step for step in STEPS_SECONDS if step >= least_s]
+    length_s = story.end_s - story.begin_s
+    steps = [step for step in STEPS_SECONDS if step >= story.minute_s]
     step_s = next((step for step in steps if length_s / step <= MOST_BARS), steps[-1])
     zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
 
@@ -163,7 +165,9 @@ def bars(story: Story) -> tuple[int, list[Minute]]:
     for minute in story.minutes:
         groups[step_of(minute.begin_s)].append(minute)
     first = step_of(story.begin_s)
-    return step_s, [added(groups.get(at, ()), at) for at in range(first, max(first + 1, int(story.end_s)), step_s)]
+    return step_s, [
+        added(groups.get(at, ()), at) for at in range(first, max(first + 1, math.ceil(story.end_s)), step_s)
+    ]
 
 
 def local(at_s: float) -> datetime:
