@@ -167,7 +167,7 @@ def test_a_page_tells_it_all_by_itself() -> None:
     assert "face-seconds" in heat
     for text in (
         "A hall",
-        '<td class="number">3</td>',
+        "<dt>faces that came</dt><dd>3</dd>",
         "turned away",
         "11.4 %",
         "damaged &amp; skipped",

@@ -17,10 +17,13 @@ STDOUT = "-"
 
 class Output:
     """One thing that a run writes; what an output does not need to know it leaves out. Methods raise OSError where
-    something cannot be written, `start` SinkError too: less is there than was kept."""
+    something cannot be written, `check` SinkError where less is there than was kept."""
 
     where: str
     """For messages."""
+
+    def check(self, kept: bytes) -> None:
+        """Whether `start` will find what it needs."""
 
     def start(self, kept: bytes | None) -> None:
         """Open: empty, or as it was when `kept` was returned; what came later is cut off."""
@@ -59,6 +62,10 @@ class Lines(Output):
         self.where, self._first = path, first
         self._file = LineFile(path, max_bytes=sys.maxsize, backups=0)
 
+    def check(self, kept: bytes) -> None:
+        """See `Output.check`."""
+        check_size(Path(self.where), unpack(kept, int))
+
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
         if self.where != STDOUT:
@@ -81,11 +88,15 @@ class Lines(Output):
         self._file.close()
 
 
+def check_size(path: Path, size: int) -> None:
+    """Raises SinkError where a file has fewer than `size` bytes, or is not there."""
+    if not path.is_file() or path.stat().st_size < size:
+        raise SinkError(f"{path}: is shorter than the run left it; begin anew, without --resume")
+
+
 def cut(path: Path, size: int) -> None:
-    """Make a file `size` bytes long. Raises OSError, and SinkError where it is shorter or absent."""
+    """Make a file `size` bytes long. Raises OSError."""
     with path.open("ab") as file:
-        if file.tell() < size:
-            raise SinkError(f"{path}: is shorter than the run left it; begin anew, without --resume")
         if path.is_file():  # a device has no length
             file.truncate(size)
 

@@ -18,7 +18,7 @@ from fer_edge.analyze.checkpoint import pack, unpack
 from fer_edge.analyze.chronicle import Chronicle
 from fer_edge.analyze.film import Film, Reached
 from fer_edge.analyze.lines import Look
-from fer_edge.analyze.output import Lines, Output, cut, synced
+from fer_edge.analyze.output import Lines, Output, check_size, synced
 from fer_edge.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.config import Models
 from fer_edge.draw import annotate
@@ -109,11 +109,13 @@ class FilmOutput(Output):
         """Raises SinkError where the library is missing."""
         self.where, self._path, self._film = str(path), path, Film(path)
 
+    def check(self, kept: bytes) -> None:
+        """See `Output.check`."""
+        check_size(self._path, unpack(kept, Reached).bytes)
+
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
-        reached = unpack(kept, Reached) if kept else Reached()
-        cut(self._path, reached.bytes)
-        self._film.start(reached)
+        self._film.start(unpack(kept, Reached) if kept else None)
 
     def write(self, look: Look) -> None:
         """See `Output.write`."""
@@ -221,7 +223,9 @@ class Outputs:
         self._each = each
 
     def start(self, kept: Mapping[str, bytes] | None) -> None:
-        """See `Output.start`. Raises SinkError."""
+        """See `Output.start`. Raises SinkError, where less is there than was kept before anything was changed."""
+        for option, output in self._each.items() if kept else ():
+            output.check(kept[option] if kept else b"")
         for option, output in self._each.items():
             try:
                 output.start(kept[option] if kept else None)
