@@ -59,8 +59,9 @@ class Chronicle:
         self.moments += moments(step, str(len(self.reels)))
         self.reels[-1].end_s = at_s
         if len(self.steps) > MOST_STEPS:
-            self.maker.seconds = next(length for length in STEPS_SECONDS if length > self.maker.seconds)
-            self.steps = _coarser(self.steps, self.maker.seconds)
+            seconds = next(length for length in STEPS_SECONDS if length > self.maker.seconds)
+            self.maker.seconds, self.maker.begin_s = seconds, self.maker.begin_s // seconds * seconds
+            self.steps = _coarser(self.steps, seconds)
 
     def story(self, stopped: str | None = None) -> Story:
         """The report, as far as it has come. `stopped`: a note that it is not all."""
