@@ -62,14 +62,17 @@ def test_a_row_a_face_a_frame(folder: Path) -> None:
 
 def test_the_same_rows_typed(folder: Path) -> None:
     table = read_parquet(folder / "out.parquet").read_all()
-    found = [(field.name, field.type, field.nullable) for field in table.schema]
+    found = [
+        (field.name, field.type, field.nullable)
+        for field in (table.schema.field(number) for number in range(table.num_columns))
+    ]
     kinds = {name: getattr(DataType, kind)() for name, kind in COLUMNS.items()}
     assert found == [(name, kind, name not in NEVER_NULL) for name, kind in kinds.items()]
     with (folder / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert table.num_rows == len(rows)
     for name, kind in COLUMNS.items():
-        values = [value.as_py() for value in table[name]]
+        values = table[name].to_pylist()
         if kind == "string":
             assert values == [row[name] or None for row in rows]
         else:
@@ -81,7 +84,7 @@ def test_pictures_have_no_tracks_in_tables(tmp_path: Path) -> None:
     assert analyze(Config(), wanted(tmp_path / "o", ASTRONAUT, only=("csv", "parquet"), still=True)) == 0
     (row,) = csv.DictReader((tmp_path / "o" / "out.csv").read_text().splitlines())
     assert (row["track_id"], row["expression"], row["source"]) == ("", "happiness", ASTRONAUT)
-    assert read_parquet(tmp_path / "o" / "out.parquet").read_all()["track_id"][0].as_py() is None
+    assert read_parquet(tmp_path / "o" / "out.parquet").read_all()["track_id"].to_pylist() == [None]
 
 
 def test_a_parquet_file_of_nobody(tmp_path: Path) -> None:
@@ -137,6 +140,11 @@ def test_damaged_frames_are_noted(tmp_path: Path, astronaut: Image) -> None:
     (tmp_path / "x.avi").write_bytes((tmp_path / "x.avi").read_bytes()[: (tmp_path / "x.avi").stat().st_size // 2])
     analyze(Config(), wanted(tmp_path / "o", tmp_path / "x.avi", only=("report",)))
     assert re.search(r"x\.avi: ended after \d+ of 60 frames, truncated", (tmp_path / "o" / "out.html").read_text())
+
+
+def asked_for(option: str, path: Path) -> AnalyzeOptions:
+    outputs: dict[str, Any] = {option: path}
+    return AnalyzeOptions(sources=["demo"], **outputs)
 
 
 def step(pipeline: Pipeline, image: Image, t_s: float) -> Update:
@@ -211,7 +219,7 @@ def test_without_an_extra(
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "fer_edge.report.charts", raising=False)
     with pytest.raises(FerEdgeError, match=words):
-        analyze(Config(), AnalyzeOptions(sources=["demo"], **{option: tmp_path / "x"}))
+        analyze(Config(), asked_for(option, tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,7 +240,7 @@ def test_save_every(seconds: str) -> None:
 
 def test_an_output_that_cannot_be_opened(tmp_path: Path) -> None:
     for option in ("csv", "parquet", "events", "video", "report"):
-        options = AnalyzeOptions(sources=["demo"], **{option: tmp_path / "no" / "x"})
+        options = asked_for(option, tmp_path / "no" / "x")
         with pytest.raises(
             SinkError, match=rf"no/x.*: cannot write: No such file or directory; choose another --{option}"
         ):

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import msgspec
 import pytest
@@ -166,26 +166,49 @@ def test_several_sources_and_a_bad_one_between(tmp_path: Path, film: Path) -> No
         assert words in page
 
 
+def touched(film: Path, options: AnalyzeOptions) -> AnalyzeOptions:
+    os.utime(film, (1, 1))
+    return options
+
+
+def with_other_options(_: Path, options: AnalyzeOptions) -> AnalyzeOptions:
+    return replace(options, still=True)
+
+
+def emptied(film: Path, options: AnalyzeOptions) -> AnalyzeOptions:
+    (film.parent / "out" / "out.csv").write_text("")
+    return options
+
+
+def spoilt(film: Path, options: AnalyzeOptions) -> AnalyzeOptions:
+    (film.parent / "out" / RESUME).write_bytes(b"\x00rubbish")
+    return options
+
+
+def forgotten(film: Path, options: AnalyzeOptions) -> AnalyzeOptions:
+    (film.parent / "out" / RESUME).unlink()
+    return options
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda film, options: os.utime(film, (1, 1)), "other sources"),
-        (lambda film, options: replace(options, still=True), "other options"),
-        (
-            lambda film, options: (Path(options.csv).write_text(""), None)[1],
-            r"out\.csv: is shorter than the run left it",
-        ),
-        (lambda film, options: (Path(options.jsonl + SUFFIX).write_bytes(b"\x00rubbish"), None)[1], "cannot be read"),
-        (lambda film, options: (Path(options.jsonl + SUFFIX).unlink(), None)[1], "there is nothing to resume"),
+        (touched, "the run was begun with other sources; begin anew, without --resume"),
+        (with_other_options, "the run was begun with other options"),
+        (emptied, r"out\.csv: is shorter than the run left it"),
+        (spoilt, "cannot be read"),
+        (forgotten, "there is nothing to resume: no run was interrupted"),
     ],
 )
-def test_what_cannot_be_gone_on_with(tmp_path: Path, film: Path, change: Any, words: str) -> None:
+def test_what_cannot_be_gone_on_with(
+    tmp_path: Path, film: Path, change: Callable[[Path, AnalyzeOptions], AnalyzeOptions], words: str
+) -> None:
     copy = tmp_path / "copy.avi"
     copy.write_bytes(film.read_bytes())
     options = wanted(tmp_path / "out", copy, only=("jsonl", "csv"), save_seconds=0.0)
     with pytest.raises(Interrupted):
         analyze(Config(), options, StopAfter(130))
-    options = change(copy, options) or options
+    options = change(copy, options)
     before = (tmp_path / "out" / "out.jsonl").read_bytes()
     with pytest.raises(SinkError, match=words) as error:
         gone_on_with(options)
