@@ -33,7 +33,7 @@ Per-face expression events from a camera, over MQTT.
   fer-edge run                  the daemon (what the systemd service starts)
   fer-edge watch                see its events live, from any machine
   fer-edge check                is everything in order? what to do if not
-  fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
+  fer-edge analyze FILE...      pictures or videos in; lines, tables, a marked film or a report out
   fer-edge report               what the daemon has seen in the last days (history.enabled), as a page
   fer-edge bench                how fast is this machine?
 
@@ -57,8 +57,12 @@ Examples:
     "analyze": """\
 Examples:
   fer-edge analyze clip.mp4 --jsonl faces.jsonl
+  fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html
+  fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html --resume    after Ctrl-C, a crash or a full disk
   fer-edge analyze holiday/ --still --draw marked/
-Boxes and landmarks are pixels of the frame whose width and height the line gives.
+Boxes and landmarks are pixels of the frame whose width and height the line gives. docs/analyze.md has every column.
+Ctrl-C leaves complete files of what was read (exit code 130). With --resume and otherwise the same options they are in
+the end what an uninterrupted run writes, byte for byte, on the same machine with the same libraries; after kill -9 too.
 """,
     "watch": """\
 Examples:

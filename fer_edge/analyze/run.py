@@ -75,7 +75,8 @@ class Run:
             log.error("%s", error)
             return str(error)
         finally:
-            self.progress.update(task, total=self.progress.tasks[task].completed)
+            if not self.stop.is_set():  # what a container promises may be wrong
+                self.progress.update(task, total=self.progress.tasks[task].completed)
 
     def _begin(self, name: str, index: int, there: Checkpoint | None) -> None:
         self.now_ns = 0

@@ -164,7 +164,8 @@ def _dominant(one: Figures) -> str:
 
 def _visit_row(visit: Visit, story: Story) -> tuple[str, str, str, str]:
     told = [
-        f"{segment.expression or '(none)'} {span_text(segment.end_s - segment.begin_s)}" for segment in visit.segments
+        f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
+        for segment in visit.segments
     ]
     more = f", and {len(told) - 12} more" if len(told) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
@@ -178,6 +179,10 @@ def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
         for name, one in columns
     )
     return f"Bars: share of the judged time per expression. {'; '.join(told)}."
+
+
+def _why(reason: str | None) -> str:
+    return f"none ({reason.replace('_', ' ')})" if reason else "none"
 
 
 def _visits_text(shown: int, total: int) -> str:

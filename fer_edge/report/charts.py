@@ -17,13 +17,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from fer_edge.draw import PALETTE
 from fer_edge.minutes import Minute
 from fer_edge.records import LABELS
-from fer_edge.report.story import Figures, Story, Visit, bars, clock_text, local
+from fer_edge.report.story import Figures, Segment, Story, Visit, bars, clock_text, local
 from fer_edge.tally import HEAT_COLUMNS, HEAT_ROWS, NONE
 
 WIDTH_IN = 7.2  # prints on A4 and Letter
 ALIGN_SHARE = 0.05  # visits shorter than this share of the period are drawn from when they came
 SHORT_SECONDS = 120.0  # films up to here have their times in seconds
 PLAIN = "#0072b2"
+NAMED_SHARE = 0.1  # of the width: a stretch without an expression that is longer says why
 VISITS = 40  # of the time line; more would be thinner than a line
 NO_EXPRESSION = "#ffffff"
 HATCHES = dict(zip((*LABELS, NONE), ("", "//", "..", "\\\\", "xx", "++", "oo", "--", ""), strict=True))
@@ -81,22 +82,19 @@ def visit_chart(story: Story) -> str:
     """A line for each of the longest visits, coloured by expression: where it was in the period, or, where all are
     short beside that, from when it came."""
     chosen = longest(story.visits)
-    beside = max(visit.dwell_s for visit in chosen) < ALIGN_SHARE * (story.end_s - story.begin_s)
+    period_s, longest_s = story.end_s - story.begin_s, max(visit.dwell_s for visit in chosen)
+    beside = longest_s < ALIGN_SHARE * period_s
+    width_s = longest_s if beside else period_s
 
     def draw(axes: Axes) -> None:
         for row, visit in enumerate(chosen):
             shift_s = visit.begin_s if beside else 0.0
             for segment in visit.segments:
-                label = segment.expression or NONE
                 begin, end = (_place(at - shift_s, story, beside) for at in (segment.begin_s, segment.end_s))
-                axes.broken_barh(
-                    [(begin, end - begin)],
-                    (row - 0.4, 0.8),
-                    facecolor=colour(label),
-                    hatch=HATCHES[label],
-                    edgecolor="black",
-                    linewidth=0.4,
-                )
+                _segment(axes, segment, (begin, end), row)
+                if segment.reason and segment.end_s - segment.begin_s > NAMED_SHARE * width_s:
+                    reason = segment.reason.replace("_", " ")
+                    axes.text((begin + end) / 2, row, reason, ha="center", va="center", fontsize=6)
         names = [
             f"{visit.name}  {clock_text(visit.begin_s, wall=story.wall)}" if beside else visit.name for visit in chosen
         ]
@@ -110,6 +108,18 @@ def visit_chart(story: Story) -> str:
         _legend(axes, {segment.expression or NONE for visit in chosen for segment in visit.segments})
 
     return _svg(draw, height_in=1.2 + 0.17 * max(3, len(chosen)))
+
+
+def _segment(axes: Axes, segment: Segment, span: tuple[float, float], row: int) -> None:
+    label = segment.expression or NONE
+    axes.broken_barh(
+        [(span[0], span[1] - span[0])],
+        (row - 0.4, 0.8),
+        facecolor=colour(label),
+        hatch=HATCHES[label],
+        edgecolor="black",
+        linewidth=0.4,
+    )
 
 
 def longest(visits: Sequence[Visit]) -> list[Visit]:
