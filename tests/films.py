@@ -78,7 +78,9 @@ def wanted(folder: Path, *sources: str | Path, only: Sequence[str] = tuple(NAMES
 
 def digests(folder: Path) -> dict[str, str]:
     """Every file of a folder, and what is in it."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()
+    }
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:

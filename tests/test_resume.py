@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import cv2
 import msgspec
 import pytest
 from brokers import wait_for
@@ -235,6 +236,38 @@ def test_another_configuration_cannot_go_on(tmp_path: Path, film: Path) -> None:
 def test_what_is_gone_is_gone(options: AnalyzeOptions, words: str) -> None:
     with pytest.raises(ConfigError, match=f"--resume: .*{words}"):
         analyze(Config(), options)
+
+
+def test_pictures_with_everything_in_their_own_folder(tmp_path: Path, astronaut: Image) -> None:
+    counts = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number, image in enumerate(pan(astronaut, 150)):
+            cv2.imwrite(str(folder / f"{number:03d}.png"), image)
+        options = wanted(folder, folder, only=("csv", "video"), draw=folder / "drawn", save_seconds=0.0, still=True)
+        if name == "b":
+            with pytest.raises(Interrupted):
+                analyze(Config(), options, StopAfter(140))
+            assert gone_on_with(options) == 0
+        else:
+            assert analyze(Config(), options) == 0
+        (folder / "out.csv").write_text((folder / "out.csv").read_text().replace(str(folder), ""))
+        counts.append({**digests(folder / "drawn"), "csv": (folder / "out.csv").read_text()})
+        assert len(decoded(folder / "out.mp4")[0]) == 150
+    assert counts[0] == counts[1]
+    assert len(counts[0]) == 151
+
+
+def test_a_run_that_cannot_be_gone_on_with_is_finished_where_it_stops(
+    tmp_path: Path, film: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(wanted(tmp_path / "out", film, only=("parquet", "video")), csv="-")
+    with pytest.raises(Interrupted, match="what was read up to there is written; this run cannot be gone on with"):
+        analyze(Config(), options, StopAfter(50))
+    assert len(capfd.readouterr().out.splitlines()) > 20
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["out.mp4", "out.parquet"]
+    assert b"moof" not in (tmp_path / "out" / "out.mp4").read_bytes()
 
 
 def test_a_pipeline_goes_on_in_another_process(film: Path) -> None:

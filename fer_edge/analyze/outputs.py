@@ -186,7 +186,10 @@ class Report(Output):
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
         self._chronicle = unpack(kept, Chronicle) if kept else Chronicle()
-        self._path.open("ab").close()  # cannot be written: better said now than in an hour
+        absent = not self._path.exists()
+        self._path.open("ab").close()  # where that cannot be, better said now than in an hour
+        if absent:
+            self._path.unlink()
 
     def begin(self, source: str, number: int) -> None:
         """See `Output.begin`."""

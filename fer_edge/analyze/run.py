@@ -133,7 +133,10 @@ class Run:
         """End before the end. Raises Interrupted."""
         place = self._place(index)
         self.outputs.tell(lambda output: output.make(f"The run was stopped at {place}."))
-        on = "go on with the same command and --resume" if self.keeper.path else "this run cannot be gone on with"
+        on = "go on with the same command and --resume"
+        if not self.keeper.path:
+            self.outputs.tell(lambda output: output.finish())
+            on = "this run cannot be gone on with"
         raise Interrupted(f"stopped at {place}; what was read up to there is written; {on}")
 
     def _place(self, index: int) -> str:

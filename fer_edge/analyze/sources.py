@@ -44,7 +44,7 @@ def mark(source: str) -> str:
     """What changes when a source does: sizes and times of its files, not their content, which may be large."""
     path = Path(source.removeprefix("file://"))
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         each = [(os.fsencode(file.name).hex(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError:  # the demo, or a file that is not there
         each = []
