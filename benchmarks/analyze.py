@@ -79,7 +79,7 @@ def run(python: str, script: str, film: Path, folder: Path, job: str) -> list[fl
     """Seconds of one run, by the clock and of the CPU."""
     core = min(os.sched_getaffinity(0))
     result = subprocess.run(
-        [python, "-c", script, str(film), str(folder), job],
+        [python, "-c", script, str(film), str(folder), job], cwd=folder,  # fer writes a data.csv where it stands
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}), env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
@@ -111,7 +111,7 @@ def _table(found: dict[str, dict[str, float]], seconds: float, turns: int) -> st
     lines = [f"{seconds:.1f} s of film, one core, medians of {turns} turns"]
     for name, figures in found.items():
         real, cpu = figures["times_real_time"], figures["film_seconds_per_cpu_second"]
-        lines.append(f"{name:20} {real:6.1f} x real time, {cpu:6.1f} s of film per second of CPU")
+        lines.append(f"{name:20} {real:6.2f} x real time, {cpu:6.2f} s of film per second of CPU")
     return "\n".join(lines)
 
 
