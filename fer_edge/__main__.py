@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ import msgspec
 from fer_edge import __version__
 from fer_edge.config import Config, Mqtt, Name, json_schema
 from fer_edge.configfile import load_config
-from fer_edge.errors import ConfigError, FerEdgeError
+from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,7 +34,7 @@ Per-face expression events from a camera, over MQTT.
   fer-edge run                  the daemon (what the systemd service starts)
   fer-edge watch                see its events live, from any machine
   fer-edge check                is everything in order? what to do if not
-  fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
+  fer-edge analyze FILE...      pictures or videos in; lines, tables, a marked film or a report out
   fer-edge report               what the daemon has seen in the last days (history.enabled), as a page
   fer-edge tune SOURCE          what would other thresholds publish? choose, and write them into config.yaml
   fer-edge bench                how fast is this machine?
@@ -59,8 +60,12 @@ Examples:
     "analyze": """\
 Examples:
   fer-edge analyze clip.mp4 --jsonl faces.jsonl
+  fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html
+  fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html --resume    after Ctrl-C, a crash or a full disk
   fer-edge analyze holiday/ --still --draw marked/
-Boxes and landmarks are pixels of the frame whose width and height the line gives.
+Boxes and landmarks are pixels of the frame whose width and height the line gives. docs/analyze.md has every column.
+Ctrl-C leaves complete files of what was read (exit code 130). With --resume and otherwise the same options they are in
+the end what an uninterrupted run writes, byte for byte, on the same machine with the same libraries; after kill -9 too.
 """,
     "watch": """\
 Examples:
@@ -104,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(options)
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
+    except Interrupted as error:
+        print(f"fer-edge: {error}", file=sys.stderr)
+        return 130
     except FerEdgeError as error:
         _complain(error)
         return os.EX_CONFIG if isinstance(error, ConfigError) and options.command is _run else 1
@@ -175,8 +183,20 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 def _analyze(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.analyze import AnalyzeOptions, analyze
 
-    wanted = AnalyzeOptions(sources=options.source, jsonl=options.jsonl, still=options.still, draw=options.draw)
-    return 1 if analyze(config, wanted) else 0
+    stop = Event()
+
+    def on_stop(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)  # who asks twice does not want to wait
+
+    before = {number: signal.signal(number, on_stop) for number in STOP_SIGNALS}
+    names = ("jsonl", "csv", "parquet", "events", "video", "report", "draw", "still", "resume", "save_seconds")
+    wanted = AnalyzeOptions(sources=options.source, **{name: getattr(options, name) for name in names})
+    try:
+        return 1 if analyze(config, wanted, stop) else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(config: Config, options: argparse.Namespace) -> int:
@@ -256,12 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
 
-    analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
-    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
-    analyze.add_argument("--jsonl", metavar="OUT", default="-", help="write the lines there (default: standard output)")
-    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
-    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
-
+    _add_analyze(_command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline"))
     _add_report(_command(commands, "report", _report, "show what the daemon has seen over a period (history.enabled)"))
     _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
 
@@ -287,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--seconds",
-        type=_seconds,
+        type=_whole_seconds,
         default=60,
         help="with --report: how long to run without a pause, to see "
         "whether heat slows it down; 0: not at all (default: %(default)s)",
@@ -303,9 +318,43 @@ def _positive(text: str) -> int:
     return number
 
 
-def _seconds(text: str) -> int:
+def _whole_seconds(text: str) -> int:
     """A whole number from 0."""
     return 0 if text == "0" else _positive(text)
+
+
+def _add_analyze(analyze: argparse.ArgumentParser) -> None:
+    """What is read, and what is written."""
+    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
+    analyze.add_argument(
+        "--jsonl",
+        metavar="OUT",
+        help="a JSON line for each frame (default: to standard output, if nothing else is asked)",
+    )
+    analyze.add_argument("--csv", metavar="OUT", help="a row for each face in each frame")
+    analyze.add_argument("--parquet", metavar="OUT", type=Path, help="the same rows, typed")
+    analyze.add_argument(
+        "--events", metavar="OUT", help="a JSON line for each event, as over MQTT, with the film's time"
+    )
+    analyze.add_argument(
+        "--video", metavar="OUT.mp4", type=Path, help="the film with its faces marked, H.264; no sound"
+    )
+    analyze.add_argument("--report", metavar="OUT.html", type=Path, help="one page about all sources, for people")
+    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="each frame with its faces marked, as JPEG")
+    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking, no events")
+    analyze.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    analyze.add_argument(
+        "--save-every", dest="save_seconds", metavar="SECONDS", type=_seconds, default=10.0,
+        help="what a killed run may lose of its time (default: %(default)g)",
+    )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    """A time from 0, in seconds."""
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0, got {text}")
+    return seconds
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -194,6 +194,16 @@ def _face(row: Floats, score: float, back: image.Matrix) -> Face:
     return Face(Box(x0, y0, x1, y1), float(score), points[2:])
 
 
+@dataclass(frozen=True, slots=True)
+class CadenceMemory:
+    """When the detector looked, as far as the next frames ask."""
+
+    last_ns: int | None
+    closer_ns: int | None
+    quarter: int
+    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
+
+
 class Cadence:
     """Says when the detector shall look at a frame.
 
@@ -214,6 +224,15 @@ class Cadence:
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
         self._config = config
+
+    def memory(self) -> CadenceMemory:
+        """All that was learned from frames."""
+        return CadenceMemory(self._last_ns, self._closer_ns, self._quarter, self._thumb)
+
+    def recall(self, memory: CadenceMemory) -> None:
+        """Go on from there."""
+        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
+        self._quarter, self._thumb = memory.quarter, memory.thumb
 
     def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

@@ -20,7 +20,7 @@ K = TypeVar("K")
 class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sums over a minute, or over what was watched of it. Nothing in it is of any single face."""
 
-    begin_s: int  # a multiple of 60: of the epoch, or of the film
+    begin_s: int  # a multiple of 60, of the epoch; in films of what its maker has
     watched_s: float = 0.0
     visitors: int = 0  # faces that started in it
     left: int = 0  # faces that ended in it
@@ -81,30 +81,32 @@ def moments(step: Step, run: str) -> list[Moment]:
     ]
 
 
+@dataclass(slots=True)
 class MinuteMaker:
-    """Steps -> minutes. The time between two steps goes to the minute of the earlier one."""
+    """Steps -> minutes. The time between two steps goes to the minute of the earlier one. Its fields are what a process
+    that goes on in its place needs."""
 
-    def __init__(self) -> None:
-        self._tally: Tally | None = None
-        self._begin_s = 0
-        self._last: Step | None = None
+    seconds: int = MINUTE_SECONDS  # films are told in shorter steps
+    tally: Tally | None = None  # of the minute that has begun
+    begin_s: int = 0
+    last: Step | None = None
 
     def add(self, step: Step) -> Minute | None:
         """Take in a step; returns the minute that is over with it, or None."""
-        begin_s = int(step.at_s // MINUTE_SECONDS) * MINUTE_SECONDS
-        if self._tally and self._last:
-            self._tally.add_time(self._last.shown, self._last.mono_ns, step.mono_ns)
-        over = self.finish() if begin_s != self._begin_s else None
-        if self._tally is None:
-            self._tally, self._begin_s = Tally(step.mono_ns), begin_s
-        self._tally.add_step(step.events, step.shown)
-        self._last = step
+        begin_s = int(step.at_s // self.seconds) * self.seconds
+        if self.tally and self.last:
+            self.tally.add_time(self.last.shown, self.last.mono_ns, step.mono_ns)
+        over = self.finish() if begin_s != self.begin_s else None
+        if self.tally is None:
+            self.tally, self.begin_s = Tally(step.mono_ns), begin_s
+        self.tally.add_step(step.events, step.shown)
+        self.last = step
         return over
 
     def finish(self) -> Minute | None:
         """What there is of the minute that has begun."""
-        tally, self._tally = self._tally, None
-        return _minute(tally, self._begin_s) if tally else None
+        tally, self.tally = self.tally, None
+        return _minute(tally, self.begin_s) if tally else None
 
 
 def added(minutes: Iterable[Minute], begin_s: int) -> Minute:

@@ -161,12 +161,13 @@ def test_a_page_tells_it_all_by_itself() -> None:
     shares, came, view, lines, heat = images(html)
     assert "happiness" in shares
     assert "faces per minute" in came
-    assert "faces, mean" in view
+    assert "faces in view, mean" in view
+    assert "happiness" in view
     assert "#2" in lines
     assert "face-seconds" in heat
     for text in (
         "A hall",
-        '<td class="number">3</td>',
+        "<dt>faces that came</dt><dd>3</dd>",
         "turned away",
         "11.4 %",
         "damaged &amp; skipped",

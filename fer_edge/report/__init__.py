@@ -23,7 +23,7 @@ from fer_edge.errors import ReportError
 from fer_edge.files import replace_file
 from fer_edge.minutes import Minute
 from fer_edge.records import LABELS, Reason
-from fer_edge.report.story import Figures, Story, Visit, clock_text, figures, span_text
+from fer_edge.report.story import Figures, Story, Visit, bars, clock_text, figures, span_text
 from fer_edge.tally import HEAT_COLUMNS, HEAT_ROWS, NONE
 
 ROLES = ("detector", "landmarks", "expression")
@@ -56,12 +56,17 @@ def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
         raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
 
 
-def page(stories: Sequence[Story], models: Models) -> str:
-    """The HTML of a report. Raises ReportError where the extra is not installed."""
+def load_libraries() -> tuple[Any, Any]:
+    """The charts, which need matplotlib, and Jinja2. Raises ReportError where the extra is not installed."""
     try:
-        charts, jinja = import_module("fer_edge.report.charts"), import_module("jinja2")
+        return import_module("fer_edge.report.charts"), import_module("jinja2")
     except ImportError as error:
         raise ReportError(f"a report needs {error.name}: pip install 'fer-edge[report]'") from None
+
+
+def page(stories: Sequence[Story], models: Models) -> str:
+    """The HTML of a report. Raises ReportError where the extra is not installed."""
+    charts, jinja = load_libraries()
     story = stories[0]
     columns = [(each.name, figures(each)) for each in stories]
     chosen = charts.longest(story.visits)
@@ -84,6 +89,8 @@ def page(stories: Sequence[Story], models: Models) -> str:
             share_chart=_image(charts.share_chart(columns)) if seen else "",
             came_chart=_image(charts.came_chart(story)) if seen else "",
             view_chart=_image(charts.view_chart(story)) if seen else "",
+            gaps=any(not step.watched_s for step in bars(story)[1]),
+            share_alt=_share_alt(columns),
             visits=[_visit_row(visit, story) for visit in chosen],
             visits_text=_visits_text(len(chosen), len(story.visits)),
             visit_chart=_image(charts.visit_chart(story)) if chosen else "",
@@ -123,6 +130,8 @@ def _image(svg: str) -> str:
 
 
 def _span(story: Story) -> str:
+    if not story.wall:
+        return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
     return f"{story.name}: {begin} to {end}, of which {span_text(story.total.watched_s)} were watched"
 
@@ -136,10 +145,11 @@ def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
         ("most faces at once", [str(one.most_faces) for one in each]),
         ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
         ("face time", [span_text(one.faces_s) for one in each]),
-        ("of it judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
+        ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
         ("most shown expression", [_dominant(one) for one in each]),
-        ("watched", [span_text(one.watched_s) for one in each]),
     ]
+    if len(each) > 1:  # else the heading says it
+        rows.append(("watched", [span_text(one.watched_s) for one in each]))
     return [[name, *values] for name, values in rows]
 
 
@@ -154,11 +164,25 @@ def _dominant(one: Figures) -> str:
 
 def _visit_row(visit: Visit, story: Story) -> tuple[str, str, str, str]:
     told = [
-        f"{segment.expression or '(none)'} {span_text(segment.end_s - segment.begin_s)}" for segment in visit.segments
+        f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
+        for segment in visit.segments
     ]
     more = f", and {len(told) - 12} more" if len(told) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
     return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
+
+
+def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
+    """The chart of shares in words."""
+    told = (
+        f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
+        for name, one in columns
+    )
+    return f"Bars: share of the judged time per expression. {'; '.join(told)}."
+
+
+def _why(reason: str | None) -> str:
+    return f"none ({reason.replace('_', ' ')})" if reason else "none"
 
 
 def _visits_text(shown: int, total: int) -> str:
@@ -170,8 +194,11 @@ def _visits_text(shown: int, total: int) -> str:
 def _judged_text(one: Figures) -> str:
     if one.judged_share is None:
         return ""
-    seen = f"Of {span_text(one.faces_s)} of faces in view, {one.judged_share:.0%} got an expression."
-    return f"{seen} For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
+    seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
+    if one.judged_share > 0.995:
+        return f"{seen}, and could be judged almost all the time."
+    rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
+    return f"{seen}. For {one.judged_share:.0%} of that they got an expression. {rest}"
 
 
 def _card(path: Path) -> dict[str, Any]:

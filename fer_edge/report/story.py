@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,8 +12,8 @@ from datetime import UTC, datetime
 from fer_edge.minutes import MINUTE_SECONDS, Minute, Moment, added
 from fer_edge.records import LABELS
 
-STEPS_SECONDS = (60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
-"""How long a bar of a chart may be."""
+STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
+"""How long a bar of a chart may be; those below a minute are for films."""
 
 MOST_BARS = 90
 
@@ -60,6 +61,7 @@ class Story:
     begin_s: float
     end_s: float
     minutes: Sequence[Minute] = ()
+    minute_s: int = MINUTE_SECONDS  # how long these are
     visits: Sequence[Visit] = ()
     wall: bool = True  # times are of the epoch; False: seconds of a film
     notes: Sequence[str] = field(default=())  # what a reader should know, as of damaged frames
@@ -151,8 +153,9 @@ def figures(story: Story) -> Figures:
 def bars(story: Story) -> tuple[int, list[Minute]]:
     """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
     nobody watched have `watched_s` 0."""
-    length_s = max(MINUTE_SECONDS, story.end_s - story.begin_s)
-    step_s = next((step for step in STEPS_SECONDS if length_s / step <= MOST_BARS), STEPS_SECONDS[-1])
+    length_s = story.end_s - story.begin_s
+    steps = [step for step in STEPS_SECONDS if step >= story.minute_s]
+    step_s = next((step for step in steps if length_s / step <= MOST_BARS), steps[-1])
     zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
 
     def step_of(at_s: float) -> int:
@@ -162,7 +165,9 @@ def bars(story: Story) -> tuple[int, list[Minute]]:
     for minute in story.minutes:
         groups[step_of(minute.begin_s)].append(minute)
     first = step_of(story.begin_s)
-    return step_s, [added(groups.get(at, ()), at) for at in range(first, max(first + 1, int(story.end_s)), step_s)]
+    return step_s, [
+        added(groups.get(at, ()), at) for at in range(first, max(first + 1, math.ceil(story.end_s)), step_s)
+    ]
 
 
 def local(at_s: float) -> datetime:
