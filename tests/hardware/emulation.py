@@ -25,7 +25,7 @@ CPUS = ("cortex-a53", "cortex-a72", "cortex-a76")  # of Zero 2 W, Pi 4, Pi 5
 PACKAGES = ("base-files", "bash", "coreutils", "libstdc++6", "mosquitto", "netbase", "openssl", "python3")
 TEST_WHEELS = ("hypothesis", "jinja2", "jsonschema", "pytest", "pytest-timeout")
 SAME = ("ai-edge-litert", "opencv-python-headless")  # compared with this machine's: the same release on both
-TAGS = tuple(f"manylinux_2_{minor}_aarch64" for minor in (17, 24, 26, 27, 28, 31, 34))
+TAGS = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in (17, 24, 26, 27, 28, 31, 34)))
 
 # What the kernel compares a file's first 20 bytes with: 64-bit little-endian ELF, a program or a library, for AArch64.
 MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
@@ -176,16 +176,16 @@ def tflite_runtime() -> tuple[str, ...]:
     return (*others, *project["optional-dependencies"]["tflite-runtime"])
 
 
-def wheels(python: str, requirements: Sequence[str]) -> Path:
-    """A folder of arm64 wheels for a Python, as in "3.13", unpacked by this machine's pip: no emulation, 10 to 30 s."""
+def wheels(python: str, requirements: Sequence[str], *, machine: str = "aarch64") -> Path:
+    """A folder of wheels for a Python, as in "3.13", unpacked by this machine's pip: no emulation, 10 to 30 s."""
     made_of = hashlib.sha256("\n".join((*requirements, *TAGS)).encode()).hexdigest()[:10]
-    with kept(f"wheels-{python}-arm64-{made_of}") as (path, there):
+    with kept(f"wheels-{python}-{machine}-{made_of}") as (path, there):
         if there:
             return path
         print(f"test-pi: unpacking {path.name}", flush=True)
         unfinished = path.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        tags = [f"--platform={tag}" for tag in ("manylinux2014_aarch64", *TAGS)]
+        tags = [f"--platform={tag}_{machine}" for tag in TAGS]
         only = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}", "--no-compile")
         pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
         command = [*pip, f"--target={unfinished}", *only, *tags, *requirements]
