@@ -47,6 +47,11 @@ class Watching:
         )
         assert text in self.out.getvalue() + self.remarks.getvalue(), self.out.getvalue()
 
+    def listens(self, daemon: Recorder) -> None:
+        """Wait until it has subscribed, later than "connected": what is not retained and comes before that is lost."""
+        daemon.publish("fer-edge/hall/availability", "online", retain=True)
+        self.wait("hall is online")
+
     def lines(self) -> list[str]:
         return self.out.getvalue().splitlines()
 
@@ -115,7 +120,7 @@ def test_json_gives_the_events_as_they_came(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port, json=True) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         sent = [event(number) for number in range(3)]
         for payload in sent:
             daemon.publish("fer-edge/kitchen/event", payload)
@@ -156,7 +161,7 @@ def test_a_message_that_cannot_be_read_is_a_warning(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, topic: str, payload: bytes
 ) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         daemon.publish(f"fer-edge/kitchen/{topic}", payload)
         seen.wait(f"fer-edge/kitchen/{topic}: cannot read this message, skipped")
         daemon.publish("fer-edge/kitchen/event", b'{"event_type":"start","of_a_later_version":[1]}')
@@ -165,7 +170,7 @@ def test_a_message_that_cannot_be_read_is_a_warning(
 
 def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         daemon.publish("fer-edge/kitchen/availability", "\x1b[2J[bold]gone[/bold]")
         seen.wait("says")
         daemon.publish("fer-edge/kitchen/event", json.dumps({"event_type": "start", "expression": "\x1b[31mred"}))
@@ -207,6 +212,7 @@ def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: p
         seen.wait("the connection was closed")
         with broker, Recorder(broker.port) as daemon:
             wait_for(lambda: seen.out.getvalue().count("connected to") == 2, "connected again")
+            seen.listens(daemon)
             daemon.publish("fer-edge/kitchen/event", event())
             seen.wait("#7")
             seen.stop.set()
