@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +21,7 @@ from fer_edge.camera import Recording, open_camera, shown
 from fer_edge.camera.replay import SUFFIXES
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
-from fer_edge.draw import annotate
+from fer_edge.draw import Painter
 from fer_edge.errors import CameraError, SinkError
 from fer_edge.messages import probabilities
 from fer_edge.pipeline import Pipeline
@@ -93,7 +93,7 @@ def analyze(config: Config, options: AnalyzeOptions) -> int:
 
 
 def lines(pipeline: Pipeline, camera: Recording, source: str, *, still: bool) -> Iterator[tuple[FrameLine, Update]]:
-    """Every frame of an open source as a line, with the update it comes from."""
+    """Every frame of an open source as a line, with the update it comes from; its `faces` are those of the line."""
     pipeline.reset()
     look: Callable[[Frame], Update] = pipeline.look if still else pipeline.step
     begun_ns, index = None, 0
@@ -102,7 +102,10 @@ def lines(pipeline: Pipeline, camera: Recording, source: str, *, still: bool) ->
         update = look(frame)
         name = os.fsencode(camera.picture or shown(source)).decode(errors="replace")  # not every file name is UTF-8
         faces = shown_by_pictures(update) if still else shown_by_clip(update, pipeline)
-        yield frame_line(faces, frame, name, index=index, t_s=(frame.taken_ns - begun_ns) / 1e9), update
+        yield (
+            frame_line(faces, frame, name, index=index, t_s=(frame.taken_ns - begun_ns) / 1e9),
+            replace(update, faces=tuple(faces)),
+        )
         index += 1
 
 
@@ -170,6 +173,7 @@ class _Output:
     def __init__(self, options: AnalyzeOptions) -> None:
         self._options = options
         self._lines = LineFile(options.jsonl, max_bytes=sys.maxsize, backups=0)
+        self._painter = Painter()
         self._count = 0
 
     def __enter__(self) -> _Output:
@@ -201,7 +205,7 @@ class _Output:
             ) from None
         if self._options.draw and update.frame:
             path = self._options.draw / f"{self._count:06d}.jpg"
-            if not cv2.imwrite(str(path), annotate(update.frame.image, update.tracks)):
+            if not cv2.imwrite(str(path), self._painter.paint(update.frame, update.faces)):
                 raise SinkError(f"{path}: cannot write the picture; check space and permissions")
             self._count += 1
 

@@ -14,13 +14,14 @@ from rich.markup import escape
 from fer_edge.camera import open_camera, shown
 from fer_edge.clock import clock_synced
 from fer_edge.config import Config, Jsonl
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.files import state_folder
 from fer_edge.health import SINCE_BOOT, read_health
 from fer_edge.instance import device_id, lock
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.endpoint import LinkError
+from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import broker_of
@@ -57,6 +58,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("settings", _settings),
         ("camera", _camera),
         ("broker", _broker),
+        ("display", _display),
         ("permissions", _permissions),
         ("instance", _instance),
         ("clock", _clock),
@@ -125,6 +127,16 @@ def _broker(config: Config) -> Finding:
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     link.close()
     return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+
+
+def _display(config: Config) -> Finding:
+    """Never fatal: the daemon waits for a display."""
+    if not config.hdmi.enabled:
+        return Finding(True, "the preview on a display is off (hdmi.enabled)")
+    try:
+        return Finding(True, HdmiSink.check(config.hdmi))
+    except SinkError as error:
+        return Finding(False, f"{error}; the daemon waits for it", fatal=False)
 
 
 def _permissions(config: Config) -> Finding:

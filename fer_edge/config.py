@@ -24,23 +24,26 @@ Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out
 Celsius = Annotated[float, Meta(ge=30, le=110)]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
     r"^/[!-~]*$(?!\n)",
+    r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
 Text = Annotated[str, Meta(pattern=TEXT)]
 Hours = Annotated[str, Meta(pattern=HOURS)]
+VideoMode = Annotated[str, Meta(pattern=MODE)]
 IN_WORDS = {
     NAME: "1 to 64 letters, digits, _ and -",
     TOPIC: "letters, digits, _ and -, in parts with / between them",
     TEXT: "text without control characters",
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
+    MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
 
@@ -207,6 +210,20 @@ class Jsonl(Section, frozen=True):
     backups: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
+class Hdmi(Section, frozen=True):
+    """The annotated picture on a display, without a desktop."""
+
+    enabled: bool = False
+    device: Text = ""
+    connector: Text = ""
+    mode: VideoMode = ""
+    max_fps: Annotated[float, Meta(gt=0, le=240)] = 30.0
+    images: bool = True
+    landmarks: bool = True
+    status: bool = True
+    mirror: bool = False
+
+
 class Stats(Section, frozen=True):
     """The daemon's own figures."""
 
@@ -258,6 +275,7 @@ class Config(Section, frozen=True):
     homeassistant: HomeAssistant = HomeAssistant()
     state: State = State()
     jsonl: Jsonl = Jsonl()
+    hdmi: Hdmi = Hdmi()
     stats: Stats = Stats()
     rate: Rate = Rate()
     privacy: Privacy = Privacy()

@@ -16,6 +16,7 @@ from fer_edge.records import Update
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
+    "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
 }
 
 
