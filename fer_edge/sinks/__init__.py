@@ -17,6 +17,7 @@ SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
+    "web": "fer_edge.sinks.web:WebSink",
 }
 
 
