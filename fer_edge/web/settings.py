@@ -9,7 +9,7 @@ from fer_edge.tuning import Tunable
 from fer_edge.web.messages import Group, Setting
 
 GROUPS = {
-    "events": "Events",
+    "events": "Reporting",
     "tracking": "Following faces",
     "quality": "Good enough to judge",
     "detector": "Finding faces",

@@ -22,7 +22,7 @@ const seconds = () => performance.now() / 1000;
 export const setClock = (at) => { offset = seconds() - at; };
 export const now = () => seconds() - offset;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 export const timeOf = (at) => clock.format(new Date(Date.now() - (now() - at) * 1000));
 
 export function span(duration) {

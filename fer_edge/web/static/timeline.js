@@ -6,7 +6,7 @@ const SECONDS = 600;
 const LANE = 24; // px
 const GAP = 4;
 const AXIS = 20;
-const FEWEST_LANES = 3;
+const FEWEST_LANES = 4;
 
 export class Timeline {
   constructor() {
