@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import statistics
 import threading
@@ -22,12 +23,11 @@ VIEWERS = 50
 
 async def taken(viewer: Viewer) -> list[str | bytes]:
     """All that a viewer is to be sent now."""
-    items = []
-    while True:
-        try:
+    items: list[str | bytes] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
             items.append(await asyncio.wait_for(viewer.next(), 0.01))
-        except TimeoutError:
-            return items
+    return items
 
 
 def test_of_events_each_comes_of_the_rest_the_newest() -> None:
