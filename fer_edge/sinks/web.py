@@ -109,10 +109,10 @@ class WebSink:
     def _run(self) -> None:
         """The thread."""
         try:
-            self._loop.run_until_complete(self._serve())
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
         finally:
             self._live.watched = False
-            self._loop.close()
             self._socket.close()
 
     async def _serve(self) -> None:
@@ -253,7 +253,7 @@ def _uvicorn() -> Callable[[ASGIApp, int], Server]:
             ws_per_message_deflate=False,  # pictures do not get smaller
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # whoever sends nonsense must not fill the log
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -35,7 +35,7 @@ class Pulse:
         if update.stats:
             self._stats = update.stats
         if update.frame is None:
-            self._camera_away = True if update.stats or update.events else self._camera_away
+            self._camera_away = True
             return
         self._camera_away = False
         self._newest = time.monotonic()
