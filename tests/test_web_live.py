@@ -44,8 +44,9 @@ def test_a_picture_comes_only_to_who_has_room() -> None:
     viewer, other = live.enter(), live.enter()
     assert viewer
     assert other
+    assert looked(live) == (True, False)
     live.want(viewer)
-    assert live.hungry
+    assert looked(live) == (True, True)
     live.frame("faces", b"one")
     live.frame("faces", b"two")
     assert asyncio.run(taken(viewer)) == ["faces", b"two"]
@@ -54,10 +55,14 @@ def test_a_picture_comes_only_to_who_has_room() -> None:
         live.want(viewer)
     assert viewer.wanted == MOST_WANTED
     live.leave(viewer)
-    assert not live.hungry
-    assert live.watched
+    assert looked(live) == (True, False)
     live.leave(other)
-    assert not live.watched
+    assert looked(live) == (False, False)
+
+
+def looked(live: Live) -> tuple[bool, bool]:
+    """Whether somebody looks, and whether somebody has room for a picture."""
+    return live.watched, live.hungry
 
 
 def test_who_is_too_far_behind_begins_anew() -> None:

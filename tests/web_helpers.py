@@ -75,6 +75,7 @@ class Page:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self._passed: list[dict[str, Any]] = []  # answers and news that came before what was waited for
 
     def __enter__(self) -> Page:
         return self
@@ -86,12 +87,19 @@ class Page:
         self.connection.send(json.dumps(message))
 
     def receive(self, kind: str) -> dict[str, Any]:
-        """The next message of a kind; others, and pictures, are passed over."""
+        """The next message of a kind. Of news, settings and replies none is missed; the rest is passed over."""
+        for message in self._passed:
+            if message["type"] == kind:
+                self._passed.remove(message)
+                return message
         end = time.monotonic() + SECONDS
         while True:
             item = self.connection.recv(timeout=max(0.01, end - time.monotonic()))
-            if isinstance(item, str) and json.loads(item)["type"] == kind:
-                return dict(json.loads(item))
+            message = json.loads(item) if isinstance(item, str) else {"type": "picture"}
+            if message["type"] == kind:
+                return dict(message)
+            if message["type"] in ("news", "settings", "reply"):
+                self._passed.append(message)
 
     def picture(self) -> bytes:
         """The next picture."""
