@@ -14,6 +14,9 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A number and its unit stay on one line.
+export const withUnit = (value, unit) => `${value}\u00a0${unit}`;
+
 export const words = (name) => name.replaceAll("_", " ");
 
 // Neither machine's wall clock need be right: times are reckoned from how long ago something was.
@@ -27,7 +30,8 @@ export const timeOf = (at) => clock.format(new Date(Date.now() - (now() - at) * 
 
 export function span(duration) {
   const whole = Math.max(0, Math.round(duration));
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const rest = withUnit(whole % 60, "s");
+  return whole < 60 ? rest : `${withUnit(Math.floor(whole / 60), "min")} ${rest}`;
 }
 
 export const tone = (name) => `var(--of-${name})`;

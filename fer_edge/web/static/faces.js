@@ -1,6 +1,6 @@
 // Faces as cards; their bars move by CSS.
 
-import { byId, make, span, tone, words, write } from "./dom.js";
+import { byId, make, span, tone, withUnit, words, write } from "./dom.js";
 
 export class Faces {
   constructor() {
@@ -15,7 +15,8 @@ export class Faces {
     this.show([]);
   }
 
-  show(faces) {
+  // `empty`: what is said where there are none.
+  show(faces, empty = "Nobody is in view.") {
     const here = new Set(faces.map((face) => face.id));
     for (const [id, card] of this.cards) {
       if (!here.has(id)) {
@@ -26,6 +27,7 @@ export class Faces {
     for (const face of faces) this.card(face.id).show(face);
     const count = faces.filter((face) => !face.hidden).length;
     write(byId("faces-count"), faces.length ? String(count) : "");
+    write(byId("nobody"), empty);
     byId("nobody").hidden = faces.length > 0;
   }
 
@@ -58,7 +60,7 @@ class Card {
     this.root.style.setProperty("--tone", expression ? tone(expression) : "var(--field)");
     write(this.time, hidden ? "out of sight" : `here for ${span(seconds)}`);
     const share = shares[this.labels.indexOf(expression)];
-    write(this.said, expression ? `${expression} ${share ?? "–"} %` : `no expression: ${words(reason ?? "waiting")}`);
+    write(this.said, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
     this.bars.forEach((bar, index) => bar.show(shares[index], this.labels[index] === expression));
   }
 }
@@ -78,6 +80,6 @@ class Bar {
   show(share, top) {
     this.root.classList.toggle("top", top);
     this.fill.style.setProperty("--share", share ?? 0);
-    write(this.share, share === undefined ? "–" : `${share} %`);
+    write(this.share, share === undefined ? "–" : withUnit(share, "%"));
   }
 }

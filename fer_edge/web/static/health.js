@@ -1,6 +1,6 @@
 // How the daemon fares.
 
-import { byId, make, write } from "./dom.js";
+import { byId, make, withUnit, write } from "./dom.js";
 
 const FIGURES = [
   ["fps", "Frame rate", (health) => figure(health.fps, "fps", 1)],
@@ -12,7 +12,7 @@ const FIGURES = [
 ];
 const PARTS = [["camera", "Camera"], ["broker", "Broker"]];
 
-const figure = (value, unit, digits) => (value === null ? "–" : `${value.toFixed(digits)} ${unit}`.trim());
+const figure = (value, unit, digits) => (value === null ? "–" : withUnit(value.toFixed(digits), unit).trim());
 
 export class Health {
   constructor() {

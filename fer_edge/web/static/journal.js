@@ -1,6 +1,6 @@
 // The log of events, the newest first.
 
-import { byId, make, span, timeOf, tone, words } from "./dom.js";
+import { byId, make, span, timeOf, tone, withUnit, words } from "./dom.js";
 
 const LINES = 200;
 
@@ -38,8 +38,10 @@ function line(entry) {
 }
 
 function said({ kind, face, expression, reason, confidence, dwell, name, on, faces }) {
-  if (kind === "alert") return `Alert ${name} is ${on ? `on (${faces === 1 ? "one face" : `${faces ?? 0} faces`})` : "off"}`;
+  const many = faces === 1 ? "one face" : `${faces ?? 0} faces`;
+  if (kind === "alert") return `Alert ${name} is ${on ? `on (${many})` : "off"}`;
   if (kind === "end") return `Face ${face} left after ${span(dwell ?? 0)}`;
-  const shown = expression ? `${expression} ${Math.round(100 * (confidence ?? 0))} %` : `no expression, ${words(reason ?? "waiting")}`;
+  const sure = withUnit(Math.round(100 * (confidence ?? 0)), "%");
+  const shown = expression ? `${expression} ${sure}` : `no expression, ${words(reason ?? "waiting")}`;
   return kind === "start" ? `Face ${face} is here: ${shown}` : `Face ${face}: ${shown}`;
 }

@@ -41,7 +41,7 @@ const receive = {
   health(message) {
     health.show(message);
     ({ camera } = message);
-    if (camera.state !== "good") faces.show([]);
+    if (camera.state !== "good") faces.show([], "Not known: there is no picture.");
     notice();
   },
   settings(message) { settings.show(message.groups); },
@@ -76,6 +76,7 @@ const link = new Link({
     write(byId("link-text"), short);
     write(byId("banner"), long);
     byId("banner").hidden = !long;
+    if (state !== "open") faces.show([], "Not known: there is no connection.");
     notice();
   },
 });

@@ -1,6 +1,6 @@
 // The last ten minutes: a lane for each face that was there at a time, coloured by what was reported of it.
 
-import { byId, make, now, tone, words, write } from "./dom.js";
+import { byId, make, now, tone, withUnit, words, write } from "./dom.js";
 
 const SECONDS = 600;
 const LANE = 24; // px
@@ -102,7 +102,7 @@ export class Timeline {
     for (const [name, { item, text }] of this.legend) {
       const share = all ? Math.round((100 * (spent.get(name) ?? 0)) / all) : 0;
       item.classList.toggle("none", share === 0);
-      write(text, `${name === "none" ? "no expression" : name} ${share} %`);
+      write(text, `${name === "none" ? "no expression" : name} ${withUnit(share, "%")}`);
     }
   }
 }
