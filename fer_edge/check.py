@@ -25,8 +25,9 @@ from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import broker_of
+from fer_edge.sinks.web import check_web
 from fer_edge.tflite import runtime_name
-from fer_edge.tuning import TUNING_FILE, stored
+from fer_edge.tuningfile import TUNING_FILE, stored
 
 BROKER_SECONDS = 5.0
 
@@ -59,6 +60,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("camera", _camera),
         ("broker", _broker),
         *((("display", _display),) if config.hdmi.enabled else ()),
+        *((("page", _page),) if config.web.enabled else ()),
         ("permissions", _permissions),
         ("instance", _instance),
         ("clock", _clock),
@@ -133,6 +135,10 @@ def _display(config: Config) -> Finding:
         return Finding(True, HdmiSink.check(config.hdmi))
     except SinkError as error:
         return Finding(False, f"{error}; the daemon waits for it", fatal=False)
+
+
+def _page(config: Config) -> Finding:
+    return Finding(True, f"the live page can be at {check_web(config.web)}")
 
 
 def _permissions(config: Config) -> Finding:

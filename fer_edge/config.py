@@ -239,6 +239,19 @@ class Hdmi(Section, frozen=True):
     mirror: bool = False
 
 
+class Web(Section, frozen=True):
+    """The live page, for browsers."""
+
+    enabled: bool = False
+    host: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    names: tuple[Text, ...] = ()
+    token_file: Text | None = None
+    max_fps: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    max_width: Annotated[int, Meta(ge=64, le=3840)] = 640
+    max_viewers: Annotated[int, Meta(ge=1, le=1000)] = 50
+
+
 class Stats(Section, frozen=True):
     """The daemon's own figures."""
 
@@ -292,6 +305,7 @@ class Config(Section, frozen=True):
     jsonl: Jsonl = Jsonl()
     history: History = History()
     hdmi: Hdmi = Hdmi()
+    web: Web = Web()
     stats: Stats = Stats()
     rate: Rate = Rate()
     privacy: Privacy = Privacy()

@@ -18,6 +18,7 @@ SINKS = {
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
     "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
+    "web": "fer_edge.sinks.web:WebSink",
 }
 
 

@@ -257,6 +257,7 @@ class MqttSink:
         self._outgoing.say_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
+        self._control.report("broker", "connected")
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
@@ -303,6 +304,7 @@ class MqttSink:
 
     def _report(self, reason: str, level: int) -> None:
         """Log a reason, once in a row: a broker may be away for days."""
+        self._control.report("broker", reason)
         if reason != self._trouble:
             self._trouble = reason
             log.log(level, "MQTT broker %s: %s", self._broker, reason)
