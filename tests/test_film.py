@@ -168,6 +168,11 @@ def test_pictures_make_a_film_too(tmp_path: Path, astronaut: Image) -> None:
     assert len(decoded(tmp_path / "o" / "out.mp4")[0]) == 2
 
 
+def test_where_nothing_can_be_read_there_is_no_film(tmp_path: Path) -> None:
+    assert analyze(Config(), wanted(tmp_path / "o", tmp_path / "absent.mkv", only=("video", "jsonl"))) == 1
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["out.jsonl"]
+
+
 def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(SinkError, match=r"--video needs PyAV: pip install 'fer-edge\[analyze\]'"):

@@ -116,6 +116,25 @@ def test_bars_add_up_and_show_gaps() -> None:
     assert bars(story(end_s=30 * DAY))[0] == DAY
 
 
+def test_a_short_film_has_short_bars_and_its_last_one_too() -> None:
+    seconds = [Minute(begin_s=second, watched_s=1.0) for second in range(4)]
+    step_s, steps = bars(story(seconds, end_s=3.4, minute_s=1))
+    assert (step_s, [step.begin_s for step in steps]) == (1, [0, 1, 2, 3])
+    assert bars(story(end_s=91.0, minute_s=1))[0] == 5
+    assert bars(story(end_s=3.4, minute_s=60))[0] == 60, "never shorter than what is known"
+
+
+def test_words_beside_charts() -> None:
+    html = page([story(MINUTES, EVENTS)], Models())
+    assert "share of the judged time per expression. this period: neutral 83%, happiness 17%." in html
+    assert "none (turned) 50 s" in html, "the table says why there is no expression"
+    lines = images(page([story(MINUTES, EVENTS, end_s=200.0)], Models()))[3]
+    assert ">turned<" in lines, "and so does the chart, where there is room"
+    assert "Hatched: nobody watched." in html
+    whole = page([story([MINUTES[0], Minute(begin_s=0, watched_s=60.0)], EVENTS, end_s=120.0)], Models())
+    assert "Hatched" not in whole
+
+
 def test_days_begin_at_midnight_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")  # +05:30
     time.tzset()

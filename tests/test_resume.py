@@ -138,7 +138,7 @@ def test_a_full_disk(tmp_path: Path, film: Path, whole: dict[str, str]) -> None:
     options = wanted(folder, film, only=QUICK, save_seconds=0.0)
     with (
         disk_that_ends_at(180_000),
-        pytest.raises(SinkError, match=r"out\.jsonl: cannot write any more: File too large"),
+        pytest.raises(SinkError, match=r"out\.jsonl: cannot write any more: File too large; .* --resume"),
     ):
         analyze(Config(), options)
     assert 150 < len(json_lines(folder / "out.jsonl")) < FRAMES

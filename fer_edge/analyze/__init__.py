@@ -36,8 +36,8 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
     """
     check(options)
     pipeline = Pipeline(config)
-    outputs = Outputs(_outputs(config, options, pipeline))
     keeper, begun = Keeper(options.resume_file(), every_seconds=options.save_seconds), origin(config, options, pipeline)
+    outputs = Outputs(_outputs(config, options, pipeline), resumable=keeper.path is not None)
     earlier = load(keeper.path, begun) if options.resume and keeper.path else None
     with _progress() as progress, outputs:
         outputs.start(earlier.outputs if earlier else None)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ import msgspec
 
 from fer_edge import __version__
 from fer_edge.analyze.checkpoint import SUFFIX, Origin
+from fer_edge.analyze.film import load_av
 from fer_edge.analyze.output import STDOUT
 from fer_edge.analyze.sources import is_live, mark
 from fer_edge.camera import shown
@@ -93,10 +93,10 @@ def _check_names(files: dict[str, str], sources: Sequence[str]) -> None:
 
 
 def origin(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> Origin:
-    """What a run with these options is of."""
+    """What a run with these options is of. Raises SinkError where the library for films is missing."""
     software = [__version__, runtime_name(config.models.runtime), cv2.__version__]
     if options.video:
-        software.append(import_module("av").__version__)
+        software.append(load_av().__version__)
     return Origin(
         software=" ".join(software),
         configuration=hashlib.sha256(msgspec.json.encode(config)).hexdigest(),

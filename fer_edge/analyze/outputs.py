@@ -143,6 +143,8 @@ class FilmOutput(Output):
             if plain := self._film.plain():
                 synced(plain)
                 plain.replace(self._path)
+            else:
+                self._path.unlink(missing_ok=True)  # nothing was read: an empty file would be no film
         except OSError as error:
             log.warning("%s: stays in fragments, in which some players cannot seek: %s", self._path, error.strerror)
 
@@ -224,8 +226,10 @@ def marked(look: Look, painter: Painter) -> Image:
 class Outputs:
     """All that a run writes, each under the option that asked for it."""
 
-    def __init__(self, each: Mapping[str, Output]) -> None:
+    def __init__(self, each: Mapping[str, Output], *, resumable: bool) -> None:
+        """`resumable`: whether a run that fails can be gone on with."""
         self._each = each
+        self._advice = "free space there" + (", then go on with --resume" if resumable else "")
 
     def start(self, kept: Mapping[str, bytes] | None) -> None:
         """See `Output.start`. Raises SinkError, where less is there than was kept before anything was changed."""
@@ -243,14 +247,14 @@ class Outputs:
     def tell(self, what: Callable[[Output], object]) -> None:
         """Raises SinkError where one cannot write any more, BrokenPipeError where nobody reads."""
         for output in self._each.values():
-            with _named(output.where):
+            with self._named(output.where):
                 what(output)
 
     def kept(self) -> dict[str, bytes]:
         """See `Output.kept`. Raises SinkError."""
         found = {}
         for option, output in self._each.items():
-            with _named(output.where):
+            with self._named(output.where):
                 found[option] = output.kept()
         return found
 
@@ -262,14 +266,13 @@ class Outputs:
             for output in self._each.values():
                 stack.callback(output.close)
 
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Say of which file an error is."""
-    try:
-        yield
-    except (BrokenPipeError, SinkError):
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SinkError(f"{where}: cannot write any more: {reason}; free space there") from None
+    @contextmanager
+    def _named(self, where: str) -> Iterator[None]:
+        """Say of which file an error is."""
+        try:
+            yield
+        except (BrokenPipeError, SinkError):
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise SinkError(f"{where}: cannot write any more: {reason}; {self._advice}") from None
