@@ -114,7 +114,19 @@ def test_check_green(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-c", str(config)]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[1] for line in lines]
-    assert names == ["config", "models", "settings", "camera", "broker", "permissions", "instance", "clock", "thermal"]
+    looked = [
+        "models",
+        "settings",
+        "camera",
+        "broker",
+        "display",
+        "page",
+        "permissions",
+        "instance",
+        "clock",
+        "thermal",
+    ]
+    assert names == ["config", *looked]
     assert all(line.split()[0] in ("ok", "warn") for line in lines)
     assert "delivers 640x480" in lines[3]
 

@@ -17,12 +17,14 @@ from face_events import IDENTITY, STATS, face_event
 from web_helpers import JPEG, SECONDS, TOKEN, Page, Site, bright, event_of, serving, update_of
 from websockets.exceptions import ConnectionClosed
 
-from fer_edge.config import Config, Web
+from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox, Web
 from fer_edge.configfile import parse_config
+from fer_edge.control import Control
 from fer_edge.draw import PALETTE
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import LABELS, AlertState, EventType, Image, Update
 from fer_edge.sinks import open_sinks
+from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.web import WebSink, check_web
 from fer_edge.tuning import Answer
 
@@ -82,10 +84,30 @@ def test_health_comes_every_second(tmp_path: Path) -> None:
 def test_the_broker_is_as_the_mqtt_sink_says(tmp_path: Path) -> None:
     with serving(tmp_path, mqtt=True) as site, site.page() as page:
         assert page.receive("health")["broker"]["state"] == "waiting"
-        site.control.report("broker", "no answer")
+        site.control.report("broker", "away: no answer")
         assert page.receive("health")["broker"] == {"state": "bad", "text": "away: no answer"}
         site.control.report("broker", "connected")
         assert page.receive("health")["broker"]["state"] == "good"
+
+
+def test_the_mqtt_sink_says_how_its_broker_fares() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    away = mqtt_sink(Mqtt(broker="127.0.0.1", port=port))
+    wait_for(lambda: away.reported("broker") == "away: connection refused: no broker listens there", "it is away")
+    here = mqtt_sink(Mqtt(broker="embedded", port=0))
+    wait_for(lambda: here.reported("broker") == "connected", "it is here")
+
+
+def mqtt_sink(mqtt: Mqtt) -> Control:
+    """What a control was told that belonged to a sink with this broker."""
+    config = Config(mqtt=mqtt, outbox=Outbox(enabled=False), homeassistant=HomeAssistant(enabled=False))
+    control = Control(config)
+    sink = MqttSink(config, IDENTITY, control)
+    sink.start()
+    wait_for(lambda: control.reported("broker") != "", "the broker was looked for")
+    sink.close(3)
+    return control
 
 
 def test_without_images_nothing_of_the_picture_is_shown(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_faces_events_and_figures_appear_live(page: Page, port: int, tmp_path: P
         expect(page.locator(".card").first).to_contain_text("happiness")
         expect(page.locator("#journal li").first).to_contain_text("Face")
         expect(page.locator("#journal li", has_text="Alert cheer is on").first).to_be_visible()
-        page.wait_for_function("document.querySelector('#health dd').textContent.includes('fps')")
+        expect(page.locator("#health dd").first).to_contain_text("fps")
         expect(page.locator("#shares li", has_text="happiness")).to_have_text(re.compile(r"happiness\s[1-9]"))
         expect(page.locator("#notice")).to_be_empty()
         expect(page.locator("#privacy")).to_be_hidden()

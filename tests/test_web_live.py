@@ -139,7 +139,7 @@ def test_a_slow_viewer_slows_nobody(tmp_path: Path) -> None:
             thread.start()
             spent = feed(site, 2.5, fps=20.0)
             thread.join()
-        assert max(spent) < 250  # `submit` never waits for anybody
+        assert max(spent) < 1000  # `submit` never waits for anybody: this is far below what a stuck page takes
         assert statistics.median(spent) < 5
         assert counts[0] >= len(spent) / 4
         quick.receive("health")

@@ -212,6 +212,7 @@ class MqttSink:
                 steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
                 delays = backoff() if steady else delays
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
+                self._control.report("broker", f"away: {error}")
                 rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
                 self._report(f"{error}{rival}; trying again", logging.ERROR if error.refused else logging.WARNING)
             if self._closing.is_set():
@@ -271,6 +272,7 @@ class MqttSink:
                 delivery.send(link)
                 link.turn(IDLE_SECONDS)
                 if delivery.refusal:
+                    self._control.report("broker", f"it refuses messages: {delivery.refusal}")
                     advice = f"allow this user to write {self._base}/# there (docs/mqtt.md: Who may do what)"
                     self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
                 elif link.complaint:
@@ -304,7 +306,6 @@ class MqttSink:
 
     def _report(self, reason: str, level: int) -> None:
         """Log a reason, once in a row: a broker may be away for days."""
-        self._control.report("broker", reason)
         if reason != self._trouble:
             self._trouble = reason
             log.log(level, "MQTT broker %s: %s", self._broker, reason)

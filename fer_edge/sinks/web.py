@@ -44,7 +44,7 @@ class WebSink:
     """Serves the page from a thread of its own with its own loop; pictures are drawn in a second one."""
 
     def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
-        """Without a `control`, what is set on the page is answered but not done."""
+        """Without a `control`, nothing can be set on the page."""
         self._config, self._identity, self._control = config, identity, control or Control(config)
         self._settings = config.web
         self._live = Live(config.web.max_viewers)

@@ -76,4 +76,4 @@ class Pulse:
         said = self._control.reported("broker")
         if said == "connected":
             return Part(state="good", text="connected")
-        return Part(state="bad", text=f"away: {said}") if said else Part(state="waiting", text="connecting")
+        return Part(state="bad", text=said) if said else Part(state="waiting", text="connecting")
