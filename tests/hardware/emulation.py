@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -216,7 +217,8 @@ def emulated(process: subprocess.Popen[str]) -> int | None:
     inside: list[int] = [process.pid]
     while inside:
         pid = inside.pop()
-        if os.readlink(f"/proc/{pid}/exe") == str(qemu()):
-            return pid
-        inside += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        with suppress(OSError):  # a helper that has ended meanwhile
+            if os.readlink(f"/proc/{pid}/exe") == str(qemu()):
+                return pid
+            inside += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return None
