@@ -184,7 +184,7 @@ def wheels(python: str, requirements: Sequence[str], *, machine: str = "aarch64"
         if there:
             return path
         print(f"test-pi: unpacking {path.name}", flush=True)
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         tags = [f"--platform={tag}_{machine}" for tag in TAGS]
         only = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}", "--no-compile")
@@ -205,7 +205,7 @@ def qemu() -> Path:
             unpacked = build(
                 Root(suite="trixie", packages=("qemu-user",), architecture=machine.stdout.strip(), unpacked=True)
             )
-            unfinished = path.with_suffix(".unfinished")
+            unfinished = path.with_name(f"{path.name}.unfinished")
             shutil.copy(unpacked / "usr/bin/qemu-aarch64", unfinished)
             shutil.rmtree(unpacked)  # half a gigabyte of other machines
             unfinished.rename(path)
