@@ -166,7 +166,7 @@ def test_dot_products_are_used_where_the_cpu_has_them(
     assert len(translated) > 1e6
     count = len(re.findall(r"\ssdot\s", translated))
     assert (count > 0) == (cpu == "cortex-a76")
-    figures.append((f"{cpu}: different dot-product instructions executed", str(count)))
+    figures.append((f"{cpu}: places with a dot-product instruction", str(count)))
 
 
 def test_tflite_runtime_with_its_pins(
