@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -48,8 +48,8 @@ class Detector:
         self._area = math.prod(config.input_size or (width, height))
         self.configure(config)
         self._inputs: dict[tuple[int, int], tuple[int, int]] = {}  # by height and width of what is looked at
-        # one that cannot be resized is found at the start, not in the first frame
-        model.resize(width=width + self._ssd.strides[-1], height=height)
+        if model.resizable:  # one that cannot be after all is found at the start, not in the first frame
+            model.resize(width=width + self._ssd.strides[-1], height=height)
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other thresholds; the input's size stays."""
@@ -94,7 +94,9 @@ class Detector:
         return self._model.view(frame)[window], x0, y0
 
     def _input_of(self, part: Image) -> tuple[int, int]:
-        """Width and height of the model's input that suits pictures of this shape."""
+        """Width and height of the model's input that suits pictures of this shape, of the sizes that it can have."""
+        if not self._model.resizable:
+            return self._model.size
         height, width = part.shape[:2]
         if (height, width) not in self._inputs:
             self._inputs[height, width] = input_size(width, height, area=self._area, step=self._ssd.strides[-1])
@@ -197,6 +199,16 @@ def _face(row: Floats, score: float, back: image.Matrix) -> Face:
     return Face(Box(x0, y0, x1, y1), float(score), points[2:])
 
 
+@dataclass(frozen=True, slots=True)
+class CadenceMemory:
+    """When the detector looked, as far as the next frames ask."""
+
+    last_ns: int | None
+    closer_ns: int | None
+    quarter: int
+    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
+
+
 class Cadence:
     """Says when the detector shall look at a frame.
 
@@ -217,6 +229,15 @@ class Cadence:
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
         self._config = config
+
+    def memory(self) -> CadenceMemory:
+        """All that was learned from frames."""
+        return CadenceMemory(self._last_ns, self._closer_ns, self._quarter, self._thumb)
+
+    def recall(self, memory: CadenceMemory) -> None:
+        """Go on from there."""
+        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
+        self._quarter, self._thumb = memory.quarter, memory.thumb
 
     def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

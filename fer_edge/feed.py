@@ -26,6 +26,8 @@ class Feed:
 
     def __init__(self, open_camera: Callable[[], Camera]) -> None:
         self.mailbox: Mailbox[Frame] = Mailbox()
+        self.colour = True
+        """Whether anybody looks at colours; may be set at any time."""
         self._open_camera = open_camera
         self._camera: Camera | None = None  # until it is open
         self._opened = Event()  # or has failed to
@@ -39,6 +41,11 @@ class Feed:
     def away(self) -> bool:
         """Whether the source is lost at the moment."""
         return self._away.is_set()
+
+    @property
+    def live(self) -> bool:
+        """Whether frames that are not read are gone; False before the camera is open too."""
+        return self._camera is not None and self._camera.live
 
     def start(self, stop: Event) -> None:
         """Open the camera and start reading. Returns early where `stop` is set: a driver may take its time.
@@ -86,6 +93,7 @@ class Feed:
 
     def _read(self, camera: Camera) -> bool:
         """Read one frame; False at the end of the source."""
+        camera.colour = self.colour
         try:
             frame = camera.read()
         except CameraError as error:

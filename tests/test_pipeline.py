@@ -251,6 +251,8 @@ class TestRun:
         seen: list[Update] = []
 
         class Collector:
+            pictures = False
+
             def submit(self, update: Update) -> None:
                 seen.append(update)
 
@@ -267,6 +269,35 @@ class TestRun:
         assert set(stats[-1].stage_ms) >= {"detect", "landmarks", "classify", "track", "total"}
         assert 30 < stats[0].rss_mb < 1000
         assert seen[-1].frame is None
+
+    @pytest.mark.parametrize("looks", [False, True])
+    def test_colours_are_asked_for_only_where_a_sink_looks_at_them(
+        self, looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: set[bool] = set()
+
+        class Watched(ReplayCamera):
+            def read(self) -> Frame | None:
+                if self.frames and self._count > 5:  # main has had its say
+                    asked.add(self.colour)
+                return super().read()
+
+        class Looker:
+            pictures = looks
+
+            def submit(self, update: Update) -> None: ...
+
+            def close(self, timeout: float) -> None: ...
+
+        def open_watched(config: CameraConfig) -> Watched:
+            camera = Watched(config)
+            camera.open()
+            return camera
+
+        monkeypatch.setattr(pipeline_module, "open_camera", open_watched)
+        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Looker()])
+        run(quiet(tmp_path), Signals())
+        assert asked == {looks}
 
     def test_a_sink_that_failed_does_not_cost_the_others_their_ends(self, tmp_path: Path) -> None:
         class Broken:
@@ -287,6 +318,8 @@ class TestRun:
 
     def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         class Broken:
+            pictures = False
+
             def submit(self, update: Update) -> None:
                 raise OSError("its thread died")
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_edge.camera import FrameMaker, quiet_opencv
+from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -39,10 +40,12 @@ class ReplayCamera:
     """
 
     live = False
+    colour = True
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._maker = FrameMaker()
+        self.title = shown(config.source)
+        self._maker = FrameMaker(Orientation.of(config))
         self._pictures: Iterator[Picture] | None = None
         self._start_ns = 0
         self._count = 0
