@@ -14,7 +14,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
+from brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
 from face_events import FRAME, IDENTITY, events
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,7 +210,7 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
 def test_a_broker_that_refuses_subscriptions_still_gets_the_events(caplog: pytest.LogCaptureFixture) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        running(server.getsockname()[1], version="3.1.1", close_seconds=0.5) as sink,
+        running(server.getsockname()[1], version="3.1.1", close_seconds=0.5 * PATIENCE) as sink,
     ):
         strict, _ = server.accept()
         strict.recv(4096)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -183,7 +184,7 @@ def wheels(python: str, requirements: Sequence[str], *, machine: str = "aarch64"
         if there:
             return path
         print(f"test-pi: unpacking {path.name}", flush=True)
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         tags = [f"--platform={tag}_{machine}" for tag in TAGS]
         only = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}", "--no-compile")
@@ -204,7 +205,7 @@ def qemu() -> Path:
             unpacked = build(
                 Root(suite="trixie", packages=("qemu-user",), architecture=machine.stdout.strip(), unpacked=True)
             )
-            unfinished = path.with_suffix(".unfinished")
+            unfinished = path.with_name(f"{path.name}.unfinished")
             shutil.copy(unpacked / "usr/bin/qemu-aarch64", unfinished)
             shutil.rmtree(unpacked)  # half a gigabyte of other machines
             unfinished.rename(path)
@@ -216,7 +217,8 @@ def emulated(process: subprocess.Popen[str]) -> int | None:
     inside: list[int] = [process.pid]
     while inside:
         pid = inside.pop()
-        if os.readlink(f"/proc/{pid}/exe") == str(qemu()):
-            return pid
-        inside += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        with suppress(OSError):  # a helper that has ended meanwhile
+            if os.readlink(f"/proc/{pid}/exe") == str(qemu()):
+                return pid
+            inside += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return None

@@ -65,7 +65,7 @@ def build(root: Root) -> Path:
     with kept(root.name) as (path, there):
         if there:
             return path
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         print(f"test-pi: building {path.name}", flush=True)
         command = [

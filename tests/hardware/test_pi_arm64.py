@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -55,11 +56,10 @@ def figures(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str]]]:
     """What was measured, printed as a table after the last test."""
     found: list[tuple[str, str]] = []
     yield found
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert terminal
-    terminal.write_line("")
-    for what, value in found:
-        terminal.write_line(f"{what:62} {value}")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    assert capture
+    with capture.global_and_fixture_disabled():
+        print("", *(f"{what:62} {value}" for what, value in found), sep="\n")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,7 +166,7 @@ def test_dot_products_are_used_where_the_cpu_has_them(
     assert len(translated) > 1e6
     count = len(re.findall(r"\ssdot\s", translated))
     assert (count > 0) == (cpu == "cortex-a76")
-    figures.append((f"{cpu}: different dot-product instructions executed", str(count)))
+    figures.append((f"{cpu}: places with a dot-product instruction", str(count)))
 
 
 def test_tflite_runtime_with_its_pins(
@@ -189,6 +189,10 @@ def test_tflite_runtime_with_its_pins(
     (tmp_path / "config.yaml").write_text("models: {runtime: tflite-runtime}\n")
     checked = on.run("python3", "-m", "fer_edge", "check", "--config", "/shared/config.yaml", check=False)
     assert "match their cards; tflite-runtime 2.14.0" in checked
+    arguments = ("analyze", "--still", "--config", "/shared/config.yaml", "/src/fer_edge/camera/pictures")
+    told = on.run("python3", "-m", "fer_edge", *arguments)
+    faces = [[face["expression"] for face in json.loads(line)["faces"]] for line in told.splitlines()]
+    assert faces == [["happiness"], ["neutral"]]
 
 
 @pytest.mark.parametrize("suite", PYTHONS)
