@@ -24,7 +24,7 @@ from changelog import debian_changelog
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORK = ROOT / "build/deb"
-SCRIPTS = ("postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 PROGRAM = ("/opt/fer-edge/bin/fer-edge", "/usr/bin/fer-edge")  # the unit's path, and where this package has it
 SCHEMA = ("./docs/config.schema.json", "/usr/share/fer-edge/config.schema.json")  # the same for config.yaml
 
@@ -64,6 +64,7 @@ def fill(stage: Path, architecture: str) -> None:
         for wheel in wheels.fetch(WORK / "wheels", architecture=architecture, python=python):
             wheels.unpack(wheel, library, doc / "licences")
     _install(HERE / "fer-edge", stage / "usr/bin/fer-edge")
+    _install(ROOT / "systemd/check-as-service", library / "check-as-service")
     _install(HERE / "fer-edge.sysusers", stage / "usr/lib/sysusers.d/fer-edge.conf")
     _install(HERE / "fer-edge.udev", stage / "usr/lib/udev/rules.d/60-fer-edge.rules")
     _install(HERE / "lintian-overrides", stage / "usr/share/lintian/overrides/fer-edge")
@@ -76,8 +77,8 @@ def fill(stage: Path, architecture: str) -> None:
 def describe(stage: Path, architecture: str, version: str) -> None:
     """Write the changelog and the control files."""
     changes = debian_changelog((ROOT / "CHANGELOG.md").read_text(), version, int(os.environ["SOURCE_DATE_EPOCH"]))
-    path = stage / "usr/share/doc/fer-edge/changelog.gz"
-    path.write_bytes(gzip.compress(changes.encode(), mtime=0))
+    _compress(changes, stage / "usr/share/doc/fer-edge/changelog.gz")
+    _compress((HERE / "fer-edge.1").read_text(), stage / "usr/share/man/man1/fer-edge.1.gz")
     control = stage / "DEBIAN"
     control.mkdir()
     sums = "".join(f"{hashlib.md5(f.read_bytes()).hexdigest()}  {f.relative_to(stage)}\n" for f in _files(stage))
@@ -93,8 +94,10 @@ def describe(stage: Path, architecture: str, version: str) -> None:
 def pack(stage: Path, deb: Path, *, fast: bool) -> Path:
     """Make the archive; every file in it is of the time SOURCE_DATE_EPOCH or older, and root's."""
     deb.parent.mkdir(parents=True, exist_ok=True)
+    runnable = [stage / "usr/bin/fer-edge", stage / "usr/lib/fer-edge/check-as-service"]
+    runnable += [stage / "DEBIAN" / script for script in SCRIPTS]
     for path in (stage, *stage.rglob("*")):  # not what a checkout's umask made of them
-        path.chmod(0o755 if path.is_dir() or path.name in SCRIPTS or path.parent == stage / "usr/bin" else 0o644)
+        path.chmod(0o755 if path.is_dir() or path in runnable else 0o644)
     compression = ("-Zgzip", "-z1") if fast else ("-Zxz",)
     command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(stage), str(deb)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -109,6 +112,11 @@ def _install(source: Path, target: Path, *, replace: tuple[str, str] | None = No
             raise SystemExit(f"build-deb: {source}: expected {replace[0]!r} in it, to become {replace[1]!r}")
         text = text.replace(*replace)
     target.write_text(text)
+
+
+def _compress(text: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def _files(stage: Path) -> Iterator[Path]:
