@@ -35,18 +35,19 @@ def main() -> int:
     parser.add_argument("architecture", nargs="?", default="all", choices=(*wheels.MACHINES, "all"))
     parser.add_argument("--version", default=_version(), help="another one than fer_edge/__init__.py's")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER", help="default: dist")
+    parser.add_argument("--wheels", type=Path, default=WORK / "wheels", metavar="FOLDER", help="where downloads are kept")
     parser.add_argument("--fast", action="store_true", help="hardly compressed: twice as large, for tests")
     parser.add_argument("--lock", action="store_true", help="write the sums of systemd/debian/wheels.lock anew")
     options = parser.parse_args()
     if options.lock:
-        wheels.relock(WORK / "wheels")
+        wheels.relock(options.wheels)
         return 0
     os.umask(0o022)
     os.environ.setdefault("SOURCE_DATE_EPOCH", _last_commit())
     for architecture in wheels.MACHINES if options.architecture == "all" else [options.architecture]:
         stage = WORK / f"{options.version}-{architecture}"
         shutil.rmtree(stage, ignore_errors=True)
-        fill(stage, architecture)
+        fill(stage, architecture, options.wheels)
         describe(stage, architecture, options.version)
         deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
         print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
@@ -54,14 +55,14 @@ def main() -> int:
     return 0
 
 
-def fill(stage: Path, architecture: str) -> None:
+def fill(stage: Path, architecture: str, downloads: Path) -> None:
     """Put all files of the package in their places under `stage`."""
     library, doc = stage / "usr/lib/fer-edge", stage / "usr/share/doc/fer-edge"
     package = library / "python3/fer_edge"
     shutil.copytree(ROOT / "fer_edge", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "models", package / "models", ignore=lambda _, names: [n for n in names if not _is_model(n)])
     for python in wheels.PYTHONS:
-        for wheel in wheels.fetch(WORK / "wheels", architecture=architecture, python=python):
+        for wheel in wheels.fetch(downloads, architecture=architecture, python=python):
             wheels.unpack(wheel, library, doc / "licences")
     _install(HERE / "fer-edge", stage / "usr/bin/fer-edge")
     _install(ROOT / "systemd/check-as-service", library / "check-as-service")

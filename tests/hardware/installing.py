@@ -1,0 +1,112 @@
+"""What the tests of installing install: packages and their next version, and wheels for pip, without a network inside."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from containers import Container
+from roots import SYSTEM, Root, build, cache_folder, kept
+
+REPOSITORY = Path(__file__).parents[2]
+VERSION = re.findall('__version__ = "(.+)"', (REPOSITORY / "fer_edge/__init__.py").read_text())[0]
+NEXT = f"{VERSION}+next"
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+
+PACKAGES = ("python3-venv", "python3-numpy", "python3-yaml", "python3-rich", "mosquitto", "mosquitto-clients")
+CONFIG = """\
+device: {id: pi}
+camera: {backend: replay, source: demo, loop: true}
+mqtt: {broker: 127.0.0.1}
+"""
+CHANGED_DEFAULT = ("fps: 15.0", "fps: 12.0")
+
+NOISE = r"^/(dev|proc|sys|run|tmp|var/(tmp|log|cache|backups)|var/lib/(apt|dpkg/.*-old|systemd|mosquitto))(/|$)|/__pycache__(/|$)"
+"""What a running system writes by itself, and the bytecode that Python keeps of its own modules."""
+
+
+def machine(suite: str) -> Path:
+    """A root with what the package depends on and a broker; picamera2 is not in Debian's archive."""
+    return build(Root(suite=suite, packages=(*SYSTEM, *PACKAGES)))
+
+
+def build_deb(folder: Path, architecture: str, **popen: object) -> Path:
+    """Run scripts/build-deb as a user does, only hardly compressed."""
+    with kept("deb-wheels") as (wheels, _):  # one build at a time downloads
+        command = ["scripts/build-deb", architecture, "--fast", f"--output={folder}", f"--wheels={wheels}"]
+        subprocess.run(command, cwd=REPOSITORY, check=True, **popen)  # type: ignore[call-overload]
+    return folder / f"fer-edge_{VERSION}_{architecture}.deb"
+
+
+def next_version(deb: Path, folder: Path) -> Path:
+    """The package as its next version, with another default in its config.yaml."""
+    tree = folder / "tree"
+    subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
+    edit(tree / "DEBIAN/control", f"Version: {VERSION}", f"Version: {NEXT}")
+    edit(tree / "usr/lib/fer-edge/python3/fer_edge/__init__.py", VERSION, NEXT)
+    edit(tree / "etc/fer-edge/config.yaml", *CHANGED_DEFAULT)
+    target = folder / f"fer-edge_{NEXT}_amd64.deb"
+    subprocess.run(["dpkg-deb", "-Znone", "--build", tree, target], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
+    return target
+
+
+def next_checkout(folder: Path) -> Path:
+    """What install.sh needs of this repository, as its next version."""
+    for name in ("fer_edge", "models", "systemd", "docs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "config.yaml"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    edit(folder / "fer_edge/__init__.py", VERSION, NEXT)
+    edit(folder / "config.yaml", *CHANGED_DEFAULT)
+    return folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace what must be there."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def pip_wheels(suite: str) -> Path:
+    """All wheels that install.sh's pip asks for on this release, downloaded once and kept."""
+    lock = REPOSITORY / "systemd/debian/wheels.lock"
+    pins = re.findall(r"^[a-z-]+==\S+", lock.read_text(), re.MULTILINE)
+    pyproject = (REPOSITORY / "pyproject.toml").read_text()
+    wanted = [*pins, *re.findall(r'"(hatchling.*?|amqtt.*?)"', pyproject)]
+    with kept(f"pip-{suite}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:10]}") as (path, there):
+        if not there:
+            unfinished = cache_folder() / f"{path.name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+            command += [f"--python-version={PYTHONS[suite]}", f"--dest={unfinished}"]
+            command += [f"--platform={each}_x86_64" for each in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")]
+            subprocess.run([*command, *wanted], check=True)
+            unfinished.rename(path)
+    return path
+
+
+def files(container: Container) -> set[str]:
+    """All paths of a system but what it writes by itself."""
+    found = container.shell("find / -xdev -mount 2>/dev/null || true", timeout=120).splitlines()
+    return {path for path in found if not re.search(NOISE, path)}
+
+
+def users(container: Container) -> str:
+    """Who is known, in which groups."""
+    return container.shell("getent passwd; getent group")
+
+
+def units(container: Container) -> str:
+    """The names and states of all unit files."""
+    return container.run("systemctl", "list-unit-files", "--no-legend", "--no-pager")
+
+
+def receive_event(container: Container) -> str:
+    """Wait for an event at a subscriber of the broker."""
+    return container.shell("mosquitto_sub -h 127.0.0.1 -t fer-edge/pi/event -C 1 -W 30", timeout=40)
