@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -46,6 +47,7 @@ Examples:
   fer-edge run                           with /etc/fer-edge/config.yaml
   fer-edge run -c my.yaml                with another configuration; config.yaml in the repository explains every key
 It logs to stderr, publishes what the configuration's sections mqtt and jsonl say, and ends with SIGTERM or Ctrl-C.
+Exit code 78: the configuration is wrong, so starting it again would not help.
 """,
     "check": """\
 Examples:
@@ -68,6 +70,7 @@ Examples:
   fer-edge bench
   fer-edge bench clip.mp4 --frames 100 --json
   fer-edge bench --models                MACs, parameters, bytes and ms of each model, at its card's input size
+  fer-edge bench --report                all about this board's speed as one text to send: fer-edge-report.md
 """,
 }
 
@@ -84,9 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
     except FerEdgeError as error:
-        for line in str(error).splitlines():
-            print(f"fer-edge: {line}", file=sys.stderr)
-        return 1
+        _complain(error)
+        return os.EX_CONFIG if isinstance(error, ConfigError) and options.command is _run else 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -95,6 +97,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # standard output on a full disk
         print(f"fer-edge: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def _complain(error: FerEdgeError) -> None:
+    """One line for each thing that is wrong; in the journal, as an error."""
+    mark = "<3>" if _in_journal() else ""
+    for line in str(error).splitlines():
+        print(f"{mark}fer-edge: {line}", file=sys.stderr)
+
+
+def _in_journal() -> bool:
+    """Whether stderr ends there, and not only that of whoever started us (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        stream = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or none of the system's
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
 
 
 def _open_missing_streams() -> None:
@@ -125,6 +143,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
+    faulthandler.enable(file=2)  # systemd's watchdog aborts what hangs: the journal then shows where that was
     run(config, signals, path=options.config)
     return 0
 
@@ -144,8 +163,16 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
 
 def _bench(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.bench import bench, bench_models
+    from fer_edge.benchreport import report
 
-    if options.models:
+    if options.report:
+        if options.source != "demo" or options.models or options.json:
+            raise ConfigError(
+                "bench: --report measures the demo, the same on every board; expected no other source, "
+                "no --models and no --json beside it"
+            )
+        report(config, options.report, frames=options.frames, seconds=options.seconds)
+    elif options.models:
         bench_models(config, as_json=options.json)
     else:
         bench(config, options.source, frames=options.frames, as_json=options.json)
@@ -203,6 +230,21 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--frames", type=_positive, default=300, help="frames to measure (default: %(default)s)")
     bench.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    bench.add_argument(
+        "--report",
+        nargs="?",
+        const="fer-edge-report.md",
+        metavar="FILE",
+        help="write everything about this board's speed as one text to send, without personal data; - for standard "
+        "output (default: %(const)s)",
+    )
+    bench.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=60,
+        help="with --report: how long to run without a pause, to see "
+        "whether heat slows it down; 0: not at all (default: %(default)s)",
+    )
     return parser
 
 
@@ -212,6 +254,11 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
+
+
+def _seconds(text: str) -> int:
+    """A whole number from 0."""
+    return 0 if text == "0" else _positive(text)
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
@@ -266,7 +313,7 @@ def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JournalFormatter("%(message)s")
-        if os.environ.get("JOURNAL_STREAM")
+        if _in_journal()
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler])

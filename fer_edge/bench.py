@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fer_edge.analyze import source_config
+from fer_edge.board import clock_mhz
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
+from fer_edge.health import Health, read_health
 from fer_edge.meter import percentiles, rss_mb
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
@@ -45,16 +49,22 @@ def bench_models(config: Config, *, as_json: bool) -> None:
         ModelError: one is missing or wrong.
 
     """
-    figures = {
-        "threads": config.models.threads,
-        "runtime": runtime_name(config.models.runtime),
-        "runs": RUNS,
-        "models": [_measure_model(model) for model in load_models(config.models)],
-    }
+    figures = measure_models(config)
     if as_json:
         print(json.dumps(figures))  # noqa: T201 - this is the command's output
     else:
         _print_models(figures)
+
+
+def measure_models(config: Config) -> dict[str, Any]:
+    """The figures of `fer-edge bench --models`. Raises ModelError."""
+    return {
+        "threads": config.models.threads,
+        "runtime": runtime_name(config.models.runtime),
+        "delegate": config.models.delegate,
+        "runs": RUNS,
+        "models": [_measure_model(model) for model in load_models(config.models)],
+    }
 
 
 def _measure_model(model: Model) -> dict[str, Any]:
@@ -76,6 +86,7 @@ def _measure_model(model: Model) -> dict[str, Any]:
         "macs": card.macs,
         "parameters": card.parameters,
         "bytes": card.bytes,
+        "delegate": {"taken": model.share.taken, "nodes": model.share.nodes} if model.share else None,
         "median_ms": round(p50, 3),
         "p95_ms": round(p95, 3),
     }
@@ -89,11 +100,12 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
 
     """
     pipeline, spent, faces = Pipeline(config), defaultdict[str, list[float]](list), 0
-    cpu_seconds, wall_seconds, count = 0.0, 0.0, 0
+    cpu_seconds, wall_seconds, count, runs = 0.0, 0.0, 0, [0, 0, 0]
     for frame in _frames(config, source, limit=WARM_UP + frames):
         cpu, wall = time.process_time(), time.perf_counter()
         update = pipeline.step(frame)
         if frame.seq < WARM_UP:
+            runs = [model.runs for model in pipeline.models]
             continue
         cpu_seconds += time.process_time() - cpu
         wall_seconds += time.perf_counter() - wall
@@ -107,16 +119,45 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         "faces_per_frame": round(faces / count, 2),
         "threads": config.models.threads,
         "runtime": runtime_name(config.models.runtime),
+        "delegate": config.models.delegate,
         "fps": round(count / wall_seconds, 1),
         "mean_ms": round(1e3 * wall_seconds / count, 2),
         "cpu_percent": round(100 * cpu_seconds / wall_seconds),
         "rss_mb": round(rss_mb(), 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "runs_per_frame": {
+            model.card.role: round((model.runs - before) / count, 3)
+            for model, before in zip(pipeline.models, runs, strict=True)
+        },
         "stages_ms": {name: _summary(spent[name], count) for name in STAGES if name in spent},
     }
 
 
-def _frames(config: Config, source: str, *, limit: int) -> Iterator[Frame]:
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A few seconds of work without a pause."""
+
+    seconds: float  # since the start, at its end
+    fps: float
+    health: Health
+    clock_mhz: int | None
+
+
+def sustain(config: Config, *, seconds: float, every: float) -> Iterator[Slice]:
+    """Run the demo as fast as it goes; a slice every so many seconds."""
+    pipeline, count = Pipeline(config), 0
+    begun = last = time.monotonic()
+    for frame in _frames(config, "demo"):
+        pipeline.step(frame)
+        count += 1
+        if (now := time.monotonic()) - last >= every:
+            yield Slice(now - begun, count / (now - last), read_health(), clock_mhz())
+            count, last = 0, time.monotonic()
+        if now - begun >= seconds:
+            return
+
+
+def _frames(config: Config, source: str, *, limit: float = math.inf) -> Iterator[Frame]:
     camera = open_camera(msgspec.structs.replace(source_config(config.camera, source), loop=True))
     try:
         while (frame := camera.read()) is not None and frame.seq < limit:
@@ -154,9 +195,14 @@ def _print(figures: dict[str, Any]) -> None:
         f"{figures['fps']:.0f} frames/s over {figures['frames']} frames "
         f"with {figures['faces_per_frame']:.1f} faces each; "
         f"CPU {figures['cpu_percent']} %, memory {figures['rss_mb']:.0f} MB (peak {figures['peak_rss_mb']:.0f} MB); "
-        f"{figures['threads']} thread(s), {figures['runtime']}",
+        f"{_machinery(figures)}",
         highlight=False,
     )
+
+
+def _machinery(figures: dict[str, Any]) -> str:
+    """What ran the models, in words."""
+    return ", ".join(filter(None, (f"{figures['threads']} thread(s)", figures["runtime"], figures["delegate"])))
 
 
 def _print_models(figures: dict[str, Any]) -> None:
@@ -176,4 +222,8 @@ def _print_models(figures: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"{figures['runs']} runs each; {figures['threads']} thread(s), {figures['runtime']}", highlight=False)
+    console.print(f"{figures['runs']} runs each; {_machinery(figures)}", highlight=False)
+    parts = [(row["role"], row["delegate"]) for row in figures["models"] if row["delegate"]]
+    if parts:
+        shown = ", ".join(f"{role} {part['taken']} of {part['nodes']}" for role, part in parts)
+        console.print(f"nodes on the delegate: {shown}", highlight=False)

@@ -16,8 +16,8 @@ from fer_edge.clock import clock_synced
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import state_folder
+from fer_edge.health import SINCE_BOOT, read_health
 from fer_edge.instance import device_id, lock
-from fer_edge.meter import temperature_c, throttled
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.endpoint import LinkError
@@ -27,7 +27,6 @@ from fer_edge.sinks.mqtt import broker_of
 from fer_edge.tflite import runtime_name
 from fer_edge.tuning import TUNING_FILE, stored
 
-HOT_C = 80.0  # from here the Pi's firmware slows the CPU down
 BROKER_SECONDS = 5.0
 
 
@@ -71,8 +70,16 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
 
 
 def _models(config: Config) -> Finding:
-    names = ", ".join(card.name for card in Pipeline(config).cards)
-    return Finding(True, f"{names} match their cards; {runtime_name(config.models.runtime)}")
+    models = Pipeline(config).models
+    names = ", ".join(model.card.name for model in models)
+    text = f"{names} match their cards; {runtime_name(config.models.runtime)}"
+    shares = {model.card.role: model.share for model in models if model.share}
+    if not shares:
+        return Finding(True, text)
+    text += f"; nodes on {config.models.delegate}: {', '.join(f'{role} {part}' for role, part in shares.items())}"
+    idle = ", ".join(role for role, part in shares.items() if not part.taken)
+    advice = f"; all of {idle} runs on the CPU: use a model compiled for it, or shorten models.delegate_roles"
+    return Finding(not idle, text + (advice if idle else ""), fatal=False)
 
 
 def _settings(config: Config) -> Finding:
@@ -157,12 +164,14 @@ def _clock(_: Config) -> Finding:
     return Finding(False, f"not synchronised: {advice}", fatal=False)
 
 
-def _thermal(_: Config) -> Finding:
-    degrees, bits = temperature_c(), throttled()
-    if degrees is None:
-        return Finding(True, "this machine tells no temperature")
-    if bits:
-        return Finding(False, f"{degrees:.0f} C, throttled bits {bits:#x}: check power supply and cooling", fatal=False)
-    return Finding(
-        degrees < HOT_C, f"{degrees:.0f} C" + ("" if degrees < HOT_C else ": too hot, add cooling"), fatal=False
-    )
+def _thermal(config: Config) -> Finding:
+    """The board now and since it was switched on; what the daemon will do about it."""
+    health, rate = read_health(), config.rate
+    degrees = "no temperature is told" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
+    hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
+    if not (hot or health.throttled):
+        return Finding(True, degrees)
+    now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
+    slower = "; fewer frames are looked at (section rate)" if now and rate.enabled else ""
+    told = ", ".join(filter(None, (degrees, health.words())))
+    return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)

@@ -17,8 +17,11 @@ Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
 Degrees = Annotated[float, Meta(gt=0, le=90)]
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
+RoleName = Literal["detector", "landmarks", "expression"]
 InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
+Celsius = Annotated[float, Meta(ge=30, le=110)]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
 NAME, TOPIC, TEXT, HOURS, PATH = (
@@ -74,6 +77,9 @@ class Models(Section, frozen=True):
     expression: Name = "expression"
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
+    delegate: Annotated[str, Meta(min_length=1, pattern=TEXT)] | None = None
+    delegate_options: dict[Text, Text | int | float] = {}
+    delegate_roles: Annotated[tuple[RoleName, ...], Meta(min_length=1)] = ("detector", "landmarks", "expression")
 
 
 class Detector(Section, frozen=True):
@@ -207,6 +213,20 @@ class Stats(Section, frozen=True):
     interval_seconds: Interval = 10.0
 
 
+class Rate(Section, frozen=True):
+    """How many frames are looked at when the board is hot or short of power, and when nobody is there."""
+
+    enabled: bool = True
+    min_fps: Fps = 2.0
+    warm_c: Celsius = 75.0
+    hot_c: Celsius = 85.0
+    hysteresis_c: Annotated[float, Meta(ge=0, le=20)] = 3.0
+    weak_share: Annotated[float, Meta(ge=0.05, le=1)] = 0.5
+    hold_seconds: Interval = 60.0
+    idle_after_seconds: Seconds = 60.0
+    idle_fps: Fps = 5.0
+
+
 class Privacy(Section, frozen=True):
     """What may leave the machine besides labels and boxes."""
 
@@ -239,6 +259,7 @@ class Config(Section, frozen=True):
     state: State = State()
     jsonl: Jsonl = Jsonl()
     stats: Stats = Stats()
+    rate: Rate = Rate()
     privacy: Privacy = Privacy()
     log: Log = Log()
 
@@ -248,7 +269,12 @@ Combination = tuple[str, tuple[str, ...], str]
 
 def combination_errors(config: Config) -> list[Combination]:
     """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
-    return [*_camera_errors(config), *_threshold_errors(config), *_mqtt_errors(config.mqtt)]
+    return [
+        *_camera_errors(config),
+        *_delegate_errors(config),
+        *_threshold_errors(config),
+        *_mqtt_errors(config.mqtt),
+    ]
 
 
 def _camera_errors(config: Config) -> Iterator[Combination]:
@@ -261,11 +287,24 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
         yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
 
 
+def _delegate_errors(config: Config) -> Iterator[Combination]:
+    models = config.models
+    if models.delegate_options and not models.delegate:
+        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
+    if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
+        what = "expected null, for a detector on models.delegate keeps the size of its card"
+        yield "detector", ("input_size",), what
+
+
 def _threshold_errors(config: Config) -> Iterator[Combination]:
     if config.events.leave > config.events.enter:
         yield "events", ("leave", "enter"), f"expected at most events.enter ({config.events.enter:g})"
     if config.quality.min_brightness >= config.quality.max_brightness:
         yield "quality", ("min_brightness", "max_brightness"), "expected less than quality.max_brightness"
+    if config.rate.warm_c >= config.rate.hot_c:
+        yield "rate", ("warm_c", "hot_c"), f"expected less than rate.hot_c ({config.rate.hot_c:g})"
+    if config.rate.idle_fps < config.rate.min_fps:
+        yield "rate", ("idle_fps", "min_fps"), f"expected at least rate.min_fps ({config.rate.min_fps:g})"
 
 
 def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:

@@ -204,12 +204,22 @@ def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
         several = " or more" if hasattr(info, "item_type") else ""
         return f"expected one{several} of {', '.join(map(show, values))}{quotes}"
     if "matching regex" in message:
-        patterns = [getattr(each, "pattern", None) for each in getattr(info, "types", (info,))]
+        patterns = [getattr(each, "pattern", None) for each in _parts(info)]
         return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"
     item = re.search(r" - at `\$\[(\d+)\]`$", message)
     message = re.sub(r"( - at `.*`|, got `[^`]*`)$", "", re.sub(r" - at `.*`$", "", message))
+    message = message.replace("`int | float", "`float")  # a whole number is one
     message = re.sub(r"`([^`]*)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message)
     return message[:1].lower() + message[1:] + (f" (item {item[1]}, counted from 0)" if item else "")
+
+
+def _parts(info: Any) -> list[Any]:
+    """A type, or the types that it is made of."""
+    below = [
+        *getattr(info, "types", ()),
+        *(getattr(info, name) for name in ("key_type", "value_type") if hasattr(info, name)),
+    ]
+    return [part for each in below for part in _parts(each)] or [info]
 
 
 def _line_of(error: Exception, text: str) -> int:

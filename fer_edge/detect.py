@@ -45,8 +45,8 @@ class Detector:
         self._area = math.prod(config.input_size or (width, height))
         self.configure(config)
         self._inputs: dict[tuple[int, int], tuple[int, int]] = {}  # by height and width of what is looked at
-        # one that cannot be resized is found at the start, not in the first frame
-        model.resize(width=width + self._ssd.strides[-1], height=height)
+        if model.resizable:  # one that cannot be after all is found at the start, not in the first frame
+            model.resize(width=width + self._ssd.strides[-1], height=height)
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other thresholds; the input's size stays."""
@@ -91,7 +91,9 @@ class Detector:
         return self._model.view(frame)[window], x0, y0
 
     def _input_of(self, part: Image) -> tuple[int, int]:
-        """Width and height of the model's input that suits pictures of this shape."""
+        """Width and height of the model's input that suits pictures of this shape, of the sizes that it can have."""
+        if not self._model.resizable:
+            return self._model.size
         height, width = part.shape[:2]
         if (height, width) not in self._inputs:
             self._inputs[height, width] = input_size(width, height, area=self._area, step=self._ssd.strides[-1])

@@ -40,6 +40,11 @@ class Feed:
         """Whether the source is lost at the moment."""
         return self._away.is_set()
 
+    @property
+    def live(self) -> bool:
+        """Whether frames that are not read are gone; False before the camera is open too."""
+        return self._camera is not None and self._camera.live
+
     def start(self, stop: Event) -> None:
         """Open the camera and start reading. Returns early where `stop` is set: a driver may take its time.
 

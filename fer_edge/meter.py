@@ -1,4 +1,4 @@
-"""Measures the daemon itself: stage times, frame rate, memory, temperature."""
+"""Measures the daemon itself: stage times, frame rate, memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.records import Stats
-
-TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
-THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi firmware driver
 
 
 class Stopwatch:
@@ -57,7 +54,7 @@ class Meter:
         self._latencies.append(latency_ms)
 
     def due(self, dropped_frames: int) -> Stats | None:
-        """The figures of the interval that has just ended, or None while it lasts."""
+        """The figures of the interval that has just ended, or None while it lasts. The board's are left to rate.py."""
         elapsed = time.monotonic() - self._begun
         if elapsed < self.interval_seconds:
             return None
@@ -68,8 +65,8 @@ class Meter:
             frames=self._frames,
             dropped_frames=dropped_frames,
             rss_mb=rss_mb(),
-            temperature_c=temperature_c(),
-            throttled=throttled(),
+            temperature_c=None,
+            throttled=None,
         )
         self._begun, self._steps = time.monotonic(), 0
         self._stages.clear()
@@ -87,20 +84,3 @@ def rss_mb() -> float:
     """Resident memory of this process in MB (10^6 bytes)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
-
-
-def temperature_c() -> float | None:
-    """Of the SoC, degrees Celsius."""
-    try:
-        return int(TEMPERATURE.read_text()) / 1000
-    except (OSError, ValueError):
-        return None
-
-
-def throttled() -> int | None:
-    """The Pi firmware's bits: 0 under-voltage, 1 frequency capped, 2 throttled, 3 soft temperature limit;
-    16-19 the same since boot."""
-    try:
-        return int(THROTTLED.read_text(), 16)
-    except (OSError, ValueError):
-        return None

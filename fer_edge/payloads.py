@@ -197,6 +197,17 @@ class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):
     stage_ms: Annotated[dict[str, Span], Meta(description="each stage: p50 and p95, ms")]
     frames: Annotated[int, Meta(description="steps since the start")]
     dropped_frames: Annotated[int, Meta(description="not looked at for want of time, since the start")]
+    skipped_frames: Annotated[int, Meta(description="not looked at on purpose (`rate_reason`), since the start")] = 0
+    target_fps: Annotated[
+        float | None, Meta(description="steps per second that are aimed at now; null where the source is a recording")
+    ] = None
+    rate_reason: Annotated[
+        str | None,
+        Meta(
+            description="why these are fewer than `camera.fps`: hot, under_voltage, throttled, soft_limit or idle; "
+            "null: they are not"
+        ),
+    ] = None
     queue: Annotated[int, Meta(description="events that wait for the broker")]
     dropped_events: Annotated[int, Meta(description="events lost because too many waited, since the start")]
     outbox: Annotated[str | None, Meta(description="why waiting events are in memory only; null: all is well")]

@@ -17,23 +17,26 @@ from threading import Event
 import cv2
 
 from fer_edge.alerts import AlertMaker
-from fer_edge.camera import open_camera
+from fer_edge.camera import open_camera, shown
 from fer_edge.card import models_folder
 from fer_edge.classify import Classifier
 from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
 from fer_edge.control import Control
+from fer_edge.delegate import Delegate
 from fer_edge.detect import QUARTERS, Cadence, Detector
 from fer_edge.events import EventMaker
 from fer_edge.feed import Feed
 from fer_edge.files import state_folder
+from fer_edge.health import HealthWatch
 from fer_edge.instance import device_id, identity, lock
 from fer_edge.landmarks import Landmarker, face_box, pooled
 from fer_edge.mailbox import Closed
 from fer_edge.meter import Meter, Stopwatch
 from fer_edge.notify import Notifier
 from fer_edge.quality import judge
-from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
+from fer_edge.rate import Governor
+from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Stats, Summary, Update
 from fer_edge.sinks import Sink, open_sinks
 from fer_edge.summary import SummaryMaker
 from fer_edge.tflite import Model
@@ -50,8 +53,9 @@ class Pipeline:
 
     def __init__(self, config: Config) -> None:
         """Load the models that config names. Raises ModelError."""
-        detector, landmarker, classifier = load_models(config.models)
+        self.models = detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
+        self.models = (detector, landmarker, classifier)
         self.cards = (detector.card, landmarker.card, classifier.card)
         self.config = config
         self.detector = Detector(detector, config.detector)
@@ -161,10 +165,12 @@ class Pipeline:
 def load_models(config: Models) -> tuple[Model, Model, Model]:
     """Detector, landmarks and expression model. Raises ModelError."""
     load = partial(Model, models_folder(config.folder), threads=config.threads, runtime=config.runtime)
+    delegate = Delegate(config.delegate, config.delegate_options) if config.delegate else None
+    on = dict.fromkeys(config.delegate_roles, delegate)
     return (
-        load(config.detector, role="detector"),
-        load(config.landmarks, role="landmarks"),
-        load(config.expression, role="expression"),
+        load(config.detector, role="detector", delegate=on.get("detector")),
+        load(config.landmarks, role="landmarks", delegate=on.get("landmarks")),
+        load(config.expression, role="expression", delegate=on.get("expression")),
     )
 
 
@@ -174,6 +180,19 @@ class Signals:
 
     stop: Event = field(default_factory=Event)
     reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What goes with every frame: how many are looked at, what a step costs, that the daemon lives."""
+
+    governor: Governor
+    meter: Meter
+    notifier: Notifier
+
+    def stats(self, dropped_frames: int) -> Stats | None:
+        """The figures of the interval that has just ended, or None while it lasts."""
+        return self.governor.told(self.meter.due(dropped_frames))
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
@@ -192,25 +211,32 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
         feed = Feed(partial(open_camera, config.camera))
         stack.callback(feed.close)
         feed.start(signals.stop)
-        sinks = open_sinks(config, identity(config, pipeline.cards), control)
+        who = identity(config, pipeline.cards)
+        source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
+        log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
+        sinks = open_sinks(config, who, control)
         stack.callback(_close, sinks)
         control.start()
         stack.callback(control.close)
+        health = HealthWatch()
+        health.start()
+        stack.callback(health.close)
+        governor = Governor(pipeline.config, lambda: health.latest, live=feed.live)
+        gauges = Gauges(governor, Meter(pipeline.config.stats.interval_seconds), notifier)
         try:
-            _watch(pipeline, feed, sinks, notifier, control, signals)
+            _watch(pipeline, feed, sinks, gauges, control, signals)
         finally:
             notifier.stopping()
             _submit(sinks, pipeline.end_all(feed.now_ns()))
 
 
 def _watch(
-    pipeline: Pipeline, feed: Feed, sinks: list[Sink], notifier: Notifier, control: Control, signals: Signals
+    pipeline: Pipeline, feed: Feed, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
 ) -> None:
     """Step through frames as they come; a camera that is away ends all faces, once."""
-    config = pipeline.config
-    meter, away, newest = Meter(config.stats.interval_seconds), False, time.monotonic()
+    config, away, newest = pipeline.config, False, time.monotonic()
     while not signals.stop.is_set():
-        _obey(pipeline, meter, control, signals)
+        _obey(pipeline, gauges, control, signals)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
         except Closed:
@@ -221,21 +247,25 @@ def _watch(
             silent = time.monotonic() - newest > config.camera.timeout_seconds
             if not away and (feed.away or silent):
                 away = True
-                notifier.status("The camera is away")
+                gauges.notifier.status("The camera is away")
                 _submit(sinks, pipeline.end_all(feed.now_ns()))
-            elif away and (stats := meter.due(feed.mailbox.dropped)):
+            elif away and (stats := gauges.stats(feed.mailbox.dropped)):
                 _submit(sinks, Update(None, stats=stats))
             continue
+        if not gauges.governor.takes(frame):
+            newest = time.monotonic()
+            continue
         update = pipeline.step(frame)
-        meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        _submit(sinks, replace(update, stats=meter.due(feed.mailbox.dropped)))
-        notifier.alive()
+        gauges.governor.saw(len(update.tracks), frame)
+        gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
+        _submit(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
+        gauges.notifier.alive()
         if away:
-            notifier.status("Watching")
+            gauges.notifier.status("Watching")
         away, newest = False, time.monotonic()
 
 
-def _obey(pipeline: Pipeline, meter: Meter, control: Control, signals: Signals) -> None:
+def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:
     """Take over what was changed since the last step."""
     control.check()
     if signals.reload:
@@ -243,7 +273,8 @@ def _obey(pipeline: Pipeline, meter: Meter, control: Control, signals: Signals) 
     config = control.config
     if config is not pipeline.config:
         pipeline.configure(config)
-        meter.interval_seconds = config.stats.interval_seconds
+        gauges.meter.interval_seconds = config.stats.interval_seconds
+        gauges.governor.configure(config)
         logging.getLogger().setLevel(config.log.level.upper())
 
 

@@ -39,6 +39,16 @@ class EventType(StrEnum):
     END = "end"
 
 
+class RateReason(StrEnum):
+    """Why fewer frames are looked at than config asks for."""
+
+    HOT = "hot"
+    UNDER_VOLTAGE = "under_voltage"
+    THROTTLED = "throttled"  # by the firmware: it has capped or lowered the CPU's clock
+    SOFT_LIMIT = "soft_limit"  # the soft temperature limit of a Pi 3 B+
+    IDLE = "idle"  # nobody is there
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture."""
@@ -254,6 +264,9 @@ class Stats:
     rss_mb: float
     temperature_c: float | None  # of the SoC; None where the machine does not tell
     throttled: int | None  # the Pi firmware's bit field; None elsewhere
+    target_fps: float | None = None  # steps per second that are aimed at now; None for a recording
+    rate_reason: RateReason | None = None  # why these are fewer than config asks for
+    skipped_frames: int = 0  # not looked at on purpose, since the start
 
 
 @dataclass(frozen=True, slots=True)

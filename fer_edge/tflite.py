@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,16 +19,14 @@ import cv2
 import numpy as np
 
 from fer_edge.card import Card, Role, TensorCard, check_role, output_shapes, read_card
+from fer_edge.delegate import Delegate, Share, keep, load, share
 from fer_edge.errors import ModelError
 from fer_edge.image import normalise
 from fer_edge.records import Floats, Frame, Image
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = {
-    "ai-edge-litert": "ai_edge_litert.interpreter:Interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter:Interpreter",
-}
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_RUNTIME = "ai-edge-litert"
 
 
@@ -51,12 +50,19 @@ class Model:
     """A loaded model. Not for several threads at once: it is the main thread's."""
 
     def __init__(
-        self, folder: Path, name: str, *, role: Role, threads: int = 1, runtime: str = DEFAULT_RUNTIME
+        self,
+        folder: Path,
+        name: str,
+        *,
+        role: Role,
+        threads: int = 1,
+        runtime: str = DEFAULT_RUNTIME,
+        delegate: Delegate | None = None,
     ) -> None:
         """Load NAME.tflite by NAME.json.
 
         Raises:
-            ModelError: missing, damaged, of another role, or not what the card says.
+            ModelError: missing, damaged, of another role, or not what the card says; or the delegate does not work.
 
         """
         self.card = read_card(folder, name)
@@ -67,14 +73,25 @@ class Model:
             )
         check_role(self.card, where)
         self._path, content = folder / self.card.file, read_model(folder, self.card)
-        self._interpreter = open_interpreter(content, self._path, threads=threads, runtime=runtime)
+        self._interpreter, self.share = _open(content, self._path, threads=threads, runtime=runtime, delegate=delegate)
+        if self.share:
+            level = logging.INFO if self.share.taken else logging.WARNING
+            log.log(level, "%s: %s nodes on %s", self._path, self.share, self.share.library)
         self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
         self._input = self._interpreter.get_input_details()[0]
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
         self.size = width, height  # of the pictures that it takes
+        self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
         self._levels = quantize(levels, self.card.input)
+        if self.share:  # a delegate that does not go with the runtime may say so when it runs: now, not in a frame
+            self._invoke(np.zeros(self.card.input.shape, self.card.input.dtype))
+
+    @property
+    def resizable(self) -> bool:
+        """Whether it may be resized: what an accelerator computes was made for one size."""
+        return self.share is None
 
     def resize(self, *, width: int, height: int) -> None:
         """Take pictures of width x height from now on; only a fully convolutional model can.
@@ -120,9 +137,16 @@ class Model:
                 raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
 
     def _invoke(self, held: np.ndarray[Any, Any]) -> tuple[Floats, ...]:
-        """Run on an input of the tensor's own type."""
+        """Run on an input of the tensor's own type. Raises ModelError: an accelerator failed, or was pulled out."""
         self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            on = f" (nodes of it run on {self.share.library})" if self.share else ""
+            raise ModelError(
+                f"{self._path}: the TFLite runtime failed to run this model{on}: {_reason(error)}"
+            ) from None
+        self.runs += 1
         outputs = zip(self._outputs, self.card.outputs, strict=True)
         return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
 
@@ -168,14 +192,44 @@ def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: s
         ModelError: there is no runtime, or it refuses the model.
 
     """
-    make = _interpreter_class(runtime)
-    try:
-        with _native_stderr_to_log():
-            interpreter = make(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError, SystemError) as error:
-        raise ModelError(f"{path}: the TFLite runtime refuses this model: {_first_line(error)}") from None
+    interpreter, _ = _open(content, path, threads=threads, runtime=runtime, delegate=None)
     return interpreter
+
+
+def _open(
+    content: bytes, path: Path, *, threads: int, runtime: str, delegate: Delegate | None
+) -> tuple[Any, Share | None]:
+    """A ready interpreter, and how much of the model the delegate took, where there is one. Raises ModelError."""
+    module = _import(runtime)
+    with _native_stderr_to_log():
+        delegates = [load(delegate, module.load_delegate)] if delegate else []
+        try:
+            interpreter = module.Interpreter(
+                model_content=content, num_threads=threads, experimental_delegates=delegates
+            )
+            keep(delegates, interpreter)
+            taken = share(delegate.library, interpreter._get_ops_details()) if delegate else None
+            interpreter.allocate_tensors()
+            return interpreter, taken
+        except (ValueError, RuntimeError, SystemError) as error:
+            refusal = _refusal(error, delegate)
+    # outside, so that nothing keeps the traceback, which holds a half-made interpreter
+    raise ModelError(f"{path}: {refusal}")
+
+
+def _refusal(error: Exception, delegate: Delegate | None) -> str:
+    """Why the runtime does not take a model, and what can be done about it."""
+    reason = _reason(error)
+    if delegate:
+        return f"the TFLite runtime refuses this model with {delegate}: {reason}; use a model that is compiled for it"
+    advice = "; it is compiled for an accelerator: name its library in models.delegate" if "custom op" in reason else ""
+    return f"the TFLite runtime refuses this model: {reason}{advice}"
+
+
+def _reason(error: Exception) -> str:
+    """What the runtime says. It joins its messages without a space; the one that is left out says nothing."""
+    said = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
+    return re.sub(r"(?<=\S)Node number", " Node number", said)
 
 
 def _first_line(error: Exception) -> str:
@@ -200,11 +254,10 @@ def _native_stderr_to_log() -> Iterator[None]:
                 log.debug("TFLite: %s", line)
 
 
-def _interpreter_class(runtime: str) -> Any:
-    """The interpreter of a runtime: the one that is named, or none."""
-    module, name = RUNTIMES[runtime].split(":")
+def _import(runtime: str) -> Any:
+    """The module of a runtime: the one that is named, or none. Raises ModelError."""
     try:
-        return getattr(import_module(module), name)
+        return import_module(RUNTIMES[runtime])
     except ImportError as error:
         advice = (
             "run: pip install 'fer-edge[tflite-runtime]'" if runtime == "tflite-runtime" else "install fer-edge again"

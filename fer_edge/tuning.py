@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Section, Tracking, combination_errors
+from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking, combination_errors
 from fer_edge.configfile import expected, show
 from fer_edge.files import replace_file
 
@@ -30,6 +30,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "events": Events.__struct_fields__,
     "readings": ("enabled", "max_per_second"),
     "stats": ("interval_seconds",),
+    "rate": Rate.__struct_fields__,
     "log": ("level",),
 }
 """The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""

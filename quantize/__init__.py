@@ -17,6 +17,7 @@ evaluate.py     one protocol for both files (metrics.py: the arithmetic; stages.
   conditions.py   small, dark, blurred, turned; groups.py: by age, gender and race; end_to_end.py: the whole path
   plots.py        the same as pictures
 publish.py      the gates (gates.py), and the only road into models/ (cards.py, prose.py: what a card says)
+cost.py         what each kind of layer costs, and should take on a Pi (published.py: how far off that is)
 geometry.py     the two shapes that the daemon has built in
 
     python -m quantize.train expression --data data --out runs/expression

@@ -14,6 +14,8 @@ from fer_edge.records import Floats
 from fer_edge.tflite import open_interpreter
 
 Array = np.ndarray[Any, Any]
+BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT32: 4, schema.TensorType.FLOAT32: 4}
+"""Of one element of a constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,18 @@ class Op:
     kind: str
     inputs: tuple[int, ...]  # without constants
     output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of an operation costs."""
+
+    op: Op
+    kernel: tuple[int, int]  # height and width of a convolution's, else (0, 0)
+    strided: bool  # the output is smaller than the input
+    macs: int
+    weight_bytes: int  # its constants, read once
+    moved_bytes: int  # activations in and out
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +95,30 @@ class Graph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one run in convolutions and dense layers; the rest is small beside them."""
+        return sum(cost.macs for cost in self.costs())
+
+    def costs(self) -> list[Cost]:
+        """What each operation costs."""
         graph = self._parse().subgraphs[0]
-        counts = []
-        for op in self.ops:
-            if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-                weights = graph.tensors[graph.operators[op.index].inputs[1]].shape
-                places = self.tensors[op.output].shape[1:-1]  # height and width, or none
-                counts.append(math.prod(map(int, weights)) * math.prod(places))
-        return sum(counts)
+        return [self._cost(op, graph.operators[op.index], graph.tensors) for op in self.ops]
+
+    def _cost(self, op: Op, operator: Any, tensors: Any) -> Cost:
+        """Of one operation; `operator` and `tensors` as they are in the file."""
+        out, first = self.tensors[op.output].shape, self.tensors[op.inputs[0]].shape
+        constants = [tensors[index] for index in operator.inputs if index >= 0 and index not in op.inputs]
+        macs, kernel = 0, (0, 0)
+        if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            weights = tuple(map(int, tensors[operator.inputs[1]].shape))
+            macs = math.prod(weights) * math.prod(out[1:-1])  # at each place of the output, or once
+            kernel = (weights[1], weights[2]) if len(weights) == 4 else kernel
+        return Cost(
+            op,
+            kernel,
+            strided=bool(kernel[0]) and out[1] < first[1],
+            macs=macs,
+            weight_bytes=sum(math.prod(map(int, each.shape)) * BYTES[each.type] for each in constants),
+            moved_bytes=sum(math.prod(self.tensors[index].shape) for index in (*op.inputs, op.output)),
+        )
 
     def part(self, ops: Sequence[Op], *, inputs: Sequence[int], outputs: Sequence[int]) -> "Part":
         """Some operations as a file of their own, with these tensors going in and out."""

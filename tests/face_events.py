@@ -10,7 +10,19 @@ import numpy as np
 from samples import frame_of, probabilities, reading
 
 from fer_edge.payloads import Identity, ModelId
-from fer_edge.records import Box, EventType, FaceEvent, FaceState, Pose, Quality, Reason, Stats, Track, Update
+from fer_edge.records import (
+    Box,
+    EventType,
+    FaceEvent,
+    FaceState,
+    Pose,
+    Quality,
+    RateReason,
+    Reason,
+    Stats,
+    Track,
+    Update,
+)
 
 IDENTITY = Identity(
     "kitchen",
@@ -23,7 +35,7 @@ IDENTITY = Identity(
     "ai-edge-litert 2.3.0",
 )
 FRAME = frame_of(np.zeros((48, 64, 3), np.uint8))
-STATS = Stats(14.987, (20.004, 31.006), {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0)
+STATS = Stats(14.987, (20.004, 31.006), {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0, 7.5, RateReason.HOT, 50)
 
 
 def face_event(seq: int = 1, **changes: Any) -> FaceEvent:

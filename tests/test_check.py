@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from boards import Board
+
 from fer_edge.check import findings
-from fer_edge.config import Config, Device, State
+from fer_edge.config import Config, Device, Rate, State
 
 
-def lines(folder: Path) -> dict[str, str]:
-    config = Config(device=Device(id="kitchen"), state=State(folder=str(folder)))
+def lines(folder: Path, rate: Rate | None = None) -> dict[str, str]:
+    config = Config(device=Device(id="kitchen"), state=State(folder=str(folder)), rate=rate or Rate())
     return {
         name: finding.text if finding.ok else f"warn: {finding.text}"
         for name, finding in findings(config, None)
-        if name in ("settings", "permissions")
+        if name in ("settings", "permissions", "thermal")
     }
 
 
@@ -38,3 +41,21 @@ def test_what_was_set_over_mqtt_is_shown(tmp_path: Path) -> None:
     assert lines(tmp_path)["settings"].endswith(": events.enter: 0.7, readings.enabled: True")
     path.write_text("{")
     assert lines(tmp_path)["settings"].startswith(f"warn: {path}: cannot read what was set over MQTT")
+
+
+def test_heat_and_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(tmp_path / "board", monkeypatch)
+    assert lines(tmp_path)["thermal"] == "no temperature is told"
+    board.temperature("55400")
+    board.throttled("0")
+    assert lines(tmp_path)["thermal"] == "55 C"
+    board.throttled("50000")
+    advice = "check power supply and cooling"
+    assert lines(tmp_path)["thermal"] == f"warn: 55 C, under-voltage, throttled since the start: {advice}"
+    board.throttled("50005")
+    slower = "; fewer frames are looked at (section rate)"
+    assert lines(tmp_path)["thermal"] == f"warn: 55 C, under-voltage, throttled now: {advice}{slower}"
+    board.throttled("0")
+    board.temperature("78000")
+    assert lines(tmp_path)["thermal"] == f"warn: 78 C: {advice}{slower}"
+    assert lines(tmp_path, Rate(enabled=False))["thermal"] == f"warn: 78 C: {advice}"

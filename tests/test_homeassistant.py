@@ -45,7 +45,7 @@ STATE = state_payload((face_state("sadness"), face_state("sadness"), face_state(
 NOBODY = state_payload(())
 ALERT = alert_payload(AlertState("distress-long", on=True, mono_ns=0, expressions=("sadness",), faces=2))
 FIGURES = stats_payload(replace(STATS, throttled=0x50005), queue=4, dropped_events=2)
-NO_PI = stats_payload(replace(STATS, throttled=None, temperature_c=None), queue=0, dropped_events=0)
+NO_PI = stats_payload(replace(STATS, throttled=None, temperature_c=None, rate_reason=None), queue=0, dropped_events=0)
 COOL = stats_payload(replace(STATS, throttled=0xF0000), queue=0, dropped_events=0)
 ENTER = ConfigPayload(v=1, key="events.enter", value=0.55, status="refused", reason="too high")
 READINGS = ConfigPayload(v=1, key="readings.enabled", value=True, status="ok", reason=None)
@@ -53,7 +53,7 @@ OFF = structs.replace(READINGS, value=False)
 
 FACES = ["sensor.faces", "sensor.dominant", "event.face", *(f"binary_sensor.expression.{label}" for label in LABELS)]
 ALERTS = ["binary_sensor.alert.distress-long"]
-FIGURE_KEYS = ("fps", "latency", "temperature", "memory", "queue", "dropped_frames", "dropped_events")
+FIGURE_KEYS = ("fps", "latency", "temperature", "memory", "queue", "rate_reason", "dropped_frames", "dropped_events")
 DIAGNOSTIC = [*(f"sensor.{key}" for key in FIGURE_KEYS), "binary_sensor.throttled", "binary_sensor.camera"]
 SETTINGS = ["number.set.events.enter", "switch.set.readings.enabled"]
 PICTURES = ["button.snapshot", "image.snapshot"]
@@ -211,6 +211,8 @@ def test_the_figures_are_diagnostic_and_the_rest_is_not() -> None:
         ("sensor.temperature", NO_PI, "None", None),
         ("sensor.memory", FIGURES, "100.0", None),
         ("sensor.queue", FIGURES, "4", None),
+        ("sensor.rate_reason", FIGURES, "hot", None),
+        ("sensor.rate_reason", NO_PI, "none", None),
         ("sensor.dropped_frames", FIGURES, "3", None),
         ("sensor.dropped_events", FIGURES, "2", None),
         ("binary_sensor.throttled", FIGURES, "ON", dict(zip(THROTTLED_BITS, (True, False, True, False), strict=True))),

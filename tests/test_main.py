@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 from brokers import Mosquitto, wait_for
@@ -83,9 +84,10 @@ def test_run_to_the_end(config: Path, tmp_path: Path) -> None:
 def test_errors_are_lines_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("camera: {fsp: 3, width: x}\n")
-    assert main(["run", "-c", str(path)]) == 1
+    assert main(["run", "-c", str(path)]) == os.EX_CONFIG  # the service need not be started again
+    assert main(["bench", "-c", str(path)]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert all(line.startswith(f"fer-edge: {path}:1: section camera") for line in lines)
 
 
@@ -338,9 +340,28 @@ def test_ctrl_c_elsewhere_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["analyze", "demo"]) == 130
 
 
-def test_log_lines_carry_priorities_in_the_journal(config: Path) -> None:
-    environment = {**os.environ, "JOURNAL_STREAM": "1:2"}
-    done = subprocess.run(
-        [*COMMAND, "run", "-c", str(config)], capture_output=True, text=True, timeout=60, check=True, env=environment
-    )
-    assert "<6>the source has ended" in done.stderr
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
+    """A file that stands for the journal's stream, as systemd would name it in a service's environment."""
+    with (tmp_path / "journal").open("w+b") as file:
+        stream = os.fstat(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{stream.st_dev}:{stream.st_ino}")
+        yield file
+
+
+def test_lines_carry_priorities_in_the_journal(config: Path, tmp_path: Path, journal: BinaryIO) -> None:
+    subprocess.run([*COMMAND, "run", "-c", str(config)], stderr=journal, timeout=60, check=True)
+    (tmp_path / "bad.yaml").write_text("camera: {fsp: 3}\n")
+    done = subprocess.run([*COMMAND, "run", "-c", str(tmp_path / "bad.yaml")], stderr=journal, timeout=60, check=False)
+    assert done.returncode == os.EX_CONFIG
+    journal.seek(0)
+    lines = journal.read().decode()
+    assert "<6>the source has ended" in lines
+    assert f"<3>fer-edge: {tmp_path}/bad.yaml:1: section camera" in lines
+
+
+def test_lines_are_plain_where_only_the_parent_writes_to_the_journal(tmp_path: Path, journal: BinaryIO) -> None:
+    (tmp_path / "bad.yaml").write_text("camera: {fsp: 3}\n")
+    command = [*COMMAND, "check", "-c", str(tmp_path / "bad.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.startswith("fer-edge: ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge import instance, meter
+from fer_edge import instance
 from fer_edge.config import Config, Device
 from fer_edge.meter import Meter, Stopwatch, percentiles
 
@@ -45,17 +45,6 @@ def test_an_interval_is_summed_up_and_begun_anew(monkeypatch: pytest.MonkeyPatch
 def test_percentiles() -> None:
     assert percentiles([1.0]) == (1.0, 1.0)
     assert percentiles([]) == (0.0, 0.0)
-
-
-def test_temperature_and_throttling_as_a_pi_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meter, "TEMPERATURE", tmp_path / "temp")
-    monkeypatch.setattr(meter, "THROTTLED", tmp_path / "throttled")
-    assert (meter.temperature_c(), meter.throttled()) == (None, None)
-    (tmp_path / "temp").write_text("48312\n")
-    (tmp_path / "throttled").write_text("50005\n")
-    assert (meter.temperature_c(), meter.throttled()) == (48.312, 0x50005)
-    (tmp_path / "temp").write_text("nonsense")
-    assert meter.temperature_c() is None
 
 
 def test_the_device_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from fer_edge.tuning import ALERT, LIVE, Refused, Tunable, Tuning, key_of, parse
 
 
 def test_these_keys_can_be_set_and_no_others() -> None:
-    sections = "detector", "quality", "tracking", "events", "readings", "stats", "log"
+    sections = "detector", "quality", "tracking", "events", "readings", "stats", "rate", "log"
     fixed = {"detector.input_size", "detector.region"}
     expected = {f"{section}.{key}" for section in sections for key in BUILTINS[section]} - fixed
     expected |= {f"alerts.{name}.{key}" for name in ("door", "till") for key in ALERT}

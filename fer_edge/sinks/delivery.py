@@ -109,7 +109,7 @@ class Store:
             self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
         self._faces.clear_left_over()
         if crashed:
-            log.warning("MQTT: the last run crashed; %d faces that it left open are ended now", len(crashed))
+            log.warning("MQTT: the last run crashed; faces that it left open and that are ended now: %d", len(crashed))
 
     def _disk(self) -> Disk:
         if self._path is None:
@@ -154,7 +154,7 @@ class Store:
     def in_words(self) -> str:
         """For the log."""
         waiting, dropped, _ = self.figures()
-        return f"{waiting} events waited, {dropped} dropped since the start"
+        return f"events that waited: {waiting}, dropped since the start: {dropped}"
 
     def close(self, broker: str) -> None:
         """Write what waits, and say so."""
@@ -164,7 +164,7 @@ class Store:
         if lost:
             log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
         elif waiting:
-            log.info("MQTT: %d events wait on disk for %s and the next start", waiting, broker)
+            log.info("MQTT: events that wait on disk for %s and the next start: %d", broker, waiting)
 
 
 def end_of(last: EventPayload, *, seq: int) -> EventPayload:

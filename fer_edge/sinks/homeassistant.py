@@ -262,6 +262,7 @@ FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "queue",
         {"name": "Waiting events", "unit_of_measurement": "events", "icon": "mdi:tray-full", **MEASUREMENT},
     ),
+    ("rate_reason", "rate_reason or 'none'", {"name": "Frame rate reduced", "icon": "mdi:speedometer-slow"}),
     (
         "dropped_frames",
         "dropped_frames",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ class Container:
         self.name = f"fer-edge-{os.getpid()}-{secrets.token_hex(4)}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         self._leader = 0
+        self._groups = _make_groups(self.name)
         command = [
             "systemd-nspawn",
             "--quiet",
@@ -53,7 +54,7 @@ class Container:
         ]
         self._process = subprocess.Popen(
             # the kernel tells it when this process ends, even when that is killed: it shuts its system down
-            ["setpriv", "--pdeathsig", "TERM", "--", *command],
+            [*_entering(self._groups), "setpriv", "--pdeathsig", "TERM", "--", *command],
             env=os.environ | {"UNIFIED_CGROUP_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -118,6 +119,7 @@ class Container:
             self._process.wait()
         self._output.close()
         shutil.rmtree(PROPAGATE / self.name, ignore_errors=True)
+        _remove_groups(self._groups)
 
     def _enter(self) -> list[str]:
         spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
@@ -144,8 +146,48 @@ class Container:
         return self.run("systemctl", "is-system-running", check=False) in ("running", "degraded")
 
 
+def _make_groups(name: str) -> list[Path]:
+    """A control group for each container: in a shared one, systemds take each other's services for their own."""
+    groups = [group / name for group in _own_groups()]
+    for group in groups:
+        group.mkdir()
+    return groups
+
+
+def _own_groups() -> Iterator[Path]:
+    """This process's control group in each hierarchy that systemd uses: version 2, and where there are both, its own
+    of version 1."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for _, where, kind, options, *_ in mounts:
+            if (kind == "cgroup2" and not controllers) or (
+                kind == "cgroup" and controllers == "name=systemd" and controllers in options.split(",")
+            ):
+                yield Path(where, path.lstrip("/"))
+                break
+
+
+def _entering(groups: Sequence[Path]) -> list[str]:
+    """The beginning of a command line that runs the rest of it within these groups."""
+    script = 'for group; do shift; [ "$group" != -- ] || break; echo $$ > "$group/cgroup.procs"; done; exec "$@"'
+    return ["sh", "-euc", script, "sh", *map(str, groups), "--"]
+
+
+def _remove_groups(groups: Iterable[Path]) -> None:
+    for group in groups:
+        for folder in sorted((group, *group.glob("**/")), reverse=True):  # a group before the one that holds it
+            with suppress(OSError):
+                folder.rmdir()
+
+
 def _sweep() -> None:
     """Remove what containers of test runs that are no more have left."""
-    for folder in PROPAGATE.glob("fer-edge-*"):
-        if not Path(f"/proc/{folder.name.split('-')[2]}").exists():
+    places = [PROPAGATE, *_own_groups()]
+    for folder in [found for place in places for found in place.glob("fer-edge-*-*")]:
+        if Path(f"/proc/{folder.name.split('-')[2]}").exists():
+            continue
+        if folder.parent == PROPAGATE:
             shutil.rmtree(folder, ignore_errors=True)
+        else:
+            _remove_groups([folder])

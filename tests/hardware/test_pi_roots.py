@@ -36,6 +36,18 @@ def test_a_container_boots_runs_and_leaves_nothing() -> None:
     assert not (build(TRIXIE) / "root/mark").exists()
     assert Path("/proc/mounts").read_text() == before
     assert not Path(f"/run/systemd/nspawn/propagate/{container.name}").exists()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{container.name}"))
+
+
+def test_containers_do_not_meet() -> None:
+    with Container(build(TRIXIE)) as one, Container(build(TRIXIE)) as other:
+        for container in (one, other):
+            container.shell("systemd-run --quiet --unit=sleeper sleep 600")
+        one.shell("systemctl kill --signal=KILL sleeper; systemctl stop sleeper 2>/dev/null || true")
+        assert other.run("systemctl", "is-active", "sleeper") == "active"
+        assert len(other.run("systemctl", "show", "--property=ControlGroup", "--value", "sleeper").split()) == 1
+        where = [Path(f"/proc/{each._leader}/cgroup").read_text() for each in (one, other)]
+        assert where[0] != where[1]
 
 
 def test_a_container_ends_with_whoever_is_killed() -> None:
