@@ -43,7 +43,7 @@ die() {
 
 # An upgrade that fails leaves the old version running; a first installation leaves nothing.
 fail() {
-    die "$*; ${old:+the version before this one still runs; }all that was said: $log"
+    die "$1${old:+ The version before this one still runs.} All that was said: $log"
 }
 
 check_machine() {
@@ -89,7 +89,7 @@ make_environment() {
     local numpy
     numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
     say "making $1 with the system's NumPy $numpy (pip downloads about 100 MB)"
-    "$python" -m venv --system-site-packages "$1" >>"$log" 2>&1 || fail "$python -m venv failed"
+    "$python" -m venv --system-site-packages "$1" >>"$log" 2>&1 || fail "$python -m venv failed."
     mkdir "$1/tmp" # /tmp may be memory, and a small machine has little
     {
         echo "numpy==$numpy"
@@ -105,9 +105,9 @@ make_environment() {
 
 try_environment() {
     "$1/bin/python" -c 'import numpy, sys; sys.exit(numpy.__file__.startswith(sys.prefix))' ||
-        fail "pip has put a NumPy of its own before the system's"
+        fail "pip has put a NumPy of its own before the system's."
     "$1/bin/fer-edge" analyze "$repository/fer_edge/camera/pictures/astronaut.jpg" --still >>"$log" 2>&1 ||
-        fail "the new version does not run: $(tail -n 1 "$log")"
+        fail "the new version does not run: $(tail -n 1 "$log")."
 }
 
 # What is edited stays; new defaults are put beside it, where they are new.

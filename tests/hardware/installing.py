@@ -7,17 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from containers import Container
-from roots import SYSTEM, Root, build, cache_folder, kept
+from roots import SERVICE, Root, build, cache_folder, kept
 
 REPOSITORY = Path(__file__).parents[2]
 VERSION = re.findall('__version__ = "(.+)"', (REPOSITORY / "fer_edge/__init__.py").read_text())[0]
 NEXT = f"{VERSION}+next"
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+NUMPYS = {"bookworm": "1.24.2", "trixie": "2.2.4"}
 
-PACKAGES = ("python3-venv", "python3-numpy", "python3-yaml", "python3-rich", "mosquitto", "mosquitto-clients")
 CONFIG = """\
 device: {id: pi}
 camera: {backend: replay, source: demo, loop: true}
@@ -31,14 +32,14 @@ NOISE = r"^/(dev|proc|sys|run|tmp|var/(tmp|log|cache|backups)|var/lib/(apt|dpkg/
 
 def machine(suite: str) -> Path:
     """A root with what the package depends on and a broker; picamera2 is not in Debian's archive."""
-    return build(Root(suite=suite, packages=(*SYSTEM, *PACKAGES)))
+    return build(Root(suite=suite, packages=SERVICE))
 
 
-def build_deb(folder: Path, architecture: str, **popen: object) -> Path:
+def build_deb(folder: Path, architecture: str, *, umask: int = 0o022) -> Path:
     """Run scripts/build-deb as a user does, only hardly compressed."""
     with kept("deb-wheels") as (wheels, _):  # one build at a time downloads
         command = ["scripts/build-deb", architecture, "--fast", f"--output={folder}", f"--wheels={wheels}"]
-        subprocess.run(command, cwd=REPOSITORY, check=True, **popen)  # type: ignore[call-overload]
+        subprocess.run(command, cwd=REPOSITORY, check=True, umask=umask)
     return folder / f"fer-edge_{VERSION}_{architecture}.deb"
 
 
@@ -75,10 +76,10 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def pip_wheels(suite: str) -> Path:
     """All wheels that install.sh's pip asks for on this release, downloaded once and kept."""
-    lock = REPOSITORY / "systemd/debian/wheels.lock"
-    pins = re.findall(r"^[a-z-]+==\S+", lock.read_text(), re.MULTILINE)
-    pyproject = (REPOSITORY / "pyproject.toml").read_text()
-    wanted = [*pins, *re.findall(r'"(hatchling.*?|amqtt.*?)"', pyproject)]
+    pins = re.findall(r"^[a-z-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
+    asked = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    extra = asked["project"]["optional-dependencies"]["embedded"]
+    wanted = [f"numpy=={NUMPYS[suite]}", *pins, *asked["build-system"]["requires"], *extra]
     with kept(f"pip-{suite}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:10]}") as (path, there):
         if not there:
             unfinished = cache_folder() / f"{path.name}.unfinished"
@@ -110,3 +111,12 @@ def units(container: Container) -> str:
 def receive_event(container: Container) -> str:
     """Wait for an event at a subscriber of the broker."""
     return container.shell("mosquitto_sub -h 127.0.0.1 -t fer-edge/pi/event -C 1 -W 30", timeout=40)
+
+
+def configure(pi: Container) -> None:
+    """The demo's pictures as camera, and the broker beside it."""
+    pi.shell(f"cat >/etc/fer-edge/config.yaml <<'END'\n{CONFIG}END\nsystemctl start mosquitto")
+
+
+def main_pid(pi: Container) -> str:
+    return pi.run("systemctl", "show", "--value", "--property=MainPID", "fer-edge")

@@ -17,15 +17,13 @@ from containers import Container
 from installing import (
     CONFIG,
     NEXT,
-    PYTHONS,
-    REPOSITORY,
     VERSION,
     build_deb,
+    configure,
     files,
     machine,
-    next_checkout,
+    main_pid,
     next_version,
-    pip_wheels,
     receive_event,
     units,
     users,
@@ -160,15 +158,6 @@ def test_the_same_package_suits_bookworm(debs: dict[str, Path]) -> None:
         assert files(pi) == before
         assert users(pi) == users_before
         assert units(pi) == units_before
-
-
-def configure(pi: Container) -> None:
-    """The demo's pictures as camera, and the broker beside it."""
-    pi.shell(f"cat >/etc/fer-edge/config.yaml <<'END'\n{CONFIG}END\nsystemctl start mosquitto")
-
-
-def main_pid(pi: Container) -> str:
-    return pi.run("systemctl", "show", "--value", "--property=MainPID", "fer-edge")
 
 
 def test_lintian_finds_nothing(lintian: dict[str, subprocess.Popen[str]]) -> None:
