@@ -96,9 +96,10 @@ make_environment() {
         sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' "$repository/systemd/debian/wheels.lock"
     } >"$1/constraints.txt"
     TMPDIR=$1/tmp "$1/bin/python" -m pip install --disable-pip-version-check --no-cache-dir \
-        --constraint "$1/constraints.txt" "$repository[embedded]" >>"$log" 2>&1 ||
+        --constraint "$1/constraints.txt" "${repository}[embedded]" >>"$log" 2>&1 ||
         fail "pip failed: is there a network?"
     rm -r "$1/tmp"
+    # shellcheck disable=SC2016 # the editor's $schema
     sed 's|\$schema=\./docs/.*|$schema=/opt/fer-edge/current/config.schema.json|' "$repository/config.yaml" >"$1/config.yaml"
     cp "$repository/docs/config.schema.json" "$1/"
 }
@@ -125,7 +126,9 @@ keep_or_write_config() {
 install_service() {
     systemd-sysusers "$repository/systemd/debian/fer-edge.sysusers"
     install -m 644 "$repository/systemd/debian/fer-edge.udev" /etc/udev/rules.d/60-fer-edge.rules
-    udevadm control --reload 2>/dev/null && udevadm trigger --subsystem-match=dma_heap || true # a container has no udev
+    if udevadm control --reload 2>/dev/null; then # a container has no udev
+        udevadm trigger --subsystem-match=dma_heap
+    fi
     install -m 755 "$repository/systemd/uninstall.sh" "$repository/systemd/check-as-service" "$prefix/"
     install -m 644 "$repository/systemd/fer-edge.service" /etc/systemd/system/fer-edge.service
 }

@@ -1,4 +1,6 @@
-"""Prints fer-edge(1) as the command line describes itself: python systemd/debian/manpage.py >systemd/debian/fer-edge.1
+"""Prints fer-edge(1) as the command line describes itself.
+
+    python systemd/debian/manpage.py >systemd/debian/fer-edge.1
 
 The page is in the repository, for the machine that builds the package need not be able to run fer-edge.
 """

@@ -35,7 +35,9 @@ def main() -> int:
     parser.add_argument("architecture", nargs="?", default="all", choices=(*wheels.MACHINES, "all"))
     parser.add_argument("--version", default=_version(), help="another one than fer_edge/__init__.py's")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER", help="default: dist")
-    parser.add_argument("--wheels", type=Path, default=WORK / "wheels", metavar="FOLDER", help="where downloads are kept")
+    parser.add_argument(
+        "--wheels", type=Path, default=WORK / "wheels", metavar="FOLDER", help="where downloads are kept"
+    )
     parser.add_argument("--fast", action="store_true", help="hardly compressed: twice as large, for tests")
     parser.add_argument("--lock", action="store_true", help="write the sums of systemd/debian/wheels.lock anew")
     options = parser.parse_args()
@@ -82,7 +84,7 @@ def describe(stage: Path, architecture: str, version: str) -> None:
     _compress((HERE / "fer-edge.1").read_text(), stage / "usr/share/man/man1/fer-edge.1.gz")
     control = stage / "DEBIAN"
     control.mkdir()
-    sums = "".join(f"{hashlib.md5(f.read_bytes()).hexdigest()}  {f.relative_to(stage)}\n" for f in _files(stage))
+    sums = "".join(f"{_md5(f)}  {f.relative_to(stage)}\n" for f in _files(stage))
     (control / "md5sums").write_text(sums)
     values = {"@VERSION@": version, "@ARCHITECTURE@": architecture, "@INSTALLED_SIZE@": str(_kib(stage))}
     text = (HERE / "control.in").read_text()
@@ -115,6 +117,11 @@ def _install(source: Path, target: Path, *, replace: tuple[str, str] | None = No
     target.write_text(text)
 
 
+def _md5(path: Path) -> str:
+    """What dpkg --verify wants."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
 def _compress(text: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -135,7 +142,7 @@ def _is_model(name: str) -> bool:
 
 
 def _version() -> str:
-    return re.findall(r'__version__ = "(.+)"', (ROOT / "fer_edge/__init__.py").read_text())[0]
+    return str(re.findall(r'__version__ = "(.+)"', (ROOT / "fer_edge/__init__.py").read_text())[0])
 
 
 def _last_commit() -> str:

@@ -63,7 +63,9 @@ def relock(folder: Path) -> None:
             for wheel in fetch(folder, architecture=architecture, python=python, lock=False):
                 sums.setdefault(_name(wheel), set()).add(_sum(wheel))
     comments = [line for line in LOCK.read_text().splitlines() if line.startswith("#")]
-    lines = (" \\\n    ".join((pin, *(f"--hash=sha256:{s}" for s in sorted(sums[pin.split("==")[0]])))) for pin in pins())
+    lines = (
+        " \\\n    ".join((pin, *(f"--hash=sha256:{s}" for s in sorted(sums[pin.split("==")[0]])))) for pin in pins()
+    )
     LOCK.write_text("\n".join((*comments, *lines, "")))
 
 

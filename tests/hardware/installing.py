@@ -1,4 +1,4 @@
-"""What the tests of installing install: packages and their next version, and wheels for pip, without a network inside."""
+"""What the tests of installing install: the package and its next version, and wheels for pip."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ mqtt: {broker: 127.0.0.1}
 """
 CHANGED_DEFAULT = ("fps: 15.0", "fps: 12.0")
 
-NOISE = r"^/(dev|proc|sys|run|tmp|var/(tmp|log|cache|backups)|var/lib/(apt|dpkg/.*-old|systemd|mosquitto))(/|$)|/__pycache__(/|$)"
-"""What a running system writes by itself, and the bytecode that Python keeps of its own modules."""
+NOISE = (
+    r"^/(dev|proc|sys|run|tmp|var/(tmp|log|cache|backups|lib/(apt|dpkg/.*-old|systemd|mosquitto)))(/|$)"
+    r"|^/usr/lib/python3.*/__pycache__(/|$)"
+)
+"""What a running system writes by itself, and bytecode of the system's Python."""
 
 
 def machine(suite: str) -> Path:

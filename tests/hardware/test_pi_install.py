@@ -17,7 +17,6 @@ from containers import Container
 from installing import (
     CONFIG,
     NEXT,
-    VERSION,
     build_deb,
     configure,
     files,
@@ -31,7 +30,8 @@ from installing import (
 
 ARCHITECTURES = {"amd64": "x86-64", "arm64": "ARM aarch64"}
 WITH_DOCUMENTATION = "rm /etc/dpkg/dpkg.cfg.d/*"  # roots are built without
-APT = "apt-get -y -o Dpkg::Use-Pty=0 --no-install-recommends"
+KEEP = "-o Dpkg::Options::=--force-confold"
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -o Dpkg::Use-Pty=0 --no-install-recommends"
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,10 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def lintian(debs: dict[str, Path]) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """Started at once, looked at in the end: it takes long, beside the others."""
     command = ["nice", "lintian", "--allow-root", "--tag-display-limit=0", "--fail-on=error,warning"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    started = {name: subprocess.Popen([*command, deb], text=True, **pipes) for name, deb in debs.items()}
+    started = {
+        name: subprocess.Popen([*command, str(deb)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for name, deb in debs.items()
+    }
     yield started
     for process in started.values():
         process.kill()
@@ -97,7 +99,9 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         assert pi.run("dpkg", "--verify", "fer-edge") == ""
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert set(pi.run("id", "-nG", "fer-edge").split()) == {"fer-edge", "video", "render"}
-        numpy = pi.shell("sed 's/^from fer_edge.*/import numpy, cv2; print(numpy, cv2)/; /^sys.exit/d' /usr/bin/fer-edge | python3")
+        numpy = pi.shell(
+            "sed 's/^from fer_edge.*/import numpy, cv2; print(numpy, cv2)/; /^sys.exit/d' /usr/bin/fer-edge | python3"
+        )
         assert "numpy' from '/usr/lib/python3/dist-packages" in numpy
         assert "cv2' from '/usr/lib/fer-edge/python3/" in numpy
 
@@ -119,7 +123,10 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
 
 def upgrade_keeps_what_the_user_has_edited(pi: Container, newer: Path) -> None:
     pid = main_pid(pi)
-    said = pi.shell(f"DEBIAN_FRONTEND=noninteractive {APT} -o Dpkg::Options::=--force-confold install /debs/{newer.name} 2>&1", timeout=180)
+    said = pi.shell(
+        f"{APT} {KEEP} install /debs/{newer.name} 2>&1",
+        timeout=180,
+    )
     assert "fer-edge: the service runs" in said
     assert pi.run("fer-edge", "--version") == f"fer-edge {NEXT}"
     assert main_pid(pi) not in (pid, "0")
@@ -130,7 +137,10 @@ def upgrade_keeps_what_the_user_has_edited(pi: Container, newer: Path) -> None:
 
 def what_was_stopped_stays_stopped(pi: Container, older: Path) -> None:
     pi.run("systemctl", "stop", "fer-edge")
-    pi.shell(f"DEBIAN_FRONTEND=noninteractive {APT} --allow-downgrades -o Dpkg::Options::=--force-confold install /debs/{older.name} 2>&1", timeout=180)
+    pi.shell(
+        f"{APT} {KEEP} --allow-downgrades install /debs/{older.name} 2>&1",
+        timeout=180,
+    )
     assert main_pid(pi) == "0"
     pi.run("systemctl", "start", "fer-edge")
 
@@ -140,7 +150,7 @@ def a_removal_keeps_configuration_and_a_reinstallation_finds_it(pi: Container, d
     assert pi.shell("ls /usr/lib/fer-edge /usr/bin/fer-edge 2>/dev/null || true") == ""
     assert pi.run("systemctl", "is-active", "fer-edge", check=False) == "inactive"
     assert pi.run("cat", "/etc/fer-edge/config.yaml") == CONFIG.rstrip()
-    assert "fer-edge: the service runs" in pi.shell(f"{APT} -o Dpkg::Options::=--force-confold install /debs/{deb.name} 2>&1", timeout=180)
+    assert "fer-edge: the service runs" in pi.shell(f"{APT} {KEEP} install /debs/{deb.name} 2>&1", timeout=180)
     assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
 
 

@@ -1,4 +1,4 @@
-"""install.sh and uninstall.sh, on Debian's releases as they boot; pip finds its wheels in a folder instead of a network.
+"""install.sh and uninstall.sh, on Debian's releases as they boot; pip finds its wheels in a folder.
 
 Trixie goes through the long sequence, Bookworm shows that the script suits its Python 3.11 and NumPy 1.24.
 """
@@ -28,7 +28,17 @@ from installing import (
 
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels"
 HERE, NEWER = f"{OFFLINE} /here/systemd/install.sh 2>&1", f"{OFFLINE} /newer/systemd/install.sh 2>&1"
-KEPT = {"/etc/fer-edge", "/etc/fer-edge/config.yaml", "/etc/fer-edge/config.yaml.new", "/etc/credstore"}
+SCRIPT = "/here/systemd/install.sh"
+REFUSALS = {
+    f"setpriv --reuid=1000 {SCRIPT}": f"root is needed: sudo {SCRIPT}",
+    f"PATH=/tmp/armhf:$PATH {SCRIPT}": (
+        "a 64-bit system is needed (amd64 or arm64), got armhf: use the 64-bit Raspberry Pi OS"
+    ),
+    f"unshare --mount sh -c 'mount --bind /tmp/python3 /usr/bin/python3; {SCRIPT}'": (
+        "/usr/bin/python3: 3.11 or newer is needed (Bookworm, Trixie), got: Python 3.9.2"
+    ),
+}
+KEPT = {"/etc/fer-edge", "/etc/fer-edge/config.yaml", "/etc/fer-edge/config.yaml.new"}
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +53,16 @@ def pi_of(suite: str, newer: Path) -> Container:
 def test_a_machine_that_does_not_suit_is_refused_in_one_line(newer: Path) -> None:
     with pi_of("trixie", newer) as pi:
         before = files(pi)
-        refusals = {
-            "setpriv --reuid=1000": "install: root is needed: sudo /here/systemd/install.sh",
-            "PATH=/tmp/armhf:$PATH": "install: a 64-bit system is needed (amd64 or arm64), got armhf: use the 64-bit Raspberry Pi OS",
-        }
-        pi.shell("mkdir /tmp/armhf && printf '#!/bin/sh\necho armhf\n' >/tmp/armhf/dpkg && chmod +x /tmp/armhf/dpkg")
-        for how, line in refusals.items():
-            assert pi.shell(f"{how} /here/systemd/install.sh 2>&1 || echo code $?").splitlines() == [line, "code 1"]
-
-        pi.shell("printf '#!/bin/sh\n[ $1 = -c ] || echo Python 3.9.2; exit 1' >/tmp/old; chmod +x /tmp/old; mount -B /tmp/old /usr/bin/python3")
-        old = "install: /usr/bin/python3: 3.11 or newer is needed (Bookworm, Trixie), got: Python 3.9.2"
-        assert pi.shell("/here/systemd/install.sh 2>&1 || umount /usr/bin/python3").splitlines() == [old]
+        pi.shell(
+            r"""
+            mkdir /tmp/armhf
+            printf '#!/bin/sh\necho armhf\n' >/tmp/armhf/dpkg
+            printf '#!/bin/sh\n[ $1 = -c ] || echo Python 3.9.2; exit 1' >/tmp/python3
+            chmod +x /tmp/armhf/dpkg /tmp/python3
+            """
+        )
+        for how, line in REFUSALS.items():
+            assert pi.shell(f"{how} 2>&1 || echo code $?").splitlines() == [f"install: {line}", "code 1"]
 
         said = pi.shell("PIP_RETRIES=0 /here/systemd/install.sh 2>&1 || true", timeout=120).splitlines()
         assert said[-1] == "install: pip failed: is there a network? All that was said: /var/log/fer-edge-install.log"
@@ -78,7 +87,9 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
         an_upgrade_keeps_the_configuration(pi)
         uninstalled_it_keeps_what_the_user_made(pi, before)
 
-        pi.shell("mkdir -p /etc/credstore; touch /etc/credstore/fer-edge.mqtt-password; /here/systemd/uninstall.sh --purge")
+        pi.shell(
+            "mkdir -p /etc/credstore; touch /etc/credstore/fer-edge.mqtt-password; /here/systemd/uninstall.sh --purge"
+        )
         assert files(pi) - before <= {"/etc/credstore"}
         assert before - files(pi) == set()
         assert users(pi) == users_before
@@ -98,7 +109,9 @@ def killed_half_way_leaves_the_old_version_running(pi: Container) -> None:
     pid, before = main_pid(pi), versions(pi)
     upgrade = pi.start("sh", "-c", f"exec setsid --wait {NEWER.replace(OFFLINE, f'env {OFFLINE}')}")
     pi.wait_for("pip", lambda: pi.run("pgrep", "-f", "pip install", check=False) != "", 60)
-    pi.wait_for("its first package", lambda: pi.shell("ls -d /opt/fer-edge/*/lib/python3*/site-packages/paho || true") != "", 60)
+    pi.wait_for(
+        "its first package", lambda: pi.shell("ls -d /opt/fer-edge/*/lib/python3*/site-packages/paho || true") != "", 60
+    )
     pi.run("pkill", "-KILL", "-f", "newer/systemd/install.sh|pip install")
     upgrade.communicate()
     assert versions(pi) > before
@@ -132,7 +145,7 @@ def an_upgrade_keeps_the_configuration(pi: Container) -> None:
 def uninstalled_it_keeps_what_the_user_made(pi: Container, before: set[str]) -> None:
     pi.run("/opt/fer-edge/uninstall.sh")
     left = files(pi) - before
-    assert {path for path in left if not path.startswith("/var/lib/fer-edge")} == KEPT - {"/etc/credstore"}
+    assert {path for path in left if not path.startswith("/var/lib/fer-edge")} == KEPT
     assert pi.run("systemctl", "is-active", "fer-edge", check=False) == "inactive"
 
 
