@@ -88,7 +88,7 @@ install_from_archive() {
 make_environment() {
     local numpy
     numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
-    say "making $1 with the system's NumPy $numpy (pip downloads about 100 MB)"
+    say "making $1 with the system's NumPy $numpy (pip downloads 50 to 80 MB)"
     "$python" -m venv --system-site-packages "$1" >>"$log" 2>&1 || fail "$python -m venv failed."
     mkdir "$1/tmp" # /tmp may be memory, and a small machine has little
     {
@@ -96,7 +96,7 @@ make_environment() {
         sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' "$repository/systemd/debian/wheels.lock"
     } >"$1/constraints.txt"
     TMPDIR=$1/tmp "$1/bin/python" -m pip install --disable-pip-version-check --no-cache-dir \
-        --constraint "$1/constraints.txt" "${repository}[embedded]" >>"$log" 2>&1 ||
+        --constraint "$1/constraints.txt" "$repository" >>"$log" 2>&1 ||
         fail "pip failed: is there a network?"
     rm -r "$1/tmp"
     # shellcheck disable=SC2016 # the editor's $schema
@@ -155,7 +155,7 @@ look_and_start() {
         return
     fi
     systemctl stop fer-edge.service # one camera serves one program
-    say "is everything in order? (sudo $prefix/check-as-service $prefix/bin/fer-edge)"
+    say "is everything in order? (sudo $prefix/check-as-service)"
     "$prefix/check-as-service" "$prefix/bin/fer-edge" ||
         say "not yet; after a change of $config: sudo systemctl restart fer-edge"
     if systemctl start fer-edge.service 2>/dev/null && systemctl --quiet is-active fer-edge.service; then

@@ -81,8 +81,7 @@ def pip_wheels(suite: str) -> Path:
     """All wheels that install.sh's pip asks for on this release, downloaded once and kept."""
     pins = re.findall(r"^[a-z-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
     asked = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    extra = asked["project"]["optional-dependencies"]["embedded"]
-    wanted = [f"numpy=={NUMPYS[suite]}", *pins, *asked["build-system"]["requires"], *extra]
+    wanted = [f"numpy=={NUMPYS[suite]}", *pins, *asked["build-system"]["requires"]]
     with kept(f"pip-{suite}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:10]}") as (path, there):
         if not there:
             unfinished = cache_folder() / f"{path.name}.unfinished"
