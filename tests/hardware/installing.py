@@ -23,6 +23,7 @@ CONFIG = """\
 device: {id: pi}
 camera: {backend: replay, source: demo, loop: true}
 mqtt: {broker: 127.0.0.1}
+events: {heartbeat_seconds: 1.0}
 """
 CHANGED_DEFAULT = ("fps: 15.0", "fps: 12.0")
 
@@ -68,6 +69,34 @@ def next_checkout(folder: Path) -> Path:
     edit(folder / "fer_edge/__init__.py", VERSION, NEXT)
     edit(folder / "config.yaml", *CHANGED_DEFAULT)
     return folder
+
+
+def archive(folder: Path) -> Path:
+    """An archive as Raspberry Pi OS has it and Debian has not: with a python3-picamera2, which is only a stand-in."""
+    tree = folder / "tree"
+    module = tree / "usr/lib/python3/dist-packages/picamera2/__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text('raise ImportError("a stand-in")\n')
+    control = (
+        "Package: python3-picamera2\nVersion: 0.3.30-1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\n"
+        "Recommends: python3-pyqt5\nDescription: a stand-in\n"
+    )
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN/control").write_text(control)
+    deb = folder / "python3-picamera2.deb"
+    subprocess.run(["dpkg-deb", "--build", tree, deb], check=True, stdout=subprocess.DEVNULL)
+    content = deb.read_bytes()
+    size, sha256 = len(content), hashlib.sha256(content).hexdigest()
+    (folder / "Packages").write_text(f"{control}Filename: ./{deb.name}\nSize: {size}\nSHA256: {sha256}\n")
+    folder.chmod(0o755)  # apt reads it as a user without rights
+    return folder
+
+
+def only_archive(container: Container) -> None:
+    """Let apt know this one, in /archive, and no other: there is no network."""
+    container.shell(
+        "rm -f /etc/apt/sources.list; echo 'deb [trusted=yes] file:/archive ./' >/etc/apt/sources.list.d/pi.list"
+    )
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -17,12 +17,14 @@ from containers import Container
 from installing import (
     CONFIG,
     NEXT,
+    archive,
     build_deb,
     configure,
     files,
     machine,
     main_pid,
     next_version,
+    only_archive,
     receive_event,
     units,
     users,
@@ -31,7 +33,7 @@ from installing import (
 ARCHITECTURES = {"amd64": "x86-64", "arm64": "ARM aarch64"}
 WITH_DOCUMENTATION = "rm /etc/dpkg/dpkg.cfg.d/*"  # roots are built without
 KEEP = "-o Dpkg::Options::=--force-confold"
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -o Dpkg::Use-Pty=0 --no-install-recommends"
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -o Dpkg::Use-Pty=0"  # in these roots without what is only recommended
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +156,22 @@ def a_removal_keeps_configuration_and_a_reinstallation_finds_it(pi: Container, d
     assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
 
 
-def test_the_same_package_suits_bookworm(debs: dict[str, Path]) -> None:
-    with Container(machine("bookworm"), binds=[f"{debs['amd64'].parent}:/debs"]) as pi:
+def test_the_same_package_suits_bookworm_and_brings_picamera2(debs: dict[str, Path], tmp_path: Path) -> None:
+    binds = [f"{debs['amd64'].parent}:/debs", f"{archive(tmp_path)}:/archive"]
+    with Container(machine("bookworm"), binds=binds) as pi:
         pi.shell(WITH_DOCUMENTATION)
+        only_archive(pi)
         before, users_before, units_before = files(pi), users(pi), units(pi)
-        pi.shell(f"{APT} install /debs/{debs['amd64'].name} 2>&1", timeout=180)
+        said = pi.shell(
+            f"apt-get update; {APT} --install-recommends install /debs/{debs['amd64'].name} 2>&1", timeout=180
+        )
+        assert "camera.backend 'picamera2' needs picamera2 (a stand-in)" in said, "the service sees what apt installed"
         assert pi.shell("python3 -c 'import numpy; print(numpy.__version__)'").startswith("1.24.")
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")
         assert json.loads(receive_event(pi))["expression"]
         assert pi.run("dpkg", "--verify", "fer-edge").split()[1:] == ["c", "/etc/fer-edge/config.yaml"]
-        pi.shell(f"{APT} purge fer-edge 2>&1")
+        pi.shell(f"{APT} purge fer-edge python3-picamera2 2>&1")
         assert files(pi) == before
         assert users(pi) == users_before
         assert units(pi) == units_before
