@@ -9,76 +9,23 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from threading import Event
 
 import msgspec
 
-from fer_edge import __version__
+from fer_edge.arguments import DEFAULT_CONFIG, Command, parser
 from fer_edge.config import Config, Mqtt, Name, json_schema
 from fer_edge.configfile import load_config
-from fer_edge.errors import ConfigError, FerEdgeError
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-Command = Callable[[Config, argparse.Namespace], int]
+from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-DEFAULT_CONFIG = Path("/etc/fer-edge/config.yaml")
-
-DESCRIPTION = """\
-Per-face expression events from a camera, over MQTT.
-
-  fer-edge run                  the daemon (what the systemd service starts)
-  fer-edge watch                see its events live, from any machine
-  fer-edge check                is everything in order? what to do if not
-  fer-edge analyze FILE...      pictures or videos in, one JSON line per frame out
-  fer-edge bench                how fast is this machine?
-
-A first try, without camera and broker:
-  fer-edge analyze demo --still | head -1
-"""
-
-
-EXAMPLES = {
-    "run": """\
-Examples:
-  fer-edge run                           with /etc/fer-edge/config.yaml
-  fer-edge run -c my.yaml                with another configuration; config.yaml in the repository explains every key
-It logs to stderr, publishes what the configuration's sections mqtt and jsonl say, and ends with SIGTERM or Ctrl-C.
-Exit code 78: the configuration is wrong, so starting it again would not help.
-""",
-    "check": """\
-Examples:
-  fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
-  fer-edge check --schema > schema.json  for completion in an editor
-""",
-    "analyze": """\
-Examples:
-  fer-edge analyze clip.mp4 --jsonl faces.jsonl
-  fer-edge analyze holiday/ --still --draw marked/
-Boxes and landmarks are pixels of the frame whose width and height the line gives.
-""",
-    "watch": """\
-Examples:
-  fer-edge watch --host mybroker.local
-  fer-edge watch --json | jq .expression
-""",
-    "bench": """\
-Examples:
-  fer-edge bench
-  fer-edge bench clip.mp4 --frames 100 --json
-  fer-edge bench --models                MACs, parameters, bytes and ms of each model, at its card's input size
-  fer-edge bench --report                all about this board's speed as one text to send: fer-edge-report.md
-""",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code. No error that a user can cause ends in a traceback."""
     _open_missing_streams()
-    options = _parser().parse_args(arguments)
+    options = parser(COMMANDS).parse_args(arguments)
     try:
         if getattr(options, "schema", False):  # no configuration is needed for this
             print(json.dumps(json_schema(), indent=2))
@@ -86,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(options)
         _log_to_stderr(config.log.level)
         return int(options.command(config, options))
+    except Interrupted as error:
+        print(f"fer-edge: {error}", file=sys.stderr)
+        return 130
     except FerEdgeError as error:
         _complain(error)
         return os.EX_CONFIG if isinstance(error, ConfigError) and options.command is _run else 1
@@ -157,8 +107,39 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 def _analyze(config: Config, options: argparse.Namespace) -> int:
     from fer_edge.analyze import AnalyzeOptions, analyze
 
-    wanted = AnalyzeOptions(sources=options.source, jsonl=options.jsonl, still=options.still, draw=options.draw)
-    return 1 if analyze(config, wanted) else 0
+    stop = Event()
+
+    def on_stop(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)  # who asks twice does not want to wait
+
+    before = {number: signal.signal(number, on_stop) for number in STOP_SIGNALS}
+    names = ("jsonl", "csv", "parquet", "events", "video", "report", "draw", "still", "resume", "save_seconds")
+    wanted = AnalyzeOptions(sources=options.source, **{name: getattr(options, name) for name in names})
+    try:
+        return 1 if analyze(config, wanted, stop) else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.report.periods import ReportOptions, report
+
+    names = ("since", "until", "compare", "out", "csv", "file")
+    report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
+    return 0
+
+
+def _tune(config: Config, options: argparse.Namespace) -> int:
+    from fer_edge.tune import TuneOptions, tune
+
+    wanted = TuneOptions(
+        source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
+    )
+    path = options.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    tune(config, path, wanted)
+    return 0
 
 
 def _bench(config: Config, options: argparse.Namespace) -> int:
@@ -180,7 +161,8 @@ def _bench(config: Config, options: argparse.Namespace) -> int:
 
 
 def _watch(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.watch import WatchOptions, watch
+    from fer_edge.watch import watch
+    from fer_edge.watch.viewer import WatchOptions
 
     given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -198,6 +180,7 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
         WatchOptions(
             mqtt=mqtt,
             device=options.device,
+            live=sys.stdout.isatty() and not (options.json or options.lines),
             json=options.json,
             for_seconds=options.seconds,
             until_offline=options.until_offline,
@@ -206,90 +189,15 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fer-edge", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    _command(commands, "run", _run, "run the daemon until it is told to stop (SIGTERM, Ctrl-C)")
-    check = _command(commands, "check", _check, "check configuration, models, camera, broker, permissions, clock, heat")
-    check.add_argument("--schema", action="store_true", help="print the JSON Schema of config.yaml and stop")
-
-    analyze = _command(commands, "analyze", _analyze, "analyse pictures, folders, videos or streams offline")
-    analyze.add_argument("source", nargs="+", help="picture, folder of pictures, video file, URL, or 'demo'")
-    analyze.add_argument("--jsonl", metavar="OUT", default="-", help="write the lines there (default: standard output)")
-    analyze.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking")
-    analyze.add_argument("--draw", metavar="FOLDER", type=Path, help="write each frame with its faces marked, as JPEG")
-
-    _add_watch(_command(commands, "watch", _watch, "subscribe and show events as they come"))
-
-    bench = _command(commands, "bench", _bench, "measure stage times, frame rate, CPU and memory on this machine")
-    bench.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
-    bench.add_argument("--frames", type=_positive, default=300, help="frames to measure (default: %(default)s)")
-    bench.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
-    bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    bench.add_argument(
-        "--report",
-        nargs="?",
-        const="fer-edge-report.md",
-        metavar="FILE",
-        help="write everything about this board's speed as one text to send, without personal data; - for standard "
-        "output (default: %(const)s)",
-    )
-    bench.add_argument(
-        "--seconds",
-        type=_seconds,
-        default=60,
-        help="with --report: how long to run without a pause, to see "
-        "whether heat slows it down; 0: not at all (default: %(default)s)",
-    )
-    return parser
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
-    return number
-
-
-def _seconds(text: str) -> int:
-    """A whole number from 0."""
-    return 0 if text == "0" else _positive(text)
-
-
-def _add_watch(watch: argparse.ArgumentParser) -> None:
-    """What `watch` can be told; where it is silent, the configuration's mqtt section answers."""
-    watch.add_argument("--host", help="broker (default: mqtt.broker of the configuration)")
-    watch.add_argument("--port", type=int, help="its port")
-    watch.add_argument("--device", default="+", help="only this device id (default: all)")
-    watch.add_argument("--topic", help="first part of the topics")
-    watch.add_argument("--username", help="user name at the broker")
-    watch.add_argument("--password-file", metavar="FILE", help="file that holds the password")
-    watch.add_argument("--tls", action="store_true", help="connect with TLS")
-    watch.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
-    watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
-    watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
-    watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
-
-
-def _command(commands: Commands, name: str, function: Command, text: str) -> argparse.ArgumentParser:
-    """Add a command that runs `function`; every command takes a configuration."""
-    command = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"{EXAMPLES[name]}\nExit code: 0 all is well, 1 something is wrong (one line says what), 2 wrong usage.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument(
-        "-c", "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there)"
-    )
-    command.set_defaults(command=function)
-    return command
+COMMANDS: dict[str, Command] = {
+    "run": _run,
+    "check": _check,
+    "analyze": _analyze,
+    "report": _report,
+    "watch": _watch,
+    "tune": _tune,
+    "bench": _bench,
+}
 
 
 def _config(options: argparse.Namespace) -> Config:

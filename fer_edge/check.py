@@ -14,18 +14,20 @@ from rich.markup import escape
 from fer_edge.camera import open_camera, shown
 from fer_edge.clock import clock_synced
 from fer_edge.config import Config, Jsonl
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.files import state_folder
 from fer_edge.health import SINCE_BOOT, read_health
 from fer_edge.instance import device_id, lock
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.endpoint import LinkError
+from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import broker_of
+from fer_edge.sinks.web import check_web
 from fer_edge.tflite import runtime_name
-from fer_edge.tuning import TUNING_FILE, stored
+from fer_edge.tuningfile import TUNING_FILE, stored
 
 BROKER_SECONDS = 5.0
 
@@ -57,6 +59,8 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("settings", _settings),
         ("camera", _camera),
         ("broker", _broker),
+        *((("display", _display),) if config.hdmi.enabled else ()),
+        *((("page", _page),) if config.web.enabled else ()),
         ("permissions", _permissions),
         ("instance", _instance),
         ("clock", _clock),
@@ -102,9 +106,7 @@ def _camera(config: Config) -> Finding:
         camera.close()
     if frame is None:
         return Finding(False, f"{shown(config.camera.source)}: has no frames; choose another camera.source")
-    return Finding(
-        True, f"{config.camera.backend} {shown(config.camera.source)} delivers {frame.width}x{frame.height} px"
-    )
+    return Finding(True, f"{config.camera.backend} {camera.title} delivers {frame.width}x{frame.height} px")
 
 
 def _broker(config: Config) -> Finding:
@@ -125,6 +127,18 @@ def _broker(config: Config) -> Finding:
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     link.close()
     return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+
+
+def _display(config: Config) -> Finding:
+    """Never fatal: the daemon waits for a display."""
+    try:
+        return Finding(True, HdmiSink.check(config.hdmi))
+    except SinkError as error:
+        return Finding(False, f"{error}; the daemon waits for it", fatal=False)
+
+
+def _page(config: Config) -> Finding:
+    return Finding(True, f"the live page can be at {check_web(config.web)}")
 
 
 def _permissions(config: Config) -> Finding:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -24,23 +22,26 @@ Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out
 Celsius = Annotated[float, Meta(ge=30, le=110)]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
     r"^/[!-~]*$(?!\n)",
+    r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
 Text = Annotated[str, Meta(pattern=TEXT)]
 Hours = Annotated[str, Meta(pattern=HOURS)]
+VideoMode = Annotated[str, Meta(pattern=MODE)]
 IN_WORDS = {
     NAME: "1 to 64 letters, digits, _ and -",
     TOPIC: "letters, digits, _ and -, in parts with / between them",
     TEXT: "text without control characters",
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
+    MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
 
@@ -63,6 +64,15 @@ class Camera(Section, frozen=True):
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
+    rotation: Literal[0, 90, 180, 270] = 0
+    hflip: bool = False
+    vflip: bool = False
+    exposure_us: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    gain: Annotated[float, Meta(ge=1, le=1000)] | None = None
+    awb: Literal["auto", "incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy"] = "auto"
+    focus: Literal["continuous", "auto", "manual"] = "continuous"
+    focus_dioptres: Annotated[float, Meta(ge=0, le=32)] | None = None
+    hdr: Literal["none", "sensor", "single-exposure", "multi-exposure", "night"] = "none"
     pace: Literal["real", "max"] = "real"
     loop: bool = False
     timeout_seconds: Interval = 5.0
@@ -207,6 +217,41 @@ class Jsonl(Section, frozen=True):
     backups: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
+class History(Section, frozen=True):
+    """Figures minute by minute and events, kept for `fer-edge report`."""
+
+    enabled: bool = False
+    keep_days: Annotated[int, Meta(ge=1, le=3660)] = 30
+    max_mb: Annotated[int, Meta(ge=1, le=100_000)] = 50
+
+
+class Hdmi(Section, frozen=True):
+    """The annotated picture on a display, without a desktop."""
+
+    enabled: bool = False
+    device: Text = ""
+    connector: Text = ""
+    mode: VideoMode = ""
+    max_fps: Annotated[float, Meta(gt=0, le=240)] = 30.0
+    images: bool = True
+    landmarks: bool = True
+    status: bool = True
+    mirror: bool = False
+
+
+class Web(Section, frozen=True):
+    """The live page, for browsers."""
+
+    enabled: bool = False
+    host: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    names: tuple[Text, ...] = ()
+    token_file: Text | None = None
+    max_fps: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    max_width: Annotated[int, Meta(ge=64, le=3840)] = 640
+    max_viewers: Annotated[int, Meta(ge=1, le=1000)] = 50
+
+
 class Stats(Section, frozen=True):
     """The daemon's own figures."""
 
@@ -258,72 +303,13 @@ class Config(Section, frozen=True):
     homeassistant: HomeAssistant = HomeAssistant()
     state: State = State()
     jsonl: Jsonl = Jsonl()
+    history: History = History()
+    hdmi: Hdmi = Hdmi()
+    web: Web = Web()
     stats: Stats = Stats()
     rate: Rate = Rate()
     privacy: Privacy = Privacy()
     log: Log = Log()
-
-
-Combination = tuple[str, tuple[str, ...], str]
-
-
-def combination_errors(config: Config) -> list[Combination]:
-    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
-    return [
-        *_camera_errors(config),
-        *_delegate_errors(config),
-        *_threshold_errors(config),
-        *_mqtt_errors(config.mqtt),
-    ]
-
-
-def _camera_errors(config: Config) -> Iterator[Combination]:
-    camera = config.camera
-    if camera.backend in ("stream", "replay") and not camera.source:
-        what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
-        yield "camera", ("source", "backend"), what
-    x0, y0, x1, y1 = config.detector.region
-    if x0 >= x1 or y0 >= y1:
-        yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
-
-
-def _delegate_errors(config: Config) -> Iterator[Combination]:
-    models = config.models
-    if models.delegate_options and not models.delegate:
-        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
-    if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
-        what = "expected null, for a detector on models.delegate keeps the size of its card"
-        yield "detector", ("input_size",), what
-
-
-def _threshold_errors(config: Config) -> Iterator[Combination]:
-    if config.events.leave > config.events.enter:
-        yield "events", ("leave", "enter"), f"expected at most events.enter ({config.events.enter:g})"
-    if config.quality.min_brightness >= config.quality.max_brightness:
-        yield "quality", ("min_brightness", "max_brightness"), "expected less than quality.max_brightness"
-    if config.rate.warm_c >= config.rate.hot_c:
-        yield "rate", ("warm_c", "hot_c"), f"expected less than rate.hot_c ({config.rate.hot_c:g})"
-    if config.rate.idle_fps < config.rate.min_fps:
-        yield "rate", ("idle_fps", "min_fps"), f"expected at least rate.min_fps ({config.rate.min_fps:g})"
-
-
-def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
-    if "://" in mqtt.broker or re.fullmatch(r"[^:]*:\d+", mqtt.broker):
-        yield "mqtt", ("broker",), "expected a host name or address alone (the port is mqtt.port, TLS is mqtt.tls)"
-    if mqtt.broker == "embedded":
-        if mqtt.version == "5":
-            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
-        if mqtt.tls or mqtt.username or mqtt.websockets:
-            keys = ("broker", "tls", "username", "websockets")
-            yield "mqtt", keys, "expected neither tls, username nor websockets with the embedded broker"
-    elif mqtt.port == 0:
-        yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
-    if mqtt.password_file and not mqtt.username:
-        yield "mqtt", ("password_file", "username"), "expected mqtt.username beside it"
-    if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
-    if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
-        yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"
 
 
 def json_schema() -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Control:
         self._ending = Event()
         self._listeners: list[Callable[[], None]] = []
         self.restart_required = False
+        self._reports: dict[str, str] = {}
 
     @property
     def config(self) -> Config:
@@ -61,6 +62,14 @@ class Control:
         """Call this, in the control's thread, after every change. To be said before `start`."""
         self._listeners.append(listener)
 
+    def report(self, part: str, state: str) -> None:
+        """Say how a part of the daemon fares, for those who show it. From any thread; the last word counts."""
+        self._reports = self._reports | {part: state}
+
+    def reported(self, part: str) -> str:
+        """How a part fares, as it said itself; empty where it said nothing."""
+        return self._reports.get(part, "")
+
     def start(self) -> None:
         """Start the thread."""
         self._worker.start()
@@ -77,9 +86,14 @@ class Control:
         if self._worker.started:
             self._worker.join(END_SECONDS)
 
-    def set(self, key: str, payload: bytes, reply: Callable[[Answer], None]) -> bool:
-        """Ask for another value; `reply` is called in the control's thread. False: too many wait."""
-        return self._ask(partial(self._set, key, payload, reply))
+    def set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool = True) -> bool:
+        """Ask for another value; `reply` is called in the control's thread. Without `keep` it lasts until the restart.
+        False: too many wait."""
+        return self._ask(partial(self._set, key, payload, reply, keep=keep))
+
+    def keep_all(self, reply: Callable[[str | None], None]) -> bool:
+        """Ask that all that is in force outlasts the restart; the reply is what hinders it, if anything does."""
+        return self._ask(partial(self._keep_all, reply))
 
     def reload(self, reply: Callable[[Reload | str], None]) -> bool:
         """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
@@ -98,13 +112,18 @@ class Control:
             if self._ending.is_set() and self._jobs.full():
                 return
 
-    def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None]) -> None:
+    def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool) -> None:
         before = self.config
-        answer = self._tuning.set(key, payload)
+        answer = self._tuning.set(key, payload, keep=keep)
         if self.config is not before:
             log.info("%s is now %s", answer.key, answer.value)
             self._tell()
         reply(answer)
+
+    def _keep_all(self, reply: Callable[[str | None], None]) -> None:
+        trouble = self._tuning.keep_all()
+        self._tell()
+        reply(trouble)
 
     def _reload(self, reply: Callable[[Reload | str], None]) -> None:
         outcome = self._read_again()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,6 +30,9 @@ WORTH_IT = 1.3
 
 CLOSER_ODDS = 0.54
 """By which a closer look's odds are lowered (0.65 counts as 0.5): four looks more have as many more chances to err."""
+
+PARTS_PX = 64
+"""Boxes and key points are multiples of this part of a px."""
 
 AREA_SLACK = 1.025
 """How far the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
@@ -189,9 +192,21 @@ def _iou(one: Floats, many: Floats) -> NDArray[np.float32]:
 
 
 def _face(row: Floats, score: float, back: image.Matrix) -> Face:
-    points = image.transform(row, back)
+    # Machines differ in the last bits of float sums. Rounded away here, they do not reach the next crop, whose pixels
+    # would differ, and its landmarks, and all crops after it: the same frames tell the same story on every machine.
+    points = np.round(image.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
     (x0, y0), (x1, y1) = points[0].tolist(), points[1].tolist()
     return Face(Box(x0, y0, x1, y1), float(score), points[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class CadenceMemory:
+    """When the detector looked, as far as the next frames ask."""
+
+    last_ns: int | None
+    closer_ns: int | None
+    quarter: int
+    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
 
 
 class Cadence:
@@ -214,6 +229,15 @@ class Cadence:
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
         self._config = config
+
+    def memory(self) -> CadenceMemory:
+        """All that was learned from frames."""
+        return CadenceMemory(self._last_ns, self._closer_ns, self._quarter, self._thumb)
+
+    def recall(self, memory: CadenceMemory) -> None:
+        """Go on from there."""
+        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
+        self._quarter, self._thumb = memory.quarter, memory.thumb
 
     def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

@@ -6,6 +6,8 @@
     ├── CameraError      (OSError)        a source cannot be opened, or was lost under way
     │   └── CameraTimeout (TimeoutError)  it is open but delivers nothing
     ├── SinkError        (OSError)        a sink cannot be opened (a broker that is away is no error)
+    ├── ReportError      (ValueError)     a report cannot be made: no history, no such period
+    ├── Interrupted      (KeyboardInterrupt) a run was told to stop before its end
     └── AlreadyRunning   (OSError)        another daemon holds this device id
 
 Each message is one line (`ConfigError`: one line a finding) that says what, where, expected, got and what to
@@ -41,5 +43,13 @@ class SinkError(FerEdgeError, OSError):
     """A sink cannot be opened."""
 
 
+class ReportError(FerEdgeError, ValueError):
+    """A report cannot be made of what there is."""
+
+
 class AlreadyRunning(FerEdgeError, OSError):
     """Another fer-edge daemon runs under the same device id."""
+
+
+class Interrupted(FerEdgeError, KeyboardInterrupt):
+    """A run was told to stop before its end; what it says is how far it came. `__main__` exits with 130."""

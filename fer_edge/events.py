@@ -30,6 +30,14 @@ class _Open:
     rival_ns: int | None = None  # ... and since when it is there
 
 
+@dataclass(frozen=True, slots=True)
+class EventsMemory:
+    """What was told."""
+
+    open: tuple[_Open, ...]
+    seq: int
+
+
 Tale = tuple[EventType, _Open, str | None]
 """An event to be told: what, of whom, and the expression before."""
 
@@ -47,6 +55,15 @@ class EventMaker:
     def configure(self, config: EventsConfig, *, confirm_seconds: float) -> None:
         """Take over other thresholds and times."""
         self._config, self._confirm_ns = config, confirm_seconds * 1e9
+
+    def memory(self) -> EventsMemory:
+        """All that was learned from tracks; for another process, as open faces are not copied."""
+        return EventsMemory(tuple(self._open.values()), self._seq)
+
+    def recall(self, memory: EventsMemory) -> None:
+        """Go on from there."""
+        self._open = {face.track.id: face for face in memory.open}
+        self._seq = memory.seq
 
     def update(
         self, tracks: Sequence[Track], now_ns: int, *, width: int, height: int

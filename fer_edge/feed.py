@@ -26,6 +26,8 @@ class Feed:
 
     def __init__(self, open_camera: Callable[[], Camera]) -> None:
         self.mailbox: Mailbox[Frame] = Mailbox()
+        self.colour = True
+        """Whether anybody looks at colours; may be set at any time."""
         self._open_camera = open_camera
         self._camera: Camera | None = None  # until it is open
         self._opened = Event()  # or has failed to
@@ -91,6 +93,7 @@ class Feed:
 
     def _read(self, camera: Camera) -> bool:
         """Read one frame; False at the end of the source."""
+        camera.colour = self.colour
         try:
             frame = camera.read()
         except CameraError as error:

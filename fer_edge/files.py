@@ -17,16 +17,18 @@ def state_folder(config: Config, device_id: str) -> Path:
     return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Give a file another content in one step: at every moment it has the old one or the new one, power cut or not.
 
-    The folder is made where it is missing. Raises OSError; the old content then stays.
+    The folder is made where it is missing; `mode`: its permissions. Raises OSError; the old content then stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".new")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()
             os.fsync(descriptor)

@@ -43,7 +43,8 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     canvas = np.zeros((height, width, *image.shape[2:]), np.uint8)
     inside = canvas[top : top + inner_height, left : left + inner_width]
-    cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=cv2.INTER_LINEAR)
+    # without _EXACT, OpenCV for arm64 rounds a quarter of the pixels otherwise
+    cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=cv2.INTER_LINEAR_EXACT)
     across, down = inner_width / whole.shape[1], inner_height / whole.shape[0]
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 

@@ -24,8 +24,8 @@ from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
 from fer_edge.control import Control
 from fer_edge.delegate import Delegate
-from fer_edge.detect import QUARTERS, Cadence, Detector
-from fer_edge.events import EventMaker
+from fer_edge.detect import QUARTERS, Cadence, CadenceMemory, Detector
+from fer_edge.events import EventMaker, EventsMemory
 from fer_edge.feed import Feed
 from fer_edge.files import state_folder
 from fer_edge.health import HealthWatch
@@ -40,12 +40,22 @@ from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Read
 from fer_edge.sinks import Sink, open_sinks
 from fer_edge.summary import SummaryMaker
 from fer_edge.tflite import Model
-from fer_edge.track import Tracker, distinct, first_look, unknown
+from fer_edge.track import Tracker, TrackerMemory, distinct, first_look, unknown
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25  # how soon a stop or a lost camera is noticed
 CLOSE_SECONDS = 3.0  # for a sink to deliver what waits
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that the frames before mean for the faces and events of the next one. Alerts and summaries are not in it."""
+
+    size: tuple[int, int]  # of the last frame, width and height in px
+    cadence: CadenceMemory
+    tracker: TrackerMemory
+    events: EventsMemory
 
 
 class Pipeline:
@@ -55,8 +65,8 @@ class Pipeline:
         """Load the models that config names. Raises ModelError."""
         self.models = detector, landmarker, classifier = load_models(config.models)
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
-        self.models = (detector, landmarker, classifier)
         self.cards = (detector.card, landmarker.card, classifier.card)
+        self.colour = any(card.input.color != "gray" for card in self.cards)
         self.config = config
         self.detector = Detector(detector, config.detector)
         self.landmarker = Landmarker(landmarker)
@@ -75,6 +85,18 @@ class Pipeline:
         self.summary = SummaryMaker(config.summary)
         self._gone: tuple[AlertState, ...] = ()  # alerts that another configuration does not have any more
         self._size = (1, 1)
+
+    def memory(self) -> Memory:
+        """What `recall` needs to go on in another process, as if nothing had happened."""
+        return Memory(self._size, self.cadence.memory(), self.tracker.memory(), self.events.memory())
+
+    def recall(self, memory: Memory) -> None:
+        """Go on from there. The next frame's time must be by the same clock."""
+        self.reset()
+        self._size = memory.size
+        self.cadence.recall(memory.cadence)
+        self.tracker.recall(memory.tracker)
+        self.events.recall(memory.events)
 
     def configure(self, config: Config) -> None:
         """Go on with other thresholds and rules; faces and their stories stay."""
@@ -237,6 +259,7 @@ def _watch(
     config, away, newest = pipeline.config, False, time.monotonic()
     while not signals.stop.is_set():
         _obey(pipeline, gauges, control, signals)
+        feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
         except Closed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from fer_edge.config import Quality as QualityConfig
-from fer_edge.records import Image, Landmarks, Quality, Reason
+from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
 
 
 def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
@@ -18,20 +20,22 @@ def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
         config: the limits.
 
     """
-    points = landmarks.points
+    points, pose = landmarks.points, landmarks.pose
     height_px = float(points[:, 1].max() - points[:, 1].min())
-    brightness = float(crop.mean()) / 255
-    blurred = blur(crop)
-    pose = landmarks.pose
+    measured = Quality(pose.yaw_deg, height_px, blur(crop), float(crop.mean()) / 255, None)
+    return replace(measured, reason=reason_of(measured, pose, config))
+
+
+def reason_of(measured: Quality, pose: Pose, config: QualityConfig) -> Reason | None:
+    """The first limit that a face's measures are beyond."""
     checks = (
-        (Reason.TOO_SMALL, height_px < config.min_height_px),
+        (Reason.TOO_SMALL, measured.height_px < config.min_height_px),
         (Reason.TURNED, abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg),
-        (Reason.DARK, brightness < config.min_brightness),
-        (Reason.BRIGHT, brightness > config.max_brightness),
-        (Reason.BLURRED, blurred > config.max_blur),
+        (Reason.DARK, measured.brightness < config.min_brightness),
+        (Reason.BRIGHT, measured.brightness > config.max_brightness),
+        (Reason.BLURRED, measured.blur > config.max_blur),
     )
-    reason = next((reason for reason, holds in checks if holds), None)
-    return Quality(pose.yaw_deg, height_px, blurred, brightness, reason)
+    return next((reason for reason, holds in checks if holds), None)
 
 
 def blur(crop: Image) -> float:

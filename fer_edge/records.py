@@ -55,7 +55,7 @@ class Frame:
 
     seq: int  # counts the frames that a source delivered, from 0, without gaps
     taken_ns: int  # when it was exposed; for files: start of the run + position in the file
-    image: Image  # u8[H,W,3] BGR
+    image: Image  # u8[H,W,3] BGR; gray and read-only where nobody looks at colours (Camera.colour)
     gray: Image  # u8[H,W]
 
     @property

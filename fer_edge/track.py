@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fer_edge.config import Tracking
 from fer_edge.records import Box, Expression, Face, Reading, Track
@@ -12,6 +12,14 @@ from fer_edge.records import Box, Expression, Face, Reading, Track
 SAME = 0.3  # IoU from which two boxes in one frame are one face
 PART = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
 LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerMemory:
+    """The faces of a moment."""
+
+    tracks: tuple[Track, ...]
+    next_id: int
 
 
 class Tracker:
@@ -25,6 +33,15 @@ class Tracker:
     def configure(self, config: Tracking) -> None:
         """Take over other thresholds and times."""
         self._config = config
+
+    def memory(self) -> TrackerMemory:
+        """All that was learned from frames."""
+        return TrackerMemory(tuple(self._tracks.values()), self._next_id)
+
+    def recall(self, memory: TrackerMemory) -> None:
+        """Go on from there."""
+        self._tracks = {track.id: track for track in memory.tracks}
+        self._next_id = memory.next_id
 
     @property
     def missing(self) -> bool:

@@ -1,7 +1,7 @@
-"""Settings that can be changed while the daemon runs, and that outlast a restart.
+"""Settings that can be changed while the daemon runs, and that outlast a restart where they are kept.
 
-A change is an override over config.yaml, kept in `tuning.json` in the state folder. How it comes in and how the
-answer goes out is not known here; privacy and whatever needs a restart cannot be changed this way.
+A change is an override over config.yaml; those that are kept stand in `tuning.json` in the state folder. How it comes
+in and how the answer goes out is not known here; privacy and whatever needs a restart cannot be changed this way.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking, combination_errors
+from fer_edge.combinations import combination_errors
+from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
 from fer_edge.configfile import expected, show
-from fer_edge.files import replace_file
+from fer_edge.tuningfile import TUNING_FILE, load, save
 
 DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
 ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
@@ -36,7 +37,6 @@ LIVE: dict[str, tuple[str, ...]] = {
 """The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""
 
 MAX_PAYLOAD_BYTES = 256
-TUNING_FILE = "tuning.json"
 SWITCH = {"ON": True, "OFF": False}  # what Home Assistant's switches send
 # by the names in msgspec.inspect
 TYPES = {"FloatType": "number", "IntType": "int", "BoolType": "bool", "LiteralType": "choice"}
@@ -77,6 +77,7 @@ class Tunable:
     key: str
     type: str  # number, int, bool or choice
     value: Value  # in force
+    kept: Value  # in force after a restart
     default: Value  # of config.yaml
     minimum: float | None = None
     maximum: float | None = None
@@ -96,17 +97,18 @@ class Tuning:
         `folder` is made where it is missing; None: overrides last until the restart.
         """
         self._path = folder and folder / TUNING_FILE
-        self._stored, warnings = _load(self._path) if self._path else ({}, ())  # what the file holds
-        self.warnings = warnings + self._adopt(config, self._stored)
+        self._stored, warnings = load(self._path) if self._path else ({}, ())  # what the file holds
+        self.warnings = warnings + self._adopt(config, self._stored, self._stored)
 
-    def _adopt(self, base: Config, overrides: dict[str, Any]) -> tuple[str, ...]:
+    def _adopt(self, base: Config, overrides: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
         """Put a base and those overrides that are right over it in force. What was dropped, in words."""
         self._base = base
         self._kinds = _kinds(base)
         self._overrides, dropped = _fitting(base, self._kinds, overrides)
+        self._kept, also = _fitting(base, self._kinds, kept)
         self._config = _with(base, self._overrides)
         trouble = self._save()
-        lines = [f"the change of {_got(key)} is dropped: {why}" for key, why in dropped.items()]
+        lines = [f"the change of {_got(key)} is dropped: {why}" for key, why in (also | dropped).items()]
         return (*lines, *([f"changes will not survive a restart: {trouble}"] if trouble else []))
 
     @property
@@ -119,23 +121,39 @@ class Tuning:
         """The same without the overrides."""
         return self._base
 
-    def set(self, key: str, payload: bytes) -> Answer:
-        """Change a key, in either spelling. An empty payload or `null` returns to config.yaml's value."""
+    def set(self, key: str, payload: bytes, *, keep: bool = True) -> Answer:
+        """Change a key, in either spelling. An empty payload or `null` returns to config.yaml's value.
+
+        Without `keep`, what it was before comes back with the restart, unless `keep_all` is called before.
+        """
         name = key_of(key)
         if name not in self._kinds:
             return Answer(name, None, accepted=False, reason=f"{_got(key)}: {self._why_not(name)}")
         value = parse(payload, self._kinds[name])
         if isinstance(value, Refused):
             return self._answer(name, refused=f"{name}: {value.reason}")
-        overrides = {other: own for other, own in self._overrides.items() if other != name}
-        if value is not None and value != _at(self._base, name):
-            overrides[name] = value
+        overrides = self._changed(self._overrides, name, value)
         config = _with(self._base, overrides)
         if broken := [what for _, what in _broken(config)]:
             return self._answer(name, refused=f"{name} cannot be {show(_at(config, name))}: {'; '.join(broken)}")
         self._overrides, self._config = overrides, config
+        if not keep:
+            return self._answer(name)
+        kept = self._changed(self._kept, name, value)
+        # a value that is right only beside others, which are not kept yet, is kept with these
+        self._kept = overrides if any(_broken(_with(self._base, kept))) else kept
         trouble = self._save()
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
+
+    def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
+        """Overrides with another value of one key; one that is config.yaml's is no override."""
+        others = {other: own for other, own in overrides.items() if other != name}
+        return others if value is None or value == _at(self._base, name) else others | {name: value}
+
+    def keep_all(self) -> str | None:
+        """Let all that is in force outlast the restart. What hinders it, in words."""
+        self._kept = self._overrides
+        return self._save()
 
     def _answer(self, key: str, *, refused: str | None = None, note: str | None = None) -> Answer:
         value: Value = _at(self._config, key)
@@ -147,8 +165,9 @@ class Tuning:
 
     def tunables(self) -> list[Tunable]:
         """Every key that can be set, with what it takes."""
+        kept = _with(self._base, self._kept)
         return [
-            _tunable(key, kind, value=_at(self._config, key), default=_at(self._base, key))
+            _tunable(key, kind, value=_at(self._config, key), kept=_at(kept, key), default=_at(self._base, key))
             for key, kind in self._kinds.items()
         ]
 
@@ -160,7 +179,7 @@ class Tuning:
         base = _with(self._base, {"alerts": new.alerts} | {key: _at(new, key) for key in _kinds(new)})
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
-        before, warnings = self._config, self._adopt(base, self._overrides)
+        before, warnings = self._config, self._adopt(base, self._overrides, self._kept)
         return Reload(_differences(before, self._config), _differences(base, new), warnings)
 
     def _why_not(self, key: str) -> str:
@@ -181,16 +200,14 @@ class Tuning:
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
 
     def _save(self) -> str | None:
-        """Write the overrides, where the file does not hold them. What hinders it, in words."""
-        if self._overrides == self._stored:
+        """Write the overrides that are kept, where the file does not hold them. What hinders it, in words."""
+        if self._kept == self._stored:
             return None
         if self._path is None:
             return "there is no state folder (state.folder)"
-        try:
-            replace_file(self._path, msgspec.json.encode(self._overrides))
-        except OSError as error:
-            return f"cannot write {self._path}: {error.strerror}"
-        self._stored = self._overrides
+        if trouble := save(self._path, self._kept):
+            return trouble
+        self._stored = self._kept
         return None
 
 
@@ -247,13 +264,14 @@ def _kinds(config: Config) -> dict[str, Any]:
     }
 
 
-def _tunable(key: str, kind: Any, *, value: Value, default: Value) -> Tunable:
+def _tunable(key: str, kind: Any, *, value: Value, kept: Value, default: Value) -> Tunable:
     info: Any = inspect.type_info(kind)
     least, above, most = (getattr(info, name, None) for name in ("ge", "gt", "le"))
     return Tunable(
         key,
         TYPES[type(info).__name__],
         value,
+        kept,
         default,
         minimum=above if least is None else least,
         maximum=most,
@@ -323,26 +341,3 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
         dropped[key] = what
         del right[key]
     return right, dropped
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """What the last run left. Raises OSError, or ValueError where it cannot be understood."""
-    try:
-        content: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        return {}
-    except RecursionError:
-        raise ValueError("too deep") from None
-    return content
-
-
-def _load(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The same, and warnings in words. A file that cannot be understood is moved aside."""
-    try:
-        return stored(path), ()
-    except OSError as error:
-        return {}, (f"cannot read {path}: {error.strerror}; going on without the changes made before",)
-    except ValueError:
-        with contextlib.suppress(OSError):  # where it cannot be moved, the next change overwrites it
-            path.replace(path.with_suffix(".corrupt"))
-        return {}, (f"{path} is damaged, moved aside as .corrupt; going on without the changes made before",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-SECONDS = 15.0
+PATIENCE = float(os.environ.get("FER_EDGE_TEST_PATIENCE", "1"))
+"""How many times as long anything may take on this machine: an emulated one is slow."""
+
+SECONDS = 15.0 * PATIENCE
 """How long anything may take before a test fails."""
 
 

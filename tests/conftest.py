@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import wait_for
+from brokers import PATIENCE, wait_for
 from hypothesis import HealthCheck, settings
 
 import fer_edge.feed as feed_module
@@ -18,7 +18,12 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
 
 # how long an example takes says something about the machine, nothing about the code
-settings.register_profile("fer-edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "fer-edge",
+    deadline=None,
+    max_examples=max(10, round(100 / PATIENCE)),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("fer-edge")
 
 

@@ -7,6 +7,7 @@ buffers are overwritten as soon as they go back to the sensor. `World` is the ha
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,24 +17,35 @@ from threading import Condition, Event, Thread
 from types import ModuleType, TracebackType
 from typing import Any
 
+import fake_libcamera
 import numpy as np
 import pytest
+from fake_libcamera import FIXED_FOCUS, ColorSpace, Limits, Transform
 from numpy.typing import NDArray
+
+from fer_edge.camera.picamera import PiCamera
+from fer_edge.config import Camera as CameraConfig
 
 Array = NDArray[np.uint8]
 
 ALIGN = 64  # bytes; rows are padded to it
 PADDING = 255
 BLUE_GREEN_RED = (10, 20, 30)
-GRAY = 126  # Y of the mid gray 128
+GRAY = 126
 
 
 @dataclass
 class World:
     """What surrounds the camera, and what a test may do to it."""
 
-    models: list[str] = field(default_factory=lambda: ["imx708_wide"])
-    controls: tuple[str, ...] = ("FrameDurationLimits", "NoiseReductionMode")
+    models: list[str] = field(default_factory=lambda: ["ov5647"])
+    # libcamera's name -> least, most, default; a Camera Module 3 on a Pi 5 has MODULE_3's
+    controls: dict[str, Limits] = field(default_factory=lambda: dict(FIXED_FOCUS))
+    flips: bool = True  # whether the sensor mirrors when it is told to
+    sensor_hdr: bool = False  # the Camera Module 3's own
+    refuses_hdr: bool = False
+    set_controls: dict[str, Any] = field(default_factory=dict)  # what was set before the start
+    colour_copies: int = 0
     stalled: bool = False  # the cable is loose: no frame comes, nothing is said
     failure: Exception | None = None  # what the next capture raises
     broken_metadata: bool = False
@@ -55,7 +67,15 @@ def install(monkeypatch: pytest.MonkeyPatch) -> World:
     module.Picamera2 = type("Picamera2", (FakePicamera2,), {"world": world})  # type: ignore[attr-defined]
     module.MappedArray = MappedArray  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", module)
+    fake_libcamera.install(monkeypatch)
+    fake_libcamera.install_imx708(world, monkeypatch)
     return world
+
+
+def camera_of(**more: Any) -> PiCamera:
+    """A camera of 100x60 px and 100 frames per second, but for `more` keys of its section."""
+    fields: dict[str, Any] = {"width": 100, "height": 60, "fps": 100.0}
+    return PiCamera(CameraConfig(backend="picamera2", **(fields | more)))
 
 
 class Buffers:
@@ -108,6 +128,7 @@ class CompletedRequest:
         return self._buffers.streams[name]
 
     def make_array(self, name: str) -> Array:
+        self._camera.world.colour_copies += 1
         width, height = self.config[name]["size"]
         assert name == "main", "of a YUV420 stream the real one returns all planes with their padding"
         if self.config[name]["format"] == "NV12":
@@ -163,6 +184,8 @@ class FakePicamera2:
         return [{"Model": model, "Num": number} for number, model in enumerate(cls.world.models)]
 
     def __init__(self, camera_num: int = 0) -> None:
+        reading, self.notifyme_w = os.pipe()
+        self.notifymeread = os.fdopen(reading, "rb")  # stays open where what follows fails
         if camera_num >= len(self.world.models):
             raise RuntimeError(f"No camera number {camera_num} found")
         if camera_num in self.world.acquired:
@@ -180,15 +203,33 @@ class FakePicamera2:
         self.config: dict[str, Any] = {}
 
     @property
-    def camera_controls(self) -> dict[str, tuple[int, int, int]]:
-        return dict.fromkeys(self.world.controls, (0, 1, 0))
+    def camera_controls(self) -> dict[str, Limits]:
+        return self.world.controls
+
+    @property
+    def camera_properties(self) -> dict[str, Any]:
+        return {"Model": self.world.models[self._number]}
 
     def create_video_configuration(
-        self, main: dict[str, Any], lores: dict[str, Any], controls: dict[str, Any], buffer_count: int = 6
+        self,
+        main: dict[str, Any],
+        lores: dict[str, Any],
+        controls: dict[str, Any],
+        colour_space: ColorSpace,
+        transform: Transform,
+        buffer_count: int = 6,
     ) -> dict[str, Any]:
         for stream in (main, lores):  # the real one evens sizes too
             stream["size"] = (stream["size"][0] // 2 * 2, stream["size"][1] // 2 * 2)
-        return {"main": main, "lores": lores, "controls": controls, "buffer_count": buffer_count}
+        return {
+            "main": main,
+            "lores": lores,
+            "controls": controls,
+            "colour_space": colour_space,
+            "transform": transform,
+            "sensor": {"output_size": (1296, 972), "bit_depth": 10},
+            "buffer_count": buffer_count,
+        }
 
     def configure(self, config: dict[str, Any]) -> None:
         if self._thread is not None:
@@ -199,13 +240,20 @@ class FakePicamera2:
         if lores["format"] != "YUV420":
             raise RuntimeError("lores stream must be YUV")
         main["format"], lores["format"] = self.world.formats
-        for name in config["controls"]:
-            if name not in self.world.controls:
-                raise RuntimeError(f"Control {name} is not advertised by libcamera")
+        self.set_controls(config["controls"])
+        if not self.world.flips:
+            config["transform"] = Transform()
         if self.world.lores_size:
             lores["size"] = self.world.lores_size
         self.config = self.world.last_config = config
         self._free = [Buffers(config) for _ in range(config["buffer_count"])]
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        assert self._thread is None, "before the start, or the first frames go without them"
+        for name, value in controls.items():
+            if name not in self.world.controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
+            self.world.set_controls[name] = value
 
     def camera_configuration(self) -> dict[str, Any]:
         return self.config
@@ -243,6 +291,8 @@ class FakePicamera2:
         if self._thread is not None:
             self._thread.join()
         self.world.acquired.discard(self._number)
+        self.notifymeread.close()
+        os.close(self.notifyme_w)
 
     def take_back(self, buffers: Buffers) -> None:
         with self._changed:

@@ -24,6 +24,7 @@ class Webcam:
         self.failing = False
         self.taken = False  # another program streams from it
         self.sizes = [(320, 240), (640, 480), (1280, 720)]
+        self.rate: float | None = None  # the only one that it knows; None: any
         self.clock_offset_s = 0.0
         self.captures: list[FakeCapture] = []
         self.plug_in()
@@ -61,6 +62,8 @@ class FakeCapture:
     def get(self, key: int) -> float:
         if key == cv2.CAP_PROP_POS_MSEC:
             return (time.monotonic() + self._webcam.clock_offset_s) * 1000
+        if key == cv2.CAP_PROP_FPS and self._webcam.rate:
+            return self._webcam.rate
         width, height = self._size()
         sizes = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height}
         return float(sizes.get(key, self.properties.get(key, 0.0)))

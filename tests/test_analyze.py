@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from samples import frame_of
 
-from fer_edge.analyze import AnalyzeOptions, analyze
+from fer_edge.analyze import AnalyzeOptions, analyze, shown_by_pictures
 from fer_edge.camera import shown
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
-from fer_edge.draw import annotate
+from fer_edge.draw import Painter
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Image
@@ -152,18 +152,20 @@ def test_marked_pictures(tmp_path: Path, film: Path, astronaut: Image) -> None:
 def test_drawing_says_why_it_abstains_and_leaves_the_original_alone(pipeline: Pipeline, astronaut: Image) -> None:
     dark = (astronaut // 12).astype(np.uint8)
     before = dark.copy()
-    tracks = pipeline.look(frame_of(dark)).tracks
-    assert tracks[0].expression is None
-    drawn = annotate(dark, tracks)
+    update = pipeline.look(frame_of(dark))
+    assert update.tracks[0].expression is None
+    drawn = Painter().paint(frame_of(dark), shown_by_pictures(update))
     assert (dark == before).all()
     assert (drawn != before).any()
-    assert (annotate(dark, ()) == before).all()
+    assert (Painter().paint(frame_of(dark), ()) == before).all()
 
 
 def test_a_face_at_the_edge_keeps_its_caption_in_the_picture(pipeline: Pipeline, astronaut: Image) -> None:
     cut = np.ascontiguousarray(astronaut[60:200, 160:290])
-    tracks = pipeline.look(frame_of(cut)).tracks
-    assert annotate(cut, tracks).shape == cut.shape
+    update = pipeline.look(frame_of(cut))
+    drawn = Painter().paint(frame_of(cut), shown_by_pictures(update))
+    assert drawn.shape == cut.shape
+    assert (drawn != cut).any()
 
 
 def test_odd_file_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from fake_v4l2 import Webcam
 from mjpeg_server import MjpegServer
+from msgspec import structs
 
 from fer_edge.camera import BACKENDS, Camera, FrameMaker, open_camera
+from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.camera.stream import StreamCamera
@@ -160,6 +162,37 @@ def test_arrays_belong_to_the_caller(camera: Camera) -> None:
         assert not any(np.shares_memory(array, other) for other in arrays[index + 1 :])
 
 
+def test_it_says_what_it_is(camera: Camera) -> None:
+    camera.open()
+    assert camera.title
+    assert camera.title.isprintable()
+
+
+@pytest.mark.parametrize(("rotation", "hflip", "vflip"), [(0, True, False), (90, False, False), (270, True, True)])
+@pytest.mark.parametrize(
+    "name", [name for name in SOURCES if name.endswith("_fake") or name in ("image", "demo", "http")]
+)
+def test_every_backend_turns_and_mirrors(
+    name: str, rotation: int, hflip: bool, vflip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SOURCES[name](tmp_path, monkeypatch) as section:
+        frames = []
+        for more in ({}, {"rotation": rotation, "hflip": hflip, "vflip": vflip}):
+            camera = CLASSES[section.backend](structs.replace(section, **more))
+            camera.open()
+            frames += read(camera, 1)
+            camera.close()
+    plain, turned = frames
+    wanted = np.rot90(plain.image, -rotation // 90)
+    wanted = wanted[:, ::-1] if hflip else wanted
+    wanted = wanted[::-1] if vflip else wanted
+    assert turned.image.shape == (turned.height, turned.width, 3)
+    assert turned.image.shape == wanted.shape
+    if name in ("image", "demo", "http"):  # the others show something else each time
+        assert (turned.image == wanted).all()
+        assert np.abs(turned.gray - cv2.cvtColor(turned.image, cv2.COLOR_BGR2GRAY).astype(int)).max() <= 1
+
+
 def test_a_closed_camera_reads_nothing(camera: Camera) -> None:
     with pytest.raises(CameraError, match="not open"):
         camera.read()
@@ -207,14 +240,49 @@ def test_a_backend_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
 def test_odd_arrays_become_bgr(shape: tuple[int, ...]) -> None:
-    frame = FrameMaker().make(np.full(shape, 50, np.uint8), taken_ns=1)
+    frame = FrameMaker(Orientation()).make(np.full(shape, 50, np.uint8), taken_ns=1)
     assert frame.image.shape == (4, 6, 3)
     assert frame.gray.shape == (4, 6)
     assert (frame.gray == 50).all()
 
 
+PLAIN = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, [[1, 2, 3], [4, 5, 6]]),
+        ({"rotation": 90}, [[4, 1], [5, 2], [6, 3]]),
+        ({"rotation": 180}, [[6, 5, 4], [3, 2, 1]]),
+        ({"rotation": 270}, [[3, 6], [2, 5], [1, 4]]),
+        ({"hflip": True}, [[3, 2, 1], [6, 5, 4]]),
+        ({"vflip": True}, [[4, 5, 6], [1, 2, 3]]),
+        ({"rotation": 180, "hflip": True}, [[4, 5, 6], [1, 2, 3]]),
+        ({"rotation": 90, "hflip": True}, [[1, 4], [2, 5], [3, 6]]),
+        ({"rotation": 270, "vflip": True}, [[1, 4], [2, 5], [3, 6]]),
+    ],
+)
+def test_turning_comes_before_mirroring(settings: dict[str, Any], wanted: list[list[int]]) -> None:
+    orientation = Orientation.of(CameraConfig(**settings))
+    assert orientation(PLAIN).tolist() == wanted
+    # a sensor mirrors before: then only the quarter turn is left
+    hflip, vflip = orientation.before_turning
+    mirrored = Orientation(hflip=hflip, vflip=vflip)(PLAIN)
+    assert Orientation(orientation.quarter)(mirrored).tolist() == wanted
+
+
+def test_gray_stands_in_for_colours() -> None:
+    frame = FrameMaker(Orientation(quarter=True)).make_gray(PLAIN, taken_ns=7)
+    assert frame.image.shape == (3, 2, 3)
+    assert (frame.image == frame.gray[:, :, None]).all()
+    assert np.shares_memory(frame.image, frame.gray)
+    assert not frame.image.flags.writeable
+    assert cv2.imencode(".jpg", frame.image)[0], "it can be looked at like any other"
+
+
 def test_times_rise_even_where_the_clock_does_not() -> None:
-    maker = FrameMaker()
+    maker = FrameMaker(Orientation())
     picture = np.zeros((2, 2, 3), np.uint8)
     assert [maker.make(picture, taken_ns=at).taken_ns for at in (5, 5, 3, 9)] == [5, 6, 7, 9]
     assert [maker.make(picture, taken_ns=0).seq for _ in range(2)] == [4, 5]

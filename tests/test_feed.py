@@ -26,10 +26,13 @@ class Wobbly:
     """A live camera that fails as its script says: a number of frames, then an error, again and again."""
 
     live = True
+    colour = True
+    title = "wobbly"
 
     def __init__(self, *script: int | CameraError) -> None:
         self.script, self.opened, self.closed = list(script), 0, 0
         self.seq = 0
+        self.coloured: list[bool] = []
 
     def open(self) -> None:
         self.opened += 1
@@ -47,6 +50,7 @@ class Wobbly:
         if first <= 1:
             self.script.pop(0)
         self.seq += 1
+        self.coloured.append(self.colour)
         return Frame(self.seq - 1, time.monotonic_ns(), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
 
     def close(self) -> None:
@@ -80,6 +84,15 @@ class TestFeed:
         wait_for(lambda: camera.closed > 0, "what shall happen")
         assert [frame.seq for frame in drain(feed)] == [49]
         assert feed.mailbox.dropped == 49
+
+    @pytest.mark.parametrize("colour", [True, False])
+    def test_it_tells_the_camera_whether_anybody_looks_at_colours(self, colour: bool) -> None:
+        camera = Wobbly(3)
+        feed = Feed(lambda: camera)
+        feed.colour = colour
+        feed.start(Event())
+        wait_for(lambda: camera.closed > 0, "what shall happen")
+        assert camera.coloured == [colour] * 3
 
     def test_a_lost_live_camera_is_opened_again(self, no_pauses: None, caplog: pytest.LogCaptureFixture) -> None:
         camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
-from brokers import Mosquitto, wait_for
+from brokers import PATIENCE, Mosquitto, wait_for
 
 from fer_edge import __version__, bench
 from fer_edge.__main__ import main
@@ -99,7 +99,7 @@ def test_analyze_prints_lines_and_fails_where_a_source_did(capsys: pytest.Captur
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     shell = f"{sys.executable} -m fer_edge analyze demo --still | head -n 1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
     assert done.returncode == 0
     assert done.stderr == ""
     assert json.loads(done.stdout)["frame"] == 0
@@ -203,7 +203,7 @@ def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> Non
         with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watcher:
             wait_for(lambda: "fer-edge/+/event" in broker.log.read_text(), "a subscription")
             assert main(["run", "-c", str(config)]) == 0
-            out, _ = watcher.communicate(timeout=30)
+            out, _ = watcher.communicate(timeout=30 * PATIENCE)
     events = [json.loads(line) for line in out.splitlines()]
     assert [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()] == events
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -290,13 +290,13 @@ def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_pat
     for number, wanted in ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 0)):
         events.unlink(missing_ok=True)
         with started(config) as daemon:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 30 * PATIENCE
             while not events.exists() or events.read_text().count("\n") < wanted:
                 assert daemon.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             daemon.send_signal(number)
-            _, errors = daemon.communicate(timeout=10)
+            _, errors = daemon.communicate(timeout=10 * PATIENCE)
         assert daemon.returncode == 0
         assert "Traceback" not in errors
         kinds = [json.loads(line)["event_type"] for line in events.read_text().splitlines()]
@@ -308,7 +308,7 @@ def test_a_second_daemon_is_refused(config: Path, tmp_path: Path) -> None:
     with started(config) as first:
         wait_for((tmp_path / "events.jsonl").exists, "the first daemon's file")
         again = [*COMMAND, "run", "-c", str(config)]
-        second = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
+        second = subprocess.run(again, capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
         first.kill()  # and a killed one leaves nothing behind that would stop the next
     assert second.returncode == 1
     assert f"runs already (process {first.pid})" in second.stderr
@@ -319,14 +319,14 @@ def test_a_second_daemon_is_refused(config: Path, tmp_path: Path) -> None:
 
 def test_closed_standard_streams_are_no_trouble(tmp_path: Path) -> None:
     shell = f"{sys.executable} -m fer_edge analyze {ASTRONAUT} --still --jsonl {tmp_path}/o >&- 2>&-"
-    assert subprocess.run(["bash", "-c", shell], timeout=60, check=False).returncode == 0
+    assert subprocess.run(["bash", "-c", shell], timeout=60 * PATIENCE, check=False).returncode == 0
     assert (tmp_path / "o").read_text().count("\n") == 1
 
 
 def test_a_full_disk_behind_standard_output_is_one_line() -> None:
     for command in ("check --schema", f"analyze {ASTRONAUT} --still"):
         shell = f"{sys.executable} -m fer_edge {command} >/dev/full"
-        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
         assert done.returncode == 1
         assert "No space left on device" in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -350,9 +350,11 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryI
 
 
 def test_lines_carry_priorities_in_the_journal(config: Path, tmp_path: Path, journal: BinaryIO) -> None:
-    subprocess.run([*COMMAND, "run", "-c", str(config)], stderr=journal, timeout=60, check=True)
+    subprocess.run([*COMMAND, "run", "-c", str(config)], stderr=journal, timeout=60 * PATIENCE, check=True)
     (tmp_path / "bad.yaml").write_text("camera: {fsp: 3}\n")
-    done = subprocess.run([*COMMAND, "run", "-c", str(tmp_path / "bad.yaml")], stderr=journal, timeout=60, check=False)
+    done = subprocess.run(
+        [*COMMAND, "run", "-c", str(tmp_path / "bad.yaml")], stderr=journal, timeout=60 * PATIENCE, check=False
+    )
     assert done.returncode == os.EX_CONFIG
     journal.seek(0)
     lines = journal.read().decode()
@@ -363,5 +365,5 @@ def test_lines_carry_priorities_in_the_journal(config: Path, tmp_path: Path, jou
 def test_lines_are_plain_where_only_the_parent_writes_to_the_journal(tmp_path: Path, journal: BinaryIO) -> None:
     (tmp_path / "bad.yaml").write_text("camera: {fsp: 3}\n")
     command = [*COMMAND, "check", "-c", str(tmp_path / "bad.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
     assert done.stderr.startswith("fer-edge: ")

@@ -15,7 +15,7 @@ from brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running, said
 
-from fer_edge.config import Config, Jsonl, Mqtt
+from fer_edge.config import Config, Jsonl, Mqtt, Privacy
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.sinks import open_sinks
@@ -266,6 +266,11 @@ def test_sinks_are_closed_when_a_later_one_cannot_start(mosquitto: Mosquitto, tm
     assert [type(sink).__name__ for sink in sinks] == ["MqttSink", "JsonlSink"]
     for sink in sinks:
         sink.close(5)
+
+
+def test_pictures_are_looked_at_only_where_they_may_leave() -> None:
+    for images in (False, True):
+        assert MqttSink(Config(privacy=Privacy(images=images)), IDENTITY).pictures is images
 
 
 def test_a_backlog_that_takes_back_more_than_it_holds_drops_the_oldest() -> None:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(SOURCES))
 
 import changelog  # noqa: E402 - beside the scripts that use it
 import manpage  # noqa: E402
-import wheels  # noqa: E402
+import vendored  # noqa: E402
 
 CHANGES = """\
 # Changelog
@@ -56,19 +56,19 @@ def test_the_manual_page_is_the_command_lines() -> None:
 def test_the_lock_pins_versions_that_pyproject_takes_for_every_machine() -> None:
     text = (SOURCES / "wheels.lock").read_text()
     pins = dict(re.findall(r"^([a-z-]+)==(\S+)", text, re.MULTILINE))
-    assert set(pins) == set(wheels.WANTED)
+    assert set(pins) == set(vendored.WANTED)
     sums = {name: text.split(f"{name}==")[1].split("==")[0].count("sha256:") for name in pins}
-    each, by_machine = len(wheels.MACHINES) * len(wheels.PYTHONS), len(wheels.MACHINES)
+    each, by_machine = len(vendored.MACHINES) * len(vendored.PYTHONS), len(vendored.MACHINES)
     assert sums == {"ai-edge-litert": each, "msgspec": each, "opencv-python-headless": by_machine, "paho-mqtt": 1}
 
 
 def test_a_lock_with_sums_for_less_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x-1.0-py3-none-any.whl").write_bytes(b"wheel")
     (tmp_path / "lock").write_text("x==1.0 \\\n    --hash=sha256:" + 64 * "0")
-    monkeypatch.setattr(wheels, "LOCK", tmp_path / "lock")
-    assert not wheels._complete(tmp_path), "its sum is another"
-    (tmp_path / "lock").write_text(f"x==1.0 \\\n    --hash=sha256:{wheels._sum(tmp_path / 'x-1.0-py3-none-any.whl')}")
-    assert wheels._complete(tmp_path)
+    monkeypatch.setattr(vendored, "LOCK", tmp_path / "lock")
+    assert not vendored._complete(tmp_path), "its sum is another"
+    (tmp_path / "lock").write_text(f"x==1.0 \\\n    --hash=sha256:{vendored._sum(tmp_path / 'x-1.0-py3-none-any.whl')}")
+    assert vendored._complete(tmp_path)
 
 
 def test_maintainer_scripts_and_installers_make_the_same_user() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
-from fake_picamera2 import BLUE_GREEN_RED, World, install
+from fake_libcamera import Transform
+from fake_picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
 
 from fer_edge.camera import picamera
+from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
-from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 
 
@@ -23,11 +27,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = install(monkeypatch)
     yield world
     assert world.outstanding == 0, "a request was not released"
-
-
-def camera_of(**more: Any) -> PiCamera:
-    fields: dict[str, Any] = {"width": 100, "height": 60, "fps": 100.0}
-    return PiCamera(CameraConfig(backend="picamera2", **(fields | more)))
 
 
 @pytest.fixture
@@ -64,16 +63,32 @@ def test_what_it_asks_for(world: World) -> None:
     camera = camera_of(width=640, height=480, fps=15.0)
     camera.open()
     camera.close()
-    assert world.last_config == {
+    asked = dict(world.last_config)
+    assert asked.pop("colour_space").name == "sYCC", "gray from 0 to 255"
+    assert asked == {
         "main": {"size": (640, 480), "format": "RGB888"},
         "lores": {"size": (640, 480), "format": "YUV420"},
         "controls": {"FrameDurationLimits": (66667, 66667)},
+        "transform": Transform(),
+        "sensor": {"output_size": (1296, 972), "bit_depth": 10},
         "buffer_count": picamera.BUFFERS,
     }
+    assert world.set_controls == {"FrameDurationLimits": (66667, 66667)}, "the rest is the camera's own business"
+    assert camera.title == "0 (ov5647, sensor mode 1296x972 10 bit)"
+
+
+def test_colours_that_nobody_looks_at_are_not_copied(camera: PiCamera, world: World) -> None:
+    camera.colour = False
+    frame = camera.read()
+    assert world.colour_copies == 0
+    assert (frame.image == 1).all(), "gray stands in"
+    camera.colour = True
+    assert (camera.read().image == BLUE_GREEN_RED).all()
+    assert world.colour_copies == 1
 
 
 def test_a_webcam_by_libcamera_has_no_frame_duration(world: World) -> None:
-    world.controls = ()
+    world.controls = {}
     camera = camera_of()
     camera.open()
     assert camera.read().seq == 0
@@ -86,6 +101,13 @@ def test_odd_sizes_are_evened_and_said(world: World, caplog: pytest.LogCaptureFi
     assert camera.read().image.shape == (60, 100, 3)
     camera.close()
     assert caplog.messages == ["the camera delivers 100x60 instead of 101x61"]
+
+
+def test_a_rate_that_it_lacks_is_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    camera = camera_of(fps=200.0)
+    camera.open()
+    camera.close()
+    assert caplog.messages == ["the camera delivers 120 frames per second instead of 200"]
 
 
 def test_streams_of_two_sizes_are_refused(world: World) -> None:
@@ -162,14 +184,38 @@ def test_the_format_of_the_virtual_camera(world: World) -> None:
     frame = camera.read()
     camera.close()
     assert frame.image.shape == (60, 100, 3)
-    assert (frame.image == 128).all()
+    assert (frame.image == GRAY).all()
     assert (frame.gray == 1).all()
+
+
+def test_nv12_of_the_full_range_becomes_bgr() -> None:
+    for bgr in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (40, 90, 200)):
+        y, v, u = cv2.cvtColor(np.full((2, 2, 3), bgr, np.uint8), cv2.COLOR_BGR2YCrCb)[0, 0]
+        nv12 = np.array([[y, y, y, y], [y, y, y, y], [u, v, u, v]], np.uint8)
+        assert np.abs(picamera._bgr_of(nv12, (4, 2)).astype(int) - bgr).max() <= 2, bgr
 
 
 def test_a_format_that_cannot_be_used(world: World) -> None:
     world.formats = ("MJPEG", "YUV420")
     with pytest.raises(CameraError, match=r"cannot be started: .* in MJPEG .* for a webcam camera\.backend: v4l2"):
         camera_of().open()
+
+
+@pytest.mark.parametrize(
+    ("rotation", "asked"), [(180, Transform(True, True)), (90, Transform()), (270, Transform(True, True))]
+)
+def test_the_sensor_mirrors_where_it_can(rotation: int, asked: Transform, world: World) -> None:
+    for world.flips in (True, False):
+        camera = camera_of(rotation=rotation)
+        camera.open()
+        assert camera._maker.orientation == Orientation(
+            rotation != 180, *((False, False) if world.flips else (asked.hflip, asked.vflip))
+        )
+        shape = (60, 100) if rotation == 180 else (100, 60)
+        assert camera.read().gray.shape == shape
+        camera.close()
+        if world.flips:
+            assert world.last_config["transform"] == asked
 
 
 def test_libcamera_fails_to_start(world: World) -> None:
@@ -188,7 +234,7 @@ def test_no_camera(world: World) -> None:
     ("source", "words"), [("1", "there is no such camera"), ("front", "expects a camera's number")]
 )
 def test_the_wrong_camera(source: str, words: str, world: World) -> None:
-    with pytest.raises(CameraError, match=rf"camera\.source '{source}': .*{words}; found: 0 \(imx708_wide\)"):
+    with pytest.raises(CameraError, match=rf"camera\.source '{source}': .*{words}; found: 0 \(ov5647\)"):
         camera_of(source=source).open()
 
 
@@ -201,14 +247,18 @@ def test_the_second_camera(world: World) -> None:
 
 
 def test_a_camera_that_is_in_use(camera: PiCamera, world: World) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
     with pytest.raises(CameraError, match=r"camera 0 is in use by another program \(.*busy\): stop it"):
         camera_of().open()
+    assert len(os.listdir("/proc/self/fd")) == descriptors, "the daemon tries again and again"
 
 
 def test_another_reason_is_passed_on(world: World) -> None:
     world.acquired.add(0)
 
-    def fail(*_: object) -> None:
+    def fail(self: Any, *_: object) -> None:
+        reading, self.notifyme_w = os.pipe()
+        self.notifymeread = os.fdopen(reading, "rb")
         raise IndexError("list index out of range")
 
     world_class = sys.modules["picamera2"].Picamera2

@@ -14,7 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from brokers import wait_for
+from brokers import PATIENCE, wait_for
 from samples import frame_of
 
 import fer_edge.pipeline as pipeline_module
@@ -253,6 +253,8 @@ class TestRun:
         seen: list[Update] = []
 
         class Collector:
+            pictures = False
+
             def submit(self, update: Update) -> None:
                 seen.append(update)
 
@@ -265,10 +267,39 @@ class TestRun:
         stats = [update.stats for update in seen if update.stats]
         assert stats
         assert stats[-1].frames > stats[0].frames
-        assert stats[0].fps > 10
+        assert stats[0].fps > 10 / PATIENCE
         assert set(stats[-1].stage_ms) >= {"detect", "landmarks", "classify", "track", "total"}
         assert 30 < stats[0].rss_mb < 1000
         assert seen[-1].frame is None
+
+    @pytest.mark.parametrize("looks", [False, True])
+    def test_colours_are_asked_for_only_where_a_sink_looks_at_them(
+        self, looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: set[bool] = set()
+
+        class Watched(ReplayCamera):
+            def read(self) -> Frame | None:
+                if self.frames and self._count > 5:  # main has had its say
+                    asked.add(self.colour)
+                return super().read()
+
+        class Looker:
+            pictures = looks
+
+            def submit(self, update: Update) -> None: ...
+
+            def close(self, timeout: float) -> None: ...
+
+        def open_watched(config: CameraConfig) -> Watched:
+            camera = Watched(config)
+            camera.open()
+            return camera
+
+        monkeypatch.setattr(pipeline_module, "open_camera", open_watched)
+        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Looker()])
+        run(quiet(tmp_path), Signals())
+        assert asked == {looks}
 
     def test_a_sink_that_failed_does_not_cost_the_others_their_ends(self, tmp_path: Path) -> None:
         class Broken:
@@ -289,6 +320,8 @@ class TestRun:
 
     def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         class Broken:
+            pictures = False
+
             def submit(self, update: Update) -> None:
                 raise OSError("its thread died")
 

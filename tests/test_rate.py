@@ -15,7 +15,8 @@ from face_events import STATS
 
 import fer_edge.pipeline as pipeline_module
 from fer_edge.camera.replay import ReplayCamera
-from fer_edge.config import Camera, Config, Device, Mqtt, Rate, Stats, combination_errors
+from fer_edge.combinations import combination_errors
+from fer_edge.config import Camera, Config, Device, Mqtt, Rate, Stats
 from fer_edge.feed import Feed
 from fer_edge.health import Health, HealthWatch
 from fer_edge.pipeline import Signals, run
@@ -242,6 +243,8 @@ class Filmed(ReplayCamera):
 
 class Keeper:
     """What a sink gets of a run, without the pictures."""
+
+    pictures = False
 
     def __init__(self) -> None:
         self.steps: list[int] = []

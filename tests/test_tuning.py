@@ -155,10 +155,10 @@ def test_tunables_tell_what_each_key_takes() -> None:
     tuning.set("detector/max_faces", b"3")
     found = {tunable.key: tunable for tunable in tuning.tunables()}
     assert list(found) == KEYS
-    assert found["detector.max_faces"] == Tunable("detector.max_faces", "int", 3, 10, minimum=1, maximum=100)
-    reach = Tunable("tracking.reach", "number", 1.5, 1.5, minimum=0, maximum=10, above_minimum=True)
+    assert found["detector.max_faces"] == Tunable("detector.max_faces", "int", 3, 3, 10, minimum=1, maximum=100)
+    reach = Tunable("tracking.reach", "number", 1.5, 1.5, 1.5, minimum=0, maximum=10, above_minimum=True)
     assert found["tracking.reach"] == reach
-    assert found["readings.enabled"] == Tunable("readings.enabled", "bool", False, False)
+    assert found["readings.enabled"] == Tunable("readings.enabled", "bool", False, False, False)
     assert set(found["log.level"].choices) == {"debug", "info", "warning", "error"}
 
 

@@ -116,6 +116,18 @@ def test_it_asks_for_mjpeg_size_and_rate(webcam: Webcam, caplog: pytest.LogCaptu
     assert caplog.messages == []
 
 
+def test_it_says_what_it_is(webcam: Webcam) -> None:
+    camera = camera_at(webcam.node, fps=15.0)
+    camera.open()
+    assert camera.title == f"{webcam.node}, MJPG at 15 fps"
+
+
+def test_another_rate_is_said(webcam: Webcam, caplog: pytest.LogCaptureFixture) -> None:
+    webcam.rate = 10.0
+    camera_at(webcam.node, width=640, height=480, fps=15.0).open()
+    assert caplog.messages == [f"{webcam.node}: delivers 10 frames per second instead of 15"]
+
+
 def test_another_size_is_said(webcam: Webcam, caplog: pytest.LogCaptureFixture) -> None:
     camera = camera_at(webcam.node, width=700, height=500)
     camera.open()

@@ -19,13 +19,15 @@ from brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from face_events import IDENTITY, face_event, face_state
 from rich.console import Console
 
-from fer_edge import watch as module
 from fer_edge.config import Mqtt
 from fer_edge.errors import SinkError
 from fer_edge.messages import event_payload, state_payload
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.link import backoff
-from fer_edge.watch import SeenEvent, WatchOptions, event_line, watch
+from fer_edge.watch import watch
+from fer_edge.watch.lines import Lines, event_line
+from fer_edge.watch.seen import SeenEvent
+from fer_edge.watch.viewer import WatchOptions
 
 
 class Watching:
@@ -44,6 +46,11 @@ class Watching:
             f"{text!r} on the screen",
         )
         assert text in self.out.getvalue() + self.remarks.getvalue(), self.out.getvalue()
+
+    def listens(self, daemon: Recorder) -> None:
+        """Wait until it has subscribed, later than "connected": what is not retained and comes before that is lost."""
+        daemon.publish("fer-edge/hall/availability", "online", retain=True)
+        self.wait("hall is online")
 
     def lines(self) -> list[str]:
         return self.out.getvalue().splitlines()
@@ -67,7 +74,7 @@ def watch_options(options: dict[str, Any]) -> WatchOptions:
 @contextmanager
 def watching(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Watching]:
     seen = Watching()
-    monkeypatch.setattr(module, "_console", seen.console)
+    monkeypatch.setattr("fer_edge.watch.lines._console", seen.console)
     with ThreadPoolExecutor(1) as pool:
         seen.result = pool.submit(watch, watch_options(options), stop=seen.stop)
         try:
@@ -113,7 +120,7 @@ def test_json_gives_the_events_as_they_came(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port, json=True) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         sent = [event(number) for number in range(3)]
         for payload in sent:
             daemon.publish("fer-edge/kitchen/event", payload)
@@ -154,7 +161,7 @@ def test_a_message_that_cannot_be_read_is_a_warning(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, topic: str, payload: bytes
 ) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         daemon.publish(f"fer-edge/kitchen/{topic}", payload)
         seen.wait(f"fer-edge/kitchen/{topic}: cannot read this message, skipped")
         daemon.publish("fer-edge/kitchen/event", b'{"event_type":"start","of_a_later_version":[1]}')
@@ -163,7 +170,7 @@ def test_a_message_that_cannot_be_read_is_a_warning(
 
 def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
-        seen.wait("connected to")
+        seen.listens(daemon)
         daemon.publish("fer-edge/kitchen/availability", "\x1b[2J[bold]gone[/bold]")
         seen.wait("says")
         daemon.publish("fer-edge/kitchen/event", json.dumps({"event_type": "start", "expression": "\x1b[31mred"}))
@@ -173,7 +180,7 @@ def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: 
 
 
 def test_silence_is_said(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("fer_edge.watch.lines.QUIET_SECONDS", 0.05)
     with watching(monkeypatch, port=mosquitto.port) as seen:
         seen.wait("nothing from fer-edge/+ yet")
 
@@ -195,8 +202,8 @@ def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Mosquitto(tmp_path / "broker")
-    monkeypatch.setattr(module, "_pauses", lambda: backoff(first=0.02, longest=0.1))
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("fer_edge.watch._pauses", lambda: backoff(first=0.02, longest=0.1))
+    monkeypatch.setattr("fer_edge.watch.lines.PATIENCE_SECONDS", 0.0)
     with watching(monkeypatch, port=broker.port) as seen:
         seen.wait("trying again")
         with broker:
@@ -205,6 +212,7 @@ def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: p
         seen.wait("the connection was closed")
         with broker, Recorder(broker.port) as daemon:
             wait_for(lambda: seen.out.getvalue().count("connected to") == 2, "connected again")
+            seen.listens(daemon)
             daemon.publish("fer-edge/kitchen/event", event())
             seen.wait("#7")
             seen.stop.set()
@@ -259,12 +267,12 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_follow", interrupt)
+    monkeypatch.setattr("fer_edge.watch._follow", interrupt)
     assert watch(WatchOptions()) == 0
 
 
 def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
-    viewer = module.Viewer(WatchOptions())
+    viewer = Lines(WatchOptions())
     viewer.show("fer-edge/a-device-with-a-very-long-name/event", event())
     viewer.show("fer-edge/kitchen/availability", b"offline")
     lines = capsys.readouterr().out.splitlines()

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame, Image
@@ -37,6 +38,11 @@ class Camera(Protocol):
     live: bool
     """True: a frame that is not read in time is gone, and a lost source may come back.
     False: every frame waits until it is read, and the source has an end."""
+    colour: bool
+    """Whether anybody looks at colours. False: a backend that can spare the work leaves `Frame.image` gray. May be set
+    at any time, for the frames that are read from then on."""
+    title: str
+    """What was opened, for people: its model, mode and rate as far as they are known."""
 
     def open(self) -> None:
         """Make the source ready. Raises CameraError when it cannot be; may be called again after `close`."""
@@ -46,7 +52,8 @@ class Camera(Protocol):
 
         Blocks for at most config's `timeout_seconds`, then raises CameraTimeout. Raises CameraError when
         the source is lost; `close` and `open` may then bring it back. `seq` and `taken_ns` go on rising
-        over that. The arrays belong to the caller.
+        over that. The arrays belong to the caller: a backend copies them out of the memory that it shares with a
+        driver, and gives that back before it returns.
         """
 
     def close(self) -> None:
@@ -89,9 +96,11 @@ def shown(source: str) -> str:
 
 class FrameMaker:
     """Numbers a backend's frames from 0 without gaps and keeps their times strictly rising, over `close` and
-    `open` too: a backend makes one for its whole life."""
+    `open` too: a backend makes one for its whole life. It turns and mirrors the pictures too."""
 
-    def __init__(self) -> None:
+    def __init__(self, orientation: Orientation) -> None:
+        self.orientation = orientation
+        """What is still to be done to the pictures that come in."""
         self._seq = 0
         self._last_ns = -1
 
@@ -101,7 +110,7 @@ class FrameMaker:
         return max(time.monotonic_ns(), self._last_ns + 1)
 
     def make(self, image: NDArray[Any], *, taken_ns: int, gray: Image | None = None) -> Frame:
-        """Return the next frame, from an array that nobody else holds.
+        """Return the next frame, from arrays that nobody else holds.
 
         Args:
             image: u8[H,W,3] BGR; u8[H,W], u8[H,W,1] and u8[H,W,4] are made BGR.
@@ -110,12 +119,17 @@ class FrameMaker:
 
         """
         bgr = _as_bgr(image)
-        frame = Frame(
-            seq=self._seq,
-            taken_ns=max(taken_ns, self._last_ns + 1),
-            image=bgr,
-            gray=_as_u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)) if gray is None else gray,
-        )
+        if gray is None:
+            gray = _as_u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY))
+        return self._next(self.orientation(bgr), self.orientation(gray), taken_ns)
+
+    def make_gray(self, gray: Image, *, taken_ns: int) -> Frame:
+        """The same without colours: the frame's image is a view of `gray`, u8[H,W], that cannot be written to."""
+        gray = self.orientation(gray)
+        return self._next(np.broadcast_to(gray[:, :, None], (*gray.shape, 3)), gray, taken_ns)
+
+    def _next(self, image: Image, gray: Image, taken_ns: int) -> Frame:
+        frame = Frame(self._seq, max(taken_ns, self._last_ns + 1), image, gray)
         self._seq += 1
         self._last_ns = frame.taken_ns
         return frame

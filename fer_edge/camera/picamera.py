@@ -1,12 +1,13 @@
 """The Raspberry Pi's own camera, by picamera2.
 
-Two streams of one size come from the image processor at no cost to the CPU: main in colour, for previews and colour
-crops, and lores as YUV420, whose Y plane is the gray picture that the networks read.
+Two streams of one size come from the image processor at no cost to the CPU: main in colour, which is copied only where
+somebody looks at colours, and lores as YUV420, whose Y plane is the gray picture that the networks read.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from concurrent.futures import CancelledError
 from importlib import import_module
@@ -17,6 +18,8 @@ import cv2
 import numpy as np
 
 from fer_edge.camera import FrameMaker
+from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.picontrols import controls_for, set_sensor_hdr
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
@@ -30,7 +33,7 @@ LIBRARY_ERRORS = (RuntimeError, OSError, IndexError)  # what picamera2 and libca
 
 # "RGB888" is named from the high byte down: in memory it is BGR. A Pi's cameras deliver it; NV12 is all that
 # libcamera's virtual camera offers, which stands in for them on machines that are no Pi.
-COLOUR_FORMATS = {"RGB888": None, "NV12": cv2.COLOR_YUV2BGR_NV12}
+COLOUR_FORMATS = ("RGB888", "NV12")
 GRAY_FORMATS = ("YUV420", "NV12")  # both begin with the Y plane
 
 
@@ -38,10 +41,13 @@ class PiCamera:
     """Reads the camera `config.source`: its number in `rpicam-hello --list-cameras`, or nothing for the first."""
 
     live = True
+    colour = True
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._maker = FrameMaker()
+        self._orientation = Orientation.of(config)
+        self._maker = FrameMaker(self._orientation)
+        self.title = config.source
         self._library: Any = None
         self._camera: Any = None
         self._main: dict[str, Any] = {}  # the colour stream as the camera delivers it
@@ -51,21 +57,27 @@ class PiCamera:
         """Start the camera.
 
         Raises CameraError: picamera2 is missing, there is no such camera, another program uses it, or it does not
-        deliver the size that config asks for.
+        deliver the size or lacks a control that config asks for.
         """
         if self._closing is not None and self._closing.is_alive():
             raise CameraError("the camera still hangs from when it was closed: only a restart of fer-edge frees it")
-        self._library = _picamera2()
-        number = _number(self._config.source, _cameras(self._library))
+        self._library = _import("picamera2")
+        cameras = _cameras(self._library)
+        number = _number(self._config.source, cameras)
+        model = str(cameras[number].get("Model", "unknown"))
+        set_sensor_hdr(number, model, on=self._config.hdr == "sensor")
         try:
-            self._camera = self._library.Picamera2(number)
+            self._camera = _made(self._library.Picamera2, number)
         except LIBRARY_ERRORS as error:
             raise CameraError(_why_not(number, error)) from None
         try:
-            self._main = _start(self._camera, self._config)
+            self._start()
         except LIBRARY_ERRORS as error:
             self.close()
+            if isinstance(error, CameraError):  # one of our own: it names a key
+                raise
             raise CameraError(f"camera {number} cannot be started: {_root(error)}") from None
+        self.title = f"{number} ({model}{_mode(self._camera.camera_configuration())})"
 
     def read(self) -> Frame:
         """Return the next frame. Raises CameraTimeout when none comes, CameraError when the library fails."""
@@ -73,13 +85,16 @@ class PiCamera:
             raise CameraError("the camera is not open")
         request = self._request()
         try:
-            image, gray = self._copies(request)
-            stamp_ns = request.get_metadata().get("SensorTimestamp")
+            gray = self._gray(request)
+            image = self._image(request) if self.colour else None
+            taken_ns = _taken_ns(request.get_metadata().get("SensorTimestamp"))
         except LIBRARY_ERRORS as error:
             raise CameraError(f"the camera delivered a frame that cannot be read: {_root(error)}") from None
         finally:
             request.release()  # at once: the camera stalls when all its buffers are out
-        return self._maker.make(image, gray=gray, taken_ns=_taken_ns(stamp_ns))
+        if image is None:
+            return self._maker.make_gray(gray, taken_ns=taken_ns)
+        return self._maker.make(image, gray=gray, taken_ns=taken_ns)
 
     def close(self) -> None:
         """Stop the camera, or give up after CLOSE_SECONDS: libcamera can hang for ever, which only the end of
@@ -109,29 +124,44 @@ class PiCamera:
         except LIBRARY_ERRORS as error:
             raise CameraError(f"the camera was lost: {_root(error)}") from None
 
-    def _copies(self, request: Any) -> tuple[Image, Image]:
+    def _start(self) -> None:
+        """Configure, set what config asks for, and start."""
+        camera, libcamera = self._camera, _import("libcamera")
+        hflip, vflip = self._orientation.before_turning
+        self._main = _configure(
+            camera, self._config, libcamera, transform=libcamera.Transform(hflip=hflip, vflip=vflip)
+        )
+        # now its limits are those of the mode that was chosen
+        camera.set_controls(controls_for(self._config, camera, libcamera.controls))
+        got = camera.camera_configuration()["transform"]
+        mirrored = (bool(got.hflip), bool(got.vflip)) == (hflip, vflip)  # webcams cannot: then it is up to us
+        self._maker.orientation = Orientation(self._orientation.quarter) if mirrored else self._orientation
+        camera.start()
+
+    def _gray(self, request: Any) -> Image:
         width, height = self._main["size"]
         with self._library.MappedArray(request, "lores", write=False) as lores:
             # rows are padded to what the hardware likes; below the Y plane follow U and V
             gray: Image = lores.array[:height, :width].copy()
-        image = request.make_array("main")
-        conversion = COLOUR_FORMATS[self._main["format"]]
-        if conversion is not None:
-            image = cv2.cvtColor(image, conversion)
-        return np.asarray(image, dtype=np.uint8), gray
+        return gray
+
+    def _image(self, request: Any) -> Image:
+        image: Image = request.make_array("main")
+        return image if self._main["format"] == "RGB888" else _bgr_of(image, self._main["size"])
 
 
-def _picamera2() -> Any:
+def _import(name: str) -> Any:
+    """Import picamera2, or libcamera's bindings that come with it. Raises CameraError."""
     try:
-        return import_module("picamera2")
+        return import_module(name)
     except ImportError as error:
         raise CameraError(
-            f"camera.backend 'picamera2' needs picamera2 ({error}): `sudo apt install python3-picamera2`, and a "
+            f"camera.backend 'picamera2' needs {name} ({error}): `sudo apt install python3-picamera2`, and a "
             "virtual environment made with --system-site-packages"
         ) from None
     except ValueError as error:  # "numpy.dtype size changed": compiled for the system's numpy, found pip's
         raise CameraError(
-            f"picamera2 does not go with this environment's numpy ({error}): `pip uninstall numpy` there, so that the "
+            f"{name} does not go with this environment's numpy ({error}): `pip uninstall numpy` there, so that the "
             "system's is used"
         ) from None
 
@@ -155,19 +185,28 @@ def _number(source: str, cameras: list[dict[str, Any]]) -> int:
     return int(source or 0)
 
 
-def _start(camera: Any, config: CameraConfig) -> dict[str, Any]:
-    """Configure and start; return what the main stream has become: its size (width, height) and format."""
+def _made(kind: Any, number: int) -> Any:
+    """A Picamera2. One that fails leaves a pipe open, which would add up while a camera is tried again and again."""
+    camera = kind.__new__(kind)
+    try:
+        camera.__init__(number)
+    except LIBRARY_ERRORS:
+        camera.notifymeread.close()
+        os.close(camera.notifyme_w)
+        raise
+    return camera
+
+
+def _configure(camera: Any, config: CameraConfig, libcamera: Any, *, transform: Any) -> dict[str, Any]:
+    """Set up both streams; return what the main stream has become: its size (width, height) and format."""
     size = (config.width, config.height)
-    period_us = round(1e6 / config.fps)
-    # a webcam that libcamera serves knows no such control, and picamera2 refuses unknown ones
-    controls = (
-        {"FrameDurationLimits": (period_us, period_us)} if "FrameDurationLimits" in camera.camera_controls else {}
-    )
     camera.configure(
         camera.create_video_configuration(
             main={"size": size, "format": "RGB888"},
             lores={"size": size, "format": "YUV420"},  # the same size, or its aspect would differ
-            controls=controls,
+            controls=_frame_duration(camera, config.fps),
+            colour_space=libcamera.ColorSpace.Sycc(),  # Y from 0 to 255 as in the gray that the networks know
+            transform=transform,
             buffer_count=BUFFERS,
         )
     )
@@ -181,8 +220,35 @@ def _start(camera: Any, config: CameraConfig) -> dict[str, Any]:
         )
     if main["size"] != size:
         log.warning("the camera delivers %dx%d instead of %dx%d", *main["size"], *size)
-    camera.start()
+    shortest_us = camera.camera_controls.get("FrameDurationLimits", (0,))[0]  # in this size
+    if shortest_us > round(1e6 / config.fps):
+        log.warning("the camera delivers %.4g frames per second instead of %g", 1e6 / shortest_us, config.fps)
     return main
+
+
+def _frame_duration(camera: Any, fps: float) -> dict[str, Any]:
+    """The control for a steady frame rate. A webcam that libcamera serves has none, and picamera2 refuses it then."""
+    if "FrameDurationLimits" not in camera.camera_controls:
+        return {}
+    period_us = round(1e6 / fps)
+    return {"FrameDurationLimits": (period_us, period_us)}
+
+
+def _mode(configuration: dict[str, Any]) -> str:
+    """How a Pi's camera reads its sensor; other cameras do not say."""
+    sensor = configuration.get("sensor")
+    if not sensor:
+        return ""
+    width, height = sensor["output_size"]
+    return f", sensor mode {width}x{height} {sensor['bit_depth']} bit"
+
+
+def _bgr_of(nv12: Image, size: tuple[int, int]) -> Image:
+    """u8[H*3/2,W], Y above interleaved U and V, all of the full range (OpenCV's own NV12 is limited to 16..235)."""
+    width, height = size
+    chroma = cv2.resize(nv12[height:].reshape(height // 2, width // 2, 2), size)
+    merged = cv2.merge([nv12[:height], chroma[:, :, 1], chroma[:, :, 0]])  # the order is Y, V (Cr), U (Cb)
+    return cv2.cvtColor(merged, cv2.COLOR_YCrCb2BGR).astype(np.uint8, copy=False)
 
 
 def _why_not(number: int, error: BaseException) -> str:

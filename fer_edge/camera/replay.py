@@ -17,7 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_edge.camera import FrameMaker, quiet_opencv
+from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -39,10 +40,12 @@ class ReplayCamera:
     """
 
     live = False
+    colour = True
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._maker = FrameMaker()
+        self.title = shown(config.source)
+        self._maker = FrameMaker(Orientation.of(config))
         self._pictures: Iterator[Picture] | None = None
         self._start_ns = 0
         self._count = 0
@@ -281,7 +284,9 @@ def _canvas(name: str) -> Image:
     left, right = (read_picture(PICTURES / f"{portrait}.jpg") for portrait in ("astronaut", "grace_hopper"))
     height = left.shape[0]
     size = (right.shape[1] * height // right.shape[0], height)
-    scaled = cv2.resize(right, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    # INTER_AREA would do both at once, but rounds differently on arm64: the demo is to be the same everywhere
+    soft = cv2.GaussianBlur(right, (3, 3), 0.6)
+    scaled = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR_EXACT).astype(np.uint8, copy=False)
     return np.hstack([left[:, :400], scaled])  # without the shuttle: one view must take in both faces
 
 

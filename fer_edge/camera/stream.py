@@ -17,6 +17,7 @@ import cv2
 from numpy.typing import NDArray
 
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
@@ -29,12 +30,14 @@ TRUNCATED_BELOW = 0.9  # of the promised frames; containers without an index onl
 class StreamCamera:
     """Reads `config.source`, a video file or a URL."""
 
+    colour = True
+
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
         self._source = config.source.removeprefix("file://")
         self._is_url = "://" in self._source
-        self._name = shown(self._source)  # passwords stay out of messages
-        self._maker = FrameMaker()
+        self.title = shown(self._source)  # passwords stay out of messages
+        self._maker = FrameMaker(Orientation.of(config))
         self._capture: cv2.VideoCapture | None = None
         self._clock = _FileClock(0, period_ns=1)
         self._count = 0  # frames since the start of the file
@@ -59,7 +62,7 @@ class StreamCamera:
         """
         capture = self._capture
         if capture is None:
-            raise CameraError(f"{self._name} is not open")
+            raise CameraError(f"{self.title} is not open")
         began = time.monotonic()
         ok, image = capture.read()
         if self._is_url:
@@ -104,11 +107,11 @@ class StreamCamera:
     def _check_end(self, capture: cv2.VideoCapture) -> None:
         """Complain where a file gave its last frame early."""
         if self._count == 0:
-            raise CameraError(f"{self._name} holds no picture that can be decoded; does it play elsewhere?")
+            raise CameraError(f"{self.title} holds no picture that can be decoded; does it play elsewhere?")
         promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         if self._count < TRUNCATED_BELOW * promised:
             self.damaged += 1
-            log.warning("%s: ended after %d of %d frames, truncated or damaged", self._name, self._count, promised)
+            log.warning("%s: ended after %d of %d frames, truncated or damaged", self.title, self._count, promised)
 
     def _restart(self) -> Frame | None:
         # opened anew: not every container can seek back to its start
@@ -120,16 +123,16 @@ class StreamCamera:
     def _refused(self, seconds: float) -> CameraError:
         if not self._is_url:
             return CameraError(
-                f"{self._name} cannot be read as a video: it is damaged, truncated or of an unknown kind"
+                f"{self.title} cannot be read as a video: it is damaged, truncated or of an unknown kind"
             )
         if seconds >= 0.9 * self._config.timeout_seconds:
-            return CameraTimeout(f"{self._name} did not answer within {self._config.timeout_seconds:g} s")
-        return CameraError(f"{self._name} cannot be opened: check the address, the password and that it is a video")
+            return CameraTimeout(f"{self.title} did not answer within {self._config.timeout_seconds:g} s")
+        return CameraError(f"{self.title} cannot be opened: check the address, the password and that it is a video")
 
     def _lost(self, seconds: float) -> CameraError:
         if seconds >= 0.9 * self._config.timeout_seconds:
-            return CameraTimeout(f"{self._name} sent no frame within {self._config.timeout_seconds:g} s")
-        return CameraError(f"{self._name}: the stream ended or the connection was lost")
+            return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
+        return CameraError(f"{self.title}: the stream ended or the connection was lost")
 
 
 class _FileClock:

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 
 from fer_edge.camera import FrameMaker, quiet_opencv
+from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
@@ -27,6 +28,7 @@ CAP_VIDEO_CAPTURE = 0x00000001
 CAP_VIDEO_CAPTURE_MPLANE = 0x00001000
 CAP_DEVICE_CAPS = 0x80000000
 
+FPS_TOLERANCE = 0.02  # 30000/1001 counts as 30
 STAMP_MAX_AGE_NS = 2_000_000_000  # an older stamp is not of the monotonic clock
 
 
@@ -40,11 +42,13 @@ class V4l2Camera:
     """
 
     live = True
+    colour = True
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
         self._device = device_path(config.source)
-        self._maker = FrameMaker()
+        self.title = str(self._device)
+        self._maker = FrameMaker(Orientation.of(config))
         self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> None:
@@ -94,6 +98,10 @@ class V4l2Camera:
         height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         if (width, height) != (config.width, config.height):
             log.warning("%s: delivers %dx%d instead of %dx%d", self._device, width, height, config.width, config.height)
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        if fps and abs(fps - config.fps) > FPS_TOLERANCE * config.fps:
+            log.warning("%s: delivers %g frames per second instead of %g", self._device, fps, config.fps)
+        self.title = f"{self._device}{_model(self._device)}, {_name(capture.get(cv2.CAP_PROP_FOURCC))} at {fps:g} fps"
 
     def _lost(self, seconds: float) -> CameraError:
         if not self._device.exists():
@@ -121,6 +129,19 @@ def _check_device(path: Path) -> None:
             raise CameraError(f"{path} is not a camera: it captures no video (codecs and metadata nodes look alike)")
     finally:
         os.close(device)
+
+
+def _model(path: Path) -> str:
+    """What the driver calls the device, in brackets; nothing where it does not say."""
+    try:
+        return f" ({Path('/sys/class/video4linux', path.resolve().name, 'name').read_text().strip()})"
+    except OSError:
+        return ""
+
+
+def _name(fourcc: float) -> str:
+    """A pixel format by its name, such as MJPG."""
+    return int(fourcc).to_bytes(4, "little").decode("ascii", "replace")
 
 
 def _captures(device: int) -> bool:

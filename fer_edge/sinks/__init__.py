@@ -16,11 +16,18 @@ from fer_edge.records import Update
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
+    "history": "fer_edge.sinks.history:HistorySink",
+    "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
+    "web": "fer_edge.sinks.web:WebSink",
 }
 
 
 class Sink(Protocol):
     """A receiver of updates. It is made with the config, the daemon's identity, and what others may control."""
+
+    @property
+    def pictures(self) -> bool:
+        """Whether it looks at the colours of `Frame.image` now; where nobody does, the camera spares them."""
 
     def start(self) -> None:
         """Open what is needed and start the thread.

@@ -14,7 +14,7 @@ import msgspec
 from fer_edge.clock import clock_synced, timestamp
 from fer_edge.config import Config
 from fer_edge.control import Control
-from fer_edge.draw import annotate
+from fer_edge.draw import Painter
 from fer_edge.messages import config_payload
 from fer_edge.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update
@@ -120,9 +120,8 @@ class Inbox:
             return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
         if update is None or update.frame is None:
             return self._respond("snapshot", transaction, error="the camera delivers no picture now")
-        done, jpeg = cv2.imencode(
-            ".jpg", annotate(update.frame.image, update.tracks), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-        )
+        picture = Painter().paint(update.frame, update.faces)
+        done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         if not done:
             return self._respond("snapshot", transaction, error="the picture cannot be encoded")
         self._outgoing.put_newest(Message(f"{self._base}/snapshot", jpeg.tobytes(), qos=0))

@@ -107,6 +107,8 @@ class LineFile:
 class JsonlSink:
     """Writes every event as one line of JSON. A full disk costs nothing but, in the end, the oldest lines."""
 
+    pictures = False
+
     def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
         settings = config.jsonl
         self._name = "stdout" if settings.path == "-" else settings.path

@@ -79,6 +79,7 @@ class MqttSink:
     def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
         self._config, self._identity, self._control = config, identity, control or Control(config)
+        self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
         self._client_id = f"fer-edge-{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
@@ -256,6 +257,7 @@ class MqttSink:
         self._outgoing.say_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
+        self._control.report("broker", "connected")
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
@@ -302,6 +304,7 @@ class MqttSink:
 
     def _report(self, reason: str, level: int) -> None:
         """Log a reason, once in a row: a broker may be away for days."""
+        self._control.report("broker", reason)
         if reason != self._trouble:
             self._trouble = reason
             log.log(level, "MQTT broker %s: %s", self._broker, reason)

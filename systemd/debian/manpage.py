@@ -11,7 +11,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from fer_edge.__main__ import EXAMPLES, _parser
+from fer_edge.__main__ import COMMANDS
+from fer_edge.arguments import EXAMPLES, parser
 
 HEAD = r""".\" Made by systemd/debian/manpage.py
 .TH FER\-EDGE 1 "" fer\-edge "User Commands"
@@ -41,11 +42,11 @@ the service's state: events that wait for the broker, values set over MQTT"""
 
 def page() -> str:
     """The whole page, in the language of man(7)."""
-    return "\n".join((HEAD, *_commands(_parser()), TAIL, ""))
+    return "\n".join((HEAD, *_commands(parser(COMMANDS)), TAIL, ""))
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
-    for action in parser._actions:
+def _commands(line: argparse.ArgumentParser) -> Iterator[str]:
+    for action in line._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 yield from (f".SS fer\\-edge {name}", _escaped(command.description or ""))

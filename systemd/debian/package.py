@@ -1,6 +1,6 @@
 """Builds fer-edge_VERSION_ARCHITECTURE.deb: stages its files, writes what dpkg wants to know of them, packs.
 
-Nothing is compiled and nothing of another architecture is run: all binaries come from wheels (wheels.py). The same
+Nothing is compiled and nothing of another architecture is run: all binaries come from wheels (vendored.py). The same
 commit gives the same bytes.
 """
 
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import wheels
+import vendored
 from changelog import debian_changelog
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ SCHEMA = ("./docs/config.schema.json", "/usr/share/fer-edge/config.schema.json")
 def main() -> int:
     """Build what the command line names; returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="scripts/build-deb", description="Builds dist/fer-edge_VERSION_ARCH.deb.")
-    parser.add_argument("architecture", nargs="?", default="all", choices=(*wheels.MACHINES, "all"))
+    parser.add_argument("architecture", nargs="?", default="all", choices=(*vendored.MACHINES, "all"))
     parser.add_argument("--version", default=_version(), help="another one than fer_edge/__init__.py's")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER", help="default: dist")
     parser.add_argument(
@@ -42,11 +42,11 @@ def main() -> int:
     parser.add_argument("--lock", action="store_true", help="write the sums of systemd/debian/wheels.lock anew")
     options = parser.parse_args()
     if options.lock:
-        wheels.relock(options.wheels)
+        vendored.relock(options.wheels)
         return 0
     os.umask(0o022)
     os.environ.setdefault("SOURCE_DATE_EPOCH", _last_commit())
-    for architecture in wheels.MACHINES if options.architecture == "all" else [options.architecture]:
+    for architecture in vendored.MACHINES if options.architecture == "all" else [options.architecture]:
         stage = WORK / f"{options.version}-{architecture}"
         shutil.rmtree(stage, ignore_errors=True)
         fill(stage, architecture, options.wheels)
@@ -63,9 +63,9 @@ def fill(stage: Path, architecture: str, downloads: Path) -> None:
     package = library / "python3/fer_edge"
     shutil.copytree(ROOT / "fer_edge", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "models", package / "models", ignore=lambda _, names: [n for n in names if not _is_model(n)])
-    for python in wheels.PYTHONS:
-        for wheel in wheels.fetch(downloads, architecture=architecture, python=python):
-            wheels.unpack(wheel, library, doc / "licences")
+    for python in vendored.PYTHONS:
+        for wheel in vendored.fetch(downloads, architecture=architecture, python=python):
+            vendored.unpack(wheel, library, doc / "licences")
     _install(HERE / "fer-edge", stage / "usr/bin/fer-edge")
     _install(ROOT / "systemd/check-as-service", library / "check-as-service")
     _install(HERE / "fer-edge.sysusers", stage / "usr/lib/sysusers.d/fer-edge.conf")

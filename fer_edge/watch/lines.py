@@ -1,29 +1,18 @@
-"""`fer-edge watch`: subscribe to daemons and show their events as they come, for people or (--json) for programs."""
+"""Line by line: for pipes, logs and `--json`."""
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from threading import Event
+from collections.abc import Callable
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from fer_edge.config import Mqtt
 from fer_edge.errors import SinkError
-from fer_edge.sinks.endpoint import Broker, LinkError
-from fer_edge.sinks.link import Link, backoff
-from fer_edge.sinks.mqtt import broker_of
-
-TOPICS = ("availability", "camera/availability", "state", "event")
-CONNECT_SECONDS = 5.0
-PATIENCE_SECONDS = 1.5
-"""For so long after the start a broker that is not there yet is no news."""
+from fer_edge.sinks.endpoint import Broker
+from fer_edge.watch.seen import SeenEvent, SeenState, clock_time, counted, printable, reason_text
+from fer_edge.watch.viewer import PATIENCE_SECONDS, WatchOptions
 
 QUIET_SECONDS = 3.0
 """Without a word for so long after connecting, say that nobody speaks."""
@@ -31,14 +20,6 @@ QUIET_SECONDS = 3.0
 BAR_CELLS = 6
 DEVICE_CELLS = 10
 
-REASONS = {
-    "too_small": "too small to judge",
-    "turned": "turned away",
-    "blurred": "too blurred",
-    "dark": "too dark",
-    "bright": "too bright",
-    "uncertain": "no clear expression",
-}
 COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
 AVAILABILITY = {
     "online": "is online",
@@ -47,92 +28,10 @@ AVAILABILITY = {
 CAMERA = {"online": "has its camera", "offline": "has no camera picture now"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class WatchOptions:
-    """What to watch, and how to show it."""
+class Lines:
+    """See `Viewer`; a line for each message, as events or remarks."""
 
-    mqtt: Mqtt = field(default_factory=Mqtt)  # the broker and the first part of the topics
-    device: str = "+"  # a device id; "+": all of them
-    json: bool = False  # events as they are, one a line; remarks go to stderr
-    for_seconds: float | None = None  # None: until Ctrl-C
-    until_offline: bool = False  # end when a device that was online goes offline
-
-
-class SeenEvent(msgspec.Struct, frozen=True):
-    """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
-
-    event_type: str
-    track_id: int | None = None
-    ts: str | None = None
-    expression: str | None = None
-    confidence: float = 0.0
-    previous: str | None = None
-    dwell_s: float = 0.0
-    reason: str | None = None
-    replayed: bool = False
-
-
-class SeenState(msgspec.Struct, frozen=True):
-    """What is shown of a state."""
-
-    faces: int
-    expressions: dict[str, int] = {}  # msgspec copies it
-
-
-def watch(options: WatchOptions, *, stop: Event | None = None) -> int:
-    """Show what comes, reconnecting as needed, until Ctrl-C, `stop`, or the end that the options name.
-
-    Returns:
-        How many events came.
-
-    Raises:
-        SinkError: the broker refuses us (password, TLS), or a certificate cannot be used.
-        ConfigError: the password file cannot be read.
-
-    """
-    viewer = Viewer(options)
-    with suppress(KeyboardInterrupt):
-        _follow(options, viewer, stop or Event())
-    viewer.sum_up()
-    return viewer.events
-
-
-def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
-    """One connection after the other."""
-    end = time.monotonic() + options.for_seconds if options.for_seconds is not None else float("inf")
-    broker, delays = broker_of(options.mqtt), _pauses()
-    while not (stop.is_set() or viewer.over) and time.monotonic() < end:
-        link = Link(
-            broker,
-            f"fer-edge-watch-{secrets.token_hex(4)}",
-            on_message=lambda topic, payload, _: viewer.show(topic, payload),
-        )
-        try:
-            link.connect(CONNECT_SECONDS)
-            delays = _pauses()
-            viewer.connected(broker)
-            link.subscribe([f"{options.mqtt.topic}/{options.device}/{topic}" for topic in TOPICS])
-            while not (stop.is_set() or viewer.over) and time.monotonic() < end:
-                link.turn(min(0.25, end - time.monotonic()))
-                viewer.tick()
-            link.close()
-        except LinkError as error:
-            if error.refused:
-                raise SinkError(f"MQTT broker {broker}: {error}") from None
-            viewer.away(f"MQTT broker {broker}: {error}; trying again")
-            stop.wait(min(next(delays), max(0.0, end - time.monotonic())))
-        finally:
-            link.drop()
-
-
-def _pauses() -> Iterator[float]:
-    """Between attempts: short at first, for a broker that is just starting has something to tell."""
-    yield from [0.1] * round(PATIENCE_SECONDS / 0.1)
-    yield from backoff(first=0.5, longest=5.0)
-
-
-class Viewer:
-    """Turns messages into lines."""
+    topics: tuple[str, ...] = ("availability", "camera/availability", "state", "event")
 
     def __init__(self, options: WatchOptions) -> None:
         self.events = 0
@@ -156,6 +55,12 @@ class Viewer:
             "state": self._state,
             "event": self._event,
         }
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is to be put back."""
 
     def connected(self, broker: Broker) -> None:
         """The broker has accepted us."""
@@ -258,7 +163,7 @@ def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> st
 def finding(event: SeenEvent, *, ascii_only: bool) -> str:
     """The expression with its confidence and a bar, or in words why there is none."""
     if event.expression is None:
-        return REASONS.get(event.reason or "", printable(event.reason or "no expression"))
+        return reason_text(event.reason)
     confidence = min(1.0, max(0.0, event.confidence))
     bar = round(confidence * BAR_CELLS) * ("#" if ascii_only else "█")
     return f"{printable(event.expression):<9} {confidence:.0%} {bar}"
@@ -268,24 +173,6 @@ def summary(state: SeenState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
     return counted(state.faces, "face") + (f": {shown}" if shown else "")
-
-
-def counted(number: int, thing: str) -> str:
-    """As in "no faces", "1 face", "2 faces"."""
-    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
-
-
-def clock_time(ts: str | None) -> str:
-    """A time stamp as the time of day here."""
-    try:
-        return datetime.fromisoformat(ts or "").astimezone().strftime("%H:%M:%S")
-    except (ValueError, OverflowError):  # OverflowError: the year 9999 in another zone
-        return "--:--:--"
-
-
-def printable(text: str) -> str:
-    """Without control characters: whoever may publish must not steer the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -1,0 +1,84 @@
+"""What is wrong between keys of the configuration that are each right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fer_edge.config import Camera, Config, Mqtt
+
+Combination = tuple[str, tuple[str, ...], str]
+
+
+def combination_errors(config: Config) -> list[Combination]:
+    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
+    return [
+        *_camera_errors(config),
+        *_delegate_errors(config),
+        *_threshold_errors(config),
+        *_mqtt_errors(config.mqtt),
+    ]
+
+
+def _camera_errors(config: Config) -> Iterator[Combination]:
+    camera = config.camera
+    if camera.backend in ("stream", "replay") and not camera.source:
+        what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
+        yield "camera", ("source", "backend"), what
+    yield from _pi_camera_errors(camera)
+    x0, y0, x1, y1 = config.detector.region
+    if x0 >= x1 or y0 >= y1:
+        yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
+
+
+def _delegate_errors(config: Config) -> Iterator[Combination]:
+    models = config.models
+    if models.delegate_options and not models.delegate:
+        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
+    if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
+        what = "expected null, for a detector on models.delegate keeps the size of its card"
+        yield "detector", ("input_size",), what
+
+
+def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
+    """What only the backend picamera2 can do, and what contradicts itself there."""
+    for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
+        default = getattr(Camera(), key)
+        if camera.backend != "picamera2" and getattr(camera, key) != default:
+            what = f'expected {"null" if default is None else default}, for backend "{camera.backend}" cannot set it'
+            yield "camera", (key, "backend"), what
+    if (camera.focus == "manual") != (camera.focus_dioptres is not None):
+        yield "camera", ("focus_dioptres", "focus"), "expected a number where focus is manual, and else null"
+    if camera.exposure_us and camera.exposure_us > 1e6 / camera.fps:
+        what = f"expected at most {int(1e6 / camera.fps)}, the time between two frames at {camera.fps:g} per second"
+        yield "camera", ("exposure_us", "fps"), what
+
+
+def _threshold_errors(config: Config) -> Iterator[Combination]:
+    if config.events.leave > config.events.enter:
+        yield "events", ("leave", "enter"), f"expected at most events.enter ({config.events.enter:g})"
+    if config.quality.min_brightness >= config.quality.max_brightness:
+        yield "quality", ("min_brightness", "max_brightness"), "expected less than quality.max_brightness"
+    if config.rate.warm_c >= config.rate.hot_c:
+        yield "rate", ("warm_c", "hot_c"), f"expected less than rate.hot_c ({config.rate.hot_c:g})"
+    if config.rate.idle_fps < config.rate.min_fps:
+        yield "rate", ("idle_fps", "min_fps"), f"expected at least rate.min_fps ({config.rate.min_fps:g})"
+
+
+def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
+    if "://" in mqtt.broker or re.fullmatch(r"[^:]*:\d+", mqtt.broker):
+        yield "mqtt", ("broker",), "expected a host name or address alone (the port is mqtt.port, TLS is mqtt.tls)"
+    if mqtt.broker == "embedded":
+        if mqtt.version == "5":
+            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
+        if mqtt.tls or mqtt.username or mqtt.websockets:
+            keys = ("broker", "tls", "username", "websockets")
+            yield "mqtt", keys, "expected neither tls, username nor websockets with the embedded broker"
+    elif mqtt.port == 0:
+        yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
+    if mqtt.password_file and not mqtt.username:
+        yield "mqtt", ("password_file", "username"), "expected mqtt.username beside it"
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
+    if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
+        yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"

@@ -1,0 +1,203 @@
+"""What a report tells: minutes and visits over a period, and the figures made of them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from fer_edge.minutes import MINUTE_SECONDS, Minute, Moment, added
+from fer_edge.records import LABELS
+
+STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
+"""How long a bar of a chart may be; those below a minute are for films."""
+
+MOST_BARS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a visit with one expression, or with none."""
+
+    begin_s: float
+    end_s: float
+    expression: str | None
+    reason: str | None  # why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One face from its start to its end."""
+
+    name: str  # as in "#3"
+    segments: tuple[Segment, ...]
+    ended: bool  # False: it was still there when the period was over
+
+    @property
+    def begin_s(self) -> float:
+        """When it came."""
+        return self.segments[0].begin_s
+
+    @property
+    def end_s(self) -> float:
+        """When it left, or was heard of last."""
+        return self.segments[-1].end_s
+
+    @property
+    def dwell_s(self) -> float:
+        """For how long it was there."""
+        return self.end_s - self.begin_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A period."""
+
+    title: str
+    name: str  # short: of its column
+    begin_s: float
+    end_s: float
+    minutes: Sequence[Minute] = ()
+    minute_s: int = MINUTE_SECONDS  # how long these are
+    visits: Sequence[Visit] = ()
+    wall: bool = True  # times are of the epoch; False: seconds of a film
+    notes: Sequence[str] = field(default=())  # what a reader should know, as of damaged frames
+
+    @property
+    def total(self) -> Minute:
+        """All minutes as one."""
+        return added(self.minutes, int(self.begin_s))
+
+
+def visits(events: Iterable[Moment]) -> list[Visit]:
+    """Events in their order -> visits by when they began. A face whose start lies before the period begins with what
+    is heard of it first."""
+    open_: dict[tuple[str, int], list[Moment]] = {}
+    found = []
+    for event in events:
+        told = open_.setdefault((event.run, event.track_id), [])
+        told.append(event)
+        if event.kind == "end":
+            found.append(_visit(open_.pop((event.run, event.track_id))))
+    found += [_visit(told) for told in open_.values()]
+    return sorted(found, key=lambda visit: visit.begin_s)
+
+
+def _visit(told: Sequence[Moment]) -> Visit:
+    first, last = told[0], told[-1]
+    begin_s = first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
+    times = [begin_s, *(event.at_s for event in told[1:])]
+    ended = last.kind == "end"
+    if ended:  # it ends some time after it was seen last
+        times[-1] = min(times[-1], begin_s + last.dwell_s) if first.kind == "start" else times[-1]
+    segments = [
+        Segment(start, max(start, end), event.expression, event.reason)
+        for start, end, event in zip(times, [*times[1:], times[-1]], told, strict=True)
+    ]
+    return Visit(
+        f"#{first.track_id}", tuple(_joined(segments[:-1] if ended and len(segments) > 1 else segments)), ended
+    )
+
+
+def _joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbours that show the same as one."""
+    joined: list[Segment] = []
+    for segment in segments:
+        if joined and joined[-1].expression == segment.expression and joined[-1].reason == segment.reason:
+            segment = Segment(joined.pop().begin_s, segment.end_s, segment.expression, segment.reason)
+        joined.append(segment)
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A period in numbers. None: nothing to say it of."""
+
+    watched_s: float
+    faces_s: float
+    visitors: int
+    mean_dwell_s: float | None
+    median_dwell_s: float | None  # of the visits that ended in the period
+    most_faces: int
+    mean_faces: float | None
+    judged_share: float | None  # of the face time
+    shares: dict[str, float]  # label -> share of the judged time
+    abstained: dict[str, float]  # reason -> share of the face time
+
+
+def figures(story: Story) -> Figures:
+    """The figures of a period."""
+    total = story.total
+    judged_s = sum(total.shown_s.get(label, 0.0) for label in LABELS)
+    dwells = [visit.dwell_s for visit in story.visits if visit.ended]
+    return Figures(
+        watched_s=total.watched_s,
+        faces_s=total.faces_s,
+        visitors=total.visitors,
+        mean_dwell_s=total.dwell_s / total.left if total.left else None,
+        median_dwell_s=statistics.median(dwells) if dwells else None,
+        most_faces=total.most_faces,
+        mean_faces=total.faces_s / total.watched_s if total.watched_s else None,
+        judged_share=judged_s / total.faces_s if total.faces_s else None,
+        shares={label: total.shown_s.get(label, 0.0) / judged_s if judged_s else 0.0 for label in LABELS},
+        abstained={
+            reason: seconds / total.faces_s
+            for reason, seconds in sorted(total.abstained_s.items(), key=lambda item: -item[1])
+        },
+    )
+
+
+def bars(story: Story) -> tuple[int, list[Minute]]:
+    """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
+    nobody watched have `watched_s` 0."""
+    length_s = story.end_s - story.begin_s
+    steps = [step for step in STEPS_SECONDS if step >= story.minute_s]
+    step_s = next((step for step in steps if length_s / step <= MOST_BARS), steps[-1])
+    zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
+
+    def step_of(at_s: float) -> int:
+        return int((at_s + zone_s) // step_s * step_s - zone_s)
+
+    groups: defaultdict[int, list[Minute]] = defaultdict(list)
+    for minute in story.minutes:
+        groups[step_of(minute.begin_s)].append(minute)
+    first = step_of(story.begin_s)
+    return step_s, [
+        added(groups.get(at, ()), at) for at in range(first, max(first + 1, math.ceil(story.end_s)), step_s)
+    ]
+
+
+def local(at_s: float) -> datetime:
+    """A moment by the local clock."""
+    return datetime.fromtimestamp(at_s, UTC).astimezone()
+
+
+def _utc_offset_s(at_s: float) -> int:
+    offset = local(at_s).utcoffset()
+    return round(offset.total_seconds()) if offset else 0
+
+
+def clock_text(at_s: float, *, wall: bool, seconds: bool = True) -> str:
+    """A time: local date and time, or h:mm:ss of a film."""
+    if wall:
+        return local(at_s).strftime("%Y-%m-%d %H:%M" + (":%S" if seconds else ""))
+    whole = int(at_s)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def span_text(seconds: float) -> str:
+    """A duration, as in "1 h 20 min", "35 s", "0.8 s"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours / 24:.1f} days"

@@ -1,0 +1,75 @@
+"""Counts what faces do over a span of time, with nothing in it of any single face.
+
+`summary.py` makes figures for MQTT of it, `sinks/history.py` and the reports keep one a minute. Time is counted from
+step to step, for what was shown after the first of the two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fer_edge.records import EventType, FaceEvent, FaceState
+
+NONE = "none"  # the key for faces without an expression
+LOST_NS = 2_000_000_000  # steps that are further apart: the camera was away in between
+HEAT_ROWS, HEAT_COLUMNS = 9, 16  # of the map of where faces were, over the frame
+
+
+class View(NamedTuple):
+    """How one face is shown between two steps."""
+
+    label: str  # or NONE
+    reason: str | None  # why NONE
+    cell: int | None  # of the heat map, row by row: where the middle of its box is
+
+
+def view(face: FaceState, size: tuple[int, int] | None = None) -> View:
+    """How a face is shown in a frame of `size` (width, height) px; without a size it is nowhere on the map."""
+    cell = None
+    if size:
+        box = face.track.box.normalised(*size)
+        row = min(HEAT_ROWS - 1, int((box.y0 + box.y1) / 2 * HEAT_ROWS))
+        column = min(HEAT_COLUMNS - 1, int((box.x0 + box.x1) / 2 * HEAT_COLUMNS))
+        cell = row * HEAT_COLUMNS + column
+    return View(face.expression or NONE, face.reason and face.reason.value, cell)
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counters. Times are ns of whatever clock the steps have."""
+
+    start_ns: int
+    end_ns: int = 0  # up to when it was watched
+    visitors: int = 0
+    left: int = 0  # faces that ended
+    dwell_s: float = 0.0  # theirs, together
+    most_faces: int = 0
+    watched_ns: int = 0
+    shown_ns: Counter[str] = field(default_factory=Counter)  # label or NONE -> face-nanoseconds
+    abstained_ns: Counter[str] = field(default_factory=Counter)  # reason -> those of NONE
+    heat_ns: Counter[int] = field(default_factory=Counter)  # cell -> face-nanoseconds
+
+    def add_time(self, shown: Sequence[View], from_ns: int, to_ns: int) -> None:
+        """Count the time between two steps; `shown`: every face after the first of them."""
+        elapsed_ns = to_ns - from_ns
+        if not 0 < elapsed_ns <= LOST_NS:
+            return
+        self.watched_ns += elapsed_ns
+        self.end_ns = to_ns
+        for label, reason, cell in shown:
+            self.shown_ns[label] += elapsed_ns
+            if cell is not None:
+                self.heat_ns[cell] += elapsed_ns
+            if reason:
+                self.abstained_ns[reason] += elapsed_ns
+
+    def add_step(self, events: Sequence[FaceEvent], shown: Sequence[View]) -> None:
+        """Count who came, who left and who is there."""
+        ends = [event.dwell_s for event in events if event.event_type is EventType.END]
+        self.visitors += sum(event.event_type is EventType.START for event in events)
+        self.left += len(ends)
+        self.dwell_s += sum(ends)
+        self.most_faces = max(self.most_faces, len(shown))

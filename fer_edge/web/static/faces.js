@@ -1,0 +1,85 @@
+// Faces as cards; their bars move by CSS.
+
+import { byId, make, span, tone, withUnit, words, write } from "./dom.js";
+
+export class Faces {
+  constructor() {
+    this.cards = new Map();
+    this.labels = [];
+  }
+
+  reset(labels) {
+    this.labels = labels;
+    this.cards.clear();
+    byId("cards").replaceChildren();
+    this.show([]);
+  }
+
+  // `empty`: what is said where there are none.
+  show(faces, empty = "Nobody is in view.") {
+    const here = new Set(faces.map((face) => face.id));
+    for (const [id, card] of this.cards) {
+      if (!here.has(id)) {
+        card.root.remove();
+        this.cards.delete(id);
+      }
+    }
+    for (const face of faces) this.card(face.id).show(face);
+    const count = faces.filter((face) => !face.hidden).length;
+    write(byId("faces-count"), faces.length ? String(count) : "");
+    write(byId("nobody"), empty);
+    byId("nobody").hidden = faces.length > 0;
+  }
+
+  card(id) {
+    if (!this.cards.has(id)) {
+      const card = new Card(id, this.labels);
+      this.cards.set(id, card);
+      byId("cards").append(card.root);
+    }
+    return this.cards.get(id);
+  }
+}
+
+class Card {
+  constructor(id, labels) {
+    this.labels = labels;
+    this.root = make("li", "card");
+    const head = make("h3", "head");
+    this.time = make("span");
+    head.append(make("span", "", `Face ${id}`), this.time);
+    this.said = make("p", "said");
+    this.bars = labels.map((label) => new Bar(label));
+    const list = make("ul", "bars");
+    list.append(...this.bars.map((bar) => bar.root));
+    this.root.append(head, this.said, list);
+  }
+
+  show({ expression, reason, seconds, hidden, shares }) {
+    this.root.classList.toggle("hidden-face", hidden);
+    this.root.style.setProperty("--tone", expression ? tone(expression) : "var(--field)");
+    write(this.time, hidden ? "out of sight" : `here for ${span(seconds)}`);
+    const share = shares[this.labels.indexOf(expression)];
+    write(this.said, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
+    this.bars.forEach((bar, index) => bar.show(shares[index], this.labels[index] === expression));
+  }
+}
+
+class Bar {
+  constructor(label) {
+    this.root = make("li");
+    this.fill = make("div", "fill");
+    this.fill.style.setProperty("--tone", tone(label));
+    const track = make("div", "track");
+    track.setAttribute("aria-hidden", "true"); // the number says the same
+    track.append(this.fill);
+    this.share = make("span", "share");
+    this.root.append(make("span", "", label), track, this.share);
+  }
+
+  show(share, top) {
+    this.root.classList.toggle("top", top);
+    this.fill.style.setProperty("--share", share ?? 0);
+    write(this.share, share === undefined ? "–" : withUnit(share, "%"));
+  }
+}

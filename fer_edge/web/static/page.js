@@ -1,0 +1,83 @@
+// The page: takes what the daemon says to the part that shows it.
+
+import { byId, setClock, setTones, write } from "./dom.js";
+import { Faces } from "./faces.js";
+import { Health } from "./health.js";
+import { Journal } from "./journal.js";
+import { Link } from "./link.js";
+import { Settings } from "./settings.js";
+import { Timeline } from "./timeline.js";
+
+const LINKS = {
+  open: ["good", "Live", ""],
+  lost: ["bad", "Not connected", "The connection to the daemon is lost. Trying again."],
+  full: ["bad", "Not connected", "Too many pages are open (web.max_viewers), or this one was too slow. Trying again."],
+};
+
+const faces = new Faces();
+const health = new Health();
+const journal = new Journal();
+const timeline = new Timeline();
+const picture = byId("picture");
+let camera = { state: "waiting", text: "waiting for the first picture" };
+let state = "connecting";
+
+const receive = {
+  hello(message) {
+    setClock(message.at);
+    setTones(message.colors);
+    write(byId("device"), message.device);
+    write(byId("version"), `fer-edge ${message.version}`);
+    document.title = `fer-edge ${message.device}`;
+    byId("privacy").hidden = message.images;
+    byId("logout").hidden = !message.login;
+    picture.setAttribute("aria-label", message.images ? "Live picture with marked faces" : "Outlines of the faces in view");
+    for (const part of [faces, journal, timeline]) part.reset(message.labels);
+    timeline.add(journal.add(message.entries));
+    settings.show(message.groups);
+  },
+  news(message) { timeline.add(journal.add(message.entries)); },
+  faces(message) { faces.show(message.faces); },
+  health(message) {
+    health.show(message);
+    ({ camera } = message);
+    if (camera.state !== "good") faces.show([], "Not known: there is no picture.");
+    notice();
+  },
+  settings(message) { settings.show(message.groups); },
+  reply(message) { settings.reply(message); },
+};
+
+// What stands over the picture where there is none, or none that is new.
+function notice() {
+  const old = state !== "open" || camera.state !== "good";
+  byId("picture").parentElement.classList.toggle("old", old);
+  const text = state !== "open" ? LINKS[state]?.[1] ?? "Connecting to the daemon" : camera.text;
+  write(byId("notice"), old ? text[0].toUpperCase() + text.slice(1) : "");
+}
+
+async function show(blob) {
+  const bitmap = await createImageBitmap(blob);
+  if (picture.width !== bitmap.width || picture.height !== bitmap.height) {
+    picture.width = bitmap.width;
+    picture.height = bitmap.height;
+  }
+  picture.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+}
+
+const link = new Link({
+  onMessage: (message) => receive[message.type]?.(message),
+  onPicture: show,
+  onState(next) {
+    state = next;
+    const [tone, short, long] = LINKS[state];
+    byId("link").className = `pill ${tone}`;
+    write(byId("link-text"), short);
+    write(byId("banner"), long);
+    byId("banner").hidden = !long;
+    if (state !== "open") faces.show([], "Not known: there is no connection.");
+    notice();
+  },
+});
+const settings = new Settings((message) => link.send(message));
