@@ -96,7 +96,7 @@ make_environment() {
         sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' "$repository/systemd/debian/wheels.lock"
     } >"$1/constraints.txt"
     TMPDIR=$1/tmp "$1/bin/python" -m pip install --disable-pip-version-check --no-cache-dir \
-        --constraint "$1/constraints.txt" "$repository" >>"$log" 2>&1 ||
+        --constraint "$1/constraints.txt" "${repository}[web]" >>"$log" 2>&1 ||
         fail "pip failed: is there a network?"
     rm -r "$1/tmp"
     # shellcheck disable=SC2016 # the editor's $schema

@@ -24,6 +24,7 @@ device: {id: pi}
 camera: {backend: replay, source: demo, loop: true}
 mqtt: {broker: 127.0.0.1}
 events: {heartbeat_seconds: 1.0}
+web: {enabled: true}
 """
 CHANGED_DEFAULT = ("fps: 15.0", "fps: 12.0")
 
@@ -108,7 +109,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def pip_wheels(suite: str) -> Path:
     """All wheels that install.sh's pip asks for on this release, downloaded once and kept."""
-    pins = re.findall(r"^[a-z-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
+    pins = re.findall(r"^[a-z0-9-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
     asked = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     wanted = [f"numpy=={NUMPYS[suite]}", *pins, *asked["build-system"]["requires"]]
     with kept(f"pip-{suite}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:10]}") as (path, there):
@@ -151,3 +152,10 @@ def configure(pi: Container) -> None:
 
 def main_pid(pi: Container) -> str:
     return pi.run("systemctl", "show", "--value", "--property=MainPID", "fer-edge")
+
+
+def page(pi: Container) -> str:
+    """What the live page answers, in a browser's place."""
+    return pi.run(
+        "python3", "-c", "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode())"
+    )

@@ -25,6 +25,7 @@ from installing import (
     main_pid,
     next_version,
     only_archive,
+    page,
     receive_event,
     units,
     users,
@@ -110,6 +111,7 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")
         assert json.loads(receive_event(pi))["device_id"] == "pi"
+        assert "<html" in page(pi)
 
         upgrade_keeps_what_the_user_has_edited(pi, newer)
         what_was_stopped_stays_stopped(pi, debs["amd64"])
@@ -170,6 +172,7 @@ def test_the_same_package_suits_bookworm_and_brings_picamera2(debs: dict[str, Pa
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")
         assert json.loads(receive_event(pi))["expression"]
+        assert "<html" in page(pi)
         assert pi.run("dpkg", "--verify", "fer-edge").split()[1:] == ["c", "/etc/fer-edge/config.yaml"]
         pi.shell(f"{APT} purge fer-edge python3-picamera2 2>&1")
         assert files(pi) == before

@@ -22,6 +22,7 @@ from installing import (
     main_pid,
     next_checkout,
     only_archive,
+    page,
     pip_wheels,
     receive_event,
     units,
@@ -84,6 +85,7 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")
         assert json.loads(receive_event(pi))["device_id"] == "pi"
+        assert "<html" in page(pi)
 
         again_changes_nothing_of_the_users(pi)
         killed_half_way_leaves_the_old_version_running(pi)
