@@ -117,7 +117,9 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         what_was_stopped_stays_stopped(pi, debs["amd64"])
         a_removal_keeps_configuration_and_a_reinstallation_finds_it(pi, debs["amd64"])
 
-        pi.shell("mkdir -p /etc/credstore && touch /etc/credstore/fer-edge.mqtt-password")
+        pi.shell(
+            "mkdir -p /etc/credstore && touch /etc/credstore/fer-edge.mqtt-password /etc/credstore/fer-edge.web-token"
+        )
         pi.shell(f"{APT} purge fer-edge 2>&1")
         assert files(pi) - before <= {"/etc/credstore"}
         assert before - files(pi) == set()
