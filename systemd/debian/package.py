@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,14 +47,14 @@ def main() -> int:
         return 0
     os.umask(0o022)
     os.environ.setdefault("SOURCE_DATE_EPOCH", _last_commit())
+    WORK.mkdir(parents=True, exist_ok=True)
     for architecture in vendored.MACHINES if options.architecture == "all" else [options.architecture]:
-        stage = WORK / f"{options.version}-{architecture}"
-        shutil.rmtree(stage, ignore_errors=True)
-        fill(stage, architecture, options.wheels)
-        describe(stage, architecture, options.version)
-        deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
-        print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
-        shutil.rmtree(stage)
+        with tempfile.TemporaryDirectory(dir=WORK) as folder:  # one of its own: another build may run beside this
+            stage = Path(folder) / "stage"
+            fill(stage, architecture, options.wheels)
+            describe(stage, architecture, options.version)
+            deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
+            print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
     return 0
 
 
@@ -102,8 +103,10 @@ def pack(stage: Path, deb: Path, *, fast: bool) -> Path:
     for path in (stage, *stage.rglob("*")):  # not what a checkout's umask made of them
         path.chmod(0o755 if path.is_dir() or path in runnable else 0o644)
     compression = ("-Zgzip", "-z1") if fast else ("-Zxz",)
-    command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(stage), str(deb)]
+    unfinished = stage.with_suffix(".deb")
+    command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(stage), str(unfinished)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    shutil.move(unfinished, deb)  # what has this name is whole
     return deb
 
 

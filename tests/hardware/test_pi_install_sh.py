@@ -94,7 +94,8 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
         uninstalled_it_keeps_what_the_user_made(pi, before)
 
         pi.shell(
-            "mkdir -p /etc/credstore; touch /etc/credstore/fer-edge.mqtt-password /etc/credstore/fer-edge.web-token; /here/systemd/uninstall.sh --purge"
+            "mkdir -p /etc/credstore; cd /etc/credstore; touch fer-edge.mqtt-password fer-edge.web-token;"
+            "/here/systemd/uninstall.sh --purge"
         )
         assert files(pi) - before <= {"/etc/credstore"}
         assert before - files(pi) == set()
