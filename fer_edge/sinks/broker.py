@@ -45,7 +45,9 @@ class EmbeddedBroker:
             import amqtt.broker  # noqa: F401 - here, for it is an extra, and slow to import
         except ImportError:
             what = "mqtt.broker is 'embedded', but the package amqtt is not installed"
-            raise SinkError(f"{what}; run: pip install 'fer-edge[embedded]'") from None
+            raise SinkError(
+                f"{what}; run: pip install 'fer-edge[embedded]', or install mosquitto and set mqtt.broker: localhost"
+            ) from None
         try:
             self._socket = socket.create_server((HOST, self.port))
         except OSError as error:

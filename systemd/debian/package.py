@@ -1,6 +1,6 @@
 """Builds fer-edge_VERSION_ARCHITECTURE.deb: stages its files, writes what dpkg wants to know of them, packs.
 
-Nothing is compiled and nothing of another architecture is run: all binaries come from wheels (wheels.py). The same
+Nothing is compiled and nothing of another architecture is run: all binaries come from wheels (vendored.py). The same
 commit gives the same bytes.
 """
 
@@ -15,16 +15,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import wheels
+import vendored
 from changelog import debian_changelog
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORK = ROOT / "build/deb"
-SCRIPTS = ("postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 PROGRAM = ("/opt/fer-edge/bin/fer-edge", "/usr/bin/fer-edge")  # the unit's path, and where this package has it
 SCHEMA = ("./docs/config.schema.json", "/usr/share/fer-edge/config.schema.json")  # the same for config.yaml
 
@@ -32,38 +33,42 @@ SCHEMA = ("./docs/config.schema.json", "/usr/share/fer-edge/config.schema.json")
 def main() -> int:
     """Build what the command line names; returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="scripts/build-deb", description="Builds dist/fer-edge_VERSION_ARCH.deb.")
-    parser.add_argument("architecture", nargs="?", default="all", choices=(*wheels.MACHINES, "all"))
+    parser.add_argument("architecture", nargs="?", default="all", choices=(*vendored.MACHINES, "all"))
     parser.add_argument("--version", default=_version(), help="another one than fer_edge/__init__.py's")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER", help="default: dist")
+    parser.add_argument(
+        "--wheels", type=Path, default=WORK / "wheels", metavar="FOLDER", help="where downloads are kept"
+    )
     parser.add_argument("--fast", action="store_true", help="hardly compressed: twice as large, for tests")
     parser.add_argument("--lock", action="store_true", help="write the sums of systemd/debian/wheels.lock anew")
     options = parser.parse_args()
     if options.lock:
-        wheels.relock(WORK / "wheels")
+        vendored.relock(options.wheels)
         return 0
     os.umask(0o022)
     os.environ.setdefault("SOURCE_DATE_EPOCH", _last_commit())
-    for architecture in wheels.MACHINES if options.architecture == "all" else [options.architecture]:
-        stage = WORK / f"{options.version}-{architecture}"
-        shutil.rmtree(stage, ignore_errors=True)
-        fill(stage, architecture)
-        describe(stage, architecture, options.version)
-        deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
-        print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
-        shutil.rmtree(stage)
+    WORK.mkdir(parents=True, exist_ok=True)
+    for architecture in vendored.MACHINES if options.architecture == "all" else [options.architecture]:
+        with tempfile.TemporaryDirectory(dir=WORK) as folder:  # one of its own: another build may run beside this
+            stage = Path(folder) / "stage"
+            fill(stage, architecture, options.wheels)
+            describe(stage, architecture, options.version)
+            deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
+            print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
     return 0
 
 
-def fill(stage: Path, architecture: str) -> None:
+def fill(stage: Path, architecture: str, downloads: Path) -> None:
     """Put all files of the package in their places under `stage`."""
     library, doc = stage / "usr/lib/fer-edge", stage / "usr/share/doc/fer-edge"
     package = library / "python3/fer_edge"
     shutil.copytree(ROOT / "fer_edge", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "models", package / "models", ignore=lambda _, names: [n for n in names if not _is_model(n)])
-    for python in wheels.PYTHONS:
-        for wheel in wheels.fetch(WORK / "wheels", architecture=architecture, python=python):
-            wheels.unpack(wheel, library, doc / "licences")
+    for python in vendored.PYTHONS:
+        for wheel in vendored.fetch(downloads, architecture=architecture, python=python):
+            vendored.unpack(wheel, library, doc / "licences")
     _install(HERE / "fer-edge", stage / "usr/bin/fer-edge")
+    _install(ROOT / "systemd/check-as-service", library / "check-as-service")
     _install(HERE / "fer-edge.sysusers", stage / "usr/lib/sysusers.d/fer-edge.conf")
     _install(HERE / "fer-edge.udev", stage / "usr/lib/udev/rules.d/60-fer-edge.rules")
     _install(HERE / "lintian-overrides", stage / "usr/share/lintian/overrides/fer-edge")
@@ -76,11 +81,11 @@ def fill(stage: Path, architecture: str) -> None:
 def describe(stage: Path, architecture: str, version: str) -> None:
     """Write the changelog and the control files."""
     changes = debian_changelog((ROOT / "CHANGELOG.md").read_text(), version, int(os.environ["SOURCE_DATE_EPOCH"]))
-    path = stage / "usr/share/doc/fer-edge/changelog.gz"
-    path.write_bytes(gzip.compress(changes.encode(), mtime=0))
+    _compress(changes, stage / "usr/share/doc/fer-edge/changelog.gz")
+    _compress((HERE / "fer-edge.1").read_text(), stage / "usr/share/man/man1/fer-edge.1.gz")
     control = stage / "DEBIAN"
     control.mkdir()
-    sums = "".join(f"{hashlib.md5(f.read_bytes()).hexdigest()}  {f.relative_to(stage)}\n" for f in _files(stage))
+    sums = "".join(f"{_md5(f)}  {f.relative_to(stage)}\n" for f in _files(stage))
     (control / "md5sums").write_text(sums)
     values = {"@VERSION@": version, "@ARCHITECTURE@": architecture, "@INSTALLED_SIZE@": str(_kib(stage))}
     text = (HERE / "control.in").read_text()
@@ -93,11 +98,15 @@ def describe(stage: Path, architecture: str, version: str) -> None:
 def pack(stage: Path, deb: Path, *, fast: bool) -> Path:
     """Make the archive; every file in it is of the time SOURCE_DATE_EPOCH or older, and root's."""
     deb.parent.mkdir(parents=True, exist_ok=True)
+    runnable = [stage / "usr/bin/fer-edge", stage / "usr/lib/fer-edge/check-as-service"]
+    runnable += [stage / "DEBIAN" / script for script in SCRIPTS]
     for path in (stage, *stage.rglob("*")):  # not what a checkout's umask made of them
-        path.chmod(0o755 if path.is_dir() or path.name in SCRIPTS or path.parent == stage / "usr/bin" else 0o644)
+        path.chmod(0o755 if path.is_dir() or path in runnable else 0o644)
     compression = ("-Zgzip", "-z1") if fast else ("-Zxz",)
-    command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(stage), str(deb)]
+    unfinished = stage.with_suffix(".deb")
+    command = ["dpkg-deb", "--root-owner-group", *compression, "--build", str(stage), str(unfinished)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    shutil.move(unfinished, deb)  # what has this name is whole
     return deb
 
 
@@ -109,6 +118,16 @@ def _install(source: Path, target: Path, *, replace: tuple[str, str] | None = No
             raise SystemExit(f"build-deb: {source}: expected {replace[0]!r} in it, to become {replace[1]!r}")
         text = text.replace(*replace)
     target.write_text(text)
+
+
+def _md5(path: Path) -> str:
+    """What dpkg --verify wants."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def _compress(text: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def _files(stage: Path) -> Iterator[Path]:
@@ -126,7 +145,7 @@ def _is_model(name: str) -> bool:
 
 
 def _version() -> str:
-    return re.findall(r'__version__ = "(.+)"', (ROOT / "fer_edge/__init__.py").read_text())[0]
+    return str(re.findall(r'__version__ = "(.+)"', (ROOT / "fer_edge/__init__.py").read_text())[0])
 
 
 def _last_commit() -> str:

@@ -20,6 +20,11 @@ from pathlib import Path
 LEAN = ("man", "doc", "locale", "info")  # of /usr/share: nobody reads there
 SYSTEM = ("systemd", "systemd-sysv", "dbus", "udev", "procps", "iproute2", "ca-certificates")
 """What makes a root boot, in every one that does."""
+SERVICE = (
+    *(*SYSTEM, "python3", "python3-numpy", "python3-yaml", "python3-rich", "python3-venv"),
+    *("mosquitto", "mosquitto-clients"),
+)
+"""What fer-edge takes from the archive, and a broker: one root for the tests of installing and of the service."""
 
 MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"  # /bin and /lib are links: a maintainer script's work otherwise
 

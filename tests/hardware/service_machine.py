@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from containers import Container
-from roots import SYSTEM, Root, build
+from installing import build_deb
+from roots import SERVICE, Root, build
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-NEEDED_BY_FER_EDGE = ("python3", "python3-numpy", "python3-yaml", "python3-rich")
-TRIXIE = Root(suite="trixie", packages=(*SYSTEM, *NEEDED_BY_FER_EDGE, "mosquitto", "mosquitto-clients"))
+TRIXIE = Root(suite="trixie", packages=SERVICE)
 ALLOWED = (
     *("--system-call-filter=@clock bpf", "--capability=CAP_BPF"),  # else it is the container that refuses them
 )
@@ -162,9 +161,7 @@ class Machine:
 
 def package(folder: Path) -> Path:
     """fer-edge's Debian package, built from the working tree."""
-    command = ["scripts/build-deb", "amd64", "--fast", "--output", str(folder)]
-    subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
-    return next(folder.glob("*.deb"))
+    return build_deb(folder, "amd64")
 
 
 @contextmanager

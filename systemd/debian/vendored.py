@@ -28,6 +28,9 @@ WANTED = {
     "msgspec": ("msgspec/*.py", "msgspec/*.so"),
     "opencv-python-headless": ("cv2/*.py", "cv2/*.so", "opencv_python_headless.libs/*"),  # not its Haar cascades
     "paho-mqtt": ("paho/*.py",),
+    **{name: (f"{name}/*.py",) for name in ("anyio", "click", "h11", "idna", "starlette", "uvicorn")},
+    "typing-extensions": ("typing_extensions.py",),
+    "websockets": ("websockets/*.py", "websockets/*.so"),
 }
 """The files of each that are shipped, besides METADATA, by which Python knows the version, and licences."""
 
@@ -52,7 +55,7 @@ def fetch(folder: Path, *, architecture: str, python: str, lock: bool = True) ->
 
 def pins() -> list[str]:
     """name==version of each, from the lock file."""
-    return re.findall(r"^[a-z-]+==\S+", LOCK.read_text(), re.MULTILINE)
+    return re.findall(r"^[a-z0-9-]+==\S+", LOCK.read_text(), re.MULTILINE)
 
 
 def relock(folder: Path) -> None:
@@ -63,7 +66,9 @@ def relock(folder: Path) -> None:
             for wheel in fetch(folder, architecture=architecture, python=python, lock=False):
                 sums.setdefault(_name(wheel), set()).add(_sum(wheel))
     comments = [line for line in LOCK.read_text().splitlines() if line.startswith("#")]
-    lines = (" \\\n    ".join((pin, *(f"--hash=sha256:{s}" for s in sorted(sums[pin.split("==")[0]])))) for pin in pins())
+    lines = (
+        " \\\n    ".join((pin, *(f"--hash=sha256:{s}" for s in sorted(sums[pin.split("==")[0]])))) for pin in pins()
+    )
     LOCK.write_text("\n".join((*comments, *lines, "")))
 
 
