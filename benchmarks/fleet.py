@@ -17,7 +17,6 @@ import argparse
 import json
 import logging
 import math
-import resource
 import secrets
 import signal
 import sqlite3
@@ -47,6 +46,7 @@ from face_events import FRAME, IDENTITY, STATS, face_event, face_state
 from rabbitmq import SPAWN, Cluster, accepts, balance, process, wait_for
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
+from fer_edge.meter import peak_rss_mb
 from fer_edge.records import EventType, Update
 from fer_edge.sinks.mqtt import MqttSink
 
@@ -190,8 +190,7 @@ def publish(names: Sequence[str], options: Options, address: Address, folder: st
         device.sink.close(5)
     waiting = {key for device in devices for key in device.waiting}
     dropped = sum(device.backlog[1] for device in devices)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    out.put(Report({device.name: device.sent for device in devices}, waiting, dropped, memory_mb))
+    out.put(Report({device.name: device.sent for device in devices}, waiting, dropped, peak_rss_mb()))
 
 
 def tell(devices: Sequence[Device], options: Options) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from fer_edge.board import clock_mhz
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
 from fer_edge.health import Health, read_health
-from fer_edge.meter import percentiles, rss_mb
+from fer_edge.meter import peak_rss_mb, percentiles, rss_mb
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
 from fer_edge.tflite import Model, runtime_name
@@ -124,7 +123,7 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         "mean_ms": round(1e3 * wall_seconds / count, 2),
         "cpu_percent": round(100 * cpu_seconds / wall_seconds),
         "rss_mb": round(rss_mb(), 1),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
         "runs_per_frame": {
             model.card.role: round((model.runs - before) / count, 3)
             for model, before in zip(pipeline.models, runs, strict=True)

@@ -82,5 +82,17 @@ def percentiles(values: list[float]) -> tuple[float, float]:
 
 def rss_mb() -> float:
     """Resident memory of this process in MB (10^6 bytes)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+    return _status_mb("VmRSS")
+
+
+def peak_rss_mb() -> float:
+    """The most that was resident at once so far, in MB; unlike getrusage's figure without what was before an exec."""
+    return _status_mb("VmHWM")
+
+
+def _status_mb(field: str) -> float:
+    """A size of /proc/self/status (proc(5)), which the kernel gives in units of 1,024 bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0  # a kernel without it

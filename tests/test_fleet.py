@@ -33,7 +33,7 @@ def test_five_devices_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (figures.sent, figures.received, figures.lost, figures.duplicates) == (30, 30, 0, 0)
     assert 0 < percentile(figures.all_ms, 0.5) < 2000
     assert [(report.waiting, report.dropped) for report in reports] == [(set(), 0)]
-    assert 20 < reports[0].memory_mb < 1000
+    assert 20 < reports[0].memory_mb < 300  # its own, not that of the tests' process which began it
     show(figures, reports)
     assert re.search(r"^events, lost +0", capsys.readouterr().out, re.MULTILINE)
 

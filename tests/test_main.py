@@ -119,8 +119,6 @@ def test_check_green(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "settings",
         "camera",
         "broker",
-        "display",
-        "page",
         "permissions",
         "instance",
         "clock",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fer_edge import instance
 from fer_edge.config import Config, Device
-from fer_edge.meter import Meter, Stopwatch, percentiles
+from fer_edge.meter import Meter, Stopwatch, peak_rss_mb, percentiles, rss_mb
 
 
 def test_a_stage_that_runs_twice_adds_up() -> None:
@@ -58,3 +59,9 @@ def test_the_device_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "machine-id").write_text("uninitialized\n")
     monkeypatch.setattr("socket.gethostname", lambda: "pi.local!")
     assert instance.device_id(Config()) == "pi-local-"
+
+
+def test_memory_is_in_mb_whatever_the_page_size() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    assert rss_mb() == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, rel=0.05)
+    assert rss_mb() <= peak_rss_mb() * 1.01
