@@ -26,7 +26,7 @@ from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import broker_of
 from fer_edge.sinks.web import check_web
-from fer_edge.tflite import runtime_name
+from fer_edge.tflite import UNACCELERATED, runtime_name
 from fer_edge.tuningfile import TUNING_FILE, stored
 
 BROKER_SECONDS = 5.0
@@ -77,6 +77,8 @@ def _models(config: Config) -> Finding:
     models = Pipeline(config).models
     names = ", ".join(model.card.name for model in models)
     text = f"{names} match their cards; {runtime_name(config.models.runtime)}"
+    if slow := ", ".join(model.card.name for model in models if not model.accelerated):
+        return Finding(False, f"{text}; {slow}: {UNACCELERATED}", fatal=False)
     shares = {model.card.role: model.share for model in models if model.share}
     if not shares:
         return Finding(True, text)

@@ -26,6 +26,7 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
         what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
     yield from _pi_camera_errors(camera)
+    yield from _live_errors(camera)
     x0, y0, x1, y1 = config.detector.region
     if x0 >= x1 or y0 >= y1:
         yield "detector", ("region",), "expected left < right and top < bottom, as in [0, 0, 1, 1]"
@@ -52,6 +53,17 @@ def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
     if camera.exposure_us and camera.exposure_us > 1e6 / camera.fps:
         what = f"expected at most {int(1e6 / camera.fps)}, the time between two frames at {camera.fps:g} per second"
         yield "camera", ("exposure_us", "fps"), what
+
+
+def _live_errors(camera: Camera) -> Iterator[Combination]:
+    """What only a recording can do."""
+    is_url = camera.backend == "stream" and "://" in camera.source.removeprefix("file://")
+    if camera.backend not in ("picamera2", "v4l2") and not is_url:
+        return
+    if camera.pace != "real":
+        yield "camera", ("pace", "backend", "source"), "expected real, for a live camera has its own pace"
+    if camera.loop:
+        yield "camera", ("loop", "backend", "source"), "expected false, for a live camera has no end to begin again at"
 
 
 def _threshold_errors(config: Config) -> Iterator[Combination]:

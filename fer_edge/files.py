@@ -20,10 +20,16 @@ def state_folder(config: Config, device_id: str) -> Path:
 def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Give a file another content in one step: at every moment it has the old one or the new one, power cut or not.
 
-    The folder is made where it is missing; `mode`: its permissions. Raises OSError; the old content then stays.
+    The folder is made where it is missing; `mode`: its permissions. What a link leads to is replaced, not the link;
+    a device or a pipe is written to as it is. Raises OSError; the old content then stays.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".new")
+    if path.exists() and not path.is_file():  # /dev/null must stay what it is
+        path.write_bytes(data)
+        return
+    # beside it under a name that nobody else uses: config.yaml.new is install.sh's
+    partial = path.with_name(f"{path.name}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with os.fdopen(descriptor, "wb") as file:

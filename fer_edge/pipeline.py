@@ -39,7 +39,7 @@ from fer_edge.rate import Governor
 from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Stats, Summary, Update
 from fer_edge.sinks import Sink, open_sinks
 from fer_edge.summary import SummaryMaker
-from fer_edge.tflite import Model
+from fer_edge.tflite import UNACCELERATED, Model
 from fer_edge.track import Tracker, TrackerMemory, distinct, first_look, unknown
 
 log = logging.getLogger(__name__)
@@ -189,11 +189,14 @@ def load_models(config: Models) -> tuple[Model, Model, Model]:
     load = partial(Model, models_folder(config.folder), threads=config.threads, runtime=config.runtime)
     delegate = Delegate(config.delegate, config.delegate_options) if config.delegate else None
     on = dict.fromkeys(config.delegate_roles, delegate)
-    return (
+    models = (
         load(config.detector, role="detector", delegate=on.get("detector")),
         load(config.landmarks, role="landmarks", delegate=on.get("landmarks")),
         load(config.expression, role="expression", delegate=on.get("expression")),
     )
+    if slow := ", ".join(model.card.name for model in models if not model.accelerated):
+        log.warning("%s: %s", slow, UNACCELERATED)
+    return models
 
 
 @dataclass(slots=True)

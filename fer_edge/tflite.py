@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_RUNTIME = "ai-edge-litert"
 
+UNACCELERATED = (
+    "without the fast kernels of the TFLite runtime (XNNPACK), hundreds of times as slow; "
+    "they need /proc/cpuinfo, which ProcSubset=pid in a systemd unit hides"
+)
+
 
 def read_model(folder: Path, card: Card) -> bytes:
     """Read a model's file and check it against its card. Raises ModelError."""
@@ -81,6 +86,9 @@ class Model:
         self._input = self._interpreter.get_input_details()[0]
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
+        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or _has_delegate(self._interpreter)
+        """False: the runtime's own fast kernels have refused, which it does without a word. tflite-runtime has none
+        for int8."""
         self.size = width, height  # of the pictures that it takes
         self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
@@ -215,6 +223,11 @@ def _open(
             refusal = _refusal(error, delegate)
     # outside, so that nothing keeps the traceback, which holds a half-made interpreter
     raise ModelError(f"{path}: {refusal}")
+
+
+def _has_delegate(interpreter: Any) -> bool:
+    """Whether a ready interpreter has left a part of the model to anybody: XNNPACK is such a delegate, too."""
+    return any(node["op_name"] == "DELEGATE" for node in interpreter._get_ops_details())
 
 
 def _refusal(error: Exception, delegate: Delegate | None) -> str:

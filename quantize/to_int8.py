@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise SystemExit(f"quantize.to_int8: {error}; run: pip install 'fer-edge[quantize]'") from None
 
 from fer_edge.errors import ModelError
 from quantize import cards, layer_report, measure_expression

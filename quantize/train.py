@@ -18,11 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
-from tqdm import tqdm
+
+try:
+    import keras
+    import tensorflow as tf
+    from tqdm import tqdm
+except ImportError as error:
+    raise SystemExit(f"quantize.train: {error}; run: pip install 'fer-edge[quantize]'") from None
 
 from fer_edge.errors import ModelError
 from quantize.data import DataError, Floats

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from fake_displays import Socket
 
 from fer_edge import drm_abi as abi
 from fer_edge.drm_abi import ModeInfo
@@ -21,41 +22,9 @@ CONSOLE_FB = 1  # the kernel's own frame buffer, of nobody's file
 SIZES = {abi.XRGB8888: 4, abi.RGB565: 2}
 
 
-def mode(width: int, height: int, hz: int = 60, *, preferred: bool = False, interlaced: bool = False) -> ModeInfo:
-    return ModeInfo(
-        hdisplay=width,
-        vdisplay=height,
-        vrefresh=hz,
-        type=abi.PREFERRED if preferred else 0,
-        flags=abi.INTERLACED if interlaced else 0,
-    )
-
-
-FULL_HD = (mode(1920, 1080, preferred=True), mode(1920, 1080, 50), mode(1280, 720), mode(640, 480, 75), mode(640, 480))
-
-
-@dataclass
-class Socket:
-    """A connector with an encoder of its own."""
-
-    id: int
-    kind: int = 11  # HDMI-A
-    number: int = 1
-    plugged: bool = True
-    modes: tuple[ModeInfo, ...] = FULL_HD
-    crtcs: int = 1  # bits of those that can feed it
-    crtc: int = 0  # the one that does
-    known: bool = True  # what the kernel saw last
-
-    @property
-    def encoder(self) -> int:
-        return self.id + 100
-
-
 @dataclass
 class Memory:
     size: int
-    owner: FakeNode
     pixels: Image
 
 
@@ -283,7 +252,7 @@ class FakeNode:
         asked.pitch = -(-asked.width * asked.bpp // 8 // 64) * 64  # rows begin at multiples of 64 bytes
         asked.size, asked.handle = asked.pitch * asked.height, self.card.next_id()
         # memory is not black to begin with
-        self.memories[asked.handle] = Memory(asked.size, self, np.full(asked.size, 77, np.uint8))
+        self.memories[asked.handle] = Memory(asked.size, np.full(asked.size, 77, np.uint8))
 
     def _map(self, asked: abi.MapDumb) -> None:
         _refuse(asked.handle not in self.memories, errno.ENOENT)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_drm import FULL_HD, FakeCard, FakeNode, Socket, mode
+from fake_displays import FULL_HD, Socket, mode
+from fake_drm import FakeCard, FakeNode
 
 from fer_edge import drm_abi as abi
 from fer_edge.config import Hdmi

@@ -15,7 +15,8 @@ import pytest
 from brokers import wait_for
 from drawings import STATS, backdrop, face
 from face_events import IDENTITY
-from fake_drm import FULL_HD, FakeCard
+from fake_displays import FULL_HD
+from fake_drm import FakeCard
 from sink_helpers import said
 
 from fer_edge.check import findings

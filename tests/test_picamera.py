@@ -269,7 +269,11 @@ def test_another_reason_is_passed_on(world: World) -> None:
 
 def test_picamera2_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
+    monkeypatch.setattr(sys, "prefix", "/somewhere/venv")
     with pytest.raises(CameraError, match=r"sudo apt install python3-picamera2.*--system-site-packages"):
+        camera_of().open()
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)  # as the Debian package runs
+    with pytest.raises(CameraError, match=r"sudo apt install python3-picamera2`.* Debian has not$"):
         camera_of().open()
 
 
@@ -278,7 +282,9 @@ def test_picamera2_does_not_fit_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ValueError("numpy.dtype size changed, may indicate binary incompatibility")
 
     monkeypatch.setattr(picamera, "import_module", fail)
-    with pytest.raises(CameraError, match=r"does not go with this environment's numpy .*`pip uninstall numpy`"):
+    with pytest.raises(
+        CameraError, match=r"does not go with the numpy in /.*/numpy \(numpy.dtype.*`pip uninstall numpy`"
+    ):
         camera_of().open()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -265,3 +267,23 @@ def test_a_runtime_tells_its_version() -> None:
 
 def test_a_runtime_without_metadata_still_has_a_name() -> None:
     assert runtime_name("no-such-runtime") == "no-such-runtime"
+
+
+def test_a_runtime_without_its_fast_kernels_is_told_of(tmp_path: Path) -> None:
+    """As a service with ProcSubset=pid would have it: only the system can hide /proc/cpuinfo."""
+    (tmp_path / "config.yaml").write_text("camera: {backend: replay, source: demo}\nmqtt: {enabled: false}\n")
+    script = 'mount -t proc -o subset=pid proc /proc && exec "$@"'
+    hidden = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "sh", "-c", script, "sh"]
+    unread = [*hidden, "sh", "-c", "! cat /proc/cpuinfo"]  # qemu-user makes one up for whoever opens it
+    if subprocess.run(unread, capture_output=True, check=False).returncode:
+        pytest.skip("/proc/cpuinfo cannot be hidden here")
+    command = [sys.executable, "-m", "fer_edge", "check", "-c", str(tmp_path / "config.yaml")]
+    done = subprocess.run([*hidden, *command], capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert "WARNING detector, landmarks, expression: without the fast kernels" in line
+    (models,) = (line for line in done.stdout.splitlines() if " models " in line)
+    assert models.startswith("warn")
+    assert "ProcSubset=pid" in models
+    plain = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ok   models" in plain.stdout
+    assert "fast kernels" not in plain.stdout + plain.stderr

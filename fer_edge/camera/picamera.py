@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from concurrent.futures import CancelledError
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -155,15 +157,20 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise CameraError(
-            f"camera.backend 'picamera2' needs {name} ({error}): `sudo apt install python3-picamera2`, and a "
-            "virtual environment made with --system-site-packages"
-        ) from None
+        raise CameraError(f"camera.backend 'picamera2' needs {name} ({error}): {_advice()}") from None
     except ValueError as error:  # "numpy.dtype size changed": compiled for the system's numpy, found pip's
         raise CameraError(
-            f"{name} does not go with this environment's numpy ({error}): `pip uninstall numpy` there, so that the "
-            "system's is used"
+            f"{name} does not go with the numpy in {Path(np.__file__).parent} ({error}): `pip uninstall numpy` there, "
+            "so that the system's is used"
         ) from None
+
+
+def _advice() -> str:
+    """How picamera2 is had: from the system, which a virtual environment may shut out."""
+    advice = "`sudo apt install python3-picamera2`, which Raspberry Pi OS has and Debian has not"
+    if sys.prefix == sys.base_prefix:
+        return advice
+    return f"{advice}, and a virtual environment made with --system-site-packages"
 
 
 def _cameras(library: Any) -> list[dict[str, Any]]:

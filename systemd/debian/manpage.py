@@ -27,7 +27,8 @@ Watches a camera, finds every face, classifies its expression and publishes even
 .SH COMMANDS"""
 
 TAIL = r""".SH EXIT STATUS
-0: all is well. 1: something is wrong, one line says what. 2: wrong usage.
+0: all is well. 1: something is wrong, one line says what. 2: wrong usage. 78: \fBrun\fR, the configuration is wrong.
+130: interrupted.
 .SH FILES
 .TP
 .I /etc/fer\-edge/config.yaml
@@ -35,6 +36,9 @@ the configuration; explains every key
 .TP
 .I /etc/credstore/fer\-edge.mqtt\-password
 the broker's password, for the service only
+.TP
+.I /etc/credstore/fer\-edge.web\-token
+the live page's token, for the service only
 .TP
 .I /var/lib/fer\-edge
 the service's state: events that wait for the broker, values set over MQTT"""

@@ -44,7 +44,7 @@ def fetch(folder: Path, *, architecture: str, python: str, lock: bool = True) ->
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", *(("--require-hashes",) if lock else ())]
     command += [f"--python-version={python}", "--implementation=cp", *(f"--platform={g}_{machine}" for g in GLIBC)]
-    requirements = target.with_suffix(".txt")
+    requirements = target.with_name(f"{target.name}.txt")  # not with_suffix: its name has a dot
     target.mkdir(parents=True, exist_ok=True)
     for old in target.iterdir():
         old.unlink()

@@ -6,27 +6,24 @@ Linux 6.7: the table that names qemu here exists for the guest alone, like its m
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
-import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from roots import Root, build, cache_folder, kept
+from roots import REPOSITORY, Root, build, cache_folder, kept
+from wheels import project_dependencies, wheels
 
-REPOSITORY = Path(__file__).parents[2]
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+MACHINE = "aarch64"  # as wheels name it
 CPUS = ("cortex-a53", "cortex-a72", "cortex-a76")  # of Zero 2 W, Pi 4, Pi 5
 PACKAGES = ("base-files", "bash", "coreutils", "libstdc++6", "mosquitto", "netbase", "openssl", "python3")
 TEST_WHEELS = ("hypothesis", "jinja2", "jsonschema", "pytest", "pytest-timeout")
 SAME = ("ai-edge-litert", "opencv-python-headless")  # compared with this machine's: the same release on both
-TAGS = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in (17, 24, 26, 27, 28, 31, 34)))
 
 # What the kernel compares a file's first 20 bytes with: 64-bit little-endian ELF, a program or a library, for AArch64.
 MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
@@ -140,7 +137,7 @@ class Board:
 def board(suite: str, shared: Path, *, packages: Sequence[Path] | None = None) -> Board:
     """A Debian release with what fer-edge depends on, or with other packages instead."""
     root = build(Root(suite=suite, packages=PACKAGES, architecture="arm64", unpacked=True))
-    chosen = (wheels(PYTHONS[suite], dependencies("embedded")),) if packages is None else tuple(packages)
+    chosen = (wheels(PYTHONS[suite], MACHINE, dependencies("embedded")),) if packages is None else tuple(packages)
     return Board(suite=suite, layers=(root,), packages=chosen, shared=shared)
 
 
@@ -165,36 +162,12 @@ def installed_board(suite: str, shared: Path, package: Path) -> Board:
 
 def dependencies(*extras: str) -> tuple[str, ...]:
     """What pyproject.toml asks for; ai-edge-litert and OpenCV in the release that this machine's environment has."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    found = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
-    return (*found, *(f"{name}=={version(name)}" for name in SAME))
+    return (*project_dependencies(*extras), *(f"{name}=={version(name)}" for name in SAME))
 
 
 def tflite_runtime() -> tuple[str, ...]:
     """The extra of that name, with its pins, and what fer-edge depends on besides a runtime."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    others = [line for line in project["dependencies"] if not line.startswith("ai-edge-litert")]
-    return (*others, *project["optional-dependencies"]["tflite-runtime"])
-
-
-def wheels(python: str, requirements: Sequence[str], *, machine: str = "aarch64") -> Path:
-    """A folder of wheels for a Python, as in "3.13", unpacked by this machine's pip: no emulation, 10 to 30 s."""
-    made_of = hashlib.sha256("\n".join((*requirements, *TAGS)).encode()).hexdigest()[:10]
-    with kept(f"wheels-{python}-{machine}-{made_of}") as (path, there):
-        if there:
-            return path
-        print(f"test-pi: unpacking {path.name}", flush=True)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        tags = [f"--platform={tag}_{machine}" for tag in TAGS]
-        only = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}", "--no-compile")
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-        command = [*pip, f"--target={unfinished}", *only, *tags, *requirements]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"pip failed: {' '.join(command)}\n{done.stderr}")
-        unfinished.rename(path)
-    return path
+    return tuple(line for line in project_dependencies("tflite-runtime") if not line.startswith("ai-edge-litert"))
 
 
 def qemu() -> Path:

@@ -11,9 +11,8 @@ import tomllib
 from pathlib import Path
 
 from containers import Container
-from roots import SERVICE, Root, build, cache_folder, kept
+from roots import REPOSITORY, SERVICE, Root, build, cache_folder, kept
 
-REPOSITORY = Path(__file__).parents[2]
 VERSION = re.findall('__version__ = "(.+)"', (REPOSITORY / "fer_edge/__init__.py").read_text())[0]
 NEXT = f"{VERSION}+next"
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}

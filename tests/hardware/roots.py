@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+REPOSITORY = Path(__file__).parents[2]
 LEAN = ("man", "doc", "locale", "info")  # of /usr/share: nobody reads there
 SYSTEM = ("systemd", "systemd-sysv", "dbus", "udev", "procps", "iproute2", "ca-certificates")
 """What makes a root boot, in every one that does."""

@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 from containers import Container
 from installing import build_deb
-from roots import SERVICE, Root, build
+from roots import REPOSITORY, SERVICE, Root, build
 
 HERE = Path(__file__).parent
-REPOSITORY = HERE.parent.parent
 TRIXIE = Root(suite="trixie", packages=SERVICE)
 ALLOWED = (
     *("--system-call-filter=@clock bpf", "--capability=CAP_BPF"),  # else it is the container that refuses them

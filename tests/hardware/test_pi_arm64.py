@@ -19,8 +19,8 @@ import pytest
 from brokers import wait_for
 from emulation import (
     CPUS,
+    MACHINE,
     PYTHONS,
-    REPOSITORY,
     TEST_WHEELS,
     Board,
     board,
@@ -28,11 +28,12 @@ from emulation import (
     emulated,
     installed_board,
     tflite_runtime,
-    wheels,
 )
 from model_outputs import Tensors, run
 from replaying import replay
+from roots import REPOSITORY
 from samples import frame_of
+from wheels import wheels
 
 from fer_edge import __version__
 from fer_edge.camera.replay import PICTURES, read_picture
@@ -73,7 +74,9 @@ def suites(
         if f"test_the_package_s_own_tests[{suite}]" not in asked:
             continue
         folder = tmp_path_factory.mktemp(suite)
-        tested = board(suite, folder, packages=[packages(suite), wheels(PYTHONS[suite], TEST_WHEELS)]).with_cpu(cpu)
+        tested = board(
+            suite, folder, packages=[packages(suite), wheels(PYTHONS[suite], MACHINE, TEST_WHEELS)]
+        ).with_cpu(cpu)
         options = ("-p", "no:cacheprovider", "--timeout=1800", "--durations=10")
         command = tested.command("python3", "-m", "pytest", *options, *core())
         with (folder / "log").open("wb") as log:
@@ -93,7 +96,7 @@ def core() -> list[str]:
 
 
 def packages(suite: str) -> Path:
-    return wheels(PYTHONS[suite], dependencies("embedded"))
+    return wheels(PYTHONS[suite], MACHINE, dependencies("embedded"))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,7 @@ def test_dot_products_are_used_where_the_cpu_has_them(
 def test_tflite_runtime_with_its_pins(
     inputs: Tensors, expected: Tensors, tmp_path: Path, figures: list[tuple[str, str]]
 ) -> None:
-    on = board("bookworm", tmp_path, packages=[wheels("3.11", tflite_runtime())])
+    on = board("bookworm", tmp_path, packages=[wheels("3.11", MACHINE, tflite_runtime())])
     found, said = outputs(on, inputs, "tflite-runtime")
     assert found.keys() == expected.keys()
     assert said.splitlines() == ["detector 0", "expression 0", "landmarks 0"]  # it runs int8 without XNNPACK
@@ -228,7 +231,7 @@ def same_opencv(folder: Path) -> Path:
     (metadata,) = (folder / "package").rglob("opencv_python_headless-*.dist-info")
     release = metadata.name.split("-")[1].removesuffix(".dist")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return wheels(python, ("--no-deps", f"opencv-python-headless=={release}"), machine=platform.machine())
+    return wheels(python, platform.machine(), ("--no-deps", f"opencv-python-headless=={release}"))
 
 
 @pytest.mark.parametrize("suite", PYTHONS)

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 from guest import GUEST, Guest, image
-from roots import SYSTEM, Root, build
+from roots import REPOSITORY, SYSTEM, Root, build
 from samples import frame_of
-from wheels import PROJECT, wheels
+from wheels import project_dependencies, wheels
 
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
@@ -95,10 +95,11 @@ def shows(guest: Guest, expected: Image) -> bool:
 def test_preview(device: str, module: str, mode: str, size: tuple[int, int], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG % mode)
     tmp_path.chmod(0o755)
+    packages = wheels("3.13", "x86_64", project_dependencies())
     with Guest(
         build(ROOT),
-        binds=[f"{PROJECT}:/src", f"{tmp_path}:/config"],
-        disks=[f"{image(wheels(), spare_mb=16)}:/wheels"],
+        binds=[f"{REPOSITORY}:/src", f"{tmp_path}:/config"],
+        disks=[f"{image(packages, spare_mb=16)}:/wheels"],
         devices=[device],
     ) as guest:
         guest.shell(f"/usr/lib/systemd/systemd-udevd --daemon\nmodprobe {module}\nudevadm settle")

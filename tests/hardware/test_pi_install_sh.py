@@ -13,7 +13,6 @@ from containers import Container
 from installing import (
     CONFIG,
     NEXT,
-    REPOSITORY,
     VERSION,
     archive,
     configure,
@@ -28,6 +27,7 @@ from installing import (
     units,
     users,
 )
+from roots import REPOSITORY
 
 OFFLINE = "PIP_NO_COMPILE=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels"  # not compiled: to be quick
 HERE, NEWER = f"{OFFLINE} /here/systemd/install.sh 2>&1", f"{OFFLINE} /newer/systemd/install.sh 2>&1"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from guest import GUEST, Guest, image
-from roots import SYSTEM, Root, build
-from virtual_camera import INSIDE, REPOSITORY, packages
+from roots import REPOSITORY, SYSTEM, Root, build
+from virtual_camera import INSIDE, packages
 
 ROOT = Root(suite="trixie", packages=(*SYSTEM, *GUEST, "python3"))
 WEBCAM = "n_devs=1 node_types=0x1 num_inputs=1 input_types=0"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 from containers import Container
-from roots import SYSTEM, Root, build, kept
+from roots import REPOSITORY, SYSTEM, Root, build
+from wheels import project_dependencies, wheels
 
 from fer_edge.camera import open_camera
 from fer_edge.config import Camera
 
-REPOSITORY = Path(__file__).parents[2]
 ROOT = Root(suite="trixie", packages=(*SYSTEM, "python3", "python3-libcamera", "mosquitto", "mosquitto-clients"))
 
 # picamera2 without what a display or a DNG file needs: see virtual/sitecustomize.py
 PICAMERA2 = ("picamera2==0.3.38", "av", "jsonschema", "piexif", "pillow", "simplejpeg", "tqdm", "videodev2")
-OURS = ("ai-edge-litert", "msgspec", "numpy", "opencv-python-headless", "paho-mqtt>=2.1,<3", "pyyaml", "rich")
 TESTS = ("hypothesis", "pytest", "pytest-timeout")
-
-PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
 
 INSIDE = [
     "--color=no",
@@ -67,20 +60,8 @@ ENVIRONMENT = {
 
 
 def packages() -> Path:
-    """The folder with all Python packages that are needed inside, installed once."""
-    wanted = hashlib.sha256(" ".join((*PICAMERA2, *OURS, *TESTS)).encode()).hexdigest()[:10]
-    with kept(f"virtual-camera-{wanted}") as (path, there):
-        if not there:
-            unfinished = path.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(unfinished)]
-            pip += ["--python-version", "3.13", "--implementation", "cp", "--only-binary", ":all:"]
-            pip += [f"--platform={platform}" for platform in PLATFORMS]
-            subprocess.run([*pip, *OURS, *TESTS], check=True)
-            # by themselves: what picamera2 names besides has no wheels
-            subprocess.run([*pip, "--no-deps", *PICAMERA2], check=True)
-            unfinished.rename(path)
-        return path
+    """The folder with all Python packages that are needed inside; picamera2's own requirements have no wheels."""
+    return wheels("3.13", "x86_64", (*project_dependencies(), *TESTS), ("--no-deps", *PICAMERA2))
 
 
 def write_pictures(folder: Path) -> None:

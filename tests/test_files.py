@@ -1,0 +1,37 @@
+"""files.py: a file gets another content in one step, and nothing beside it is touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fer_edge.files import replace_file
+
+
+def test_neighbours_of_like_name_stay(tmp_path: Path) -> None:
+    for name in ("config.new", "config.yaml.new"):
+        (tmp_path / name).write_text("mine")
+    replace_file(tmp_path / "config.yaml", b"a: 1\n", mode=0o600)
+    assert (tmp_path / "config.yaml").read_bytes() == b"a: 1\n"
+    assert (tmp_path / "config.yaml").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "config.new", "config.yaml.new"}
+    assert (tmp_path / "config.new").read_text() == (tmp_path / "config.yaml.new").read_text() == "mine"
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    replace_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    """As /dev/null must, for root."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    replace_file(pipe, b"text")
+    assert os.read(end, 10) == b"text"
+    os.close(end)
+    assert pipe.is_fifo()

@@ -1,0 +1,36 @@
+"""The command lines of quantize/ on a machine without Keras and TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT = """\
+import runpy, sys
+sys.modules.update(dict.fromkeys(("keras", "matplotlib", "tensorflow", "tqdm")))
+runpy.run_module(sys.argv.pop(1), {}, "__main__")
+"""
+
+
+def run(name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, f"quantize.{name}", "--help"], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", ["train", "to_int8"])
+def test_what_needs_them_says_so_in_one_line(name: str) -> None:
+    done = run(name)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"quantize.{name}: ")
+    assert line.endswith("run: pip install 'fer-edge[quantize]'")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "publish", "geometry"])
+def test_the_others_do_without(name: str) -> None:
+    done = run(name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
