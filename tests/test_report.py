@@ -227,6 +227,12 @@ def test_minutes_as_csv() -> None:
     )
 
 
+def test_csv_has_thousandths_not_the_last_bits_of_sums() -> None:
+    minute = Minute(begin_s=0, watched_s=0.1 + 0.2, shown_s={"neutral": 0.1 + 0.7})
+    (row,) = csv.DictReader(io.StringIO(minutes_csv([minute], wall=False)))
+    assert (row["watched_s"], row["neutral_s"]) == ("0.3", "0.8")
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ReportError, match=r"a report needs jinja2: pip install 'fer-edge\[report\]'"):
