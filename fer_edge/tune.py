@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.box import HORIZONTALS
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.prompt import Prompt
@@ -195,8 +195,8 @@ ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
 
 def picture(tried: Sequence[Candidate], outcomes: dict[str, Outcome]) -> Table:
     """A column for each candidate: what it changes, and what came of it."""
-    # without vertical lines five columns of the longest expression fit into 80
-    table = Table(title="what would have been published", title_justify="left", box=HORIZONTALS, padding=0)
+    # as narrow as it can be: with five columns a word such as happiness must stay whole in 80 columns
+    table = Table(title="what would have been published", title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("", no_wrap=True)
     for each in tried:
         table.add_column(each.name, justify="right", overflow="fold")

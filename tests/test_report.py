@@ -200,7 +200,7 @@ def test_a_page_tells_it_all_by_itself() -> None:
         "turned away",
         "11.4 %",
         "damaged &amp; skipped",
-        "AP at IoU 0.5 0.85",
+        "AP at IoU 0.5 0.84",
     ):
         assert text in html, text
     assert all(label in html for label in LABELS)
@@ -235,6 +235,12 @@ def test_minutes_as_csv() -> None:
         "0.0",
         "2",
     )
+
+
+def test_csv_has_thousandths_not_the_last_bits_of_sums() -> None:
+    minute = Minute(begin_s=0, watched_s=0.1 + 0.2, shown_s={"neutral": 0.1 + 0.7})
+    (row,) = csv.DictReader(io.StringIO(minutes_csv([minute], wall=False)))
+    assert (row["watched_s"], row["neutral_s"]) == ("0.3", "0.8")
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

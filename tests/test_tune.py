@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,16 @@ def test_the_table_names_what_differs() -> None:
     lines = said.get().splitlines()
     assert any(line.split() == ["events.enter", "0.5", "0.8"] for line in lines)
     assert any("flips" in line for line in lines)
+
+
+def test_words_of_the_table_stay_whole_in_80_columns() -> None:
+    tried = candidates(Config(), [])
+    shown = replace(outcome([], Tally(0), 0.0), shares={"happiness": 1.0})
+    console = Console(width=80, color_system=None)
+    with console.capture() as said:
+        console.print(picture(tried, {each.name: shown for each in tried}))
+    row = next(line for line in said.get().splitlines() if line.strip().startswith("most shown"))
+    assert row.split() == ["most", "shown", *["happiness"] * 5]
 
 
 def test_the_chosen_one_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

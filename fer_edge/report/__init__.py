@@ -108,7 +108,7 @@ def page(stories: Sequence[Story], models: Models) -> str:
 
 
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
-    """The minutes as CSV, one a row; times in seconds, and of faces together."""
+    """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
     reasons = [reason.value for reason in Reason]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -119,10 +119,10 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
     )
     for minute in minutes:
         writer.writerow(
-            [clock_text(minute.begin_s, wall=wall), minute.watched_s, minute.visitors, minute.left, minute.dwell_s]
-            + [minute.most_faces, int(minute.synced)]
-            + [minute.shown_s.get(label, 0.0) for label in (*LABELS, NONE)]
-            + [minute.abstained_s.get(reason, 0.0) for reason in reasons]
+            [clock_text(minute.begin_s, wall=wall), round(minute.watched_s, 3), minute.visitors, minute.left]
+            + [round(minute.dwell_s, 3), minute.most_faces, int(minute.synced)]
+            + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
+            + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
         )
     return file.getvalue()
 
