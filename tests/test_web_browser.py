@@ -197,6 +197,7 @@ def test_everything_has_a_name(page: Page, port: int, tmp_path: Path) -> None:
             expect(page.get_by_role(role)).to_have_count(1)
         for name in ("Faces", "Events", "Thresholds", "Health", "Picture", "The last ten minutes"):
             expect(page.get_by_role("region", name=name)).to_have_count(1)
+        expect(page.get_by_role("log", name="Events").get_by_role("list")).to_have_count(1)
         twice = page.evaluate(
             "(() => { const ids = [...document.querySelectorAll('[id]')].map((each) => each.id);"
             "return ids.filter((id, index) => ids.indexOf(id) !== index); })()"

@@ -133,6 +133,8 @@ class WebSink:
         while True:
             if self._live.watched:
                 self._live.show("health", encode(self._pulse.health(len(self._live))))
+            else:
+                self._pulse.skip()
             await asyncio.sleep(HEALTH_SECONDS)
 
     def _in_loop(self, what: Callable[[], None]) -> None:
