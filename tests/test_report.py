@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
 import sys
 import time
@@ -13,17 +14,19 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from fer_edge.__main__ import main
-from fer_edge.config import Config, Models
+from fer_edge.card import models_folder
+from fer_edge.config import Config, Device, Models, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.minutes import Minute, Moment
 from fer_edge.records import LABELS
-from fer_edge.report import minutes_csv, page, write_report
+from fer_edge.report import minutes_csv, page, periods, write_report
 from fer_edge.report.periods import ReportOptions, moment, report
-from fer_edge.report.story import Segment, Story, bars, clock_text, figures, span_text, visits
+from fer_edge.report.story import MOST_BARS, Segment, Story, bars, clock_text, figures, span_text, visits
 from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.history import History
 
@@ -124,6 +127,7 @@ def test_bars_add_up_and_show_gaps() -> None:
         (300, 0.0, 0),
     ]
     assert bars(story(end_s=30 * DAY))[0] == DAY
+    assert len(bars(story(end_s=20_000 * DAY))[1]) <= MOST_BARS + 1
 
 
 def test_a_short_film_has_short_bars_and_its_last_one_too() -> None:
@@ -187,6 +191,7 @@ def images(html: str) -> list[str]:
 
 def test_a_page_tells_it_all_by_itself() -> None:
     html = page([story(MINUTES, EVENTS, notes=["3 frames were damaged & skipped."])], Models())
+    detector = json.loads((models_folder() / f"{Models().detector}.json").read_text())
     shares, came, view, lines, heat = images(html)
     assert "happiness" in shares
     assert "faces per minute" in came
@@ -200,7 +205,7 @@ def test_a_page_tells_it_all_by_itself() -> None:
         "turned away",
         "11.4 %",
         "damaged &amp; skipped",
-        "AP at IoU 0.5 0.85",
+        f"AP at IoU 0.5 {detector['metrics']['int8']['ap']:.2f}",
     ):
         assert text in html, text
     assert all(label in html for label in LABELS)
@@ -261,7 +266,9 @@ def test_times_by_date() -> None:
     assert moment("2026-11-01T08:30", NOW, "--since") == datetime(2026, 11, 1, 8, 30).timestamp()
 
 
-@pytest.mark.parametrize("text", ["yesterday", "7", "-7d", "2026-13-01", "9999999d", ""])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "7", "-7d", "2026-13-01", "9999999d", "999999w", "0001-01-01", "1969-12-30", ""]
+)
 def test_no_time_at_all(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--since '.*': expected a time such as 7d, 12h, 2026-11-01"):
         moment(text, NOW, "--since")
@@ -292,6 +299,28 @@ def test_the_command(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(rows) == 6
     assert [row["begin"] for row in rows] == sorted(row["begin"] for row in rows)
     assert "compared with" in out.read_text()
+
+
+def test_a_period_ends_now_at_the_latest(kept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.html"
+    report(Config(), ReportOptions(file=kept, since="95m", until="9999-12-31", out=out))
+    assert "9999" not in out.read_text()
+
+
+def test_the_services_history_is_found(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `sudo fer-edge report` must, which systemd tells nothing of its folder."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(periods, "SERVICE_FOLDER", tmp_path / "service")
+    config = Config(device=Device(id="kitchen"))
+    (tmp_path / "service" / "kitchen").mkdir(parents=True)
+    kept.rename(tmp_path / "service" / "kitchen" / "history.db")
+    report(config, ReportOptions(since="95m", csv="-"))
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    with pytest.raises(ReportError, match=r"elsewhere/kitchen/history\.db: there is no history"):
+        report(msgspec.structs.replace(config, state=State(folder="/elsewhere")), ReportOptions(csv="-"))
 
 
 @pytest.mark.parametrize(
