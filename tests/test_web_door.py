@@ -104,7 +104,9 @@ def test_only_own_names_are_answered(site: Site, host: str, status: int) -> None
     assert site.ask("/static/page.js", Host=host)[0].status == status
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "http://[", ""])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "http://[", ""]
+)
 def test_other_pages_are_refused(site: Site, origin: str) -> None:
     assert refused(site, origin=origin) == 403
     assert site.ask("/login", method="POST", body="token=x", Origin=origin)[0].status == 403
