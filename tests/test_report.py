@@ -307,6 +307,20 @@ def test_a_period_ends_now_at_the_latest(kept: Path, tmp_path: Path) -> None:
     assert "9999" not in out.read_text()
 
 
+def test_a_period_begins_and_ends_with_a_minute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path / "history.db", write_every_seconds=3600)
+    disk.add(history := History(HistoryConfig(), now_s=lambda: NOW))
+    for begin_s in range(int(NOW) - 300, int(NOW), 60):
+        history.add(Minute(begin_s=begin_s, watched_s=60.0), [])
+    disk.close()
+    monkeypatch.setattr(periods.time, "time", lambda: NOW + 42.0)
+    report(Config(), ReportOptions(file=tmp_path / "history.db", since="3m", csv="-"))
+    begins = [row["begin"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert begins == [clock_text(NOW - ago_s, wall=True) for ago_s in (180, 120, 60)]
+
+
 def test_the_services_history_is_found(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.files import FOR_ALL, SERVICE_FOLDER, replace_file, state_folder
 from fer_edge.instance import device_id
+from fer_edge.minutes import MINUTE_SECONDS
 from fer_edge.report import minutes_csv, write_report
 from fer_edge.report.story import Story, clock_text, visits
 from fer_edge.sinks.history import HISTORY_FILE, read_history
@@ -44,7 +45,7 @@ def report(config: Config, options: ReportOptions) -> None:
     """
     if not (options.out or options.csv):
         raise ConfigError("report: nothing to write: give -o OUT.html, --csv OUT or both")
-    now_s = time.time()
+    now_s = time.time() // MINUTE_SECONDS * MINUTE_SECONDS  # of a minute that is cut nothing would be known
     until_s = min(now_s, moment(options.until, now_s, "--until")) if options.until else now_s
     since_s = moment(options.since, now_s, "--since")
     if since_s >= until_s:
