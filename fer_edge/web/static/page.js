@@ -79,6 +79,7 @@ const link = new Link({
     if (state !== "open") {
       faces.show([], "Not known: there is no connection.");
       timeline.lose();
+      health.lose();
     }
     notice();
   },
