@@ -142,7 +142,7 @@ def _played(config: Config, tried: Sequence[Candidate], options: TuneOptions) ->
     console = Console(stderr=True)
     for group in groups.values():
         camera = config.camera if live else source_config(config.camera, options.source)
-        seconds = options.seconds or (LIVE_SECONDS if live else None)
+        seconds = LIVE_SECONDS if live and options.seconds is None else options.seconds
         with closing(open_camera(camera)) as source, Live(console=console, transient=True, auto_refresh=False) as view:
 
             def draw(so_far: dict[str, Outcome], group: Sequence[Candidate] = group, view: Live = view) -> None:

@@ -196,6 +196,7 @@ def test_long_names_are_shortened() -> None:
         ({"jsonl": "-", "csv": "-"}, "--csv -: --jsonl goes there already"),
         ({"jsonl": "x", "events": "./x"}, r"--events \./x: --jsonl goes there already"),
         ({"video": Path("demo")}, "--video demo: is a source; it would be overwritten"),
+        ({"video": Path()}, r"--video \.: is a folder; expected a file in it"),
     ],
 )
 def test_what_does_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any, words: str) -> None:
@@ -203,6 +204,12 @@ def test_what_does_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match=words):
         analyze(Config(), replace(AnalyzeOptions(sources=["demo"]), **options))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_may_go_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert analyze(Config(), AnalyzeOptions(sources=["demo"], draw=Path())) == 0
+    assert (tmp_path / "000000.jpg").exists()
 
 
 @pytest.mark.parametrize(

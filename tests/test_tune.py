@@ -219,6 +219,11 @@ def test_the_chosen_one_is_written(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"{path}: events.enter: 0.8; `systemctl reload fer-edge` puts it in force\n" in capsys.readouterr().err
 
 
+def test_no_time_is_not_all_of_it() -> None:
+    (config,) = candidates(Config(), [])[:1]
+    assert module._played(Config(), [config], TuneOptions(source="demo", seconds=0.0))[AS_IT_IS].seconds == 0.0
+
+
 def test_other_line_ends_stay(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"events:\r\n  enter: 0.5\r\n  leave: 0.2 # low\r\n")
