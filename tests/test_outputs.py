@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from arro3.core import DataType
 from arro3.io import read_parquet
-from films import json_lines, pan, wanted, write_avi
+from films import json_lines, pan, wanted, write_avi, write_uneven
 from full_disk import disk_that_ends_at
 
 from fer_edge.__main__ import main
@@ -127,6 +127,16 @@ def test_a_report_of_a_film(folder: Path) -> None:
     assert "happiness" in page
     visitors = len([event for event in json_lines(folder / "events.jsonl") if event["event_type"] == "start"])
     assert f"<dt>faces that came</dt><dd>{visitors}</dd>" in page
+
+
+def test_a_film_of_few_frames_was_watched_all_the_time(tmp_path: Path, astronaut: Image) -> None:
+    write_uneven(tmp_path / "x.mkv", [np.ascontiguousarray(astronaut[:400])] * 6, [5000 * n for n in range(6)])
+    assert analyze(Config(), wanted(tmp_path / "o", tmp_path / "x.mkv", only=("report",))) == 0
+    page = (tmp_path / "o" / "out.html").read_text()
+    assert "30 s of film" in page
+    seconds = float(re.findall(r"<dt>face time</dt><dd>([0-9.]+) s", page)[0])
+    assert 20 <= seconds <= 30
+    assert "Hatched" not in page
 
 
 def test_a_report_of_nobody(tmp_path: Path) -> None:
