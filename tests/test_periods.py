@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,21 @@ def test_a_period_ends_now_at_the_latest(kept: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.html"
     report(Config(), ReportOptions(file=kept, since="95m", until="9999-12-31", out=out))
     assert "9999" not in out.read_text()
+
+
+def test_the_services_history_is_not_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
+    monkeypatch.setattr(periods, "SERVICE_FOLDER", tmp_path / "service")
+    (tmp_path / "service").mkdir(0)
+    before = os.geteuid()
+    if not before:
+        os.seteuid(65534)  # root may look everywhere
+    try:
+        with pytest.raises(ReportError, match=r"history\.db: is the service's; run the same with sudo"):
+            report(Config(device=Device(id="kitchen")), ReportOptions(csv="-"))
+    finally:
+        os.seteuid(before)
 
 
 def test_a_period_begins_and_ends_with_a_minute(

@@ -74,9 +74,12 @@ def own_history(config: Config) -> Path:
     if config.state.folder or own.exists():
         return own
     try:
-        return service if service.exists() else own
+        service.stat()  # not `exists`, which newer Pythons answer with False
     except PermissionError:
         raise ReportError(f"{service}: is the service's; run the same with sudo, or name another with --file") from None
+    except OSError:
+        return own
+    return service
 
 
 def moment(text: str, now_s: float, option: str) -> float:
