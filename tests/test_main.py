@@ -21,6 +21,8 @@ from fer_edge import __version__
 from fer_edge.__main__ import COMMANDS, main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.card import models_folder
+from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.watch import CONNECT_SECONDS
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DEVICE = f"test-{os.getpid()}"
@@ -214,6 +216,18 @@ def test_watch_takes_the_broker_from_config_and_arguments(
     for wrong in (["--device", "#"], ["--port", "99999"], ["--topic", "a/#"]):
         assert main(["watch", *wrong]) == 1
         assert capsys.readouterr().err.startswith("fer-edge: watch: an option is wrong")
+
+
+def test_watch_does_not_wait_for_a_broker_that_is_silent_to_mqtt_5(capsys: pytest.CaptureFixture[str]) -> None:
+    broker = EmbeddedBroker(0)
+    broker.start()
+    begun = time.monotonic()
+    try:
+        assert main(["watch", "--host", "127.0.0.1", "--port", str(broker.port), "--for", "0.5"]) == 0
+    finally:
+        broker.close()
+    assert time.monotonic() - begun < CONNECT_SECONDS
+    assert "connected to" in capsys.readouterr().out
 
 
 def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> None:
