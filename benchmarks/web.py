@@ -63,16 +63,17 @@ def start(path: Path, *, images: bool) -> subprocess.Popen[bytes]:
         f"stats: {{interval_seconds: 1}}\nlog: {{level: warning}}\nstate: {{folder: '{path.parent}'}}\n"
     )
     daemon = subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "-c", str(path)])
-    asyncio.run(_listens())
+    asyncio.run(_listens(daemon))
     return daemon
 
 
-async def _listens() -> None:
-    while True:
+async def _listens(daemon: subprocess.Popen[bytes]) -> None:
+    while daemon.poll() is None:
         with contextlib.suppress(OSError):
             async with connect(f"ws://127.0.0.1:{PAGE}/live", proxy=None):
                 return
         await asyncio.sleep(0.2)
+    raise SystemExit("benchmarks/web.py: the daemon has ended; it says why above")
 
 
 def measure(pid: int, viewers: list[int], seconds: float, rounds: int) -> dict[int, list[tuple[float, ...]]]:

@@ -168,8 +168,8 @@ def _watch(config: Config, options: argparse.Namespace) -> int:
     changes = {name: value for name, value in given.items() if value is not None}
     host = options.host or ("127.0.0.1" if config.mqtt.broker == "embedded" else config.mqtt.broker)
     changes |= {"broker": host, "tls": options.tls or config.mqtt.tls}
-    if config.mqtt.broker == "embedded":
-        changes["version"] = "3.1.1"  # it does not answer anything else
+    if config.mqtt.version == "auto":  # to ask for 5 first costs seconds where a broker, as the embedded one, is silent
+        changes["version"] = "3.1.1"
     try:
         if options.device != "+":
             msgspec.convert(options.device, Name)

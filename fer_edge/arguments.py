@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,10 +112,9 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
     """A whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
 
 
 def _whole_seconds(text: str) -> int:
@@ -150,10 +150,10 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     """A time from 0, in seconds."""
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0, got {text}")
-    return seconds
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"expected a number of seconds from 0, got {text}")
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:
@@ -168,7 +168,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
     watch.add_argument("--lines", action="store_true", help="one line an event, as where the output is no terminal")
     watch.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
-    watch.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this time")
+    watch.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
 
 
@@ -186,7 +186,7 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
     """What is played, and what is tried."""
     tune.add_argument("source", help="what analyze takes, or 'live': the configured camera")
     tune.add_argument("--try", dest="tries", action="append", default=[], metavar="KEY=VALUE", help="thresholds to try")
-    tune.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="of the source (live: 60)")
+    tune.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="of the source (live: 60)")
     tune.add_argument("--write", metavar="NAME", help="write this column's thresholds into the configuration")
     tune.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

@@ -15,7 +15,7 @@ from fer_edge.board import cores, describe, model
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.expect import Board, all_cores_ms, board_of, one_core_ms, span
-from fer_edge.files import replace_file
+from fer_edge.files import FOR_ALL, replace_file
 from fer_edge.health import Health, read_health
 
 SLICES = 12
@@ -38,7 +38,7 @@ def report(config: Config, target: str, *, frames: int, seconds: int) -> None:
     if target == "-":
         sys.stdout.write(text)
         return
-    replace_file(Path(target), text.encode())
+    replace_file(Path(target), text.encode(), mode=FOR_ALL)
     _say(f"written: {target}; it holds no serial number, name or address")
 
 

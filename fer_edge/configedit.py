@@ -10,6 +10,7 @@ import yaml
 
 from fer_edge.configfile import parse_config
 from fer_edge.errors import ConfigError
+from fer_edge.tuning import differences
 
 INDENT = 2
 
@@ -26,10 +27,13 @@ def edited(text: str, changes: Mapping[str, Any], *, name: str = "config.yaml") 
         ConfigError: the text cannot be changed by this program, or the result would be wrong.
 
     """
+    changed = text
     for key, value in changes.items():
-        text = _with(text, key.split("."), json.dumps(value), name)
-    parse_config(text, name=name)
-    return text
+        changed = _with(changed, key.split("."), json.dumps(value), name)
+    for key in differences(parse_config(text, name=name), parse_config(changed, name=name)):
+        if key not in changes:
+            raise ConfigError(f"{name}: {key} would change too, through an alias (*); change it by hand")
+    return changed
 
 
 def _with(text: str, path: list[str], value: str, name: str) -> str:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fer_edge.font import Font
+from fer_edge.health import NOW
 from fer_edge.records import LABELS, Box, FaceState, Floats, Frame, Image, Reason, Stats
 
 Color = tuple[int, int, int]
@@ -37,8 +38,6 @@ HOLD_SECONDS = 0.3  # a face that was just lost stays where it was: one that is 
 STEADY_SECONDS = 0.15  # time constant of the smoothing, for a face that is still
 MOVING = 0.5  # heights of the face per second at which that is halved: what moves must not lag behind
 GAP_SECONDS = 0.5  # a face that was not shown for longer appears where it is
-
-THROTTLED = {0: "under-voltage", 2: "throttled", 3: "hot"}  # bits of the Pi's firmware; docs: `vcgencmd get_throttled`
 
 Place = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the canvas
 
@@ -172,7 +171,7 @@ def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
         parts += [] if stats.temperature_c is None else [f"{stats.temperature_c:.0f} °C"]
-        parts += [word for bit, word in THROTTLED.items() if (stats.throttled or 0) >> bit & 1]
+        parts += [word for bit, word in NOW.items() if (stats.throttled or 0) & bit]
     return " · ".join(parts)
 
 

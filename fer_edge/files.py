@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from fer_edge.config import Config
+
+SERVICE_FOLDER = Path("/var/lib/fer-edge")
+"""What systemd gives the service as its StateDirectory."""
+FOR_ALL = 0o666
 
 
 def state_folder(config: Config, device_id: str) -> Path:
@@ -17,11 +22,13 @@ def state_folder(config: Config, device_id: str) -> Path:
     return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
 
 
-def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_result | None = None) -> None:
     """Give a file another content in one step: at every moment it has the old one or the new one, power cut or not.
 
-    The folder is made where it is missing; `mode`: its permissions. What a link leads to is replaced, not the link;
-    a device or a pipe is written to as it is. Raises OSError; the old content then stays.
+    The folder is made where it is missing. `mode`: the file's permissions, less what the umask takes; FOR_ALL is for
+    what people show each other. `like`: it gets the permissions of another one instead and, as root, its owner. What a
+    link leads to is replaced, not the link; a device or a pipe is written to as it is. Raises OSError; the old content
+    then stays.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,10 +38,12 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
     # beside it under a name that nobody else uses: config.yaml.new is install.sh's
     partial = path.with_name(f"{path.name}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
-            if mode is not None:
-                os.fchmod(descriptor, mode)
+            if like:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
             file.write(data)
             file.flush()
             os.fsync(descriptor)

@@ -142,7 +142,7 @@ def _played(config: Config, tried: Sequence[Candidate], options: TuneOptions) ->
     console = Console(stderr=True)
     for group in groups.values():
         camera = config.camera if live else source_config(config.camera, options.source)
-        seconds = options.seconds or (LIVE_SECONDS if live else None)
+        seconds = LIVE_SECONDS if live and options.seconds is None else options.seconds
         with closing(open_camera(camera)) as source, Live(console=console, transient=True, auto_refresh=False) as view:
 
             def draw(so_far: dict[str, Outcome], group: Sequence[Candidate] = group, view: Live = view) -> None:
@@ -235,7 +235,9 @@ def _asked(names: Sequence[str]) -> str | None:
     """Which one somebody at a terminal wants; None: there is nobody."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
-    return Prompt.ask("Write which into the configuration?", choices=list(names), default=AS_IT_IS)
+    with suppress(EOFError):  # Ctrl-D: none
+        return Prompt.ask("Write which into the configuration?", choices=list(names), default=AS_IT_IS)
+    return None
 
 
 def write(path: Path, chosen: Candidate) -> None:
@@ -246,9 +248,10 @@ def write(path: Path, chosen: Candidate) -> None:
 
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        replace_file(path, edited(text, chosen.changes, name=str(path)).encode(), mode=path.stat().st_mode & 0o7777)
+        text = path.read_bytes().decode()  # as it is, with whatever ends its lines
+        replace_file(path, edited(text, chosen.changes, name=str(path)).encode(), like=path.stat())
     except OSError as error:
         raise ConfigError(f"{path}: cannot write the thresholds: {error.strerror}; check its permissions") from None
     values = ", ".join(f"{key}: {value}" for key, value in chosen.changes.items())
-    Console(stderr=True).print(f"{path}: {values}; `systemctl reload fer-edge` puts it in force", highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
+    console.print(f"{path}: {values}; `systemctl reload fer-edge` puts it in force", soft_wrap=True)

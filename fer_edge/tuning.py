@@ -180,7 +180,7 @@ class Tuning:
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
         before, warnings = self._config, self._adopt(base, self._overrides, self._kept)
-        return Reload(_differences(before, self._config), _differences(base, new), warnings)
+        return Reload(differences(before, self._config), differences(base, new), warnings)
 
     def _why_not(self, key: str) -> str:
         """Why a key cannot be set."""
@@ -311,7 +311,7 @@ def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", below
 
 
-def _differences(one: Config, other: Config) -> tuple[str, ...]:
+def differences(one: Config, other: Config) -> tuple[str, ...]:
     """The dotted keys that differ."""
     first, second = dict(_flat(one)), dict(_flat(other))
     return tuple(key for key in first | second if first.get(key) != second.get(key))

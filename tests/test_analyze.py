@@ -147,6 +147,9 @@ def test_marked_pictures(tmp_path: Path, film: Path, astronaut: Image) -> None:
     assert 130 < xs.min() < xs.max() < 340
     with pytest.raises(SinkError, match="cannot write"):
         analyze(Config(), AnalyzeOptions(sources=[ASTRONAUT], draw=film / "below_a_file"))
+    (tmp_path / "full" / "000000.jpg").mkdir(parents=True)
+    with pytest.raises(SinkError, match=r"full: cannot write any more: Is a directory"):
+        analyze(Config(), AnalyzeOptions(sources=[ASTRONAUT], draw=tmp_path / "full"))
 
 
 def test_drawing_says_why_it_abstains_and_leaves_the_original_alone(pipeline: Pipeline, astronaut: Image) -> None:

@@ -71,6 +71,11 @@ def test_an_alert_three_levels_deep() -> None:
     [
         ("events: 3\n", {"events.enter": 0.6}, r"c\.yaml: expected keys below events; change it by hand"),
         (
+            "alerts:\n  a: &a {expressions: [anger]}\n  b: *a\n",
+            {"alerts.a.for_seconds": 9.0},
+            r"c\.yaml: alerts\.b\.for_seconds would change too, through an alias \(\*\); change it by hand",
+        ),
+        (
             "events: {leave: 0.3}\n",
             {"events.enter": 0.1},
             r"c\.yaml:1: section events, key leave: expected at most events\.enter \(0\.1\)",

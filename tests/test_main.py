@@ -18,9 +18,11 @@ import pytest
 from brokers import PATIENCE, Mosquitto, wait_for
 
 from fer_edge import __version__
-from fer_edge.__main__ import main
+from fer_edge.__main__ import COMMANDS, main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.card import models_folder
+from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.watch import CONNECT_SECONDS
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DEVICE = f"test-{os.getpid()}"
@@ -64,10 +66,27 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"fer-edge {name}" in text for name in ("run", "watch", "check", "analyze", "bench"))
+    assert all(f"fer-edge {name}" in text for name in COMMANDS)
     with pytest.raises(SystemExit):
         main(["--version"])
     assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["watch", "--for", "nan"], "argument --for: expected a number of seconds from 0, got nan"),
+        (["tune", "demo", "--for", "-1"], "argument --for: expected a number of seconds from 0, got -1"),
+        (["analyze", "demo", "--save-every", "often"], "expected a number of seconds from 0, got often"),
+        (["bench", "--frames", "0"], "argument --frames: expected a whole number from 1, got 0"),
+        (["bench", "--frames", "many"], "argument --frames: expected a whole number from 1, got many"),
+    ],
+)
+def test_numbers_that_are_none(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_run_to_the_end(config: Path, tmp_path: Path) -> None:
@@ -197,6 +216,18 @@ def test_watch_takes_the_broker_from_config_and_arguments(
     for wrong in (["--device", "#"], ["--port", "99999"], ["--topic", "a/#"]):
         assert main(["watch", *wrong]) == 1
         assert capsys.readouterr().err.startswith("fer-edge: watch: an option is wrong")
+
+
+def test_watch_does_not_wait_for_a_broker_that_is_silent_to_mqtt_5(capsys: pytest.CaptureFixture[str]) -> None:
+    broker = EmbeddedBroker(0)
+    broker.start()
+    begun = time.monotonic()
+    try:
+        assert main(["watch", "--host", "127.0.0.1", "--port", str(broker.port), "--for", "0.5"]) == 0
+    finally:
+        broker.close()
+    assert time.monotonic() - begun < CONNECT_SECONDS
+    assert "connected to" in capsys.readouterr().out
 
 
 def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from arro3.core import DataType
 from arro3.io import read_parquet
-from films import json_lines, pan, wanted, write_avi
+from films import json_lines, pan, wanted, write_avi, write_uneven
 from full_disk import disk_that_ends_at
 
 from fer_edge.__main__ import main
@@ -129,6 +129,16 @@ def test_a_report_of_a_film(folder: Path) -> None:
     assert f"<dt>faces that came</dt><dd>{visitors}</dd>" in page
 
 
+def test_a_film_of_few_frames_was_watched_all_the_time(tmp_path: Path, astronaut: Image) -> None:
+    write_uneven(tmp_path / "x.mkv", [np.ascontiguousarray(astronaut[:400])] * 6, [5000 * n for n in range(6)])
+    assert analyze(Config(), wanted(tmp_path / "o", tmp_path / "x.mkv", only=("report",))) == 0
+    page = (tmp_path / "o" / "out.html").read_text()
+    assert "30 s of film" in page
+    seconds = float(re.findall(r"<dt>face time</dt><dd>([0-9.]+) s", page)[0])
+    assert 20 <= seconds <= 30
+    assert "Hatched" not in page
+
+
 def test_a_report_of_nobody(tmp_path: Path) -> None:
     write_avi(tmp_path / "x.avi", [np.full((96, 128, 3), 90, np.uint8)] * 20)
     assert analyze(Config(), wanted(tmp_path / "o", tmp_path / "x.avi", only=("report",))) == 0
@@ -196,6 +206,7 @@ def test_long_names_are_shortened() -> None:
         ({"jsonl": "-", "csv": "-"}, "--csv -: --jsonl goes there already"),
         ({"jsonl": "x", "events": "./x"}, r"--events \./x: --jsonl goes there already"),
         ({"video": Path("demo")}, "--video demo: is a source; it would be overwritten"),
+        ({"video": Path()}, r"--video \.: is a folder; expected a file in it"),
     ],
 )
 def test_what_does_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any, words: str) -> None:
@@ -203,6 +214,12 @@ def test_what_does_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match=words):
         analyze(Config(), replace(AnalyzeOptions(sources=["demo"]), **options))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_may_go_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert analyze(Config(), AnalyzeOptions(sources=["demo"], draw=Path())) == 0
+    assert (tmp_path / "000000.jpg").exists()
 
 
 @pytest.mark.parametrize(

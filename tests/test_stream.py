@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from films import write_uneven
 from mjpeg_server import MjpegServer
 
 from fer_edge.camera.stream import StreamCamera, _FileClock
@@ -121,6 +122,18 @@ def test_a_whole_video_ends_without_complaint(tmp_path: Path, caplog: pytest.Log
     camera.close()
     assert camera.damaged == 0
     assert caplog.messages == []
+
+
+def test_nor_does_one_with_few_frames_for_its_rate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(10)]
+    write_uneven(tmp_path / "a.mkv", images, [3000 * number for number in range(10)])
+    camera = opened(tmp_path / "a.mkv")
+    frames: list[Frame] = []
+    drain(camera, frames)
+    camera.close()
+    assert camera.frames is not None
+    assert camera.frames > 100, "so many would have been at its rate"
+    assert (len(frames), camera.damaged, caplog.messages) == (10, 0, [])
 
 
 def test_a_video_without_its_index_is_an_error(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +21,7 @@ from fer_edge.__main__ import main
 from fer_edge.analyze import source_config
 from fer_edge.camera import open_camera
 from fer_edge.config import Config, Events, Quality, Tracking
+from fer_edge.configfile import load_config
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, FaceEvent, Frame
@@ -224,10 +227,37 @@ def test_the_chosen_one_is_written(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(arguments) == 0
     assert path.read_text() == "events:\n  enter: 0.8  # mine\n"
     assert path.stat().st_mode & 0o777 == 0o604
-    assert (
-        f"{path}: events.enter: 0.8; `systemctl reload fer-edge` puts it in force"
-        in capsys.readouterr().err.replace("\n", "")
-    )
+    assert f"{path}: events.enter: 0.8; `systemctl reload fer-edge` puts it in force\n" in capsys.readouterr().err
+
+
+def test_no_time_is_not_all_of_it() -> None:
+    (config,) = candidates(Config(), [])[:1]
+    assert module._played(Config(), [config], TuneOptions(source="demo", seconds=0.0))[AS_IT_IS].seconds == 0.0
+
+
+def test_other_line_ends_stay(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"events:\r\n  enter: 0.5\r\n  leave: 0.2 # low\r\n")
+    write(path, Candidate("surer", Config(), {"events.enter": 0.6}))
+    assert path.read_bytes() == b"events:\r\n  enter: 0.6\r\n  leave: 0.2 # low\r\n"
+
+
+class Terminal(io.StringIO):
+    """What somebody types, or sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "enter"), [("", 0.5), ("\n", 0.5), ("calm\nsurer\n", 0.65)])
+def test_at_a_terminal_it_asks(typed: str, enter: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D, and Enter alone, leave it as it is."""
+    path = tmp_path / "config.yaml"
+    path.write_text("events:\n  enter: 0.5\n")
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    tune(load_config(path), path, TuneOptions(source="demo", seconds=0.5))
+    assert load_config(path).events.enter == enter
 
 
 @pytest.mark.parametrize(

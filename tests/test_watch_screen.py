@@ -85,6 +85,8 @@ def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: Screen) -> 
 
 
 def test_an_offline_device_is_said_clearly(screen: Screen) -> None:
+    screen.show("fer-edge/hall/availability", b"offline")
+    assert re.search(r"hall         offline since before \d\d:\d\d:\d\d: no power", text(screen)), "who knows"
     screen.show("fer-edge/kitchen/availability", b"offline")
     shown = text(screen)
     assert re.search(r"kitchen      offline since \d\d:\d\d:\d\d: no power, no network, or stopped", shown)

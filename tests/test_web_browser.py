@@ -151,9 +151,12 @@ def test_the_page_says_that_the_daemon_is_gone_and_comes_back(page: Page, port: 
     expect(page.locator("#banner")).to_contain_text("The connection to the daemon is lost")
     expect(page.locator("#link-text")).to_have_text("Not connected")
     expect(page.locator("#nobody")).to_have_text("Not known: there is no connection.")
+    expect(page.locator("#health dd").first).to_have_text("–")
+    expect(page.locator("#health dd").last).to_have_text("not known")
     with daemon(tmp_path, port):
         expect(page.locator("#link-text")).to_have_text("Live")
         expect(page.locator("#banner")).to_be_hidden()
+        expect(page.locator("#health dd").first).to_contain_text("fps")
         expect(page.locator(".card").first).to_be_visible()
 
 
@@ -197,6 +200,7 @@ def test_everything_has_a_name(page: Page, port: int, tmp_path: Path) -> None:
             expect(page.get_by_role(role)).to_have_count(1)
         for name in ("Faces", "Events", "Thresholds", "Health", "Picture", "The last ten minutes"):
             expect(page.get_by_role("region", name=name)).to_have_count(1)
+        expect(page.get_by_role("log", name="Events").get_by_role("list")).to_have_count(1)
         twice = page.evaluate(
             "(() => { const ids = [...document.querySelectorAll('[id]')].map((each) => each.id);"
             "return ids.filter((id, index) => ids.indexOf(id) !== index); })()"

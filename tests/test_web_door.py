@@ -104,7 +104,9 @@ def test_only_own_names_are_answered(site: Site, host: str, status: int) -> None
     assert site.ask("/static/page.js", Host=host)[0].status == status
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "http://[", ""]
+)
 def test_other_pages_are_refused(site: Site, origin: str) -> None:
     assert refused(site, origin=origin) == 403
     assert site.ask("/login", method="POST", body="token=x", Origin=origin)[0].status == 403
@@ -160,6 +162,13 @@ def test_behind_tls_the_cookie_is_for_tls_only(guarded: Site) -> None:
 def test_other_cookies_do_not_help(guarded: Site, cookie: str) -> None:
     shown = cookie.format(name=f"fer-edge-{guarded.sink.port}")
     assert guarded.ask("/session", Cookie=shown)[0].status == 401
+
+
+@pytest.mark.parametrize("other", ['state={"a":1}', "a:b=1", "x", 'q="', "list[0]=1"])
+def test_strange_cookies_of_other_servers_do_not_lock_anybody_out(guarded: Site, other: str) -> None:
+    own = log_in(guarded, TOKEN).headers["Set-Cookie"].split(";")[0]
+    for shown in (f"{other}; {own}", f"{own}; {other}"):
+        assert guarded.ask("/session", Cookie=shown)[0].status == 204
 
 
 def test_programs_bring_the_token_along(guarded: Site) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from face_events import face_event
 from tuning_helpers import CONFIG, stored
+from web_helpers import bright, update_of
 
 from fer_edge.config import Config
+from fer_edge.control import Control
 from fer_edge.records import AlertState, EventType, Update
 from fer_edge.tuning import LIVE, Tuning
 from fer_edge.web import history as history_module
 from fer_edge.web.history import History
+from fer_edge.web.pulse import Pulse
 from fer_edge.web.settings import GROUPS, WORDS, groups
 
 
@@ -49,6 +52,18 @@ def test_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         history.note(of(face_event(seq, event_type=EventType.END, mono_ns=ago(1))))
     assert len(history.entries()) == history_module.SIZE
     assert history.entries()[-1].n == history_module.SIZE + 5
+
+
+def test_the_first_figures_leave_out_the_time_in_which_nobody_looked() -> None:
+    pulse = Pulse(CONFIG, Control(CONFIG))
+    for _ in range(1000):
+        pulse.note(update_of(bright()))
+    pulse.skip()
+    assert pulse.health(1).latency_ms is None
+    pulse.note(update_of(bright()))
+    health = pulse.health(1)
+    assert health.latency_ms is not None
+    assert health.latency_ms < 1000
 
 
 def test_every_threshold_has_words_and_a_range_around_its_value() -> None:

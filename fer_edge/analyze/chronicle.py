@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fer_edge.minutes import Minute, MinuteMaker, Moment, added, moments, step_of
+from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 from fer_edge.records import Update
 from fer_edge.report.story import STEPS_SECONDS, Story, Visit, clock_text, visits
 
 MOST_STEPS = 720  # what happened is kept in at most so many steps of time, which become coarser with a long film
+HELD_SECONDS = 1.0
 NAME_CHARS = 24  # of a film, beside a face's number
 
 
@@ -54,14 +55,23 @@ class Chronicle:
 
     def _take(self, update: Update, at_s: float) -> None:
         step = step_of(update, at_s=at_s, mono_ns=round(at_s * 1e9))
-        over = self.maker.add(step)
-        self.steps += [over] if over else []
+        for each in (*self._held(at_s), step):
+            over = self.maker.add(each)
+            self.steps += [over] if over else []
         self.moments += moments(step, str(len(self.reels)))
         self.reels[-1].end_s = at_s
         if len(self.steps) > MOST_STEPS:
             seconds = next(length for length in STEPS_SECONDS if length > self.maker.seconds)
             self.maker.seconds, self.maker.begin_s = seconds, self.maker.begin_s // seconds * seconds
             self.steps = _coarser(self.steps, seconds)
+
+    def _held(self, at_s: float) -> Iterator[Step]:
+        """The last frame, second by second, for as long as it is shown: films of few frames were watched, too."""
+        step = self.maker.last
+        while step and at_s - step.at_s > HELD_SECONDS:
+            held_s = step.at_s + HELD_SECONDS
+            step = replace(step, at_s=held_s, mono_ns=round(held_s * 1e9), events=())
+            yield step
 
     def story(self, stopped: str | None = None) -> Story:
         """The report, as far as it has come. `stopped`: a note that it is not all."""

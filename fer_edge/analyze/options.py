@@ -52,8 +52,7 @@ class AnalyzeOptions:
         pipes = [path for path in files.values() if path == STDOUT or _is_pipe(path)]
         if pipes or any(map(is_live, self.sources)):
             return None
-        first = Path(next(iter(files.values())))
-        return first.with_name(first.name + SUFFIX)
+        return Path(os.path.abspath(next(iter(files.values()))) + SUFFIX)  # the folder of --draw may be "."
 
 
 def _is_pipe(path: str) -> bool:
@@ -85,6 +84,8 @@ def _check_names(files: dict[str, str], sources: Sequence[str]) -> None:
         real = path if path == STDOUT else os.path.realpath(path)
         if real in names:
             raise ConfigError(f"--{name} {path}: --{names[real]} goes there already; choose another file")
+        if name != "draw" and os.path.isdir(real):
+            raise ConfigError(f"--{name} {path}: is a folder; expected a file in it")
         names[real] = name
     for source in sources:
         taken = names.get(os.path.realpath(source.removeprefix("file://")))

@@ -159,21 +159,27 @@ class Pictures(Output):
     def __init__(self, folder: Path) -> None:
         self.where, self._folder, self._count = str(folder), folder, 0
         self._painter = Painter()
+        self._synced = 0  # of them
 
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._count = unpack(kept, int) if kept else 0
+        self._count = self._synced = unpack(kept, int) if kept else 0
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.jpg"
 
     def write(self, look: Look) -> None:
         """See `Output.write`."""
-        path = self._folder / f"{self._count:06d}.jpg"
-        if not cv2.imwrite(str(path), marked(look, self._painter)):
-            raise SinkError(f"{path}: cannot write the picture; check space and permissions")
+        _, jpeg = cv2.imencode(".jpg", marked(look, self._painter))
+        self._path(self._count).write_bytes(jpeg.tobytes())  # cv2.imwrite would not say what is wrong
         self._count += 1
 
     def kept(self) -> bytes:
         """See `Output.kept`."""
+        for number in range(self._synced, self._count):
+            synced(self._path(number))
+        self._synced = self._count
         return pack(self._count)
 
 

@@ -109,7 +109,9 @@ class StreamCamera:
         if self._count == 0:
             raise CameraError(f"{self.title} holds no picture that can be decoded; does it play elsewhere?")
         promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if self._count < TRUNCATED_BELOW * promised:
+        # of a film whose rate varies the number is made of its length: then so much of that was seen
+        seen = max(self._count, self._clock.position_s * capture.get(cv2.CAP_PROP_FPS))
+        if seen < TRUNCATED_BELOW * promised:
             self.damaged += 1
             log.warning("%s: ended after %d of %d frames, truncated or damaged", self.title, self._count, promised)
 
@@ -143,6 +145,11 @@ class _FileClock:
         self.period_ns = period_ns
         self._due_ns = start_ns
         self._position_ms: float | None = None
+
+    @property
+    def position_s(self) -> float:
+        """Of the last frame in the file; 0 where that has no times."""
+        return (self._position_ms or 0.0) / 1e3
 
     def step_ns(self, position_ms: float) -> int:
         """Time from the frame before to the one at `position_ms` of the file; 0 for the first."""

@@ -20,7 +20,7 @@ from fer_edge import __version__
 from fer_edge.card import models_folder
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
-from fer_edge.files import replace_file
+from fer_edge.files import FOR_ALL, replace_file
 from fer_edge.minutes import Minute
 from fer_edge.records import LABELS, Reason
 from fer_edge.report.story import Figures, Story, Visit, bars, clock_text, figures, span_text
@@ -51,7 +51,7 @@ def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
 
     """
     try:
-        replace_file(path, page(stories, models).encode())
+        replace_file(path, page(stories, models).encode(), mode=FOR_ALL)
     except OSError as error:
         raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
-from fer_edge.files import replace_file, state_folder
+from fer_edge.files import FOR_ALL, SERVICE_FOLDER, replace_file, state_folder
 from fer_edge.instance import device_id
+from fer_edge.minutes import MINUTE_SECONDS
 from fer_edge.report import minutes_csv, write_report
 from fer_edge.report.story import Story, clock_text, visits
 from fer_edge.sinks.history import HISTORY_FILE, read_history
@@ -30,7 +32,7 @@ class ReportOptions:
     compare: str | None = None  # a moment at which the other period begins, or PREVIOUS
     out: Path | None = None  # HTML
     csv: str | None = None  # a file, or - for stdout
-    file: Path | None = None  # None: this device's own history
+    file: Path | None = None  # None: what this device has kept
 
 
 def report(config: Config, options: ReportOptions) -> None:
@@ -43,12 +45,12 @@ def report(config: Config, options: ReportOptions) -> None:
     """
     if not (options.out or options.csv):
         raise ConfigError("report: nothing to write: give -o OUT.html, --csv OUT or both")
-    now_s = time.time()
-    until_s = moment(options.until, now_s, "--until") if options.until else now_s
+    now_s = time.time() // MINUTE_SECONDS * MINUTE_SECONDS  # of a minute that is cut nothing would be known
+    until_s = min(now_s, moment(options.until, now_s, "--until")) if options.until else now_s
     since_s = moment(options.since, now_s, "--since")
     if since_s >= until_s:
         raise ConfigError(f"--since {options.since}: expected a time before --until ({clock_text(until_s, wall=True)})")
-    path = options.file or state_folder(config, device_id(config)) / HISTORY_FILE
+    path = options.file or own_history(config)
     stories = [_story(path, config, since_s, until_s, "this period")]
     if options.compare:
         length_s = until_s - since_s
@@ -60,6 +62,26 @@ def report(config: Config, options: ReportOptions) -> None:
         write_report(options.out, stories, config.models)
 
 
+def own_history(config: Config) -> Path:
+    """What a daemon of this configuration has kept; where whoever asks has none, that of the service.
+
+    Raises:
+        ReportError: only the service may look.
+
+    """
+    device = device_id(config)
+    own, service = state_folder(config, device) / HISTORY_FILE, SERVICE_FOLDER / device / HISTORY_FILE
+    if config.state.folder or own.exists():
+        return own
+    try:
+        service.stat()  # not `exists`, which newer Pythons answer with False
+    except PermissionError:
+        raise ReportError(f"{service}: is the service's; run the same with sudo, or name another with --file") from None
+    except OSError:
+        return own
+    return service
+
+
 def moment(text: str, now_s: float, option: str) -> float:
     """Seconds of the epoch that "7d" (ago), "2026-11-01" or "2026-11-01T08:30" (local time) mean.
 
@@ -68,13 +90,12 @@ def moment(text: str, now_s: float, option: str) -> float:
 
     """
     ago = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if ago:
-        return now_s - int(ago[1]) * UNITS[ago[2]]
-    try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
-        example = "7d, 12h, 2026-11-01 or 2026-11-01T08:30"
-        raise ConfigError(f"{option} {text!r}: expected a time such as {example}") from None
+    with suppress(ValueError, OverflowError):
+        at_s = now_s - int(ago[1]) * UNITS[ago[2]] if ago else datetime.fromisoformat(text).astimezone().timestamp()
+        if at_s >= 0:
+            return at_s
+    example = "7d, 12h, 2026-11-01 or 2026-11-01T08:30"
+    raise ConfigError(f"{option} {text!r}: expected a time such as {example}, from 1970 on")
 
 
 def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> Story:
@@ -103,6 +124,6 @@ def _write_csv(target: str, text: str) -> None:
         sys.stdout.write(text)
         return
     try:
-        replace_file(Path(target), text.encode())
+        replace_file(Path(target), text.encode(), mode=FOR_ALL)
     except OSError as error:
         raise ReportError(f"{target}: cannot write: {error.strerror}; choose another --csv") from None

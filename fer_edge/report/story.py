@@ -169,7 +169,8 @@ def bars(story: Story) -> tuple[int, list[Minute]]:
     nobody watched have `watched_s` 0."""
     length_s = story.end_s - story.begin_s
     steps = [step for step in STEPS_SECONDS if step >= story.minute_s]
-    step_s = next((step for step in steps if length_s / step <= MOST_BARS), steps[-1])
+    whole = steps[-1] * math.ceil(length_s / steps[-1] / MOST_BARS)  # some weeks
+    step_s = next((step for step in steps if length_s / step <= MOST_BARS), whole)
     zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
 
     def step_of(at_s: float) -> int:

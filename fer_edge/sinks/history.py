@@ -198,11 +198,12 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
             rows = db.execute("SELECT * FROM events WHERE at_s >= ? AND at_s < ? ORDER BY at_s, rowid", period)
             return found, [Moment(*row) for row in rows]
     except (sqlite3.Error, msgspec.MsgspecError) as error:
-        raise ReportError(f"{path}: cannot read the history: {error}; check its owner, or remove it") from None
+        raise ReportError(f"{path}: cannot read the history: {error}; is it fer-edge's, and may you read it?") from None
 
 
 def _uri(path: Path) -> str:
     """To read a history. SQLite makes files beside one that nobody has open, and where it cannot (a copy on a read-only
     disk) has to be told that nobody writes (https://www.sqlite.org/wal.html, "Read-Only Databases")."""
+    path = path.absolute()
     alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK, effective_ids=True)
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return f"{path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}"

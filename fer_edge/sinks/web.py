@@ -47,6 +47,7 @@ class WebSink:
         """Without a `control`, nothing can be set on the page."""
         self._config, self._identity, self._control = config, identity, control or Control(config)
         self._settings = config.web
+        self._groups = groups(self._control.tuning.tunables())
         self._live = Live(config.web.max_viewers)
         self._history = History()
         self._pulse = Pulse(config, self._control)
@@ -133,6 +134,8 @@ class WebSink:
         while True:
             if self._live.watched:
                 self._live.show("health", encode(self._pulse.health(len(self._live))))
+            else:
+                self._pulse.skip()
             await asyncio.sleep(HEALTH_SECONDS)
 
     def _in_loop(self, what: Callable[[], None]) -> None:
@@ -144,9 +147,10 @@ class WebSink:
         self._in_loop(lambda: self._live.frame(faces, jpeg))
 
     def _refresh(self) -> None:
-        """Other settings are in force, whoever has set them."""
+        """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
+        self._groups = groups(self._control.tuning.tunables())
         if self._live.watched:
-            text = encode(Settings(groups=groups(self._control.tuning.tunables())))
+            text = encode(Settings(groups=self._groups))
             self._in_loop(lambda: self._live.show("settings", text))
 
     def _hello(self) -> str:
@@ -160,7 +164,7 @@ class WebSink:
                 login=self._login,
                 colors=colors(),
                 entries=self._history.entries(),
-                groups=groups(self._control.tuning.tunables()),
+                groups=self._groups,
             )
         )
 

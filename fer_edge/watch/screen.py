@@ -50,7 +50,7 @@ class Device:
     """All that is known of one device."""
 
     availability: str = "unknown"
-    changed: str = ""  # when that was heard, as time of day
+    changed: str = ""  # since when, as time of day
     camera: str = ""
     faces_in_view: int | None = None
     stats: SeenStats | None = None
@@ -138,7 +138,9 @@ class Screen:
             device.faces.clear()
             device.alerts.clear()
             device.faces_in_view = device.stats = None
-        device.availability, device.changed = printable(word), datetime.now().strftime("%H:%M:%S")
+        known = device.availability != "unknown"
+        device.availability = printable(word)
+        device.changed = ("" if known else "before ") + datetime.now().strftime("%H:%M:%S")
 
     def _camera(self, device: Device, name: str, payload: bytes) -> None:
         word = printable(payload.decode())

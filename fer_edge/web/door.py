@@ -14,10 +14,10 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,12 +85,10 @@ class Keys:
         response.delete_cookie(self.cookie, httponly=True, samesite="strict")
 
     def known(self, headers: Headers) -> bool:
-        """Whether a browser shows its cookie."""
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return False
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._session.encode())
+        """Whether a browser shows its cookie. http.cookies would not find it behind a strange one, and a browser
+        sends those of every other server on this machine, too."""
+        shown = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+        return hmac.compare_digest(shown.encode(), self._session.encode())
 
 
 class Door:
@@ -127,7 +125,7 @@ class Door:
         if not self._is_ours(host):
             return PlainTextResponse(f"This daemon is not called {host[:100]!r}: see web.names in config.yaml.\n", 421)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return PlainTextResponse("Requests from other pages are refused.\n", 403)
         if not self._keys.needed or self._keys.known(headers) or scope["path"].startswith(OPEN):
             return None
@@ -166,6 +164,14 @@ def address_of(scope: Scope) -> str:
 
 def _hashed(token: str, purpose: str) -> str:
     return hmac.new(token.encode(), f"fer-edge web {purpose}".encode(), hashlib.sha256).hexdigest()
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_address(name: str) -> bool:

@@ -28,7 +28,7 @@ class Pulse:
         self._camera_away: bool | None = None  # None: not a frame yet
         self._newest = 0.0  # monotonic seconds, of the last update with a frame
         self._count, self._latency_ms = 0, 0.0  # both only grow
-        self._before = (time.monotonic(), 0, 0.0)
+        self._before = self._sums()
 
     def note(self, update: Update) -> None:
         """Take an update, in the main thread."""
@@ -42,9 +42,16 @@ class Pulse:
         self._latency_ms += max(0.0, self._newest - update.frame.taken_ns / 1e9) * 1e3
         self._count += 1
 
+    def skip(self) -> None:
+        """Nobody looks: leave what was until now out of the next figures."""
+        self._before = self._sums()
+
+    def _sums(self) -> tuple[float, int, float]:
+        return time.monotonic(), self._count, self._latency_ms
+
     def health(self, viewers: int) -> Health:
-        """The figures since the last call."""
-        now = (time.monotonic(), self._count, self._latency_ms)
+        """The figures since the last call, of it or of `skip`."""
+        now = self._sums()
         seconds, steps, latency_ms = (new - old for new, old in zip(now, self._before, strict=True))
         self._before = now
         stats = self._stats

@@ -30,6 +30,18 @@ export class Health {
       write(text, said);
     }
   }
+
+  // The connection is lost: what was, need not be.
+  lose() {
+    for (const { value, small } of this.figures.values()) {
+      write(value, "–");
+      write(small, "");
+    }
+    for (const { value, text } of this.parts.values()) {
+      value.className = "pill";
+      write(text, "not known");
+    }
+  }
 }
 
 function aim({ target_fps: target, slowed }) {

@@ -6,9 +6,10 @@ const LINES = 200;
 
 export class Journal {
   constructor() {
-    this.list = byId("journal");
+    const log = byId("journal");
+    this.list = log.firstElementChild;
     const aloud = byId("aloud");
-    aloud.addEventListener("change", () => this.list.setAttribute("aria-live", aloud.checked ? "polite" : "off"));
+    aloud.addEventListener("change", () => log.setAttribute("aria-live", aloud.checked ? "polite" : "off"));
   }
 
   reset() {

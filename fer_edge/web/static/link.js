@@ -48,8 +48,9 @@ export class Link {
     if (!document.hidden) for (let count = 0; count < AT_A_TIME; count += 1) this.send({ type: "next" });
   }
 
+  // A picture that cannot be shown is no reason to ask for none any more.
   async show(socket, picture) {
-    await this.onPicture(picture);
+    await this.onPicture(picture).catch((error) => console.warn("a picture was left out:", error));
     if (!document.hidden && socket === this.socket) this.send({ type: "next" });
   }
 

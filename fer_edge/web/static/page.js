@@ -76,7 +76,11 @@ const link = new Link({
     write(byId("link-text"), short);
     write(byId("banner"), long);
     byId("banner").hidden = !long;
-    if (state !== "open") faces.show([], "Not known: there is no connection.");
+    if (state !== "open") {
+      faces.show([], "Not known: there is no connection.");
+      timeline.lose();
+      health.lose();
+    }
     notice();
   },
 });

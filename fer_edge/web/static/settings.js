@@ -77,6 +77,7 @@ class Field {
     for (const each of this.inputs) {
       each.setAttribute("aria-describedby", about.id);
       each.addEventListener(each.type === "number" ? "change" : "input", () => this.moved(each));
+      each.addEventListener("blur", () => this.movedAt || this.follow()); // a number did not, while it was typed in
     }
     if (type === "bool") line.append(this.inputs[0], label);
     else line.append(label);

@@ -12,6 +12,7 @@ export class Timeline {
   constructor() {
     this.canvas = byId("timeline");
     this.stories = new Map(); // face -> its spans {from, to, name}, the last one open while it is here
+    this.lostAt = null; // since when nothing is known of them
     new ResizeObserver(() => this.draw()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     setInterval(() => document.hidden || this.draw(), 1000);
@@ -20,6 +21,7 @@ export class Timeline {
   reset(labels) {
     this.labels = labels;
     this.stories.clear();
+    this.lostAt = null;
     this.legend = new Map();
     byId("shares").replaceChildren(...[...labels, "none"].map((name) => this.share(name)));
     this.draw();
@@ -48,10 +50,17 @@ export class Timeline {
     if (kind !== "end") story.push({ from: at, to: null, name: expression ?? "none", reason: reason ?? null });
   }
 
+  // The connection is lost: who was here may have left.
+  lose() {
+    this.lostAt ??= now();
+    this.draw();
+  }
+
   draw() {
     if (!this.labels) return;
     const end = now();
-    const lanes = this.lanes(end);
+    const until = this.lostAt ?? end; // of open spans
+    const lanes = this.lanes(end, until);
     const width = this.canvas.clientWidth;
     const height = Math.max(FEWEST_LANES, lanes.length) * (LANE + GAP) + AXIS;
     const ratio = window.devicePixelRatio || 1;
@@ -66,22 +75,22 @@ export class Timeline {
     drawAxis(pen, width, height, color);
     lanes.forEach((lane, index) => {
       const y = index * (LANE + GAP);
-      for (const story of lane) for (const part of story) drawPart(pen, part, x, y, end, color);
+      for (const story of lane) for (const part of story) drawPart(pen, part, x, y, until, color);
     });
-    this.sum(end);
+    this.sum(end, until);
   }
 
   // Faces that were never there at the same time share a lane; those older than the time line are forgotten.
-  lanes(end) {
+  lanes(end, until) {
     const lanes = [];
     for (const [face, story] of this.stories) {
-      const shown = story.filter((part) => (part.to ?? end) > end - SECONDS);
+      const shown = story.filter((part) => (part.to ?? until) > end - SECONDS);
       if (!shown.length) {
         this.stories.delete(face);
         continue;
       }
       this.stories.set(face, shown);
-      const free = lanes.find((lane) => (lane.at(-1).at(-1).to ?? end) < shown[0].from);
+      const free = lanes.find((lane) => (lane.at(-1).at(-1).to ?? until) < shown[0].from);
       if (free) free.push(shown);
       else lanes.push([shown]);
     }
@@ -89,12 +98,12 @@ export class Timeline {
   }
 
   // The same in words and figures, which is the legend too.
-  sum(end) {
+  sum(end, until) {
     const spent = new Map();
     let all = 0;
     for (const story of this.stories.values()) {
       for (const { from, to, name } of story) {
-        const time = Math.max(0, (to ?? end) - Math.max(from, end - SECONDS));
+        const time = Math.max(0, (to ?? until) - Math.max(from, end - SECONDS));
         spent.set(name, (spent.get(name) ?? 0) + time);
         all += time;
       }
@@ -124,9 +133,9 @@ function drawAxis(pen, width, height, color) {
   }
 }
 
-function drawPart(pen, { from, to, name, reason }, x, y, end, color) {
+function drawPart(pen, { from, to, name, reason }, x, y, until, color) {
   const left = Math.max(0, x(from));
-  const wide = Math.max(1.5, x(to ?? end) - left);
+  const wide = Math.max(1.5, x(to ?? until) - left);
   if (name === "none") hatch(pen, left, y, wide, color("--field"));
   else {
     pen.fillStyle = color(`--of-${name}`);
