@@ -62,8 +62,9 @@ class _Document:
         self.findings: list[tuple[int, str]] = []
         self.wrong: set[tuple[str, str]] = set()  # places (section, key) that have a finding
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            loaded = yaml.safe_load(text)
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
+            loaded = None if node is None else loader.construct_document(node)
         except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
             # PyYAML lets its own constructors' errors through: impossible dates, numbers of 5000 digits, 1000 brackets
             raise ConfigError(f"{name}:{_line_of(error, text)}: not valid YAML: {_problem(error)}") from None

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.box import HORIZONTALS
 from rich.console import Console, Group
 from rich.live import Live
 from rich.prompt import Prompt
@@ -194,7 +195,8 @@ ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
 
 def picture(tried: Sequence[Candidate], outcomes: dict[str, Outcome]) -> Table:
     """A column for each candidate: what it changes, and what came of it."""
-    table = Table(title="what would have been published", title_justify="left")
+    # without vertical lines five columns of the longest expression fit into 80
+    table = Table(title="what would have been published", title_justify="left", box=HORIZONTALS, padding=0)
     table.add_column("", no_wrap=True)
     for each in tried:
         table.add_column(each.name, justify="right", overflow="fold")

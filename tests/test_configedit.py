@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_edge.configedit import edited
@@ -82,6 +82,7 @@ def test_what_cannot_be_changed(text: str, changes: dict[str, float], words: str
         edited(text, changes, name="c.yaml")
 
 
+@settings(max_examples=20)
 @given(st.floats(0.4, 0.9), st.sampled_from(["events.enter", "tracking.smoothing_seconds", "quality.max_blur"]))
 def test_only_that_value_is_another(value: float, key: str) -> None:
     after = yaml.safe_load(edited(SHIPPED, {key: value}))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,3 +234,29 @@ def test_it_is_read_while_it_is_written(tmp_path: Path) -> None:
         assert len(file.read()[0]) == 1
         other.rollback()
     file.disk.close()
+
+
+def test_a_copy_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db")
+    file.add(600)
+    file.now_s = 700
+    file.disk.close()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(file.path, folder))
+        copy.chmod(0o444)
+        Path(folder).chmod(0o555)
+        with nobody():
+            assert len(read_history(copy, since_s=0, until_s=1000)[0]) == 1
+        assert list(Path(folder).iterdir()) == [copy]
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,6 +268,14 @@ def test_sinks_are_closed_when_a_later_one_cannot_start(mosquitto: Mosquitto, tm
     assert [type(sink).__name__ for sink in sinks] == ["MqttSink", "JsonlSink"]
     for sink in sinks:
         sink.close(5)
+
+
+def test_a_thread_that_outlasts_close_lets_go_of_its_sockets() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf, running(deaf.getsockname()[1], close_seconds=0) as sink:
+        deaf.accept()[0].close()
+    wait_for(lambda: not any(thread.name == "mqtt" for thread in threading.enumerate()), "the end of the thread")
+    del sink
+    gc.collect()  # a socket that is still open is a warning here, and each warning an error
 
 
 def test_pictures_are_looked_at_only_where_they_may_leave() -> None:

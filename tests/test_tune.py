@@ -190,7 +190,7 @@ def test_the_table_names_what_differs() -> None:
     with console.capture() as said:
         console.print(picture(tried, {each.name: outcome([], Tally(0), 0.0) for each in tried}))
     lines = said.get().splitlines()
-    assert any(line.split() == ["│", "events.enter", "│", "0.5", "│", "0.8", "│"] for line in lines)
+    assert any(line.split() == ["events.enter", "0.5", "0.8"] for line in lines)
     assert any("flips" in line for line in lines)
 
 

@@ -61,7 +61,10 @@ def load_libraries() -> tuple[Any, Any]:
     try:
         return import_module("fer_edge.report.charts"), import_module("jinja2")
     except ImportError as error:
-        raise ReportError(f"a report needs {error.name}: pip install 'fer-edge[report]'") from None
+        raise ReportError(
+            f"a report needs {error.name}: pip install 'fer-edge[report]', "
+            "or where fer-edge is a Debian package: sudo apt install python3-matplotlib python3-jinja2"
+        ) from None
 
 
 def page(stories: Sequence[Story], models: Models) -> str:

@@ -4,6 +4,7 @@ hatch or a name beside each colour."""
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
@@ -19,6 +20,8 @@ from fer_edge.minutes import Minute
 from fer_edge.records import LABELS
 from fer_edge.report.story import Figures, Segment, Story, Visit, bars, clock_text, local
 from fer_edge.tally import HEAT_COLUMNS, HEAT_ROWS, NONE
+
+logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache otherwise
 
 WIDTH_IN = 7.2  # prints on A4 and Letter
 ALIGN_SHARE = 0.05  # visits shorter than this share of the period are drawn from when they came

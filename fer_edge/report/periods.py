@@ -86,13 +86,14 @@ def _story(path: Path, config: Config, since_s: float, until_s: float, name: str
     doubt = (
         f"{unsynced} of {len(minutes)} minutes were kept while the clock was not synchronised: their times may be off."
     )
+    heard_s = max((minutes[-1].begin_s + minutes[-1].watched_s, *(event.at_s for event in events)))
     return Story(
         title=f"{device_id(config)}, {begin} to {end}",
         name=name,
         begin_s=since_s,
         end_s=until_s,
         minutes=minutes,
-        visits=visits(events),
+        visits=visits(events, begin_s=since_s, end_s=min(heard_s, until_s)),
         notes=[doubt] if unsynced else [],
     )
 

@@ -34,6 +34,7 @@ class Visit:
 
     name: str  # as in "#3"
     segments: tuple[Segment, ...]
+    dwell_s: float  # since it came, which may be before the period
     ended: bool  # False: it was still there when the period was over
 
     @property
@@ -45,11 +46,6 @@ class Visit:
     def end_s(self) -> float:
         """When it left, or was heard of last."""
         return self.segments[-1].end_s
-
-    @property
-    def dwell_s(self) -> float:
-        """For how long it was there."""
-        return self.end_s - self.begin_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,34 +68,52 @@ class Story:
         return added(self.minutes, int(self.begin_s))
 
 
-def visits(events: Iterable[Moment]) -> list[Visit]:
-    """Events in their order -> visits by when they began. A face whose start lies before the period begins with what
-    is heard of it first."""
+def visits(events: Iterable[Moment], *, begin_s: float = 0.0, end_s: float | None = None) -> list[Visit]:
+    """Events of a period in their order -> visits by when they began.
+
+    A face whose start lies before the period, which begins at `begin_s`, begins with what is heard of it first. One of
+    the last run that has not ended was there until `end_s` at least, where that is known.
+    """
     open_: dict[tuple[str, int], list[Moment]] = {}
-    found = []
+    found, run = [], ""
     for event in events:
-        told = open_.setdefault((event.run, event.track_id), [])
+        run = event.run
+        told = open_.setdefault((run, event.track_id), [])
         told.append(event)
         if event.kind == "end":
-            found.append(_visit(open_.pop((event.run, event.track_id))))
-    found += [_visit(told) for told in open_.values()]
+            found.append(_ended(open_.pop((run, event.track_id)), begin_s))
+    found += [_open(told, end_s if told[0].run == run else None) for told in open_.values()]
     return sorted(found, key=lambda visit: visit.begin_s)
 
 
-def _visit(told: Sequence[Moment]) -> Visit:
+def _ended(told: Sequence[Moment], begin_s: float) -> Visit:
+    """A face that was seen last some time before its end was told."""
     first, last = told[0], told[-1]
-    begin_s = first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
-    times = [begin_s, *(event.at_s for event in told[1:])]
-    ended = last.kind == "end"
-    if ended:  # it ends some time after it was seen last
-        times[-1] = min(times[-1], begin_s + last.dwell_s) if first.kind == "start" else times[-1]
+    if len(told) == 1:  # all the while it showed what its end says
+        return _visit(told, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)
+    came_s = _came_s(first)
+    gone_s = min(last.at_s, came_s + last.dwell_s) if first.kind == "start" else last.at_s
+    return _visit(told[:-1], [came_s, *(event.at_s for event in told[1:-1]), gone_s], last.dwell_s, ended=True)
+
+
+def _open(told: Sequence[Moment], end_s: float | None) -> Visit:
+    last = told[-1]
+    until_s = last.at_s if end_s is None else max(last.at_s, end_s)
+    times = [_came_s(told[0]), *(event.at_s for event in told[1:]), until_s]
+    return _visit(told, times, last.dwell_s + until_s - last.at_s, ended=False)
+
+
+def _came_s(first: Moment) -> float:
+    return first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
+
+
+def _visit(told: Sequence[Moment], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
+    """What each event said held until the next of `times`, which has one more."""
     segments = [
         Segment(start, max(start, end), event.expression, event.reason)
-        for start, end, event in zip(times, [*times[1:], times[-1]], told, strict=True)
+        for event, start, end in zip(told, times, times[1:], strict=False)
     ]
-    return Visit(
-        f"#{first.track_id}", tuple(_joined(segments[:-1] if ended and len(segments) > 1 else segments)), ended
-    )
+    return Visit(f"#{told[0].track_id}", tuple(_joined(segments)), dwell_s, ended)
 
 
 def _joined(segments: Sequence[Segment]) -> list[Segment]:

@@ -6,6 +6,7 @@ No pictures, no landmarks, no boxes of single faces: where faces were is kept as
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections import deque
@@ -190,7 +191,7 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
     if not path.exists():
         raise ReportError(f"{path}: there is no history; set history.enabled: true, and let the daemon run for a while")
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+        with closing(sqlite3.connect(_uri(path), uri=True, timeout=5.0)) as db:
             period = (since_s, until_s)
             rows = db.execute("SELECT body FROM minutes WHERE begin_s >= ? AND begin_s < ? ORDER BY begin_s", period)
             found = [msgspec.json.decode(body, type=Minute) for (body,) in rows]
@@ -198,3 +199,10 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
             return found, [Moment(*row) for row in rows]
     except (sqlite3.Error, msgspec.MsgspecError) as error:
         raise ReportError(f"{path}: cannot read the history: {error}; check its owner, or remove it") from None
+
+
+def _uri(path: Path) -> str:
+    """To read a history. SQLite makes files beside one that nobody has open, and where it cannot (a copy on a read-only
+    disk) has to be told that nobody writes (https://www.sqlite.org/wal.html, "Read-Only Databases")."""
+    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK, effective_ids=True)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from dataclasses import replace
 from threading import Event
 
@@ -106,12 +107,12 @@ class MqttSink:
         embedded = self._config.mqtt.broker == "embedded"
         broker = self._start_embedded() if embedded else broker_of(self._config.mqtt)
         self._broker = self._wanted = replace(broker, session_seconds=SESSION_SECONDS)
-        self._wake = Wake()
         self._say("availability", ONLINE)
         self._say("camera/availability", OFFLINE)  # until the first frame
         self._say("state", NOBODY)
         self._told.remember(self._folder / "published.json")
         self._told.refresh()
+        self._wake = Wake()
         self._control.on_change(self._refresh)
         self._worker.start()
 
@@ -191,13 +192,17 @@ class MqttSink:
         self._deadline = time.monotonic() + 0.9 * timeout  # the rest is for the thread to end
         self._closing.set()
         self._wake.set()
-        if self._worker.join(timeout):
-            self._wake.close()
+        self._worker.join(timeout)
         if self._embedded:
             self._embedded.close()
 
     def _run(self) -> None:
-        """The thread: one link after the other, until closed. Events that wait at the end get one more attempt."""
+        """The thread, which may outlast `close`: only its own end lets go of what it waits on."""
+        with closing(self._wake):
+            self._run_links()
+
+    def _run_links(self) -> None:
+        """One link after the other, until closed. Events that wait at the end get one more attempt."""
         self._store.open()
         delays = backoff()
         while self._store.volatile or not self._closing.is_set():
