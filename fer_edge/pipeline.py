@@ -112,7 +112,8 @@ class Pipeline:
         self._size, watch = (frame.width, frame.height), Stopwatch()
         followed = self.tracker.followed()
         readings = self.read(frame, followed, watch)
-        readings += self.read(frame, self.others(frame, readings, len(followed), watch), watch)
+        for found in self.others(frame, readings, len(followed), watch):
+            readings += self.read(frame, unknown(found, readings), watch)
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
@@ -128,15 +129,17 @@ class Pipeline:
         alerts = self.alerts.update(faces, now_ns, minute_of_day=minute)
         return gone + alerts, self.summary.update(events, faces, now_ns)
 
-    def others(self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch) -> list[Face]:
-        """Candidates besides those of the `followed` faces that were read, when it is time to look for them."""
+    def others(
+        self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch
+    ) -> tuple[list[Face], list[Face]]:
+        """Candidates of a closer look and of one at the whole picture, each when it is time for that; `followed`: of
+        how many faces these are the readings."""
         known = [reading.face.box for reading in readings]
         due = self.cadence.due(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
         quarter = self.cadence.closer(frame)
         with watch.stage("detect") if due or quarter is not None else nullcontext():
-            found = [] if quarter is None else self.detector.closer(frame, quarter)  # first: its boxes are more exact
-            found += self.detector(frame) if due else []
-        return unknown(found, readings)
+            closer = [] if quarter is None else self.detector.closer(frame, quarter)  # first: its boxes are more exact
+            return closer, self.detector(frame) if due else []
 
     def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
         """Readings of those candidates that the landmarks model takes for faces."""

@@ -112,18 +112,20 @@ class Governor:
 
     def _power(self, bits: int | None, now_ns: int) -> Limit | None:
         """While a bit is set and hold_seconds after, less; then it comes back over the same time."""
-        if found := self._allowed(bits or 0):
+        found, held = self._allowed(bits or 0), self._held(now_ns)
+        if found and (held is None or found[0] <= held[0]):  # a milder bit does not shorten what a worse one has begun
             self._weak, self._weak_ns = found, now_ns
+            return found
+        return held
+
+    def _held(self, now_ns: int) -> Limit | None:
+        """What is left of the last bits' limit."""
         if self._weak is None:
             return None
         share, reason = self._weak
         over = (now_ns - self._weak_ns) / 1e9 - self._config.hold_seconds
-        if over > 0:
-            share += (1 - share) * over / self._config.hold_seconds
-        if share >= 1:
-            self._weak = None
-            return None
-        return share, reason
+        share += (1 - share) * max(0.0, over) / self._config.hold_seconds
+        return (share, reason) if share < 1 else None
 
     def _allowed(self, bits: int) -> Limit | None:
         """What the firmware's bits of this moment allow."""

@@ -85,3 +85,17 @@ def test_a_far_face_is_found_that_the_whole_picture_does_not_show(pipeline: Pipe
         if update.events:
             break
     assert number / 15 < 2.6  # four quarters of half a second each, and until it is confirmed
+
+
+def test_a_face_that_both_looks_find_is_read_once(pipeline: Pipeline, astronaut: Image) -> None:
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    small = cv2.resize(astronaut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)[:200]
+    picture[20 : 20 + small.shape[0], 340 : 340 + small.shape[1]] = small
+    frame = frame_of(picture)
+    closer, whole = pipeline.detector.closer(frame, 1), pipeline.detector(frame)
+    (face, *_) = closer
+    assert sum(face.box.iou(other.box) > 0.5 for other in whole) == 1
+    pipeline.reset()
+    runs = pipeline.models[2].runs
+    assert len(pipeline.step(frame).tracks) == 1
+    assert pipeline.models[2].runs == runs + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from brokers import wait_for
 from drawings import STATS, backdrop, face
 from face_events import IDENTITY
 from fake_displays import FULL_HD
-from fake_drm import FakeCard
+from fake_drm import FakeCard, FakeNode
 from sink_helpers import said
 
 from fer_edge.check import findings
@@ -207,6 +209,10 @@ def test_a_mode_that_is_not_offered(card: FakeCard, tmp_path: Path, caplog: pyte
         wait_for(lambda: said(caplog, offered) == 1, "that is told")
 
 
+def _broken(_: FakeNode) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 def test_check(card: FakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finder = partial(find, folder=tmp_path, opener=card.open)
     assert HdmiSink.check(Hdmi(), finder=finder) == f"HDMI-A-1 of {tmp_path}/card0, {FULL_HD[0]}"
@@ -215,6 +221,10 @@ def test_check(card: FakeCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SinkError, match="card0, 1920x1080@60: in use now, by the running daemon or another program"):
         HdmiSink.check(Hdmi(), finder=finder)
     other.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeNode, "_set_master", _broken)
+        with pytest.raises(SinkError, match=r"card0, .*: cannot be used: Input/output error"):
+            HdmiSink.check(Hdmi(), finder=finder)
     assert not card.nodes
     assert "display" not in dict(findings(Config(), None))
     ok, text = _display(Hdmi(enabled=True, device="/dev/nothing"))

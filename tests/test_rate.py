@@ -118,6 +118,13 @@ def test_after_the_firmware_it_comes_back_slowly() -> None:
     assert room.governor.reason is None
 
 
+def test_a_milder_word_of_the_firmware_does_not_end_the_hold() -> None:
+    room = Room()
+    room.at(60, 1)
+    assert [room.at(60, 8)[0] for _ in range(4)] == [7.5, 7.5, 11.25, 12.86]
+    assert room.governor.reason is RateReason.SOFT_LIMIT
+
+
 def test_voltage_that_comes_and_goes_is_no_up_and_down(caplog: pytest.LogCaptureFixture) -> None:
     room = Room()
     with caplog.at_level(logging.INFO):

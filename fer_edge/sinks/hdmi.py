@@ -51,8 +51,12 @@ class HdmiSink:
     def check(settings: Hdmi, *, finder: Finder = find) -> str:
         """What would be shown where. Raises SinkError where nothing would be now."""
         found = finder(settings)
-        free = found.card.become_master()
-        found.card.node.close()
+        try:
+            free = found.card.become_master()
+        except OSError as error:
+            raise SinkError(f"{found}: cannot be used: {error.strerror}") from None
+        finally:
+            found.card.node.close()
         if not free:
             raise SinkError(f"{found}: in use now, by the running daemon or another program")
         return f"{found}{_instead(settings, found)}"
