@@ -15,16 +15,14 @@ from fer_edge.camera import open_camera, shown
 from fer_edge.clock import clock_synced
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import FerEdgeError, SinkError
-from fer_edge.files import state_folder
 from fer_edge.health import SINCE_BOOT, read_health
-from fer_edge.instance import device_id, lock
+from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.broker import EmbeddedBroker
-from fer_edge.sinks.endpoint import LinkError
+from fer_edge.sinks.endpoint import LinkError, broker_of
 from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
-from fer_edge.sinks.mqtt import broker_of
 from fer_edge.sinks.web import check_web
 from fer_edge.tflite import UNACCELERATED, runtime_name
 from fer_edge.tuningfile import TUNING_FILE, stored

@@ -10,26 +10,8 @@ import cv2
 import numpy as np
 
 from fer_edge.font import Font
-from fer_edge.health import NOW
-from fer_edge.records import LABELS, Box, FaceState, Floats, Frame, Image, Reason, Stats
-
-Color = tuple[int, int, int]
-
-PALETTE: dict[str, Color] = {
-    "neutral": (187, 187, 187),
-    "happiness": (66, 228, 240),
-    "surprise": (233, 180, 86),
-    "sadness": (178, 114, 0),
-    "anger": (0, 94, 213),
-    "disgust": (115, 158, 0),
-    "fear": (167, 121, 204),
-    "contempt": (0, 159, 230),
-}
-"""BGR; the colour-blind-safe palette of Okabe and Ito (2008), gray for neutral."""
-
-ABSTAINED: Color = (120, 120, 120)
-DARK: Color = (24, 24, 24)  # behind text, and around lines: so they stand out from any picture
-LIGHT: Color = (245, 245, 245)
+from fer_edge.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
+from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Reason, Stats
 
 LINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))
 """Which of the 68 landmarks make one line; eyes and mouth (from 36 on) are closed."""
@@ -171,7 +153,7 @@ def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
         parts += [] if stats.temperature_c is None else [f"{stats.temperature_c:.0f} °C"]
-        parts += [word for bit, word in NOW.items() if (stats.throttled or 0) & bit]
+        parts += [word for bit, word in THROTTLED.items() if (stats.throttled or 0) & bit]
     return " · ".join(parts)
 
 

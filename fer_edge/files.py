@@ -7,19 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from fer_edge.config import Config
-
-SERVICE_FOLDER = Path("/var/lib/fer-edge")
-"""What systemd gives the service as its StateDirectory."""
 FOR_ALL = 0o666
-
-
-def state_folder(config: Config, device_id: str) -> Path:
-    """Where this device keeps what outlasts a restart: below state.folder, else systemd's StateDirectory, else the
-    user's own (XDG Base Directory Specification)."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_result | None = None) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from fer_edge.records import THROTTLED
 from fer_edge.worker import Worker
 
 SYS = Path("/sys")
@@ -24,14 +25,7 @@ VCGENCMD_EVERY_SECONDS = 30.0  # a process each time
 VCGENCMD_SECONDS = 2.0
 JOIN_SECONDS = 1.0  # the firmware may not answer at all
 
-NOW = {
-    1 << 0: "under-voltage",
-    1 << 1: "frequency capped",
-    1 << 2: "throttled",
-    1 << 3: "soft temperature limit",
-}
-"""The firmware's bits: what holds now. Sixteen bits higher: what has held since the board was switched on."""
-SINCE_BOOT = 16
+SINCE_BOOT = 16  # bits higher in THROTTLED: what has held since the board was switched on
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,8 @@ class Health:
     def words(self) -> str:
         """The bits as a person reads them; empty where there is nothing to say."""
         bits = self.throttled or 0
-        now = [name for bit, name in NOW.items() if bits & bit]
-        past = [name for bit, name in NOW.items() if bits & bit << SINCE_BOOT and not bits & bit]
+        now = [name for bit, name in THROTTLED.items() if bits & bit]
+        past = [name for bit, name in THROTTLED.items() if bits & bit << SINCE_BOOT and not bits & bit]
         parts = [", ".join(now) + " now" if now else "", ", ".join(past) + " since the start" if past else ""]
         return "; ".join(filter(None, parts))
 

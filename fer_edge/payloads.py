@@ -6,11 +6,12 @@ records; their descriptions become the JSON Schema and the page in docs (`contra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
+from fer_edge.records import ModelId
 
 CONTRACT = 1
 
@@ -43,30 +44,6 @@ Reason = Annotated[
     Meta(description="why there is no expression: too_small, turned, blurred, dark, bright, or uncertain"),
 ]
 Span = Annotated[tuple[float, float], Meta(description="p50 and p95, ms")]
-
-
-class ModelId(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model runs."""
-
-    id: str  # its card's name
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who sends: the same for a whole run."""
-
-    device_id: str
-    boot_id: str  # new at each start of the daemon; (boot_id, seq) names an event
-    version: str
-    models: dict[str, ModelId]  # by role
-    runtime: str  # the TFLite runtime and its version
-
-    @property
-    def model(self) -> str:
-        """Short name of the expression model, as events carry it."""
-        model = self.models["expression"]
-        return f"{model.id}-{model.sha256[:12]}"
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,9 +27,8 @@ from fer_edge.delegate import Delegate
 from fer_edge.detect import QUARTERS, Cadence, CadenceMemory, Detector
 from fer_edge.events import EventMaker, EventsMemory
 from fer_edge.feed import Feed
-from fer_edge.files import state_folder
 from fer_edge.health import HealthWatch
-from fer_edge.instance import device_id, identity, lock
+from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.landmarks import Landmarker, face_box, pooled
 from fer_edge.mailbox import Closed
 from fer_edge.meter import Meter, Stopwatch

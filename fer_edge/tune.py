@@ -17,8 +17,8 @@ from rich.prompt import Prompt
 from rich.table import Table
 from rich.text import Text
 
-from fer_edge.analyze import source_config
 from fer_edge.camera import Camera, open_camera, shown
+from fer_edge.camera.sources import source_config
 from fer_edge.config import Config
 from fer_edge.configedit import edited
 from fer_edge.errors import ConfigError

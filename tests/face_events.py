@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from samples import frame_of, probabilities, reading
 
-from fer_edge.payloads import Identity, ModelId
 from fer_edge.records import (
     Box,
     EventType,
     FaceEvent,
     FaceState,
+    Identity,
+    ModelId,
     Pose,
     Quality,
     RateReason,

@@ -22,7 +22,7 @@ from full_disk import disk_that_ends_at
 from fer_edge.analyze import AnalyzeOptions, analyze
 from fer_edge.analyze.checkpoint import SUFFIX, pack, unpack
 from fer_edge.analyze.lines import looks
-from fer_edge.analyze.sources import open_source
+from fer_edge.camera.sources import open_source
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
 from fer_edge.pipeline import Memory, Pipeline

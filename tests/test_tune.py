@@ -18,8 +18,8 @@ from rich.console import Console
 
 from fer_edge import tune as module
 from fer_edge.__main__ import main
-from fer_edge.analyze import source_config
 from fer_edge.camera import open_camera
+from fer_edge.camera.sources import source_config
 from fer_edge.config import Config, Events, Quality, Tracking
 from fer_edge.configfile import load_config
 from fer_edge.errors import ConfigError

@@ -18,12 +18,11 @@ from fer_edge.analyze.options import AnalyzeOptions, check, origin
 from fer_edge.analyze.output import Output
 from fer_edge.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Pictures, Report, Table
 from fer_edge.analyze.run import Run
-from fer_edge.analyze.sources import source_config
 from fer_edge.config import Config
 from fer_edge.instance import identity
 from fer_edge.pipeline import Pipeline
 
-__all__ = ["AnalyzeOptions", "analyze", "shown_by_clip", "shown_by_pictures", "source_config"]
+__all__ = ["AnalyzeOptions", "analyze", "shown_by_clip", "shown_by_pictures"]
 
 
 def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) -> int:

@@ -24,8 +24,8 @@ from fer_edge.config import Models
 from fer_edge.draw import Painter
 from fer_edge.errors import SinkError
 from fer_edge.messages import event_payload
-from fer_edge.payloads import EventPayload, Identity
-from fer_edge.records import FaceEvent, Image, Update
+from fer_edge.payloads import EventPayload
+from fer_edge.records import FaceEvent, Identity, Image, Update
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from fer_edge.analyze.film import SECTION_FRAMES
 from fer_edge.analyze.lines import Look, looks, printable
 from fer_edge.analyze.options import AnalyzeOptions
 from fer_edge.analyze.outputs import Outputs
-from fer_edge.analyze.sources import open_source
 from fer_edge.camera import Recording, shown
+from fer_edge.camera.sources import open_source
 from fer_edge.errors import CameraError, Interrupted
 from fer_edge.pipeline import Pipeline
-from fer_edge.report.story import clock_text
+from fer_edge.time_text import clock_text
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fer_edge.draw import PALETTE
 from fer_edge.minutes import Minute
+from fer_edge.palette import PALETTE, css
 from fer_edge.records import LABELS
-from fer_edge.report.story import Figures, Segment, Story, Visit, bars, clock_text, local
+from fer_edge.report.story import Figures, Segment, Story, Visit, bars
 from fer_edge.tally import HEAT_COLUMNS, HEAT_ROWS, NONE
+from fer_edge.time_text import clock_text, local
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache otherwise
 
@@ -44,10 +45,7 @@ STYLE = {
 
 def colour(label: str | None) -> str:
     """An expression's colour, as the previews draw it."""
-    if label is None or label == NONE:
-        return NO_EXPRESSION
-    blue, green, red = PALETTE[label]
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    return NO_EXPRESSION if label is None or label == NONE else css(PALETTE[label])
 
 
 def share_chart(columns: Sequence[tuple[str, Figures]]) -> str:

@@ -7,10 +7,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from fer_edge.minutes import MINUTE_SECONDS, Minute, Moment, added
 from fer_edge.records import LABELS
+from fer_edge.time_text import local
 
 STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
 """How long a bar of a chart may be; those below a minute are for films."""
@@ -185,34 +185,6 @@ def bars(story: Story) -> tuple[int, list[Minute]]:
     ]
 
 
-def local(at_s: float) -> datetime:
-    """A moment by the local clock."""
-    return datetime.fromtimestamp(at_s, UTC).astimezone()
-
-
 def _utc_offset_s(at_s: float) -> int:
     offset = local(at_s).utcoffset()
     return round(offset.total_seconds()) if offset else 0
-
-
-def clock_text(at_s: float, *, wall: bool, seconds: bool = True) -> str:
-    """A time: local date and time, or h:mm:ss of a film."""
-    if wall:
-        return local(at_s).strftime("%Y-%m-%d %H:%M" + (":%S" if seconds else ""))
-    whole = int(at_s)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-
-
-def span_text(seconds: float) -> str:
-    """A duration, as in "1 h 20 min", "35 s", "0.8 s"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{hours / 24:.1f} days"

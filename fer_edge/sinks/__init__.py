@@ -10,8 +10,7 @@ from typing import Protocol
 
 from fer_edge.config import Config
 from fer_edge.control import Control
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
+from fer_edge.records import Identity, Update
 
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",

@@ -10,6 +10,8 @@ from typing import Literal
 
 from paho.mqtt.client import WebsocketConnectionError
 
+from fer_edge.config import Mqtt
+from fer_edge.configfile import secret
 from fer_edge.errors import SinkError
 
 Version = Literal["auto", "3.1.1", "5"]
@@ -43,6 +45,27 @@ class Broker:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def broker_of(config: Mqtt) -> Broker:
+    """The broker that config names, with its secrets and certificates read.
+
+    Raises:
+        SinkError: a certificate cannot be used.
+        ConfigError: the password file cannot be read.
+
+    """
+    files = {"ca_file": config.ca_file, "cert_file": config.cert_file, "key_file": config.key_file}
+    return Broker(
+        host=config.broker,
+        port=config.port,
+        version=config.version,
+        username=config.username,
+        password=secret("mqtt-password", config.password_file) if config.username else None,
+        tls=tls_context(**files) if config.tls else None,
+        websocket=config.websocket_path if config.websockets else None,
+        keepalive_seconds=config.keepalive_seconds,
+    )
 
 
 def tls_context(*, ca_file: str | None, cert_file: str | None = None, key_file: str | None = None) -> ssl.SSLContext:

@@ -22,10 +22,9 @@ from fer_edge.config import Config
 from fer_edge.config import History as HistoryConfig
 from fer_edge.control import Control
 from fer_edge.errors import ReportError
-from fer_edge.files import state_folder
+from fer_edge.instance import state_folder
 from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
+from fer_edge.records import Identity, Update
 from fer_edge.sinks.disk import Disk
 from fer_edge.worker import Backlog, Worker
 

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from fer_edge.config import Alert, Config
-from fer_edge.payloads import Identity
-from fer_edge.records import LABELS, EventType
+from fer_edge.records import LABELS, EventType, Identity
 
 Message = tuple[str, bytes]
 """A topic and a payload, to be published retained with QoS 1."""

@@ -14,10 +14,9 @@ from threading import Event
 
 import msgspec
 
-from fer_edge.config import Config, Mqtt
-from fer_edge.configfile import secret
+from fer_edge.config import Config
 from fer_edge.control import Control
-from fer_edge.files import state_folder
+from fer_edge.instance import state_folder
 from fer_edge.messages import (
     alert_payload,
     event_payload,
@@ -26,11 +25,10 @@ from fer_edge.messages import (
     stats_payload,
     summary_payload,
 )
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
+from fer_edge.records import Identity, Update
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
-from fer_edge.sinks.endpoint import Broker, LinkError, tls_context
+from fer_edge.sinks.endpoint import Broker, LinkError, broker_of
 from fer_edge.sinks.inbox import Inbox
 from fer_edge.sinks.link import Attempt, Link, Message, Will, backoff
 from fer_edge.sinks.told import Told
@@ -51,27 +49,6 @@ SESSION_SECONDS = 300
 
 ONLINE, OFFLINE = b"online", b"offline"
 NOBODY = msgspec.json.encode(state_payload(()))
-
-
-def broker_of(config: Mqtt) -> Broker:
-    """The broker that config names, with its secrets and certificates read.
-
-    Raises:
-        SinkError: a certificate cannot be used.
-        ConfigError: the password file cannot be read.
-
-    """
-    files = {"ca_file": config.ca_file, "cert_file": config.cert_file, "key_file": config.key_file}
-    return Broker(
-        host=config.broker,
-        port=config.port,
-        version=config.version,
-        username=config.username,
-        password=secret("mqtt-password", config.password_file) if config.username else None,
-        tls=tls_context(**files) if config.tls else None,
-        websocket=config.websocket_path if config.websockets else None,
-        keepalive_seconds=config.keepalive_seconds,
-    )
 
 
 class MqttSink:

@@ -16,8 +16,7 @@ from fer_edge.config import Config, Web
 from fer_edge.configfile import secret, show
 from fer_edge.control import Control
 from fer_edge.errors import ConfigError, SinkError
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
+from fer_edge.records import Identity, Update
 from fer_edge.tuning import Answer
 from fer_edge.web.history import History
 from fer_edge.web.live import Live, Viewer

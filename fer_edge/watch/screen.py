@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,8 +14,8 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
-from fer_edge.draw import PALETTE
 from fer_edge.errors import SinkError
+from fer_edge.palette import PALETTE, css
 from fer_edge.sinks.endpoint import Broker
 from fer_edge.watch.seen import (
     SeenAlert,
@@ -287,10 +286,7 @@ class Screen:
 
 def _style(expression: str) -> Style:
     """The colour that the previews draw it in."""
-    with suppress(KeyError):
-        blue, green, red = PALETTE[expression]
-        return Style(color=f"rgb({red},{green},{blue})")
-    return Style()
+    return Style(color=css(PALETTE[expression])) if expression in PALETTE else Style()
 
 
 def _fit(text: str, cells: int) -> str:

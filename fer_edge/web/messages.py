@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from fer_edge.draw import PALETTE
+from fer_edge.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
 from fer_edge.tuning import Value
 
@@ -183,4 +183,4 @@ def _face(face: FaceState, now_ns: int) -> Face:
 
 def colors() -> dict[str, str]:
     """Each expression's colour as CSS has it."""
-    return {name: f"#{red:02x}{green:02x}{blue:02x}" for name, (blue, green, red) in PALETTE.items()}
+    return {name: css(color) for name, color in PALETTE.items()}
