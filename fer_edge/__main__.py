@@ -75,7 +75,7 @@ def _open_missing_streams() -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.pipeline import Signals, run
+    from fer_edge.daemon import Signals, run
 
     signals = Signals()
 

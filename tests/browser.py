@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from web_helpers import SECONDS
 
 from fer_edge.config import Alert, Camera, Config, Device, Events, Mqtt, Outbox, Privacy, State, Web
-from fer_edge.pipeline import Signals, run
+from fer_edge.daemon import Signals, run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REASON = "chromium is missing: apt install chromium (scripts/test does)"

@@ -17,15 +17,16 @@ import pytest
 from brokers import PATIENCE, wait_for
 from samples import frame_of
 
-import fer_edge.pipeline as pipeline_module
+import fer_edge.daemon as daemon_module
 from fer_edge.camera import open_camera
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
+from fer_edge.daemon import Signals, run
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import lock
 from fer_edge.meter import Stopwatch
-from fer_edge.pipeline import Pipeline, Signals, run
+from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, Frame, Image, Update
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
@@ -214,7 +215,7 @@ class TestRun:
             camera.open()
             return camera
 
-        monkeypatch.setattr(pipeline_module, "open_camera", open_unplugged)
+        monkeypatch.setattr(daemon_module, "open_camera", open_unplugged)
         run(quiet(tmp_path, source="demo:astronaut", pace="real"), Signals())
         told = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
         assert told == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
@@ -239,7 +240,7 @@ class TestRun:
             camera.open()
             return camera
 
-        monkeypatch.setattr(pipeline_module, "open_camera", open_silent)
+        monkeypatch.setattr(daemon_module, "open_camera", open_silent)
         config = quiet(tmp_path, source="demo:astronaut", pace="real", timeout_seconds=0.4)
         thread = Thread(target=run, args=(config, signals))
         thread.start()
@@ -261,7 +262,7 @@ class TestRun:
             def close(self, timeout: float) -> None:
                 seen.append(Update(None))
 
-        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Collector()])
+        monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [Collector()])
         config = msgspec.structs.replace(quiet(tmp_path), stats=Stats(interval_seconds=0.1))
         run(config, Signals())
         stats = [update.stats for update in seen if update.stats]
@@ -297,8 +298,8 @@ class TestRun:
             camera.open()
             return camera
 
-        monkeypatch.setattr(pipeline_module, "open_camera", open_watched)
-        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Looker()])
+        monkeypatch.setattr(daemon_module, "open_camera", open_watched)
+        monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [Looker()])
         run(quiet(tmp_path), Signals())
         assert asked == {looks}
 
@@ -316,7 +317,7 @@ class TestRun:
 
         keeper = Keeper()
         with pytest.raises(OSError, match="its thread died"):
-            pipeline_module._submit([Broken(), keeper], Update(None))  # type: ignore[list-item]
+            daemon_module._submit([Broken(), keeper], Update(None))  # type: ignore[list-item]
         assert len(keeper.seen) == 1
 
     def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +330,6 @@ class TestRun:
             def close(self, timeout: float) -> None:
                 logging.getLogger("test").warning("closed")
 
-        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [Broken()])
+        monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [Broken()])
         with pytest.raises(OSError, match="its thread died"):
             run(quiet(tmp_path), Signals())

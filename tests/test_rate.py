@@ -13,13 +13,13 @@ import pytest
 from brokers import wait_for
 from face_events import STATS
 
-import fer_edge.pipeline as pipeline_module
+import fer_edge.daemon as daemon_module
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.combinations import combination_errors
 from fer_edge.config import Camera, Config, Device, Mqtt, Rate, Stats
+from fer_edge.daemon import Signals, run
 from fer_edge.feed import Feed
 from fer_edge.health import Health, HealthWatch
-from fer_edge.pipeline import Signals, run
 from fer_edge.rate import Governor
 from fer_edge.records import Frame, RateReason, Update
 from fer_edge.records import Stats as StatsRecord
@@ -289,9 +289,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
 
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)
         monkeypatch.setattr(Filmed, "feeds", [], raising=False)
-        monkeypatch.setattr(pipeline_module, "open_camera", open_filmed)
-        monkeypatch.setattr(pipeline_module, "Feed", make_feed)
-        monkeypatch.setattr(pipeline_module, "open_sinks", lambda *_: [keeper])
+        monkeypatch.setattr(daemon_module, "open_camera", open_filmed)
+        monkeypatch.setattr(daemon_module, "Feed", make_feed)
+        monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [keeper])
         monkeypatch.setattr(HealthWatch, "latest", property(lambda _: Filmed.boards[-1]))
         config = Config(
             device=Device(id=f"rate-{os.getpid()}"),
