@@ -46,8 +46,8 @@ from face_events import FRAME, IDENTITY, STATS, face_event, face_state
 from rabbitmq import SPAWN, Cluster, accepts, balance, process, wait_for
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
-from fer_edge.meter import peak_rss_mb
 from fer_edge.records import EventType, Update
+from fer_edge.runtime.meter import peak_rss_mb
 from fer_edge.sinks.mqtt import MqttSink
 
 Address = tuple[str, int]

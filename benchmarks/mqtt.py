@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from face_events import IDENTITY, events
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
-from fer_edge.meter import rss_mb
+from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt import MqttSink
 
 AHEAD = 2000  # events that may be on their way: more would only wait in the queue

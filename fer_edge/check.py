@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_edge.camera import open_camera, shown
-from fer_edge.clock import clock_synced
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.health import SINCE_BOOT, read_health
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
+from fer_edge.runtime.clock import clock_synced
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.endpoint import LinkError, broker_of
 from fer_edge.sinks.hdmi import HdmiSink

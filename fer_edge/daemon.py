@@ -19,12 +19,12 @@ from fer_edge.control import Control
 from fer_edge.feed import Feed
 from fer_edge.health import HealthWatch
 from fer_edge.instance import device_id, identity, lock, state_folder
-from fer_edge.mailbox import Closed
-from fer_edge.meter import Meter
-from fer_edge.notify import Notifier
 from fer_edge.pipeline import Pipeline
 from fer_edge.rate import Governor
 from fer_edge.records import Stats, Update
+from fer_edge.runtime.mailbox import Closed
+from fer_edge.runtime.meter import Meter
+from fer_edge.runtime.systemd import Notifier
 from fer_edge.sinks import Sink, open_sinks
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from threading import Event, Thread
 
 from fer_edge.camera import Camera
 from fer_edge.errors import CameraError
-from fer_edge.mailbox import Mailbox
 from fer_edge.records import Frame
+from fer_edge.runtime.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
 

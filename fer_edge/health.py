@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 
 from fer_edge.records import THROTTLED
-from fer_edge.worker import Worker
+from fer_edge.runtime.worker import Worker
 
 SYS = Path("/sys")
 VCIO = Path("/dev/vcio")  # how vcgencmd talks to the firmware

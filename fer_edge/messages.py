@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fer_edge.clock import clock_synced, timestamp
 from fer_edge.payloads import (
     CONTRACT,
     AlertPayload,
@@ -35,6 +34,7 @@ from fer_edge.records import (
     Summary,
     Track,
 )
+from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.tuning import Answer
 
 

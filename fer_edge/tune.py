@@ -22,8 +22,8 @@ from fer_edge.camera.sources import source_config
 from fer_edge.config import Config
 from fer_edge.configedit import edited
 from fer_edge.errors import ConfigError
-from fer_edge.files import replace_file
 from fer_edge.retell import Outcome, Recording, Retelling, networks
+from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.tuning import Tuning
 
 AS_IT_IS = "as it is"

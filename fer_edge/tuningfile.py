@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fer_edge.files import replace_file
+from fer_edge.runtime.atomic_file import replace_file
 
 TUNING_FILE = "tuning.json"
 

@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 from brokers import wait_for
 
-from fer_edge import clock
-from fer_edge.clock import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SYNCED_PAUSE_SECONDS, Timedated, clock_synced
+from fer_edge.runtime import clock
+from fer_edge.runtime.clock import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    SYNCED_PAUSE_SECONDS,
+    Timedated,
+    clock_synced,
+)
 
 OK, ERROR, DENIED = 0, 5, -1  # of adjtimex(2)
 

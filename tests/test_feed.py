@@ -16,8 +16,8 @@ from fer_edge.camera import open_camera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.feed import Feed
-from fer_edge.mailbox import Closed
 from fer_edge.records import Frame, Image
+from fer_edge.runtime.mailbox import Closed
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 

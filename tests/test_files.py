@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.files import FOR_ALL, replace_file
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 
 
 def test_neighbours_of_like_name_stay(tmp_path: Path) -> None:

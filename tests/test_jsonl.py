@@ -21,9 +21,9 @@ from full_disk import disk_that_ends_at
 
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import SinkError
-from fer_edge.line_file import LineFile
 from fer_edge.messages import event_payload
 from fer_edge.records import Update
+from fer_edge.runtime.line_file import LineFile
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink
 

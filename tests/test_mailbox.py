@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from fer_edge.mailbox import Closed, Mailbox
+from fer_edge.runtime.mailbox import Closed, Mailbox
 
 
 def test_the_latest_wins_and_the_others_are_counted() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fer_edge import instance
 from fer_edge.config import Config, Device
-from fer_edge.meter import Meter, Stopwatch, peak_rss_mb, percentiles, rss_mb
+from fer_edge.runtime.meter import Meter, Stopwatch, peak_rss_mb, percentiles, rss_mb
 
 
 def test_a_stage_that_runs_twice_adds_up() -> None:

@@ -20,11 +20,11 @@ from sink_helpers import CONNACK, decoded, events_without_answer, first_seen, qu
 from fer_edge.config import Config, Jsonl, Mqtt, Privacy
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
+from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.delivery import Delivery
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.mqtt import MqttSink
-from fer_edge.worker import Backlog
 
 
 @pytest.fixture

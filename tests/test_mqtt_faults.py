@@ -196,7 +196,9 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen, running(broker.port) as sink:
         seen.wait("availability")
         for number, hours in enumerate((0, 5, -7, 0)):
-            monkeypatch.setattr("fer_edge.clock.time.time_ns", lambda hours=hours: real() + hours * 3_600_000_000_000)
+            monkeypatch.setattr(
+                "fer_edge.runtime.clock.time.time_ns", lambda hours=hours: real() + hours * 3_600_000_000_000
+            )
             sink.submit(events(2 * number + 1, 2 * number + 2))
             seen.wait("event", 2 * number + 2)
         told = decoded(seen.of("event"))

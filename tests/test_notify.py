@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.notify import Notifier
+from fer_edge.runtime.systemd import Notifier
 
 
 @pytest.fixture

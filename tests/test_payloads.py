@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import probabilities
 
-from fer_edge import clock, messages, payloads
+from fer_edge import messages, payloads
 from fer_edge.records import LABELS, EventType, Reason
+from fer_edge.runtime import clock
 
 CONTRACT_FIELDS = [
     "v",

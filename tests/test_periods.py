@@ -20,9 +20,9 @@ from fer_edge.errors import ConfigError, ReportError
 from fer_edge.minutes import Minute
 from fer_edge.report import periods
 from fer_edge.report.periods import ReportOptions, moment, report
+from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.history import History
-from fer_edge.time_text import clock_text
 
 NOW = 1_800_000_000.0
 

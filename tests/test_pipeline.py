@@ -25,9 +25,9 @@ from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
 from fer_edge.daemon import Signals, run
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import lock
-from fer_edge.meter import Stopwatch
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, Frame, Image, Update
+from fer_edge.runtime.meter import Stopwatch
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 

@@ -23,7 +23,7 @@ from fer_edge.minutes import Minute, Moment
 from fer_edge.records import LABELS
 from fer_edge.report import minutes_csv, page, write_report
 from fer_edge.report.story import MOST_BARS, Segment, Story, bars, figures, visits
-from fer_edge.time_text import clock_text, span_text
+from fer_edge.runtime.time_text import clock_text, span_text
 
 DAY = 86_400
 

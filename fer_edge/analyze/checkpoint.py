@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from fer_edge.errors import SinkError
-from fer_edge.files import replace_file
 from fer_edge.pipeline import Memory
+from fer_edge.runtime.atomic_file import replace_file
 
 SUFFIX = ".resume"
 LEAST_WORK = 20  # times as long as a checkpoint takes is what lies between two

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 from fer_edge.records import Update
 from fer_edge.report.story import STEPS_SECONDS, Story, Visit, visits
-from fer_edge.time_text import clock_text
+from fer_edge.runtime.time_text import clock_text
 
 MOST_STEPS = 720  # what happened is kept in at most so many steps of time, which become coarser with a long film
 HELD_SECONDS = 1.0

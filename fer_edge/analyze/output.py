@@ -9,8 +9,8 @@ from pathlib import Path
 from fer_edge.analyze.checkpoint import pack, unpack
 from fer_edge.analyze.lines import Look
 from fer_edge.errors import SinkError
-from fer_edge.line_file import LineFile
 from fer_edge.records import Update
+from fer_edge.runtime.line_file import LineFile
 
 STDOUT = "-"
 

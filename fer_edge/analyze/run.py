@@ -20,7 +20,7 @@ from fer_edge.camera import Recording, shown
 from fer_edge.camera.sources import open_source
 from fer_edge.errors import CameraError, Interrupted
 from fer_edge.pipeline import Pipeline
-from fer_edge.time_text import clock_text
+from fer_edge.runtime.time_text import clock_text
 
 log = logging.getLogger(__name__)
 

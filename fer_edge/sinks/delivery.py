@@ -18,11 +18,11 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.payloads import EventPayload
+from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks.disk import Disk, Memory
 from fer_edge.sinks.link import Link, Message
 from fer_edge.sinks.openids import OpenFaces
 from fer_edge.sinks.outbox import Entry, Outbox
-from fer_edge.worker import Backlog
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from fer_edge.config import Config, Hdmi
 from fer_edge.control import Control
 from fer_edge.draw import Look, Painter, Steady, fitted, status_line
 from fer_edge.errors import SinkError
-from fer_edge.mailbox import Closed, Mailbox
 from fer_edge.records import Frame, Identity, Image, Stats, Update
+from fer_edge.runtime.mailbox import Closed, Mailbox
+from fer_edge.runtime.worker import Worker
 from fer_edge.screen import Found, Screen, find
-from fer_edge.worker import Worker
 
 log = logging.getLogger(__name__)
 

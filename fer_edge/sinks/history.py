@@ -17,7 +17,6 @@ from threading import Event
 
 import msgspec
 
-from fer_edge.clock import clock_synced
 from fer_edge.config import Config
 from fer_edge.config import History as HistoryConfig
 from fer_edge.control import Control
@@ -25,8 +24,9 @@ from fer_edge.errors import ReportError
 from fer_edge.instance import state_folder
 from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.clock import clock_synced
+from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.sinks.disk import Disk
-from fer_edge.worker import Backlog, Worker
 
 log = logging.getLogger(__name__)
 

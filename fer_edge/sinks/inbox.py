@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import msgspec
 
-from fer_edge.clock import clock_synced, timestamp
 from fer_edge.config import Config
 from fer_edge.control import Control
 from fer_edge.draw import Painter
 from fer_edge.messages import config_payload
 from fer_edge.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update
+from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.link import Message
 from fer_edge.tuning import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of

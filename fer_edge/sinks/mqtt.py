@@ -26,6 +26,7 @@ from fer_edge.messages import (
     summary_payload,
 )
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.worker import Worker
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.endpoint import Broker, LinkError, broker_of
@@ -33,7 +34,6 @@ from fer_edge.sinks.inbox import Inbox
 from fer_edge.sinks.link import Attempt, Link, Message, Will, backoff
 from fer_edge.sinks.told import Told
 from fer_edge.sinks.wake import Wake
-from fer_edge.worker import Worker
 
 log = logging.getLogger(__name__)
 

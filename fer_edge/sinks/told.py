@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from fer_edge.control import Control
-from fer_edge.files import replace_file
 from fer_edge.messages import config_payload, info_payload
 from fer_edge.records import Identity
+from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.homeassistant import Tunable, discovery, removals
 from fer_edge.sinks.link import Message

@@ -17,6 +17,7 @@ from fer_edge.configfile import secret, show
 from fer_edge.control import Control
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.worker import Worker
 from fer_edge.tuning import Answer
 from fer_edge.web.history import History
 from fer_edge.web.live import Live, Viewer
@@ -24,7 +25,6 @@ from fer_edge.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set
 from fer_edge.web.pulse import Pulse
 from fer_edge.web.settings import groups
 from fer_edge.web.studio import Studio
-from fer_edge.worker import Worker
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
