@@ -23,7 +23,7 @@ from fer_edge.config import Config
 from fer_edge.expect import BOARDS, Board, all_cores_ms, one_core_ms, span
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Image
-from fer_edge.tflite import Model
+from fer_edge.vision.tflite import Model
 
 FPS = 15.0  # camera.fps
 IDLE_FPS = 5.0  # rate.idle_fps

@@ -21,9 +21,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.card import models_folder
-from fer_edge.image import letterbox
 from fer_edge.records import Floats, Image
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.transforms import letterbox
 from quantize import stages
 from quantize.data import Folder, Photo, held_out_photos, read_crowd, side_of
 from quantize.measure_detector import COUNTED, LOWEST_SCORE

@@ -23,7 +23,7 @@ from fer_edge.health import Health, read_health
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
 from fer_edge.runtime.meter import peak_rss_mb, percentiles, rss_mb
-from fer_edge.tflite import Model, runtime_name
+from fer_edge.vision.tflite import Model, runtime_name
 
 WARM_UP = 10  # frames or runs; the first inferences pay for memory that the later ones find ready
 

@@ -24,8 +24,8 @@ from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.link import Link
 from fer_edge.sinks.web import check_web
-from fer_edge.tflite import UNACCELERATED, runtime_name
 from fer_edge.tuningfile import TUNING_FILE, stored
+from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
 BROKER_SECONDS = 5.0
 

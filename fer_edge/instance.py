@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fer_edge import __version__
-from fer_edge.card import Card
 from fer_edge.config import Config
 from fer_edge.errors import AlreadyRunning
 from fer_edge.records import Identity, ModelId
-from fer_edge.tflite import runtime_name
+from fer_edge.vision.model_card import Card
+from fer_edge.vision.tflite import runtime_name
 
 MACHINE_ID = Path("/etc/machine-id")
 SERVICE_FOLDER = Path("/var/lib/fer-edge")

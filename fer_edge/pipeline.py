@@ -11,20 +11,20 @@ from functools import partial
 import cv2
 
 from fer_edge.alerts import AlertMaker
-from fer_edge.card import models_folder
-from fer_edge.classify import Classifier
 from fer_edge.config import Config, Models
-from fer_edge.delegate import Delegate
-from fer_edge.detect import QUARTERS, Cadence, CadenceMemory, Detector
 from fer_edge.events import EventMaker, EventsMemory
-from fer_edge.landmarks import Landmarker, face_box, pooled
-from fer_edge.quality import judge
 from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.summary import SummaryMaker
-from fer_edge.tflite import UNACCELERATED, Model
 from fer_edge.track import Tracker, TrackerMemory, distinct, first_look, unknown
+from fer_edge.vision.classifier import Classifier
+from fer_edge.vision.delegate import Delegate
+from fer_edge.vision.detector import QUARTERS, Cadence, CadenceMemory, Detector
+from fer_edge.vision.landmarks import Landmarker, face_box, pooled
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.quality import judge
+from fer_edge.vision.tflite import UNACCELERATED, Model
 
 log = logging.getLogger(__name__)
 

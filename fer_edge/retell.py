@@ -17,10 +17,10 @@ from msgspec import structs
 from fer_edge.config import Config, Quality
 from fer_edge.events import EventMaker
 from fer_edge.pipeline import Pipeline
-from fer_edge.quality import reason_of
 from fer_edge.records import LABELS, EventType, FaceEvent, Frame, Reading, Track
 from fer_edge.tally import Tally, View, view
 from fer_edge.track import Tracker
+from fer_edge.vision.quality import reason_of
 
 FLIP_SECONDS = 3.0
 """An expression that is left for another and taken up again within so long has flipped."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_edge.tflite import open_interpreter
+from fer_edge.vision.tflite import open_interpreter
 from quantize.data import DataError
 from quantize.prose import PROSE
 from quantize.task import HIGH, LOW

@@ -12,9 +12,9 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from fer_edge.landmarks import pose
 from fer_edge.records import Floats, Image
-from fer_edge.tflite import Model
+from fer_edge.vision.landmarks import pose
+from fer_edge.vision.tflite import Model
 from quantize import measure_detector, measure_expression, measure_landmarks
 from quantize.data import FER_SIDE, Photo
 from quantize.ferplus import Labelled

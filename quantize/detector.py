@@ -15,9 +15,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from fer_edge.card import Role, SsdCard
-from fer_edge.detect import decode, input_size, suppress
-from fer_edge.image import invert, letterbox, transform
+from fer_edge.vision.detector import decode, input_size, suppress
+from fer_edge.vision.model_card import Role, SsdCard
+from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize import vary
 from quantize.data import (
     Floats,

@@ -17,8 +17,8 @@ import numpy as np
 
 from fer_edge.config import Config, Models, Quality
 from fer_edge.pipeline import Pipeline
-from fer_edge.quality import judge
 from fer_edge.records import Box, Image, Track
+from fer_edge.vision.quality import judge
 from quantize import measure_expression, stages
 from quantize.data import TRAIN, DataError, held_out_scenes, pick, read_ferplus, read_pictures
 from quantize.ferplus import Labelled, duplicates_of

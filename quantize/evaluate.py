@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fer_edge.card import Role
 from fer_edge.errors import ModelError
+from fer_edge.vision.model_card import Role
 from quantize import conditions, end_to_end, groups
 from quantize.cards import rounded
 from quantize.data import DataError

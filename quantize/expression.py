@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from fer_edge.card import Role
+from fer_edge.vision.model_card import Role
 from quantize import vary
 from quantize.data import FER_SIDE, LABELS, DataError, Floats, Image, read_ferplus
 from quantize.ferplus import CLASSES, measuring, training

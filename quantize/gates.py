@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_edge.card import Role
 from fer_edge.errors import ModelError
+from fer_edge.vision.model_card import Role
 from quantize import cards
 from quantize.conditions import Conditions
 from quantize.data import DataError

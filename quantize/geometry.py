@@ -1,6 +1,6 @@
 """Measure the two shapes that the daemon has built in: `python -m quantize.geometry --data data --models models`.
 
-RIGID_SHAPE (fer_edge/landmarks.py), from which the head's pose is read: the points that no expression moves, in three
+RIGID_SHAPE (fer_edge/vision/landmarks.py), from which the pose is read: the points that no expression moves, in three
 dimensions, from many people's labelled points in two (Tomasi and Kanade 1992, here with weights for outliers).
 TEMPLATE (quantize/expression.py): where FER+ faces have their eyes and mouth, as the landmarks model sees them.
 """
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.errors import ModelError
-from fer_edge.image import anchors3
-from fer_edge.landmarks import RIGID, RIGID_SHAPE, crop_around_box
 from fer_edge.records import Box
-from fer_edge.tflite import Model
+from fer_edge.vision.landmarks import RIGID, RIGID_SHAPE, crop_around_box
+from fer_edge.vision.tflite import Model
+from fer_edge.vision.transforms import anchors3
 from quantize import stages
 from quantize.data import FER_SIDE, TRAIN, DataError, FerPlus, Still, held_out_stills, pick, read_ferplus, read_stills
 from quantize.scenes import FER_BOX

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from fer_edge.records import Floats
-from fer_edge.tflite import open_interpreter
+from fer_edge.vision.tflite import open_interpreter
 
 Array = np.ndarray[Any, Any]
 BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT32: 4, schema.TensorType.FLOAT32: 4}

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from fer_edge.config import Config, Models
-from fer_edge.detect import Detector
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image
+from fer_edge.vision.detector import Detector
 from quantize import stages
 from quantize.data import DataError, Folder
 from quantize.sets import located

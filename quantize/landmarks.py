@@ -11,10 +11,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from fer_edge import image
-from fer_edge.card import PointsCard, Role
-from fer_edge.landmarks import crop_around_box, crop_around_points
 from fer_edge.records import Box
+from fer_edge.vision import transforms
+from fer_edge.vision.landmarks import crop_around_box, crop_around_points
+from fer_edge.vision.model_card import PointsCard, Role
 from quantize import stages, vary
 from quantize.data import (
     Floats,
@@ -102,18 +102,18 @@ def mirrored(placed: Floats) -> Floats:
 # --- crops ---------------------------------------------------------------------------------------------------
 
 
-def measuring_crop(points: Floats) -> image.Matrix:
+def measuring_crop(points: Floats) -> transforms.Matrix:
     """The upright crop around true points f32[68,2] px, by which models are compared."""
     return crop_around_points(points, POINTS_SCALE, LANDMARKS_SIDE)
 
 
-def shapes(points: Sequence[Floats], matrices: Sequence[image.Matrix]) -> Floats:
+def shapes(points: Sequence[Floats], matrices: Sequence[transforms.Matrix]) -> Floats:
     """Where points f32[68,2] px lie in their crops, in shares of the side: f32[N,68,2]."""
-    placed = [image.transform(own, matrix) for own, matrix in zip(points, matrices, strict=True)]
+    placed = [transforms.transform(own, matrix) for own, matrix in zip(points, matrices, strict=True)]
     return np.stack(placed) / np.float32(LANDMARKS_SIDE)
 
 
-def jittered(points: Floats, rng: np.random.Generator) -> image.Matrix:
+def jittered(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
     """A crop off as the daemon's are: mostly little."""
     turn = np.clip(rng.normal(0, TURN_DEGREES), -MAX_TURN_DEGREES, MAX_TURN_DEGREES)
     smallest, largest = np.log(SCALES)
@@ -123,16 +123,16 @@ def jittered(points: Floats, rng: np.random.Generator) -> image.Matrix:
     return matrix
 
 
-def missing(points: Floats, rng: np.random.Generator) -> image.Matrix:
+def missing(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
     """A crop beside the face."""
     low, high = points.min(axis=0), points.max(axis=0)
     side, way, turn = float((high - low).max()), rng.uniform(0, 2 * math.pi), rng.uniform(-0.5, 0.5)
     x, y = (low + high) / 2 + side * rng.uniform(*MISS_DISTANCE) * np.array([math.cos(way), math.sin(way)])
     scale = POINTS_SCALE * math.exp(rng.uniform(*np.log(MISS_SCALES)))
-    return image.square((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
+    return transforms.square((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
 
 
-def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> image.Matrix:
+def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> transforms.Matrix:
     """A crop around the box f32[4] of a face, as far off as a detector's."""
     (x0, y0, x1, y1), scale = box.tolist(), math.exp(rng.uniform(*np.log(BOX_SCALES)))
     x, y = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + (y1 - y0) * rng.uniform(-BOX_SHIFTS, BOX_SHIFTS, 2)
@@ -141,18 +141,18 @@ def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> image.Matr
     return crop_around_box(Box(x - half_x, y - half_y, x + half_x, y + half_y), card, LANDMARKS_SIDE, turn)
 
 
-def anywhere(picture: Image, rng: np.random.Generator, size: int = LANDMARKS_SIDE) -> image.Matrix:
+def anywhere(picture: Image, rng: np.random.Generator, size: int = LANDMARKS_SIDE) -> transforms.Matrix:
     """A crop of a picture, a tenth of its shorter side wide or more, to size x size px."""
     height, width = picture.shape
     side = min(height, width) * 10 ** rng.uniform(-1, 0)
     center = (rng.uniform(0, width), rng.uniform(0, height))
-    return image.square(center, side, rng.uniform(-0.5, 0.5), size)
+    return transforms.square(center, side, rng.uniform(-0.5, 0.5), size)
 
 
-def cut(pictures: Sequence[Image], matrices: Sequence[image.Matrix]) -> Image:
+def cut(pictures: Sequence[Image], matrices: Sequence[transforms.Matrix]) -> Image:
     """Crops u8[N,side,side]."""
     pairs = zip(pictures, matrices, strict=True)
-    return np.stack([image.warp(picture, matrix, LANDMARKS_SIDE) for picture, matrix in pairs])
+    return np.stack([transforms.warp(picture, matrix, LANDMARKS_SIDE) for picture, matrix in pairs])
 
 
 def mirror(crops: Image, placed: Floats, which: NDArray[np.bool_]) -> tuple[Image, Floats]:
@@ -184,7 +184,7 @@ def pasted(crop: Image, scene: Image, rng: np.random.Generator) -> tuple[Image, 
     """Lay a FER+ face u8[48,48] onto a part of a picture without faces; the new picture, and the face's box f32[4]."""
     smallest, largest = PASTED_PX
     side = round(smallest * (largest / smallest) ** rng.random())
-    part = image.warp(scene, anywhere(scene, rng, size=2 * side), 2 * side)
+    part = transforms.warp(scene, anywhere(scene, rng, size=2 * side), 2 * side)
     paste(part, crop, left=side // 2, top=side // 2, side=side, rng=rng)
     return part, side // 2 + side * np.array(FER_BOX, np.float32)
 

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from fer_edge.detect import Detector
-from fer_edge.tflite import Model
+from fer_edge.vision.detector import Detector
+from fer_edge.vision.tflite import Model
 from quantize import metrics, stages
 from quantize.data import Photo, held_out_photos, read_crowd, side_of
 from quantize.metrics import Bools, Curve, Matched

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from fer_edge.classify import softmax
 from fer_edge.records import Floats
-from fer_edge.tflite import Model
+from fer_edge.vision.classifier import softmax
+from fer_edge.vision.tflite import Model
 from quantize import metrics, stages
 from quantize.data import LABELS, TRAIN, DataError, read_ferplus
 from quantize.ferplus import Labelled, measuring

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from fer_edge.config import Tracking
-from fer_edge.landmarks import crop_around_points
 from fer_edge.records import Floats
-from fer_edge.tflite import Model
+from fer_edge.vision.landmarks import crop_around_points
+from fer_edge.vision.tflite import Model
 from quantize import metrics, stages
 from quantize.data import DataError, Still, held_out_stills, read_stills, side_of
 from quantize.sets import located

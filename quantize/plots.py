@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fer_edge.classify import softmax
+from fer_edge.vision.classifier import softmax
 from quantize import measure_detector, measure_expression, measure_landmarks, metrics
 from quantize.data import LABELS
 from quantize.measure_detector import LOWEST_SCORE, DetectorFigures

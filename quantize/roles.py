@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fer_edge.tflite import Model
+from fer_edge.vision.tflite import Model
 from quantize import conditions, measure_detector, measure_expression, measure_landmarks
 from quantize.data import SPLITS, DataError
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from fer_edge.image import Matrix, transform, warp
+from fer_edge.vision.transforms import Matrix, transform, warp
 from quantize import vary
 from quantize.data import Floats, Image, Item, Photo, Still
 

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from fer_edge.card import Role
-from fer_edge.image import normalise
+from fer_edge.vision.model_card import Role
+from fer_edge.vision.transforms import normalise
 from quantize.data import Floats, Image
 
 # What black and white become at a network's input. 127/128 and not 1: the int8 input then has the scale 1/128

@@ -13,7 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
-from fer_edge.delegate import Delegate
+from fer_edge.vision.delegate import Delegate
 
 SOURCE = Path(__file__).parent / "data" / "strict_delegate.c"
 

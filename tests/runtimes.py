@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from fer_edge.tflite import RUNTIMES
+from fer_edge.vision.tflite import RUNTIMES
 
 OTHER = find_spec("tflite_runtime") is not None
 

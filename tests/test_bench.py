@@ -15,8 +15,8 @@ import pytest
 from fer_edge import bench
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
-from fer_edge.card import models_folder, read_card
-from fer_edge.tflite import Model
+from fer_edge.vision.model_card import models_folder, read_card
+from fer_edge.vision.tflite import Model
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 

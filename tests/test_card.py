@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from fer_edge.card import Card, check_role, models_folder, output_shapes, read_card
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS
+from fer_edge.vision.model_card import Card, check_role, models_folder, output_shapes, read_card
 
 WHERE = Path("NAME.json")
 

@@ -11,9 +11,9 @@ from samples import frame_of
 from test_detect import gray_frame, spots, tiny
 
 from fer_edge.config import Detector as DetectorConfig
-from fer_edge.detect import CLOSER_ODDS, QUARTERS, Cadence
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
+from fer_edge.vision.detector import CLOSER_ODDS, QUARTERS, Cadence
 
 WIDE, HIGH, SIDE = 480, 320, 48  # at whole size 5 px to one of the input's 96x64; a quarter shows 3
 

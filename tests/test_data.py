@@ -23,8 +23,8 @@ from made_up_sets import (
 )
 from numpy.typing import NDArray
 
-from fer_edge.card import TensorCard
-from fer_edge.tflite import quantize
+from fer_edge.vision.model_card import TensorCard
+from fer_edge.vision.tflite import quantize
 from quantize import data
 from quantize import ferplus as labels
 from quantize.sets import labels_sha256, located

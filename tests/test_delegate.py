@@ -18,16 +18,16 @@ from runtimes import each_runtime
 from samples import frame_of
 
 from fer_edge.__main__ import main
-from fer_edge.card import models_folder
 from fer_edge.config import Config, Models
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.configfile import parse_config
-from fer_edge.delegate import Delegate, Share
-from fer_edge.detect import Detector
 from fer_edge.errors import ConfigError, ModelError
 from fer_edge.pipeline import load_models
 from fer_edge.records import Image
-from fer_edge.tflite import Model
+from fer_edge.vision.delegate import Delegate, Share
+from fer_edge.vision.detector import Detector
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.tflite import Model
 
 MODELS = models_folder()
 TINY = Path(__file__).parent / "data"

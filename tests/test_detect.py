@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from samples import frame_of
 
-from fer_edge.card import SsdCard
 from fer_edge.config import Detector as DetectorConfig
-from fer_edge.detect import AREA_SLACK, Cadence, Detector, decode, input_size, suppress
 from fer_edge.errors import ModelError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Floats, Frame, Image
-from fer_edge.tflite import Model
+from fer_edge.vision.detector import AREA_SLACK, Cadence, Detector, decode, input_size, suppress
+from fer_edge.vision.model_card import SsdCard
+from fer_edge.vision.tflite import Model
 
 TINY = Path(__file__).parent / "data"  # make_models.py there says what they are
 BUDGET = 256 * 192
@@ -201,7 +201,7 @@ class TestDetector:
             asked.append((width, height))
             return input_size(width, height, **options)
 
-        monkeypatch.setattr("fer_edge.detect.input_size", chosen)
+        monkeypatch.setattr("fer_edge.vision.detector.input_size", chosen)
         detector = tiny()
         for width, height in ((192, 128), (192, 128), (128, 192), (128, 192), (192, 128)):
             detector(spots(width, height))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.landmarks import RIGID, RIGID_SHAPE
+from fer_edge.vision.landmarks import RIGID, RIGID_SHAPE
 from quantize import geometry
 from quantize.data import Still, read_ferplus
 from quantize.geometry import MIRROR, rigid_shape

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import frame_of
 
-from fer_edge import image
-from fer_edge.card import Card, InputCard, PointsCard
-from fer_edge.classify import softmax
 from fer_edge.config import Quality as QualityConfig
-from fer_edge.landmarks import (
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import Box, Face, Floats, Frame, Image, Landmarks, Pose, Reason
+from fer_edge.vision import transforms
+from fer_edge.vision.classifier import softmax
+from fer_edge.vision.landmarks import (
     NEUTRAL_PRESENCE,
     RIGID,
     RIGID_SHAPE,
@@ -28,9 +29,8 @@ from fer_edge.landmarks import (
     pose,
     region,
 )
-from fer_edge.pipeline import Pipeline
-from fer_edge.quality import blur, judge
-from fer_edge.records import Box, Face, Floats, Frame, Image, Landmarks, Pose, Reason
+from fer_edge.vision.model_card import Card, InputCard, PointsCard
+from fer_edge.vision.quality import blur, judge
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
 SPREAD = np.random.default_rng(5).uniform((40, 90), (140, 210), (68, 2)).astype(np.float32)
@@ -65,7 +65,7 @@ def test_scores_at_their_ends_are_no_trouble() -> None:
 
 class TestCrop:
     def test_upright_around_points(self) -> None:
-        crop = image.transform(SPREAD, crop_around_points(SPREAD, 1.5, 96))
+        crop = transforms.transform(SPREAD, crop_around_points(SPREAD, 1.5, 96))
         low, high = crop.min(axis=0), crop.max(axis=0)
         assert (low + high) / 2 == pytest.approx([48, 48], abs=1e-3)
         # upright: nothing but shift and scale
@@ -74,7 +74,7 @@ class TestCrop:
 
     @pytest.mark.parametrize("points", [SPREAD, SPREAD[:, ::-1]], ids=["high", "wide"])
     def test_the_longer_side_of_the_points_counts(self, points: Floats) -> None:
-        crop = image.transform(points, crop_around_points(points, 1.5, 96))
+        crop = transforms.transform(points, crop_around_points(points, 1.5, 96))
         assert (crop.max(axis=0) - crop.min(axis=0)).max() == pytest.approx(96 / 1.5, rel=1e-5)
 
     @given(st.floats(-math.pi, math.pi), st.floats(-200, 200), st.floats(0.2, 5))
@@ -82,34 +82,34 @@ class TestCrop:
         """A turned, moved and scaled face fills a crop that is turned with it as the straight one does."""
         cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
         moved = SPREAD @ np.array([[cos, sin], [-sin, cos]], np.float32) + np.float32(shift)
-        straight = image.transform(SPREAD, crop_around_points(SPREAD, 1.5, 96))
-        turned = image.transform(moved, crop_around_points(moved, 1.5, 96, angle))
+        straight = transforms.transform(SPREAD, crop_around_points(SPREAD, 1.5, 96))
+        turned = transforms.transform(moved, crop_around_points(moved, 1.5, 96, angle))
         assert turned == pytest.approx(straight, abs=0.1)
 
     def test_around_a_box(self) -> None:
         """60 wide and 80 high: 100 px of the picture, 8 px below the middle."""
         matrix = crop_around_box(Box(100, 200, 160, 280), CARD, 50)
         corners = np.array([[80, 198], [180, 298], [130, 248]], np.float32)
-        assert image.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50], [25, 25]]), abs=1e-3)
+        assert transforms.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50], [25, 25]]), abs=1e-3)
 
     def test_around_a_wide_box(self) -> None:
         """80 wide and 60 high: 100 px of the picture, 6 px below the middle."""
         matrix = crop_around_box(Box(100, 200, 180, 260), CARD, 50)
         corners = np.array([[90, 186], [190, 286]], np.float32)
-        assert image.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50]]), abs=1e-3)
+        assert transforms.transform(corners, matrix) == pytest.approx(np.array([[0, 0], [50, 50]]), abs=1e-3)
 
     def test_around_a_box_with_a_leaning_face(self) -> None:
         """The shift goes towards the chin: to the left where the head leans to the right by 90 degrees."""
         matrix = crop_around_box(Box(100, 200, 160, 280), CARD, 50, math.pi / 2)
         places = np.array([[122, 240], [172, 190], [72, 190]], np.float32)
-        assert image.transform(places, matrix) == pytest.approx(np.array([[25, 25], [0, 0], [0, 50]]), abs=1e-3)
+        assert transforms.transform(places, matrix) == pytest.approx(np.array([[25, 25], [0, 0], [0, 50]]), abs=1e-3)
 
     @pytest.mark.parametrize("track_id", [None, 1])
     def test_the_eyes_are_level(self, track_id: int | None) -> None:
         points = SPREAD.copy()
         points[36:42], points[42:48] = (70, 110), (110, 140)
         face = Face(Box(40, 90, 140, 210), 0.9, points[[36, 42]] if track_id is None else points, track_id)
-        left, right = image.transform(points[[36, 42]], region(face, CARD, 96))
+        left, right = transforms.transform(points[[36, 42]], region(face, CARD, 96))
         assert left[1] == pytest.approx(right[1], abs=1e-3)
         assert left[0] < right[0]
 
@@ -190,7 +190,7 @@ def test_a_leaning_head_is_followed_and_its_roll_is_read(pipeline: Pipeline, ast
     matrix = cv2.getRotationMatrix2D(center, -degrees, 1.0)  # OpenCV counts against the clock
     leaning = find(pipeline, np.asarray(cv2.warpAffine(astronaut, matrix, (512, 512)), np.uint8))
     assert leaning.pose.roll_deg - straight.pose.roll_deg == pytest.approx(degrees, abs=4)
-    expected = image.transform(straight.points, np.asarray(matrix, np.float64))
+    expected = transforms.transform(straight.points, np.asarray(matrix, np.float64))
     assert np.abs(leaning.points - expected).mean() < 3
 
 
@@ -244,8 +244,8 @@ def test_the_face_box_reaches_from_forehead_to_chin() -> None:
 def test_a_crop_has_eyes_and_mouth_where_the_card_says(pipeline: Pipeline, astronaut: Image) -> None:
     landmarks = find(pipeline, astronaut)
     template = pipeline.classifier._template * 48
-    matrix = image.similarity(image.anchors3(landmarks.points), template)
-    assert image.transform(image.anchors3(landmarks.points), matrix) == pytest.approx(template, abs=2.5)
+    matrix = transforms.similarity(transforms.anchors3(landmarks.points), template)
+    assert transforms.transform(transforms.anchors3(landmarks.points), matrix) == pytest.approx(template, abs=2.5)
     assert pipeline.classifier.crop(frame_of(astronaut), landmarks).shape == (48, 48)
 
 

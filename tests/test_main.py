@@ -20,8 +20,8 @@ from brokers import PATIENCE, Mosquitto, wait_for
 from fer_edge import __version__
 from fer_edge.__main__ import COMMANDS, main
 from fer_edge.camera.replay import PICTURES
-from fer_edge.card import models_folder
 from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.vision.model_card import models_folder
 from fer_edge.watch import CONNECT_SECONDS
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_edge.classify import softmax
+from fer_edge.vision.classifier import softmax
 from quantize import metrics
 from quantize.metrics import PerClass
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.tflite import Model
+from fer_edge.vision.tflite import Model
 from quantize import cards, gates, publish
 from quantize.data import DataError
 from quantize.graph import Graph

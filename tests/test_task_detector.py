@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.card import SsdCard
-from fer_edge.detect import decode
+from fer_edge.vision.detector import decode
+from fer_edge.vision.model_card import SsdCard
 from quantize import scenes
 from quantize.data import Floats, Image, Photo, Still
 from quantize.scenes import SIDE, Scene, Scenes

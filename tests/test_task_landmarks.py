@@ -11,8 +11,8 @@ pytest.importorskip("keras", reason="Keras is not installed: pip install 'fer-ed
 
 from keras import ops
 
-from fer_edge import image
-from fer_edge.card import PointsCard
+from fer_edge.vision import transforms
+from fer_edge.vision.model_card import PointsCard
 from quantize import landmarks, metrics
 from quantize.data import Floats, Image, Still
 from quantize.landmarks import MIRROR, Landmarks
@@ -95,7 +95,7 @@ def test_targets_follow_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_measuring_crop_is_as_wide_as_the_card_says(task: Landmarks) -> None:
     points = face(np.random.default_rng(3))
-    placed = image.transform(points, landmarks.measuring_crop(points)) / LANDMARKS_SIDE
+    placed = transforms.transform(points, landmarks.measuring_crop(points)) / LANDMARKS_SIDE
     low, high = placed.min(axis=0), placed.max(axis=0)
     card = PointsCard(**task.card()["points"])
     np.testing.assert_allclose((low + high) / 2, 0.5, atol=1e-5)
@@ -107,7 +107,7 @@ def test_a_measuring_crop_is_as_wide_as_the_card_says(task: Landmarks) -> None:
 def test_a_miss_holds_little_of_the_face() -> None:
     rng, points = np.random.default_rng(4), face(np.random.default_rng(5))
     for _ in range(100):
-        placed = image.transform(points, landmarks.missing(points, rng)) / LANDMARKS_SIDE
+        placed = transforms.transform(points, landmarks.missing(points, rng)) / LANDMARKS_SIDE
         low, high = placed.min(axis=0), placed.max(axis=0)
         middle, half = (low + high) / 2, float((high - low).max()) / 2  # the square around the face
         core = 0.5 / landmarks.POINTS_SCALE  # half the square that a face would fill
@@ -156,7 +156,7 @@ def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
     rng, box = np.random.default_rng(8), np.array([100, 50, 130, 90], np.float32)
     card = PointsCard(**task.card()["points"])
     for _ in range(100):
-        middle = image.transform(box.reshape(2, 2), landmarks.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
+        middle = transforms.transform(box.reshape(2, 2), landmarks.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
         assert np.all(np.abs(middle - 0.5) < 0.25)
 
 

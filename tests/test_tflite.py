@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from samples import frame_of
 
-from fer_edge.card import TensorCard, models_folder, read_card
 from fer_edge.errors import ModelError
-from fer_edge.image import normalise
 from fer_edge.records import LABELS, Image
-from fer_edge.tflite import RUNTIMES, Model, dequantize, quantize, runtime_name, sigmoid
+from fer_edge.vision.model_card import TensorCard, models_folder, read_card
+from fer_edge.vision.tflite import RUNTIMES, Model, dequantize, quantize, runtime_name, sigmoid
+from fer_edge.vision.transforms import normalise
 
 MODELS = models_folder()
 OTHER = find_spec("tflite_runtime") is not None

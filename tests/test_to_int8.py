@@ -15,11 +15,11 @@ from made_up_sets import write_everything
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
 
-from fer_edge import image
-from fer_edge.card import Role
-from fer_edge.detect import Detector
-from fer_edge.landmarks import crop_around_points
-from fer_edge.tflite import Model
+from fer_edge.vision import transforms
+from fer_edge.vision.detector import Detector
+from fer_edge.vision.landmarks import crop_around_points
+from fer_edge.vision.model_card import Role
+from fer_edge.vision.tflite import Model
 from quantize import (
     cards,
     evaluate,
@@ -208,9 +208,9 @@ def inputs(made: Made, width: int, height: int) -> list[Image]:
         return list(measure_expression.read(made.data, split="test")[0].images[:8])
     if made.role == "detector":
         photos = measure_detector.read(made.data, split="all")[0]
-        return [image.letterbox(photo.image, width, height)[0] for photo in photos[:8]]
+        return [transforms.letterbox(photo.image, width, height)[0] for photo in photos[:8]]
     stills = measure_landmarks.read(made.data, split="all")[0][:8]
-    return [image.warp(each.image, crop_around_points(each.points, 1.3, width), width) for each in stills]
+    return [transforms.warp(each.image, crop_around_points(each.points, 1.3, width), width) for each in stills]
 
 
 def test_the_report_points_at_a_layer(made: Made) -> None:

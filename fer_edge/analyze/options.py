@@ -20,7 +20,7 @@ from fer_edge.camera.sources import is_live, mark
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
-from fer_edge.tflite import runtime_name
+from fer_edge.vision.tflite import runtime_name
 
 OUTPUTS = ("jsonl", "csv", "parquet", "events", "video", "report", "draw")
 

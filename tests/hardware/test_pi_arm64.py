@@ -39,7 +39,7 @@ from fer_edge import __version__
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
-from fer_edge.tflite import Model
+from fer_edge.vision.tflite import Model
 
 pytestmark = pytest.mark.skipif(platform.machine() == "aarch64", reason="this machine is arm64: run scripts/test on it")
 

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from fer_edge import image
-from fer_edge.card import PointsCard
 from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
-from fer_edge.tflite import Model, sigmoid
+from fer_edge.vision import transforms
+from fer_edge.vision.model_card import PointsCard
+from fer_edge.vision.tflite import Model, sigmoid
 
 RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
 """Landmarks that no expression moves: corners of the eyes, bridge and base of the nose."""
@@ -52,8 +52,8 @@ class Landmarker:
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
-        offsets, logit = self._model.see(image.warp(self._model.view(frame), matrix, self._size))
-        points = image.transform(place(offsets, self._mean, self._size), image.invert(matrix))
+        offsets, logit = self._model.see(transforms.warp(self._model.view(frame), matrix, self._size))
+        points = transforms.transform(place(offsets, self._mean, self._size), transforms.invert(matrix))
         return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
 
 
@@ -75,7 +75,7 @@ def place(offsets: Floats, mean: Floats, size: int) -> Floats:
     return (mean + offsets.reshape(-1, 2)) * np.float32(size)
 
 
-def region(face: Face, card: PointsCard, size: int) -> image.Matrix:
+def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
     """The crop around a face, turned so that its eyes are level: from its 68 points where it is followed,
     else from the detector's box and eyes."""
     points = face.keypoints
@@ -85,23 +85,23 @@ def region(face: Face, card: PointsCard, size: int) -> image.Matrix:
     return crop_around_points(points, card.points_scale, size, angle)
 
 
-def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> image.Matrix:
+def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
     """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
     the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
-    upright = image.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
+    upright = transforms.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
     turned = points @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     x, y = (upright.T @ ((low + high) / 2)).tolist()
-    return image.square((x, y), scale * float((high - low).max()), angle, size)
+    return transforms.square((x, y), scale * float((high - low).max()), angle, size)
 
 
-def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> image.Matrix:
+def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
     """The matrix to a crop of size x size px around a detector's box: a square turned by `angle` rad (clockwise in
     the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by `box_shift`."""
     x, y = box.center
     shift = card.box_shift * box.height
     center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
-    return image.square(center, card.box_scale * max(box.width, box.height), angle, size)
+    return transforms.square(center, card.box_scale * max(box.width, box.height), angle, size)
 
 
 def _slope(left: Floats, right: Floats) -> float:

@@ -95,7 +95,7 @@ def models_folder(configured: str | None = None) -> Path:
     """Where models are: config's folder, else beside the installed package, else in the source checkout."""
     if configured:
         return Path(configured)
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return next((folder for folder in (package / "models", package.parent / "models") if folder.is_dir()), package)
 
 

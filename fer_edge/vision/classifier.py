@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_edge import image
 from fer_edge.records import Expression, Floats, Frame, Image, Landmarks
-from fer_edge.tflite import Model
+from fer_edge.vision import transforms
+from fer_edge.vision.tflite import Model
 
 
 class Classifier:
@@ -19,7 +19,7 @@ class Classifier:
 
     def crop(self, frame: Frame, landmarks: Landmarks) -> Image:
         """The upright crop u8[S,S] of a face, framed as the training pictures are."""
-        return image.align(frame.gray, landmarks.points, self._template, self._model.card.input.shape[1])
+        return transforms.align(frame.gray, landmarks.points, self._template, self._model.card.input.shape[1])
 
     def __call__(self, crop: Image) -> Expression:
         """Calibrated probabilities for a crop."""

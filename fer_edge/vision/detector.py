@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge import image
-from fer_edge.card import SsdCard
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Box, Face, Floats, Frame, Image
-from fer_edge.tflite import Model, sigmoid
+from fer_edge.vision import transforms
+from fer_edge.vision.model_card import SsdCard
+from fer_edge.vision.tflite import Model, sigmoid
 
 QUARTERS = 4
 """Parts of a picture that are looked at closer, one after the other."""
@@ -77,10 +77,10 @@ class Detector:
         """The faces in a part of a frame that begins at (x0, y0)."""
         across, down = self._input_of(part)
         self._model.resize(width=across, height=down)
-        canvas, matrix = image.letterbox(part, *self._model.size)
+        canvas, matrix = transforms.letterbox(part, *self._model.size)
         rows, scores = decode(self._model.see(canvas), self._ssd, min_score=self._least)
         rows, scores = suppress(rows, scores, overlap=self._ssd.overlap)
-        back = image.invert(matrix)
+        back = transforms.invert(matrix)
         back[:, 2] += (x0, y0)
         faces = [_face(row, score, back) for row, score in zip(rows, scores, strict=True)]
         big = [face for face in faces if face.box.height >= self._config.min_face_px]
@@ -191,10 +191,10 @@ def _iou(one: Floats, many: Floats) -> NDArray[np.float32]:
     return np.asarray(shared / np.maximum(total, 1e-9), np.float32)
 
 
-def _face(row: Floats, score: float, back: image.Matrix) -> Face:
+def _face(row: Floats, score: float, back: transforms.Matrix) -> Face:
     # Machines differ in the last bits of float sums. Rounded away here, they do not reach the next crop, whose pixels
     # would differ, and its landmarks, and all crops after it: the same frames tell the same story on every machine.
-    points = np.round(image.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
+    points = np.round(transforms.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
     (x0, y0), (x1, y1) = points[0].tolist(), points[1].tolist()
     return Face(Box(x0, y0, x1, y1), float(score), points[2:])
 

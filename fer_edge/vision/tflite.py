@@ -18,11 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.card import Card, Role, TensorCard, check_role, output_shapes, read_card
-from fer_edge.delegate import Delegate, Share, keep, load, share
 from fer_edge.errors import ModelError
-from fer_edge.image import normalise
 from fer_edge.records import Floats, Frame, Image
+from fer_edge.vision.delegate import Delegate, Share, keep, load, share
+from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
+from fer_edge.vision.transforms import normalise
 
 log = logging.getLogger(__name__)
 
