@@ -10,14 +10,14 @@ from functools import partial
 
 import cv2
 
-from fer_edge.alerts import AlertMaker
 from fer_edge.config import Config, Models
-from fer_edge.events import EventMaker, EventsMemory
 from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
-from fer_edge.summary import SummaryMaker
-from fer_edge.track import Tracker, TrackerMemory, distinct, first_look, unknown
+from fer_edge.tracking.alerts import AlertMaker
+from fer_edge.tracking.events import EventMaker, EventsMemory
+from fer_edge.tracking.summary import SummaryMaker
+from fer_edge.tracking.tracker import Tracker, TrackerMemory, distinct, first_look, unknown
 from fer_edge.vision.classifier import Classifier
 from fer_edge.vision.delegate import Delegate
 from fer_edge.vision.detector import QUARTERS, Cadence, CadenceMemory, Detector

@@ -15,11 +15,11 @@ from itertools import pairwise
 from msgspec import structs
 
 from fer_edge.config import Config, Quality
-from fer_edge.events import EventMaker
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, EventType, FaceEvent, Frame, Reading, Track
-from fer_edge.tally import Tally, View, view
-from fer_edge.track import Tracker
+from fer_edge.tracking.counters import Tally, View, view
+from fer_edge.tracking.events import EventMaker
+from fer_edge.tracking.tracker import Tracker
 from fer_edge.vision.quality import reason_of
 
 FLIP_SECONDS = 3.0

@@ -11,7 +11,7 @@ from samples import frame_of, reading
 
 from fer_edge.draw import Look, Painter, status_line
 from fer_edge.records import LABELS, Box, FaceState, Floats, Frame, Image, Reason, Stats
-from fer_edge.track import first_look
+from fer_edge.tracking.tracker import first_look
 
 DATA = Path(__file__).parent / "data"
 STATS = Stats(14.9, (8.2, 12.0), {}, 100, 0, 110.0, 48.3, 1)

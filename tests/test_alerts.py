@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import reading
 
-from fer_edge.alerts import AlertMaker
 from fer_edge.config import Alert
 from fer_edge.records import LABELS, AlertState, Box, FaceState, Reason
-from fer_edge.track import first_look
+from fer_edge.tracking.alerts import AlertMaker
+from fer_edge.tracking.tracker import first_look
 
 SECOND = 1_000_000_000
 NOON = 12 * 60

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from samples import probabilities, reading
 
 from fer_edge.config import Events
-from fer_edge.events import EventMaker
 from fer_edge.records import LABELS, Box, EventType, Expression, FaceEvent, Reason, Track
-from fer_edge.track import first_look
+from fer_edge.tracking.events import EventMaker
+from fer_edge.tracking.tracker import first_look
 
 MS = 1_000_000
 BOX = Box(160, 120, 320, 360)

@@ -17,12 +17,12 @@ from fer_edge.__main__ import main
 from fer_edge.config import Config, Device, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ConfigError, ReportError
-from fer_edge.minutes import Minute
 from fer_edge.report import periods
 from fer_edge.report.periods import ReportOptions, moment, report
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.history import History
+from fer_edge.tracking.minutes import Minute
 
 NOW = 1_800_000_000.0
 

@@ -18,11 +18,11 @@ import pytest
 
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
-from fer_edge.minutes import Minute, Moment
 from fer_edge.records import LABELS
 from fer_edge.report import minutes_csv, page, write_report
 from fer_edge.report.story import MOST_BARS, Segment, Story, bars, figures, visits
 from fer_edge.runtime.time_text import clock_text, span_text
+from fer_edge.tracking.minutes import Minute, Moment
 from fer_edge.vision.model_card import models_folder
 
 DAY = 86_400

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Summary as SummaryConfig
 from fer_edge.records import LABELS, EventType, FaceEvent, Reason, Summary
-from fer_edge.summary import SummaryMaker
+from fer_edge.tracking.summary import SummaryMaker
 
 SECOND = 1_000_000_000
 KEYS = {*LABELS, "none"}

@@ -9,7 +9,7 @@ from samples import reading
 
 from fer_edge.config import Tracking
 from fer_edge.records import LABELS, Box, Reading, Track
-from fer_edge.track import Tracker, distance, unknown
+from fer_edge.tracking.tracker import Tracker, distance, unknown
 
 MS = 1_000_000
 

@@ -26,7 +26,7 @@ from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, FaceEvent, Frame
 from fer_edge.retell import Recording, Retelling, outcome
-from fer_edge.tally import Tally
+from fer_edge.tracking.counters import Tally
 from fer_edge.tune import AS_IT_IS, Candidate, TuneOptions, candidates, picture, play, presets, tune, write
 
 SECOND = 1_000_000_000

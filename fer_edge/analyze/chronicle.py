@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 from fer_edge.records import Update
 from fer_edge.report.story import STEPS_SECONDS, Story, Visit, visits
 from fer_edge.runtime.time_text import clock_text
+from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 
 MOST_STEPS = 720  # what happened is kept in at most so many steps of time, which become coarser with a long film
 HELD_SECONDS = 1.0

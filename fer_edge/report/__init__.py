@@ -19,12 +19,12 @@ from typing import Any
 from fer_edge import __version__
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
-from fer_edge.minutes import Minute
 from fer_edge.records import LABELS, Reason
 from fer_edge.report.story import Figures, Story, Visit, bars, figures
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
-from fer_edge.tally import HEAT_COLUMNS, HEAT_ROWS, NONE
+from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
+from fer_edge.tracking.minutes import Minute
 from fer_edge.vision.model_card import models_folder
 
 ROLES = ("detector", "landmarks", "expression")

@@ -13,12 +13,12 @@ from pathlib import Path
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
-from fer_edge.minutes import MINUTE_SECONDS
 from fer_edge.report import minutes_csv, write_report
 from fer_edge.report.story import Story, visits
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import HISTORY_FILE, read_history
+from fer_edge.tracking.minutes import MINUTE_SECONDS
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 PREVIOUS = "previous"

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fer_edge.minutes import MINUTE_SECONDS, Minute, Moment, added
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
+from fer_edge.tracking.minutes import MINUTE_SECONDS, Minute, Moment, added
 
 STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
 """How long a bar of a chart may be; those below a minute are for films."""

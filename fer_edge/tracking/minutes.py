@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fer_edge.records import FaceEvent, Update
-from fer_edge.tally import Tally, View, view
+from fer_edge.tracking.counters import Tally, View, view
 
 MINUTE_SECONDS = 60
 

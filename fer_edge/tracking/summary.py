@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fer_edge.config import Summary as SummaryConfig
 from fer_edge.records import LABELS, FaceEvent, FaceState, Summary
-from fer_edge.tally import NONE, Tally, View, view
+from fer_edge.tracking.counters import NONE, Tally, View, view
 
 
 def sum_up(tally: Tally, min_visitors: int) -> Summary:
