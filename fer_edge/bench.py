@@ -15,11 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fer_edge.board import clock_mhz
+from fer_edge.board.describe import clock_mhz
+from fer_edge.board.health import Health, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.camera.sources import source_config
 from fer_edge.config import Config
-from fer_edge.health import Health, read_health
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
 from fer_edge.runtime.meter import peak_rss_mb, percentiles, rss_mb

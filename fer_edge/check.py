@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config, Jsonl
 from fer_edge.errors import FerEdgeError, SinkError
-from fer_edge.health import SINCE_BOOT, read_health
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced

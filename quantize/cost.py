@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fer_edge.expect import BOARDS, Board, all_cores_ms, one_core_ms, span
+from fer_edge.board.expected import BOARDS, Board, all_cores_ms, one_core_ms, span
 from fer_edge.vision.model_card import Card, models_folder, read_card
 from fer_edge.vision.tflite import read_model
 from quantize import published

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fer_edge.expect import BOARDS, Board, all_cores_ms, one_core_ms, span
+from fer_edge.board.expected import BOARDS, Board, all_cores_ms, one_core_ms, span
 
 ZERO, FOUR, FIVE = BOARDS
 

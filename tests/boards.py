@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge import health
+from fer_edge.board import health
 
 
 class Board:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from boards import Board as Sensors
 
-from fer_edge import bench, board
+from fer_edge import bench
 from fer_edge.__main__ import main
-from fer_edge.expect import BOARDS, all_cores_ms, board_of, one_core_ms, span
+from fer_edge.board import describe
+from fer_edge.board.expected import BOARDS, all_cores_ms, board_of, one_core_ms, span
 
 SERIAL = "10000000abcdef01"
 CPUINFO = f"""processor\t: 0
@@ -50,7 +51,7 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "pi" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(board, "ROOT", tmp_path / "pi")
+    monkeypatch.setattr(describe, "ROOT", tmp_path / "pi")
     return tmp_path / "pi"
 
 
@@ -62,7 +63,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_raspberry_pi_is_described(pi: Path) -> None:
-    told = dict(board.describe())
+    told = dict(describe.describe())
     assert told["board"] == "Raspberry Pi 5 Model B Rev 1.0"
     assert told["SoC"] == "brcm,bcm2712"
     assert told["CPU"] == "Cortex-A76"
@@ -71,16 +72,16 @@ def test_a_raspberry_pi_is_described(pi: Path) -> None:
     assert told["memory"] == "8443 MB"
     assert told["system"] == "Debian GNU/Linux 13 (trixie)"
     assert {"cores", "kernel", "Python", "packages"} <= set(told)
-    assert board.clock_mhz() == 2400
+    assert describe.clock_mhz() == 2400
     assert SERIAL not in str(told)
 
 
 def test_a_machine_that_tells_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "ROOT", tmp_path)
-    told = dict(board.describe())
+    monkeypatch.setattr(describe, "ROOT", tmp_path)
+    told = dict(describe.describe())
     assert told["board"].endswith("machine without a device tree")
     assert not {"SoC", "CPU", "clock", "memory", "system"} & set(told)
-    assert board.clock_mhz() is None
+    assert describe.clock_mhz() is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_report_says_nothing_of_its_owner(
     for secret in (mac, mac.replace(":", ""), machine_id or "no id", str(Path.cwd()), str(Path.home()) + "/"):
         assert secret not in text
     assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text)
-    assert not re.search(r"\b\d{1,3}(\.\d{1,3}){3}\b", text.replace(board._version("opencv-python-headless"), ""))
+    assert not re.search(r"\b\d{1,3}(\.\d{1,3}){3}\b", text.replace(describe._version("opencv-python-headless"), ""))
     assert "Without a pause" not in text
     assert "bench: 1/3 the models" in progress
 

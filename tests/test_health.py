@@ -9,8 +9,8 @@ import pytest
 from boards import Board
 from brokers import wait_for
 
-from fer_edge import health
-from fer_edge.health import Health, HealthWatch, read_health
+from fer_edge.board import health
+from fer_edge.board.health import Health, HealthWatch, read_health
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from samples import frame_of
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from cadence import SCENES, Scene, picture, runs_per_second, runs_row
 
-from fer_edge.expect import BOARDS
+from fer_edge.board.expected import BOARDS
 from fer_edge.pipeline import Pipeline
 from quantize import cost, published
 from quantize.graph import Graph

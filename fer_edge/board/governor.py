@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from fer_edge.board.health import Health
 from fer_edge.config import Config
-from fer_edge.health import Health
 from fer_edge.records import Frame, RateReason, Stats
 
 log = logging.getLogger(__name__)
