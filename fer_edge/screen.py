@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from fer_edge.config import Hdmi
-from fer_edge.draw import fitted
+from fer_edge.drawing.painter import fitted
 from fer_edge.drm import Buffer, Card, Connector, KernelNode, Opener
 from fer_edge.drm_abi import INTERLACED, PREFERRED, RGB565, XRGB8888, ModeCrtc, ModeInfo
 from fer_edge.errors import SinkError

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from samples import frame_of, reading
 
-from fer_edge.draw import Look, Painter, status_line
+from fer_edge.drawing.painter import Look, Painter, status_line
 from fer_edge.records import LABELS, Box, FaceState, Floats, Frame, Image, Reason, Stats
 from fer_edge.tracking.tracker import first_look
 

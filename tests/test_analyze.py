@@ -16,7 +16,7 @@ from fer_edge.analyze import AnalyzeOptions, analyze, shown_by_pictures
 from fer_edge.camera import shown
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
-from fer_edge.draw import Painter
+from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Image

@@ -11,9 +11,9 @@ import pytest
 from drawings import DATA, STATS, backdrop, crowd, face, golden
 from samples import frame_of
 
-from fer_edge.draw import Look, Painter, Steady, fitted, status_line
-from fer_edge.font import Font
-from fer_edge.palette import ABSTAINED, DARK, LIGHT, PALETTE
+from fer_edge.drawing.font import Font
+from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
+from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE
 from fer_edge.records import LABELS, Box, Image, Reason
 
 BLACK = frame_of(np.zeros((240, 320, 3), np.uint8))

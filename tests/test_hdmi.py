@@ -23,7 +23,7 @@ from sink_helpers import said
 
 from fer_edge.check import findings
 from fer_edge.config import Camera, Config, Hdmi
-from fer_edge.draw import Look, Painter, status_line
+from fer_edge.drawing.painter import Look, Painter, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Box, Image, Update
 from fer_edge.screen import find

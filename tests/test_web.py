@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox, Web
 from fer_edge.configfile import parse_config
 from fer_edge.control import Control
+from fer_edge.drawing.palette import PALETTE
 from fer_edge.errors import ConfigError, SinkError
-from fer_edge.palette import PALETTE
 from fer_edge.records import LABELS, AlertState, EventType, Image, Update
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.mqtt import MqttSink

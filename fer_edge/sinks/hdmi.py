@@ -9,7 +9,7 @@ from threading import Event
 
 from fer_edge.config import Config, Hdmi
 from fer_edge.control import Control
-from fer_edge.draw import Look, Painter, Steady, fitted, status_line
+from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Frame, Identity, Image, Stats, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox

@@ -13,7 +13,7 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.control import Control
-from fer_edge.draw import Painter
+from fer_edge.drawing.painter import Painter
 from fer_edge.messages import config_payload
 from fer_edge.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update

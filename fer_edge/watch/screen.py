@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
+from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.errors import SinkError
-from fer_edge.palette import PALETTE, css
 from fer_edge.sinks.endpoint import Broker
 from fer_edge.watch.seen import (
     SeenAlert,

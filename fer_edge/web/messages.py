@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from fer_edge.palette import PALETTE, css
+from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
 from fer_edge.tuning import Value
 

@@ -12,7 +12,7 @@ from threading import Event
 import cv2
 
 from fer_edge.config import Config
-from fer_edge.draw import Look, Painter, Steady, fitted
+from fer_edge.drawing.painter import Look, Painter, Steady, fitted
 from fer_edge.records import Frame, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker

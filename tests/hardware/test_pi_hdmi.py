@@ -18,7 +18,7 @@ from wheels import project_dependencies, wheels
 
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
-from fer_edge.draw import Painter, fitted
+from fer_edge.drawing.painter import Painter, fitted
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fer_edge.font import Font
-from fer_edge.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
+from fer_edge.drawing.font import Font
+from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Reason, Stats
 
 LINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))

@@ -31,7 +31,7 @@ class Font:
     """Draws text in any size. For one thread."""
 
     def __init__(self) -> None:
-        folder = files("fer_edge") / "fonts"
+        folder = files("fer_edge.drawing") / "fonts"
         self._sheets = msgspec.json.decode((folder / "glyphs.json").read_bytes(), type=list[Sheet])
         encoded = np.frombuffer((folder / "glyphs.png").read_bytes(), np.uint8)
         self._picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
