@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from brokers import SECONDS, Mosquitto, Recorder, wait_for
 
-from fer_edge import contract
+from fer_edge.contract import topics
 
 ROOT = Path(__file__).parent.parent
 BASE = "fer-edge/kitchen/"
@@ -54,22 +54,22 @@ def daemon(
 def check(name: str, payload: bytes) -> None:
     """Hold a message against the published schema."""
     schema = json.loads((ROOT / "docs" / "mqtt.schema.json").read_text())
-    topic = contract.topic_of(name)
+    topic = topics.topic_of(name)
     if not isinstance(topic.payload, str):
         reference = schema["topics"][topic.name]
         jsonschema.validate(json.loads(payload), {**reference, "$defs": schema["$defs"]})
 
 
 def test_the_published_page_and_schema_are_current() -> None:
-    assert (ROOT / "docs" / "mqtt-payloads.md").read_text() == contract.page()
-    assert json.loads((ROOT / "docs" / "mqtt.schema.json").read_text()) == contract.json_schema()
+    assert (ROOT / "docs" / "mqtt-payloads.md").read_text() == topics.page()
+    assert json.loads((ROOT / "docs" / "mqtt.schema.json").read_text()) == topics.json_schema()
 
 
 def test_a_topic_outside_the_contract_is_none_of_ours() -> None:
-    assert contract.topic_of("alert/distress").name == "alert/<name>"
+    assert topics.topic_of("alert/distress").name == "alert/<name>"
     for name in ("alerts", "alert", "camera", ""):
         with pytest.raises(KeyError):
-            contract.topic_of(name)
+            topics.topic_of(name)
 
 
 def test_the_schema_refuses_what_is_not_in_the_contract() -> None:
@@ -103,13 +103,13 @@ def test_every_message_of_a_whole_run_is_as_the_contract_says(tmp_path: Path, ve
         ours = [message for message in seen.messages if message.topic.startswith(BASE)]
     names = set()
     for message in ours:
-        topic = contract.topic_of(message.topic.removeprefix(BASE))
+        topic = topics.topic_of(message.topic.removeprefix(BASE))
         names.add(topic.name)
         if message.payload or not topic.received:
             check(message.topic.removeprefix(BASE), message.payload)
         if not topic.received:
             assert message.qos == topic.qos, message.topic
-    assert names == {topic.name for topic in contract.TOPICS}
+    assert names == {topic.name for topic in topics.TOPICS}
 
 
 def answers(seen: Recorder, key: str) -> list[dict[str, Any]]:

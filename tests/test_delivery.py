@@ -17,9 +17,9 @@ from face_events import IDENTITY, face_event
 from sink_helpers import quick_retries, running
 
 from fer_edge.config import Config
+from fer_edge.contract.encode import event_payload
+from fer_edge.contract.payloads import EventPayload
 from fer_edge.control import QUEUE, Control
-from fer_edge.messages import event_payload
-from fer_edge.payloads import EventPayload
 from fer_edge.records import EventType
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.disk import Disk, Memory

@@ -17,8 +17,8 @@ from face_events import IDENTITY, face_event
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from fleet import Arrival, Options, Report, account, measure, percentile, show
 
-from fer_edge.messages import event_payload
-from fer_edge.payloads import EventPayload
+from fer_edge.contract.encode import event_payload
+from fer_edge.contract.payloads import EventPayload
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "fleet"
 

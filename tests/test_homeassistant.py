@@ -17,8 +17,8 @@ from msgspec import structs
 
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy
 from fer_edge.config import Stats as StatsConfig
-from fer_edge.messages import alert_payload, event_payload, state_payload, stats_payload
-from fer_edge.payloads import ConfigPayload
+from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
+from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason
 from fer_edge.sinks.homeassistant import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
 

@@ -20,8 +20,8 @@ from face_events import FRAME, IDENTITY, events, face_event
 from full_disk import disk_that_ends_at
 
 from fer_edge.config import Config, Jsonl
+from fer_edge.contract.encode import event_payload
 from fer_edge.errors import SinkError
-from fer_edge.messages import event_payload
 from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile
 from fer_edge.sinks import jsonl

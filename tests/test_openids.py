@@ -12,8 +12,8 @@ import pytest
 from face_events import IDENTITY, face_event
 from outbox_helpers import NEVER, connection, die, later, on_disk, opened, put, retry, seqs, well
 
-from fer_edge.messages import event_payload
-from fer_edge.payloads import EventPayload
+from fer_edge.contract.encode import event_payload
+from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
 from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.openids import OpenFaces

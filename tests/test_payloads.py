@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import probabilities
 
-from fer_edge import messages, payloads
+from fer_edge.contract import encode, payloads
 from fer_edge.records import LABELS, EventType, Reason
 from fer_edge.runtime import clock
 
@@ -49,7 +49,7 @@ def as_json(payload: msgspec.Struct) -> dict[str, object]:
 
 
 def test_an_event_has_exactly_the_fields_of_the_contract() -> None:
-    message = as_json(messages.event_payload(face_event(), IDENTITY))
+    message = as_json(encode.event_payload(face_event(), IDENTITY))
     assert list(message) == CONTRACT_FIELDS
     assert message["v"] == payloads.CONTRACT == 1
     assert message["event_id"] == "boot-1-1"
@@ -59,7 +59,7 @@ def test_an_event_has_exactly_the_fields_of_the_contract() -> None:
 
 
 def test_an_events_figures_are_rounded() -> None:
-    message = as_json(messages.event_payload(face_event(), IDENTITY))
+    message = as_json(encode.event_payload(face_event(), IDENTITY))
     assert message["confidence"] == 0.8765
     assert message["dwell_s"] == 12.346
     assert message["box"] == [0.1235, 0.2, 0.5, 0.75]
@@ -74,7 +74,7 @@ def test_an_events_figures_are_rounded() -> None:
 
 def test_landmarks_are_there_only_when_allowed() -> None:
     points = np.linspace((0, 0), (1, 1), 68, dtype=np.float32)
-    message = as_json(messages.event_payload(face_event(landmarks=points), IDENTITY))
+    message = as_json(encode.event_payload(face_event(landmarks=points), IDENTITY))
     shown = message["landmarks"]
     assert isinstance(shown, list)
     assert len(shown) == 68
@@ -85,7 +85,7 @@ def test_an_abstention_has_null_and_a_reason() -> None:
     event = face_event(
         event_type=EventType.END, expression=None, probabilities=None, previous=None, reason=Reason.TURNED
     )
-    message = as_json(messages.event_payload(event, IDENTITY))
+    message = as_json(encode.event_payload(event, IDENTITY))
     assert message["event_type"] == "end"
     assert message["expression"] is None
     assert message["previous"] is None
@@ -103,7 +103,7 @@ def test_the_time_is_when_it_happened_in_utc() -> None:
 
 @given(st.lists(st.sampled_from([*LABELS, None]), max_size=12))
 def test_a_state_counts_every_face_once(shown: list[str | None]) -> None:
-    state = messages.state_payload(tuple(face_state(label) for label in shown))
+    state = encode.state_payload(tuple(face_state(label) for label in shown))
     assert state.faces == len(shown) == sum(state.expressions.values())
     assert tuple(state.expressions) == (*LABELS, "none")
     labels = [label for label in shown if label]
@@ -115,7 +115,7 @@ def test_a_state_counts_every_face_once(shown: list[str | None]) -> None:
 
 
 def test_info_says_what_runs() -> None:
-    info = as_json(messages.info_payload(IDENTITY))
+    info = as_json(encode.info_payload(IDENTITY))
     assert info == {
         "v": 1,
         "device_id": "kitchen",
@@ -133,7 +133,7 @@ def test_info_says_what_runs() -> None:
 
 
 def test_stats_carry_the_sinks_own_figures() -> None:
-    assert as_json(messages.stats_payload(STATS, queue=4, dropped_events=2)) == {
+    assert as_json(encode.stats_payload(STATS, queue=4, dropped_events=2)) == {
         "v": 1,
         "fps": 14.99,
         "latency_ms": [20.0, 31.01],
@@ -153,5 +153,5 @@ def test_stats_carry_the_sinks_own_figures() -> None:
 
 
 def test_a_face_that_was_never_judged_has_no_probabilities() -> None:
-    assert messages.probabilities(None) == {}
-    assert messages.probabilities(probabilities(0, 1.0))["neutral"] == 1.0
+    assert encode.probabilities(None) == {}
+    assert encode.probabilities(probabilities(0, 1.0))["neutral"] == 1.0

@@ -20,8 +20,8 @@ from face_events import IDENTITY, face_event, face_state
 from rich.console import Console
 
 from fer_edge.config import Mqtt
+from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
-from fer_edge.messages import event_payload, state_payload
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.link import backoff
 from fer_edge.watch import watch

@@ -20,8 +20,8 @@ from brokers import Mosquitto, Recorder
 from face_events import IDENTITY, face_event, face_state
 from rich.console import Console
 
+from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
-from fer_edge.messages import event_payload, state_payload
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.endpoint import Broker
 from fer_edge.watch.screen import LOST_SECONDS, Screen

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from fer_edge.camera import Recording, shown
-from fer_edge.messages import probabilities
+from fer_edge.contract.encode import probabilities
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, FaceState, Frame, Reason, Track, Update
 

@@ -21,10 +21,10 @@ from fer_edge.analyze.lines import Look
 from fer_edge.analyze.output import Lines, Output, check_size, synced
 from fer_edge.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.config import Models
+from fer_edge.contract.encode import event_payload
+from fer_edge.contract.payloads import EventPayload
 from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError
-from fer_edge.messages import event_payload
-from fer_edge.payloads import EventPayload
 from fer_edge.records import FaceEvent, Identity, Image, Update
 
 log = logging.getLogger(__name__)

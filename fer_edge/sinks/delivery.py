@@ -17,7 +17,7 @@ from threading import Lock
 import msgspec
 
 from fer_edge.config import Config
-from fer_edge.payloads import EventPayload
+from fer_edge.contract.payloads import EventPayload
 from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks.disk import Disk, Memory
 from fer_edge.sinks.link import Link, Message

@@ -12,10 +12,10 @@ import cv2
 import msgspec
 
 from fer_edge.config import Config
+from fer_edge.contract.encode import config_payload
+from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.control import Control
 from fer_edge.drawing.painter import Painter
-from fer_edge.messages import config_payload
-from fer_edge.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.sinks.delivery import Outgoing

@@ -8,9 +8,9 @@ from threading import Event
 import msgspec
 
 from fer_edge.config import Config, Jsonl
+from fer_edge.contract.encode import event_payload
 from fer_edge.control import Control
 from fer_edge.errors import SinkError
-from fer_edge.messages import event_payload
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.line_file import LineFile
 from fer_edge.runtime.worker import Backlog, Worker

@@ -15,9 +15,7 @@ from threading import Event
 import msgspec
 
 from fer_edge.config import Config
-from fer_edge.control import Control
-from fer_edge.instance import state_folder
-from fer_edge.messages import (
+from fer_edge.contract.encode import (
     alert_payload,
     event_payload,
     readings_payload,
@@ -25,6 +23,8 @@ from fer_edge.messages import (
     stats_payload,
     summary_payload,
 )
+from fer_edge.control import Control
+from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.worker import Worker
 from fer_edge.sinks.broker import EmbeddedBroker

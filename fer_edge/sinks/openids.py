@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from fer_edge.payloads import EventPayload
+from fer_edge.contract.payloads import EventPayload
 from fer_edge.sinks.disk import Disk
 
 Key = tuple[str, int]  # boot id, track id

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from fer_edge.contract.encode import config_payload, info_payload
 from fer_edge.control import Control
-from fer_edge.messages import config_payload, info_payload
 from fer_edge.records import Identity
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.sinks.delivery import Outgoing

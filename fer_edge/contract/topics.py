@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from fer_edge.payloads import (
+from fer_edge.contract.payloads import (
     CONTRACT,
     AlertPayload,
     ConfigPayload,
@@ -90,8 +90,8 @@ def page() -> str:
         [
             "# MQTT payloads",
             "",
-            "Made by `python -m fer_edge.contract` from the types in `fer_edge/payloads.py`; how they are used is told",
-            "in [mqtt.md](mqtt.md). JSON Schema: [mqtt.schema.json](mqtt.schema.json).",
+            "Made by `python -m fer_edge.contract` from the types in `fer_edge/contract/payloads.py`; how they are used is",
+            "told in [mqtt.md](mqtt.md). JSON Schema: [mqtt.schema.json](mqtt.schema.json).",
             "",
             "| topic | retained | QoS | when | payload |",
             "|---|---|---|---|---|",
@@ -143,7 +143,3 @@ def main() -> int:
     """Print the page, or the schema."""
     print(json.dumps(json_schema(), indent=2) if "--schema" in sys.argv[1:] else page(), end="")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fer_edge.payloads import (
+from fer_edge.contract.payloads import (
     CONTRACT,
     AlertPayload,
     ConfigPayload,
