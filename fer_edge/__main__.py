@@ -16,8 +16,8 @@ import msgspec
 
 from fer_edge.arguments import DEFAULT_CONFIG, Command, parser
 from fer_edge.config import Config, Mqtt, Name, json_schema
-from fer_edge.configfile import load_config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
+from fer_edge.settings.loader import load_config
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

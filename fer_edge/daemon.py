@@ -17,7 +17,6 @@ from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config
-from fer_edge.control import Control
 from fer_edge.feed import Feed
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -25,6 +24,7 @@ from fer_edge.records import Stats, Update
 from fer_edge.runtime.mailbox import Closed
 from fer_edge.runtime.meter import Meter
 from fer_edge.runtime.systemd import Notifier
+from fer_edge.settings.control import Control
 from fer_edge.sinks import Sink, open_sinks
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config, json_schema
-from fer_edge.configfile import SECTIONS, load_config, parse_config, secret
 from fer_edge.errors import ConfigError
+from fer_edge.settings.loader import SECTIONS, load_config, parse_config, secret
 
 ROOT = Path(__file__).parent.parent
 

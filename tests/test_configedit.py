@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_edge.configedit import edited
-from fer_edge.configfile import parse_config
 from fer_edge.errors import ConfigError
+from fer_edge.settings.loader import parse_config
+from fer_edge.settings.yaml_edit import edited
 
 SHIPPED = (Path(__file__).parent.parent / "config.yaml").read_text(encoding="utf-8")
 

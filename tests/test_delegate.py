@@ -20,10 +20,10 @@ from samples import frame_of
 from fer_edge.__main__ import main
 from fer_edge.config import Config, Models
 from fer_edge.config import Detector as DetectorConfig
-from fer_edge.configfile import parse_config
 from fer_edge.errors import ConfigError, ModelError
 from fer_edge.pipeline import load_models
 from fer_edge.records import Image
+from fer_edge.settings.loader import parse_config
 from fer_edge.vision.delegate import Delegate, Share
 from fer_edge.vision.detector import Detector
 from fer_edge.vision.model_card import models_folder

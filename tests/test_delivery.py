@@ -19,8 +19,8 @@ from sink_helpers import quick_retries, running
 from fer_edge.config import Config
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.control import QUEUE, Control
 from fer_edge.records import EventType
+from fer_edge.settings.control import QUEUE, Control
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.disk import Disk, Memory
 from fer_edge.sinks.link import Link, Message
@@ -134,7 +134,7 @@ def test_what_stops_the_control_thread_is_raised() -> None:
 
 
 def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.control.END_SECONDS", 0.1)
+    monkeypatch.setattr("fer_edge.settings.control.END_SECONDS", 0.1)
     control, held = Control(Config()), Event()
     control.start()
     control.set("events.enter", b"0.6", lambda _: cast(Any, held.wait(10)))

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running
 
-from fer_edge.combinations import combination_errors
 from fer_edge.config import Config
-from fer_edge.control import Control
 from fer_edge.records import Update
+from fer_edge.settings.constraints import combination_errors
+from fer_edge.settings.control import Control
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.inbox import Inbox
 

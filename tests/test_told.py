@@ -11,11 +11,11 @@ from brokers import Mosquitto, Recorder, wait_for
 from face_events import IDENTITY
 
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
-from fer_edge.control import Control
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks import inbox
 from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.told import entities
-from fer_edge.tuning import Tuning
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tuning_helpers import BUILTINS, CHANGES, CONFIG, KEYS, PAYLOADS, REFUSED, reason, valid
 
 from fer_edge.config import Alert, Config, Fraction, Pixels
-from fer_edge.tuning import ALERT, LIVE, Refused, Tunable, Tuning, key_of, parse, topic_of
+from fer_edge.settings.overrides import ALERT, LIVE, Refused, Tunable, Tuning, key_of, parse, topic_of
 
 
 def test_these_keys_can_be_set_and_no_others() -> None:

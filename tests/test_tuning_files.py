@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from tuning_helpers import CHANGES, CONFIG, JSON, NAMES, stored, valid
 
 from fer_edge.config import Alert, Config, Detector, Events
-from fer_edge.configfile import parse_config
-from fer_edge.tuning import Tuning
+from fer_edge.settings.loader import parse_config
+from fer_edge.settings.overrides import Tuning
 
 
 def test_changes_outlast_a_restart(tmp_path: Path) -> None:

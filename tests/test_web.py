@@ -18,15 +18,15 @@ from web_helpers import JPEG, SECONDS, TOKEN, Page, Site, bright, event_of, serv
 from websockets.exceptions import ConnectionClosed
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox, Web
-from fer_edge.configfile import parse_config
-from fer_edge.control import Control
 from fer_edge.drawing.palette import PALETTE
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import LABELS, AlertState, EventType, Image, Update
+from fer_edge.settings.control import Control
+from fer_edge.settings.loader import parse_config
+from fer_edge.settings.overrides import Answer
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.web import WebSink, check_web
-from fer_edge.tuning import Answer
 
 
 def start(**settings: object) -> None:

@@ -11,9 +11,9 @@ from tuning_helpers import CONFIG, stored
 from web_helpers import bright, update_of
 
 from fer_edge.config import Config
-from fer_edge.control import Control
 from fer_edge.records import AlertState, EventType, Update
-from fer_edge.tuning import LIVE, Tuning
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import LIVE, Tuning
 from fer_edge.web import history as history_module
 from fer_edge.web.history import History
 from fer_edge.web.pulse import Pulse

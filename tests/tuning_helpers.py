@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from fer_edge.combinations import combination_errors
 from fer_edge.config import Alert, Config
-from fer_edge.tuning import Tuning, topic_of
+from fer_edge.settings.constraints import combination_errors
+from fer_edge.settings.overrides import Tuning, topic_of
 
 CONFIG = Config(alerts={"door": Alert(expressions=("fear",)), "till": Alert(expressions=("sadness",))})
 KEYS = [answer.key for answer in Tuning(CONFIG, None).answers()]

@@ -35,7 +35,7 @@ from fer_edge.records import (
     Track,
 )
 from fer_edge.runtime.clock import clock_synced, timestamp
-from fer_edge.tuning import Answer
+from fer_edge.settings.overrides import Answer
 
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Protocol
 
 from fer_edge.config import Config
-from fer_edge.control import Control
 from fer_edge.records import Identity, Update
+from fer_edge.settings.control import Control
 
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt:MqttSink",

@@ -11,8 +11,8 @@ from typing import Literal
 from paho.mqtt.client import WebsocketConnectionError
 
 from fer_edge.config import Mqtt
-from fer_edge.configfile import secret
 from fer_edge.errors import SinkError
+from fer_edge.settings.loader import secret
 
 Version = Literal["auto", "3.1.1", "5"]
 """Of MQTT. auto: 5 where the broker speaks it, else 3.1.1."""

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from threading import Event
 
 from fer_edge.config import Config, Hdmi
-from fer_edge.control import Control
 from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Frame, Identity, Image, Stats, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker
 from fer_edge.screen import Found, Screen, find
+from fer_edge.settings.control import Control
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.config import History as HistoryConfig
-from fer_edge.control import Control
 from fer_edge.errors import ReportError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.runtime.worker import Backlog, Worker
+from fer_edge.settings.control import Control
 from fer_edge.sinks.disk import Disk
 from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 

@@ -14,13 +14,13 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.encode import config_payload
 from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
-from fer_edge.control import Control
 from fer_edge.drawing.painter import Painter
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.link import Message
-from fer_edge.tuning import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
 
 log = logging.getLogger(__name__)
 

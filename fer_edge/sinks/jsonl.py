@@ -9,11 +9,11 @@ import msgspec
 
 from fer_edge.config import Config, Jsonl
 from fer_edge.contract.encode import event_payload
-from fer_edge.control import Control
 from fer_edge.errors import SinkError
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.line_file import LineFile
 from fer_edge.runtime.worker import Backlog, Worker
+from fer_edge.settings.control import Control
 
 log = logging.getLogger(__name__)
 

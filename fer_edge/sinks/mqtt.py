@@ -23,10 +23,10 @@ from fer_edge.contract.encode import (
     stats_payload,
     summary_payload,
 )
-from fer_edge.control import Control
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.worker import Worker
+from fer_edge.settings.control import Control
 from fer_edge.sinks.broker import EmbeddedBroker
 from fer_edge.sinks.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.endpoint import Broker, LinkError, broker_of

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from fer_edge.contract.encode import config_payload, info_payload
-from fer_edge.control import Control
 from fer_edge.records import Identity
 from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import Tunable as Setting
+from fer_edge.settings.overrides import topic_of
 from fer_edge.sinks.delivery import Outgoing
 from fer_edge.sinks.homeassistant import Tunable, discovery, removals
 from fer_edge.sinks.link import Message
-from fer_edge.tuning import Tunable as Setting
-from fer_edge.tuning import topic_of
 
 log = logging.getLogger(__name__)
 

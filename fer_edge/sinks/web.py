@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fer_edge.config import Config, Web
-from fer_edge.configfile import secret, show
-from fer_edge.control import Control
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.worker import Worker
-from fer_edge.tuning import Answer
+from fer_edge.settings.control import Control
+from fer_edge.settings.loader import secret, show
+from fer_edge.settings.overrides import Answer
 from fer_edge.web.history import History
 from fer_edge.web.live import Live, Viewer
 from fer_edge.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set, Settings, colors, encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fer_edge.tuning import Tunable
+from fer_edge.settings.overrides import Tunable
 from fer_edge.web.messages import Group, Setting
 
 GROUPS = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from fer_edge.configfile import parse_config
 from fer_edge.errors import ConfigError
-from fer_edge.tuning import differences
+from fer_edge.settings.loader import parse_config
+from fer_edge.settings.overrides import differences
 
 INDENT = 2
 

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.combinations import combination_errors
 from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
-from fer_edge.configfile import expected, show
-from fer_edge.tuningfile import TUNING_FILE, load, save
+from fer_edge.settings.constraints import combination_errors
+from fer_edge.settings.loader import expected, show
+from fer_edge.settings.overrides_file import TUNING_FILE, load, save
 
 DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
 ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")

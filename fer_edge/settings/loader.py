@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from fer_edge.combinations import combination_errors
 from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section
 from fer_edge.errors import ConfigError
+from fer_edge.settings.constraints import combination_errors
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 

@@ -15,10 +15,10 @@ from queue import Full, Queue
 from threading import Event
 
 from fer_edge.config import Config
-from fer_edge.configfile import load_config
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.worker import Worker
-from fer_edge.tuning import Answer, Reload, Tuning
+from fer_edge.settings.loader import load_config
+from fer_edge.settings.overrides import Answer, Reload, Tuning
 
 log = logging.getLogger(__name__)
 
