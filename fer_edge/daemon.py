@@ -16,8 +16,8 @@ from threading import Event
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
 from fer_edge.camera import open_camera, shown
+from fer_edge.camera.capture import Feed
 from fer_edge.config import Config
-from fer_edge.feed import Feed
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Stats, Update

@@ -11,7 +11,7 @@ import pytest
 from brokers import PATIENCE, wait_for
 from hypothesis import HealthCheck, settings
 
-import fer_edge.feed as feed_module
+import fer_edge.camera.capture as feed_module
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline

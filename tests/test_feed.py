@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from brokers import wait_for
 
-import fer_edge.feed as feed_module
+import fer_edge.camera.capture as feed_module
 from fer_edge.camera import open_camera
+from fer_edge.camera.capture import Feed
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.feed import Feed
 from fer_edge.records import Frame, Image
 from fer_edge.runtime.mailbox import Closed
 

@@ -16,10 +16,10 @@ from face_events import STATS
 import fer_edge.daemon as daemon_module
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import Health, HealthWatch
+from fer_edge.camera.capture import Feed
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera, Config, Device, Mqtt, Rate, Stats
 from fer_edge.daemon import Signals, run
-from fer_edge.feed import Feed
 from fer_edge.records import Frame, RateReason, Update
 from fer_edge.records import Stats as StatsRecord
 from fer_edge.settings.constraints import combination_errors

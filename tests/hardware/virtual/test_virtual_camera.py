@@ -23,11 +23,11 @@ import pytest
 from brokers import wait_for
 
 from fer_edge.camera import picamera
+from fer_edge.camera.capture import Feed
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.feed import Feed
 from fer_edge.records import Frame
 
 PICTURES = Path("/camera")

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from brokers import wait_for
 
+from fer_edge.camera.capture import Feed
 from fer_edge.camera.v4l2 import V4l2Camera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.feed import Feed
 from fer_edge.records import Frame
 
 DRIVER, DEVICE = Path("/sys/bus/platform/drivers/vivid"), "vivid.0"
