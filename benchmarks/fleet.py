@@ -48,7 +48,7 @@ from rabbitmq import SPAWN, Cluster, accepts, balance, process, wait_for
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.records import EventType, Update
 from fer_edge.runtime.meter import peak_rss_mb
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 Address = tuple[str, int]
 PER_PROCESS = 80  # a sink has about 8 open files, and it waits with select(), which knows no more than 1024

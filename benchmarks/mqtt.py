@@ -32,7 +32,7 @@ from face_events import IDENTITY, events
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.runtime.meter import rss_mb
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 AHEAD = 2000  # events that may be on their way: more would only wait in the queue
 DAEMON = """

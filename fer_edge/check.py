@@ -19,11 +19,11 @@ from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.settings.overrides_file import TUNING_FILE, stored
-from fer_edge.sinks.broker import EmbeddedBroker
-from fer_edge.sinks.endpoint import LinkError, broker_of
 from fer_edge.sinks.hdmi import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
-from fer_edge.sinks.link import Link
+from fer_edge.sinks.mqtt.broker import LinkError, broker_of
+from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.web import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 

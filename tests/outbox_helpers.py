@@ -9,9 +9,9 @@ from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from fer_edge.sinks import disk as module
-from fer_edge.sinks.disk import Disk
-from fer_edge.sinks.outbox import Outbox
+from fer_edge.sinks import sqlite_file as module
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk
 
 NEVER = 3600.0  # seconds: nothing is written unless it is asked for
 BOOT = "boot-1"

@@ -14,8 +14,8 @@ from brokers import SECONDS
 from face_events import IDENTITY
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
-from fer_edge.sinks.link import Link, backoff
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt.connection import Link, backoff
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 CONNACK = b"\x20\x02\x00\x00"
 QUIET = HomeAssistant(enabled=False)
@@ -46,7 +46,7 @@ def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
 
 
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.mqtt.backoff", lambda: backoff(first=0.02, longest=0.2))
+    monkeypatch.setattr("fer_edge.sinks.mqtt.sink.backoff", lambda: backoff(first=0.02, longest=0.2))
 
 
 @contextmanager

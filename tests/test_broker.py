@@ -16,8 +16,8 @@ from sink_helpers import first_seen, said
 
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
-from fer_edge.sinks import broker as embedded_broker
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt import embedded as embedded_broker
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 
 def test_the_embedded_broker_serves_strangers(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,10 +21,10 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
 from fer_edge.settings.control import QUEUE, Control
-from fer_edge.sinks.delivery import Delivery, Outgoing, Store
-from fer_edge.sinks.disk import Disk, Memory
-from fer_edge.sinks.link import Link, Message
-from fer_edge.sinks.outbox import Outbox
+from fer_edge.sinks.mqtt.connection import Link, Message
+from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk, Memory
 
 
 def told(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:

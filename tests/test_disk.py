@@ -10,9 +10,9 @@ import pytest
 from full_disk import disk_that_ends_at
 from outbox_helpers import connection, die, later, on_disk, opened, put, remove, retry, seqs, well
 
-from fer_edge.sinks import disk as module
-from fer_edge.sinks.disk import Disk
-from fer_edge.sinks.outbox import LATE, Outbox
+from fer_edge.sinks import sqlite_file as module
+from fer_edge.sinks.mqtt.outbox import LATE, Outbox
+from fer_edge.sinks.sqlite_file import Disk
 
 
 def corrupt_files(folder: Path) -> list[str]:

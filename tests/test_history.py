@@ -20,8 +20,8 @@ from fer_edge.config import Config, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ReportError
 from fer_edge.records import Box, EventType, FaceState, Reason, Update
-from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, History, HistorySink, read_history
+from fer_edge.sinks.sqlite_file import Disk
 from fer_edge.tracking.counters import HEAT_COLUMNS, View, view
 from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 

@@ -20,7 +20,7 @@ from fer_edge.config import Stats as StatsConfig
 from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
 from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason
-from fer_edge.sinks.homeassistant import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
+from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
 
 Payload = dict[str, Any]
 BASE = "fer-edge/kitchen"

@@ -9,8 +9,8 @@ import pytest
 from brokers import free_port
 from sink_helpers import CONNACK, scripted, turn_until_it_ends
 
-from fer_edge.sinks.endpoint import Broker, LinkError, in_words
-from fer_edge.sinks.link import Link, backoff
+from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
+from fer_edge.sinks.mqtt.connection import Link, backoff
 
 
 def test_another_client_of_the_same_id_is_said() -> None:

@@ -20,7 +20,7 @@ from brokers import PATIENCE, Mosquitto, wait_for
 from fer_edge import __version__
 from fer_edge.__main__ import COMMANDS, main
 from fer_edge.camera.replay import PICTURES
-from fer_edge.sinks.broker import EmbeddedBroker
+from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.vision.model_card import models_folder
 from fer_edge.watch import CONNECT_SECONDS
 

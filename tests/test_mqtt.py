@@ -22,9 +22,9 @@ from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks import open_sinks
-from fer_edge.sinks.delivery import Delivery
-from fer_edge.sinks.link import Link
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.delivery import Delivery
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from fer_edge.config import Config
 from fer_edge.records import Update
 from fer_edge.settings.constraints import combination_errors
 from fer_edge.settings.control import Control
-from fer_edge.sinks.delivery import Outgoing
-from fer_edge.sinks.inbox import Inbox
+from fer_edge.sinks.mqtt.delivery import Outgoing
+from fer_edge.sinks.mqtt.inbox import Inbox
 
 KNOWN = ["set/events/enter", "set/alerts/a/enabled", "request/ping", "request/reload", "set/", "request/"]
 DEEP = [b"[" * 100_000, b'{"a":' + b"[" * 1019]

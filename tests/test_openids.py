@@ -15,9 +15,9 @@ from outbox_helpers import NEVER, connection, die, later, on_disk, opened, put, 
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
-from fer_edge.sinks.disk import Disk
-from fer_edge.sinks.openids import OpenFaces
-from fer_edge.sinks.outbox import Outbox
+from fer_edge.sinks.mqtt.open_faces import OpenFaces
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk
 
 
 def face(track_id: int, event_type: EventType, seq: int = 1, **changes: Any) -> EventPayload:

@@ -15,8 +15,8 @@ from threading import Thread
 import pytest
 from outbox_helpers import BOOT, NEVER, die, later, on_disk, opened, put, remove, seqs, well
 
-from fer_edge.sinks.disk import Disk
-from fer_edge.sinks.outbox import Outbox
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk
 
 
 def test_events_come_out_in_order_whether_written_or_not(tmp_path: Path) -> None:

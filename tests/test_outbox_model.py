@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from outbox_helpers import NEVER, die, later, well
 
-from fer_edge.sinks.disk import Disk
-from fer_edge.sinks.outbox import Outbox
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk
 
 
 class Model(RuleBasedStateMachine):

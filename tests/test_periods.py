@@ -20,8 +20,8 @@ from fer_edge.errors import ConfigError, ReportError
 from fer_edge.report import periods
 from fer_edge.report.periods import ReportOptions, moment, report
 from fer_edge.runtime.time_text import clock_text
-from fer_edge.sinks.disk import Disk
 from fer_edge.sinks.history import History
+from fer_edge.sinks.sqlite_file import Disk
 from fer_edge.tracking.minutes import Minute
 
 NOW = 1_800_000_000.0

@@ -13,9 +13,9 @@ from face_events import IDENTITY
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Tuning
-from fer_edge.sinks import inbox
-from fer_edge.sinks.mqtt import MqttSink
-from fer_edge.sinks.told import entities
+from fer_edge.sinks.mqtt import inbox
+from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.sinks.mqtt.sink import MqttSink
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}

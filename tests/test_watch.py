@@ -23,7 +23,7 @@ from fer_edge.config import Mqtt
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
-from fer_edge.sinks.link import backoff
+from fer_edge.sinks.mqtt.connection import backoff
 from fer_edge.watch import watch
 from fer_edge.watch.lines import Lines, event_line
 from fer_edge.watch.seen import SeenEvent

@@ -23,7 +23,7 @@ from rich.console import Console
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
-from fer_edge.sinks.endpoint import Broker
+from fer_edge.sinks.mqtt.broker import Broker
 from fer_edge.watch.screen import LOST_SECONDS, Screen
 from fer_edge.watch.viewer import WatchOptions
 

@@ -25,7 +25,7 @@ from fer_edge.settings.control import Control
 from fer_edge.settings.loader import parse_config
 from fer_edge.settings.overrides import Answer
 from fer_edge.sinks import open_sinks
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.sinks.web import WebSink, check_web
 
 

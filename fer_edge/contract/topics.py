@@ -90,8 +90,8 @@ def page() -> str:
         [
             "# MQTT payloads",
             "",
-            "Made by `python -m fer_edge.contract` from the types in `fer_edge/contract/payloads.py`; how they are used is",
-            "told in [mqtt.md](mqtt.md). JSON Schema: [mqtt.schema.json](mqtt.schema.json).",
+            "Made by `python -m fer_edge.contract` from the types in `fer_edge/contract/payloads.py`;",
+            "[mqtt.md](mqtt.md) says how they are used. JSON Schema: [mqtt.schema.json](mqtt.schema.json).",
             "",
             "| topic | retained | QoS | when | payload |",
             "|---|---|---|---|---|",

@@ -13,7 +13,7 @@ from fer_edge.records import Identity, Update
 from fer_edge.settings.control import Control
 
 SINKS = {
-    "mqtt": "fer_edge.sinks.mqtt:MqttSink",
+    "mqtt": "fer_edge.sinks.mqtt.sink:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
     "hdmi": "fer_edge.sinks.hdmi:HdmiSink",

@@ -25,7 +25,7 @@ from fer_edge.records import Identity, Update
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.disk import Disk
+from fer_edge.sinks.sqlite_file import Disk
 from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 
 log = logging.getLogger(__name__)

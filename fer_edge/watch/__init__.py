@@ -9,8 +9,8 @@ from contextlib import suppress
 from threading import Event
 
 from fer_edge.errors import SinkError
-from fer_edge.sinks.endpoint import LinkError, broker_of
-from fer_edge.sinks.link import Link, backoff
+from fer_edge.sinks.mqtt.broker import LinkError, broker_of
+from fer_edge.sinks.mqtt.connection import Link, backoff
 from fer_edge.watch.lines import Lines
 from fer_edge.watch.screen import Screen
 from fer_edge.watch.viewer import PATIENCE_SECONDS, Viewer, WatchOptions

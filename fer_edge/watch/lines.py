@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fer_edge.errors import SinkError
-from fer_edge.sinks.endpoint import Broker
+from fer_edge.sinks.mqtt.broker import Broker
 from fer_edge.watch.seen import SeenEvent, SeenState, clock_time, counted, printable, reason_text
 from fer_edge.watch.viewer import PATIENCE_SECONDS, WatchOptions
 

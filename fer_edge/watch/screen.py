@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.errors import SinkError
-from fer_edge.sinks.endpoint import Broker
+from fer_edge.sinks.mqtt.broker import Broker
 from fer_edge.watch.seen import (
     SeenAlert,
     SeenEvent,

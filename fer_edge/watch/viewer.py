@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from fer_edge.config import Mqtt
-from fer_edge.sinks.endpoint import Broker
+from fer_edge.sinks.mqtt.broker import Broker
 
 PATIENCE_SECONDS = 1.5
 """For so long after the start a broker that is not there yet is no news."""

@@ -27,13 +27,13 @@ from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.broker import EmbeddedBroker
-from fer_edge.sinks.delivery import Delivery, Outgoing, Store
-from fer_edge.sinks.endpoint import Broker, LinkError, broker_of
-from fer_edge.sinks.inbox import Inbox
-from fer_edge.sinks.link import Attempt, Link, Message, Will, backoff
-from fer_edge.sinks.told import Told
-from fer_edge.sinks.wake import Wake
+from fer_edge.sinks.mqtt.broker import Broker, LinkError, broker_of
+from fer_edge.sinks.mqtt.connection import Attempt, Link, Message, Will, backoff
+from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
+from fer_edge.sinks.mqtt.inbox import Inbox
+from fer_edge.sinks.mqtt.retained import Told
+from fer_edge.sinks.mqtt.wakeup import Wake
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.runtime.worker import Backlog
-from fer_edge.sinks.disk import Disk, Memory
-from fer_edge.sinks.link import Link, Message
-from fer_edge.sinks.openids import OpenFaces
-from fer_edge.sinks.outbox import Entry, Outbox
+from fer_edge.sinks.mqtt.connection import Link, Message
+from fer_edge.sinks.mqtt.open_faces import OpenFaces
+from fer_edge.sinks.mqtt.outbox import Entry, Outbox
+from fer_edge.sinks.sqlite_file import Disk, Memory
 
 log = logging.getLogger(__name__)
 

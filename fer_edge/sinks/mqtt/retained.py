@@ -17,9 +17,9 @@ from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Tunable as Setting
 from fer_edge.settings.overrides import topic_of
-from fer_edge.sinks.delivery import Outgoing
-from fer_edge.sinks.homeassistant import Tunable, discovery, removals
-from fer_edge.sinks.link import Message
+from fer_edge.sinks.mqtt.connection import Message
+from fer_edge.sinks.mqtt.delivery import Outgoing
+from fer_edge.sinks.mqtt.discovery import Tunable, discovery, removals
 
 log = logging.getLogger(__name__)
 

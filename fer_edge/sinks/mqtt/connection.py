@@ -22,8 +22,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fer_edge.sinks.endpoint import NO_BROKER, Broker, LinkError, Version, in_words
-from fer_edge.sinks.wake import Wake
+from fer_edge.sinks.mqtt.broker import NO_BROKER, Broker, LinkError, Version, in_words
+from fer_edge.sinks.mqtt.wakeup import Wake
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""

@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.sinks.disk import Disk
+from fer_edge.sinks.sqlite_file import Disk
 
 Key = tuple[str, int]  # boot id, track id
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from fer_edge.sinks.disk import Disk
+from fer_edge.sinks.sqlite_file import Disk
 
 LATE = 1 << 40  # ids begin above this where the file cannot be read at first: its own move below it where they must
 
