@@ -24,7 +24,7 @@ from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Link
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
-from fer_edge.sinks.web import check_web
+from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
 BROKER_SECONDS = 5.0

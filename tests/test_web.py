@@ -26,7 +26,7 @@ from fer_edge.settings.loader import parse_config
 from fer_edge.settings.overrides import Answer
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.mqtt.sink import MqttSink
-from fer_edge.sinks.web import WebSink, check_web
+from fer_edge.sinks.web.sink import WebSink, check_web
 
 
 def start(**settings: object) -> None:

@@ -12,8 +12,8 @@ import pytest
 from web_helpers import TOKEN, Site, serving
 from websockets.exceptions import InvalidStatus
 
-from fer_edge.web import door
-from fer_edge.web.door import ADDRESSES, Attempts, Keys, address_of
+from fer_edge.sinks.web import auth
+from fer_edge.sinks.web.auth import ADDRESSES, Attempts, Keys, address_of
 
 WRONG = "wrong-token-of-some-length"
 
@@ -195,7 +195,7 @@ def test_it_may_try_again_later(guarded: Site, monkeypatch: pytest.MonkeyPatch) 
     for _ in range(5):
         assert guarded.ask("/session", Authorization=f"Bearer {WRONG}")[0].status == 401
     assert log_in(guarded, TOKEN).status == 429
-    monkeypatch.setattr(door, "TRIES_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "TRIES_SECONDS", 0.0)
     assert log_in(guarded, TOKEN).status == 303
 
 

@@ -16,7 +16,7 @@ import pytest
 from brokers import wait_for
 from web_helpers import Page, Site, bright, event_of, serving, update_of
 
-from fer_edge.web.live import BEHIND, MOST_WANTED, Live, TooSlow, Viewer
+from fer_edge.sinks.web.viewers import BEHIND, MOST_WANTED, Live, TooSlow, Viewer
 
 VIEWERS = 50
 

@@ -14,10 +14,10 @@ from fer_edge.config import Config
 from fer_edge.records import AlertState, EventType, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import LIVE, Tuning
-from fer_edge.web import history as history_module
-from fer_edge.web.history import History
-from fer_edge.web.pulse import Pulse
-from fer_edge.web.settings import GROUPS, WORDS, groups
+from fer_edge.sinks.web import recent as history_module
+from fer_edge.sinks.web.recent import History
+from fer_edge.sinks.web.settings import GROUPS, WORDS, groups
+from fer_edge.sinks.web.status import Pulse
 
 
 def of(*events: object, alerts: tuple[AlertState, ...] = ()) -> Update:

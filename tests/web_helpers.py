@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from fer_edge.config import Alert, Config, Mqtt, Privacy, Web
 from fer_edge.records import Box, FaceState, Image, Track, Update
 from fer_edge.settings.control import Control
-from fer_edge.sinks.web import WebSink
+from fer_edge.sinks.web.sink import WebSink
 
 TOKEN = "0123456789abcdef-the-token"
 SECONDS = 10.0

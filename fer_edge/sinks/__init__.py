@@ -17,7 +17,7 @@ SINKS = {
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
     "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
-    "web": "fer_edge.sinks.web:WebSink",
+    "web": "fer_edge.sinks.web.sink:WebSink",
 }
 
 

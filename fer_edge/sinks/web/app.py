@@ -17,9 +17,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fer_edge.web.door import Door, Keys, address_of
-from fer_edge.web.live import Live, TooSlow, Viewer
-from fer_edge.web.messages import MAX_BYTES, Next, Said, decode
+from fer_edge.sinks.web.auth import Door, Keys, address_of
+from fer_edge.sinks.web.messages import MAX_BYTES, Next, Said, decode
+from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
 SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -43,7 +43,7 @@ class File:
     """One of the page's files, read once."""
 
     def __init__(self, name: str) -> None:
-        self._body = resources.files("fer_edge.web").joinpath("static", name).read_bytes()
+        self._body = resources.files("fer_edge.sinks.web").joinpath("static", name).read_bytes()
         self._type = TYPES[name.rpartition(".")[2]]
         self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:16]}"'
 
@@ -62,7 +62,7 @@ class File:
 
 def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
     """The application, behind its door. `names`: what else the machine is called."""
-    static = resources.files("fer_edge.web").joinpath("static")
+    static = resources.files("fer_edge.sinks.web").joinpath("static")
     files = {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
     form = files.pop("login.html")
     index = files.pop("index.html")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from fer_edge.settings.overrides import Tunable
-from fer_edge.web.messages import Group, Setting
+from fer_edge.sinks.web.messages import Group, Setting
 
 GROUPS = {
     "events": "Reporting",

@@ -8,7 +8,7 @@ from fer_edge.board.health import Health as Board
 from fer_edge.config import Config
 from fer_edge.records import Stats, Update
 from fer_edge.settings.control import Control
-from fer_edge.web.messages import Health, Part
+from fer_edge.sinks.web.messages import Health, Part
 
 SLOWED = {
     "hot": "hot",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from threading import Lock
 
 from fer_edge.records import AlertState, EventType, FaceEvent, Update
-from fer_edge.web.messages import Entry
+from fer_edge.sinks.web.messages import Entry
 
 SECONDS = 600.0
 SIZE = 3000

@@ -19,12 +19,12 @@ from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import secret, show
 from fer_edge.settings.overrides import Answer
-from fer_edge.web.history import History
-from fer_edge.web.live import Live, Viewer
-from fer_edge.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set, Settings, colors, encode
-from fer_edge.web.pulse import Pulse
-from fer_edge.web.settings import groups
-from fer_edge.web.studio import Studio
+from fer_edge.sinks.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set, Settings, colors, encode
+from fer_edge.sinks.web.recent import History
+from fer_edge.sinks.web.renderer import Studio
+from fer_edge.sinks.web.settings import groups
+from fer_edge.sinks.web.status import Pulse
+from fer_edge.sinks.web.viewers import Live, Viewer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -78,8 +78,8 @@ class WebSink:
         uvicorn_server = _uvicorn()
         self._socket = listen(self._settings)
         self.port = self._socket.getsockname()[1]
-        from fer_edge.web.app import Site, make_app
-        from fer_edge.web.door import Keys
+        from fer_edge.sinks.web.app import Site, make_app
+        from fer_edge.sinks.web.auth import Keys
 
         self._login = token is not None
         site = Site(Keys(token, self.port), self._live, self._hello, self._hear)

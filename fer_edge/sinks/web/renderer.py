@@ -16,8 +16,8 @@ from fer_edge.drawing.painter import Look, Painter, Steady, fitted
 from fer_edge.records import Frame, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker
-from fer_edge.web.live import Live
-from fer_edge.web.messages import encode, faces_message
+from fer_edge.sinks.web.messages import encode, faces_message
+from fer_edge.sinks.web.viewers import Live
 
 POLL_SECONDS = 1.0
 QUALITY = 80  # of the JPEG: text stays sharp
