@@ -19,7 +19,7 @@ from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.settings.overrides_file import TUNING_FILE, stored
-from fer_edge.sinks.hdmi import HdmiSink
+from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Link

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fer_edge import drm_abi as abi
-from fer_edge.drm_abi import ModeInfo
+from fer_edge.sinks.hdmi import drm_abi as abi
+from fer_edge.sinks.hdmi.drm_abi import ModeInfo
 
 
 def mode(width: int, height: int, hz: int = 60, *, preferred: bool = False, interlaced: bool = False) -> ModeInfo:

@@ -11,12 +11,12 @@ import pytest
 from fake_displays import FULL_HD, Socket, mode
 from fake_drm import FakeCard, FakeNode
 
-from fer_edge import drm_abi as abi
 from fer_edge.config import Hdmi
-from fer_edge.drm import Card, KernelNode, Node
 from fer_edge.errors import SinkError
 from fer_edge.records import Image
-from fer_edge.screen import Screen, choose, find
+from fer_edge.sinks.hdmi import drm_abi as abi
+from fer_edge.sinks.hdmi.drm import Card, KernelNode, Node
+from fer_edge.sinks.hdmi.screen import Screen, choose, find
 
 
 class Cards:

@@ -26,9 +26,9 @@ from fer_edge.config import Camera, Config, Hdmi
 from fer_edge.drawing.painter import Look, Painter, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Box, Image, Update
-from fer_edge.screen import find
 from fer_edge.sinks import open_sinks
-from fer_edge.sinks.hdmi import HdmiSink
+from fer_edge.sinks.hdmi.screen import find
+from fer_edge.sinks.hdmi.sink import HdmiSink
 
 FRAME = backdrop(640, 480)
 FACE = face(Box(200, 100, 300, 240))
@@ -37,7 +37,7 @@ UPDATE = Update(FRAME, faces=(FACE,))
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.hdmi.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("fer_edge.sinks.hdmi.sink.LOOK_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -151,8 +151,8 @@ def test_another_master(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptur
 def test_a_display_that_does_not_answer_fills_no_log(
     card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fer_edge.screen.FLIP_SECONDS", 0.01)
-    monkeypatch.setattr("fer_edge.sinks.hdmi.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("fer_edge.sinks.hdmi.screen.FLIP_SECONDS", 0.01)
+    monkeypatch.setattr("fer_edge.sinks.hdmi.sink.LOOK_SECONDS", 0.2)
     caplog.set_level(logging.INFO)
     card.answers_flips = False
     with running(card, tmp_path) as sink:

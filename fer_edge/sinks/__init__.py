@@ -16,7 +16,7 @@ SINKS = {
     "mqtt": "fer_edge.sinks.mqtt.sink:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
-    "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
+    "hdmi": "fer_edge.sinks.hdmi.sink:HdmiSink",
     "web": "fer_edge.sinks.web.sink:WebSink",
 }
 

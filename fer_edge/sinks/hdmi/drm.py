@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fer_edge import drm_abi as abi
 from fer_edge.records import Image
+from fer_edge.sinks.hdmi import drm_abi as abi
 
 
 class Node(Protocol):

@@ -13,10 +13,10 @@ import cv2
 
 from fer_edge.config import Hdmi
 from fer_edge.drawing.painter import fitted
-from fer_edge.drm import Buffer, Card, Connector, KernelNode, Opener
-from fer_edge.drm_abi import INTERLACED, PREFERRED, RGB565, XRGB8888, ModeCrtc, ModeInfo
 from fer_edge.errors import SinkError
 from fer_edge.records import Image
+from fer_edge.sinks.hdmi.drm import Buffer, Card, Connector, KernelNode, Opener
+from fer_edge.sinks.hdmi.drm_abi import INTERLACED, PREFERRED, RGB565, XRGB8888, ModeCrtc, ModeInfo
 
 FOLDER = Path("/dev/dri")
 LARGEST = 1920 * 1080  # pixels that are chosen without being asked for: more costs time and shows no more

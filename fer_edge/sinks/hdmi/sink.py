@@ -13,8 +13,8 @@ from fer_edge.errors import SinkError
 from fer_edge.records import Frame, Identity, Image, Stats, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker
-from fer_edge.screen import Found, Screen, find
 from fer_edge.settings.control import Control
+from fer_edge.sinks.hdmi.screen import Found, Screen, find
 
 log = logging.getLogger(__name__)
 
