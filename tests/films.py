@@ -13,7 +13,7 @@ import av
 import cv2
 import numpy as np
 
-from fer_edge.analyze import AnalyzeOptions
+from fer_edge.commands.analyze import AnalyzeOptions
 from fer_edge.records import Image
 
 NAMES = {

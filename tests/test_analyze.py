@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from samples import frame_of
 
-from fer_edge.analyze import AnalyzeOptions, analyze, shown_by_pictures
 from fer_edge.camera import shown
 from fer_edge.camera.replay import PICTURES
+from fer_edge.commands.analyze import AnalyzeOptions, analyze, shown_by_pictures
 from fer_edge.config import Config
 from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from fer_edge import bench
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
+from fer_edge.commands.bench import measure
 from fer_edge.vision.model_card import models_folder, read_card
 from fer_edge.vision.tflite import Model
 
@@ -56,10 +56,10 @@ class TestBenchModels:
 
     @pytest.mark.parametrize("name", ["bright", "red"])
     def test_the_first_runs_do_not_count(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        spent = [9.0] * bench.WARM_UP + [n / 1000 for n in range(bench.RUNS)]  # seconds: 0, 1, 2 ... 299 ms
+        spent = [9.0] * measure.WARM_UP + [n / 1000 for n in range(measure.RUNS)]  # seconds: 0, 1, 2 ... 299 ms
         readings = itertools.chain.from_iterable((0.0, seconds) for seconds in spent)
-        monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=partial(next, readings)))
-        figures = bench._measure_model(Model(Path(__file__).parent / "data", name, role="detector"))
+        monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=partial(next, readings)))
+        figures = measure._measure_model(Model(Path(__file__).parent / "data", name, role="detector"))
         assert figures["median_ms"] == pytest.approx(150, abs=1)
         assert figures["p95_ms"] == pytest.approx(285, abs=1)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from boards import Board as Sensors
 
-from fer_edge import bench
 from fer_edge.__main__ import main
 from fer_edge.board import describe
 from fer_edge.board.expected import BOARDS, all_cores_ms, board_of, one_core_ms, span
+from fer_edge.commands.bench import measure
 
 SERIAL = "10000000abcdef01"
 CPUINFO = f"""processor\t: 0
@@ -58,8 +58,8 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few runs of each model."""
-    monkeypatch.setattr(bench, "RUNS", 3)
-    monkeypatch.setattr(bench, "WARM_UP", 1)
+    monkeypatch.setattr(measure, "RUNS", 3)
+    monkeypatch.setattr(measure, "WARM_UP", 1)
 
 
 def test_a_raspberry_pi_is_described(pi: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from boards import Board
 
-from fer_edge.check import findings
+from fer_edge.commands.check import findings
 from fer_edge.config import Config, Device, Rate, State
 
 

@@ -12,8 +12,8 @@ import pytest
 from films import decoded, pan, wanted, write_uneven
 from full_disk import disk_that_ends_at
 
-from fer_edge.analyze import AnalyzeOptions, analyze
-from fer_edge.analyze.film import SECTION_FRAMES, Film, boxes
+from fer_edge.commands.analyze import AnalyzeOptions, analyze
+from fer_edge.commands.analyze.film import SECTION_FRAMES, Film, boxes
 from fer_edge.config import Config
 from fer_edge.errors import SinkError
 from fer_edge.records import Image

@@ -21,7 +21,7 @@ from fake_displays import FULL_HD
 from fake_drm import FakeCard, FakeNode
 from sink_helpers import said
 
-from fer_edge.check import findings
+from fer_edge.commands.check import findings
 from fer_edge.config import Camera, Config, Hdmi
 from fer_edge.drawing.painter import Look, Painter, status_line
 from fer_edge.errors import SinkError

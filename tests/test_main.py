@@ -20,9 +20,9 @@ from brokers import PATIENCE, Mosquitto, wait_for
 from fer_edge import __version__
 from fer_edge.__main__ import COMMANDS, main
 from fer_edge.camera.replay import PICTURES
+from fer_edge.commands.watch import CONNECT_SECONDS
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.vision.model_card import models_folder
-from fer_edge.watch import CONNECT_SECONDS
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DEVICE = f"test-{os.getpid()}"
@@ -299,7 +299,7 @@ def test_ctrl_c_elsewhere_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fer_edge.analyze.analyze", interrupted)
+    monkeypatch.setattr("fer_edge.commands.analyze.analyze", interrupted)
     assert main(["analyze", "demo"]) == 130
 
 

@@ -21,15 +21,15 @@ from films import json_lines, pan, wanted, write_avi, write_uneven
 from full_disk import disk_that_ends_at
 
 from fer_edge.__main__ import main
-from fer_edge.analyze import AnalyzeOptions, analyze
-from fer_edge.analyze.chronicle import MOST_STEPS, Chronicle, shortened
-from fer_edge.analyze.rows import COLUMNS, NEVER_NULL, header, write_parquet
 from fer_edge.camera.replay import PICTURES
+from fer_edge.commands.analyze import AnalyzeOptions, analyze
+from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, header, write_parquet
+from fer_edge.commands.analyze.timeline import MOST_STEPS, Chronicle, shortened
+from fer_edge.commands.report.summary import figures
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, SinkError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Frame, Image, Update
-from fer_edge.report.story import figures
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
 DOCS = Path(__file__).parent.parent / "docs"
@@ -234,7 +234,7 @@ def test_without_an_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, option: str, words: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "fer_edge.report.charts", raising=False)
+    monkeypatch.delitem(sys.modules, "fer_edge.commands.report.charts", raising=False)
     with pytest.raises(FerEdgeError, match=words):
         analyze(Config(), asked_for(option, tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []

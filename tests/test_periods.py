@@ -14,11 +14,11 @@ import pytest
 from test_report import DAY, told
 
 from fer_edge.__main__ import main
+from fer_edge.commands.report import periods
+from fer_edge.commands.report.periods import ReportOptions, moment, report
 from fer_edge.config import Config, Device, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ConfigError, ReportError
-from fer_edge.report import periods
-from fer_edge.report.periods import ReportOptions, moment, report
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import History
 from fer_edge.sinks.sqlite_file import Disk

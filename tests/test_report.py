@@ -1,4 +1,4 @@
-"""fer_edge.report: figures by hand, and pages that say what they should."""
+"""fer_edge.commands.report: figures by hand, and pages that say what they should."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from fer_edge.commands.report.page import minutes_csv, page, write_report
+from fer_edge.commands.report.summary import MOST_BARS, Segment, Story, bars, figures, visits
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS
-from fer_edge.report import minutes_csv, page, write_report
-from fer_edge.report.story import MOST_BARS, Segment, Story, bars, figures, visits
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.minutes import Minute, Moment
 from fer_edge.vision.model_card import models_folder

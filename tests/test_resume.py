@@ -19,10 +19,10 @@ from brokers import wait_for
 from films import NAMES, decoded, digests, json_lines, pan, wanted, write_avi
 from full_disk import disk_that_ends_at
 
-from fer_edge.analyze import AnalyzeOptions, analyze
-from fer_edge.analyze.checkpoint import SUFFIX, pack, unpack
-from fer_edge.analyze.lines import looks
 from fer_edge.camera.sources import open_source
+from fer_edge.commands.analyze import AnalyzeOptions, analyze
+from fer_edge.commands.analyze.checkpoint import SUFFIX, pack, unpack
+from fer_edge.commands.analyze.lines import looks
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
 from fer_edge.pipeline import Memory, Pipeline
@@ -303,9 +303,9 @@ def test_a_pipeline_goes_on_in_another_process(film: Path) -> None:
 def test_checkpoints_take_little_of_the_time(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
     clock = iter(range(0, 10**6, 7))  # as if every look at the clock took seven seconds
-    monkeypatch.setattr("fer_edge.analyze.checkpoint.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("fer_edge.commands.analyze.checkpoint.time.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(
-        "fer_edge.analyze.outputs.JsonLines.make", lambda self, stopped: begun.append(time.perf_counter())
+        "fer_edge.commands.analyze.outputs.JsonLines.make", lambda self, stopped: begun.append(time.perf_counter())
     )
     analyze(Config(), wanted(tmp_path / "out", film, only=("jsonl",), save_seconds=1e5))
     assert len(begun) == 1, "only the one at the end"

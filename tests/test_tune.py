@@ -16,18 +16,28 @@ from face_events import face_event
 from msgspec import structs
 from rich.console import Console
 
-from fer_edge import tune as module
 from fer_edge.__main__ import main
 from fer_edge.camera import open_camera
 from fer_edge.camera.sources import source_config
+from fer_edge.commands.tune import command as module
+from fer_edge.commands.tune.command import (
+    AS_IT_IS,
+    Candidate,
+    TuneOptions,
+    candidates,
+    picture,
+    play,
+    presets,
+    tune,
+    write,
+)
+from fer_edge.commands.tune.replay import Recording, Retelling, outcome
 from fer_edge.config import Config, Events, Quality, Tracking
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, FaceEvent, Frame
-from fer_edge.retell import Recording, Retelling, outcome
 from fer_edge.settings.loader import load_config
 from fer_edge.tracking.counters import Tally
-from fer_edge.tune import AS_IT_IS, Candidate, TuneOptions, candidates, picture, play, presets, tune, write
 
 SECOND = 1_000_000_000
 OTHERS = {

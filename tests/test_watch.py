@@ -19,15 +19,15 @@ from brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from face_events import IDENTITY, face_event, face_state
 from rich.console import Console
 
+from fer_edge.commands.watch import watch
+from fer_edge.commands.watch.lines import Lines, event_line
+from fer_edge.commands.watch.received import SeenEvent
+from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.config import Mqtt
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.connection import backoff
-from fer_edge.watch import watch
-from fer_edge.watch.lines import Lines, event_line
-from fer_edge.watch.seen import SeenEvent
-from fer_edge.watch.viewer import WatchOptions
 
 
 class Watching:
@@ -74,7 +74,7 @@ def watch_options(options: dict[str, Any]) -> WatchOptions:
 @contextmanager
 def watching(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Watching]:
     seen = Watching()
-    monkeypatch.setattr("fer_edge.watch.lines._console", seen.console)
+    monkeypatch.setattr("fer_edge.commands.watch.lines._console", seen.console)
     with ThreadPoolExecutor(1) as pool:
         seen.result = pool.submit(watch, watch_options(options), stop=seen.stop)
         try:
@@ -180,7 +180,7 @@ def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: 
 
 
 def test_silence_is_said(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.watch.lines.QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("fer_edge.commands.watch.lines.QUIET_SECONDS", 0.05)
     with watching(monkeypatch, port=mosquitto.port) as seen:
         seen.wait("nothing from fer-edge/+ yet")
 
@@ -202,8 +202,8 @@ def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Mosquitto(tmp_path / "broker")
-    monkeypatch.setattr("fer_edge.watch._pauses", lambda: backoff(first=0.02, longest=0.1))
-    monkeypatch.setattr("fer_edge.watch.lines.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("fer_edge.commands.watch._pauses", lambda: backoff(first=0.02, longest=0.1))
+    monkeypatch.setattr("fer_edge.commands.watch.lines.PATIENCE_SECONDS", 0.0)
     with watching(monkeypatch, port=broker.port) as seen:
         seen.wait("trying again")
         with broker:
@@ -267,7 +267,7 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fer_edge.watch._follow", interrupt)
+    monkeypatch.setattr("fer_edge.commands.watch._follow", interrupt)
     assert watch(WatchOptions()) == 0
 
 

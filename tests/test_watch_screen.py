@@ -20,12 +20,12 @@ from brokers import Mosquitto, Recorder
 from face_events import IDENTITY, face_event, face_state
 from rich.console import Console
 
+from fer_edge.commands.watch.screen import LOST_SECONDS, Screen
+from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.broker import Broker
-from fer_edge.watch.screen import LOST_SECONDS, Screen
-from fer_edge.watch.viewer import WatchOptions
 
 STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}
 
@@ -132,7 +132,7 @@ def test_a_replayed_event_is_history(screen: Screen) -> None:
 
 def test_a_face_that_is_not_heard_of_any_more(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    monkeypatch.setattr("fer_edge.watch.screen.time.monotonic", lambda: now + LOST_SECONDS + 1)
+    monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: now + LOST_SECONDS + 1)
     screen._forget_lost()
     assert "#7    happiness" not in text(screen)
 

@@ -12,11 +12,11 @@ import cv2
 import msgspec
 
 from fer_edge import __version__
-from fer_edge.analyze.checkpoint import SUFFIX, Origin
-from fer_edge.analyze.film import load_av
-from fer_edge.analyze.output import STDOUT
 from fer_edge.camera import shown
 from fer_edge.camera.sources import is_live, mark
+from fer_edge.commands.analyze.checkpoint import SUFFIX, Origin
+from fer_edge.commands.analyze.film import load_av
+from fer_edge.commands.analyze.output import STDOUT
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline

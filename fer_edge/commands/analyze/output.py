@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from fer_edge.analyze.checkpoint import pack, unpack
-from fer_edge.analyze.lines import Look
+from fer_edge.commands.analyze.checkpoint import pack, unpack
+from fer_edge.commands.analyze.lines import Look
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile

@@ -12,12 +12,12 @@ from threading import Event
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fer_edge.analyze.checkpoint import Keeper, load
-from fer_edge.analyze.lines import shown_by_clip, shown_by_pictures
-from fer_edge.analyze.options import AnalyzeOptions, check, origin
-from fer_edge.analyze.output import Output
-from fer_edge.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Pictures, Report, Table
-from fer_edge.analyze.run import Run
+from fer_edge.commands.analyze.checkpoint import Keeper, load
+from fer_edge.commands.analyze.lines import shown_by_clip, shown_by_pictures
+from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
+from fer_edge.commands.analyze.output import Output
+from fer_edge.commands.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Pictures, Report, Table
+from fer_edge.commands.analyze.run import Run
 from fer_edge.config import Config
 from fer_edge.instance import identity
 from fer_edge.pipeline import Pipeline

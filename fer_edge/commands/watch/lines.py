@@ -9,10 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from fer_edge.commands.watch.received import SeenEvent, SeenState, clock_time, counted, printable, reason_text
+from fer_edge.commands.watch.view import PATIENCE_SECONDS, WatchOptions
 from fer_edge.errors import SinkError
 from fer_edge.sinks.mqtt.broker import Broker
-from fer_edge.watch.seen import SeenEvent, SeenState, clock_time, counted, printable, reason_text
-from fer_edge.watch.viewer import PATIENCE_SECONDS, WatchOptions
 
 QUIET_SECONDS = 3.0
 """Without a word for so long after connecting, say that nobody speaks."""

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from fer_edge.commands.report.summary import Figures, Segment, Story, Visit, bars
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS
-from fer_edge.report.story import Figures, Segment, Story, Visit, bars
 from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute

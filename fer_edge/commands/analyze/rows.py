@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fer_edge.analyze.lines import Look
+from fer_edge.commands.analyze.lines import Look
 from fer_edge.errors import SinkError
 from fer_edge.records import LABELS
 

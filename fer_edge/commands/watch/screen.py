@@ -14,10 +14,7 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
-from fer_edge.drawing.palette import PALETTE, css
-from fer_edge.errors import SinkError
-from fer_edge.sinks.mqtt.broker import Broker
-from fer_edge.watch.seen import (
+from fer_edge.commands.watch.received import (
     SeenAlert,
     SeenEvent,
     SeenState,
@@ -27,7 +24,10 @@ from fer_edge.watch.seen import (
     printable,
     reason_text,
 )
-from fer_edge.watch.viewer import WatchOptions
+from fer_edge.commands.watch.view import WatchOptions
+from fer_edge.drawing.palette import PALETTE, css
+from fer_edge.errors import SinkError
+from fer_edge.sinks.mqtt.broker import Broker
 
 DEVICE_ROWS, ALERT_ROWS = 6, 3  # at most; faces and events share the rest
 DEVICE_CELLS, LABEL_CELLS = 12, 10

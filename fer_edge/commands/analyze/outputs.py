@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import msgspec
 
-from fer_edge.analyze.checkpoint import pack, unpack
-from fer_edge.analyze.chronicle import Chronicle
-from fer_edge.analyze.film import Film, Reached
-from fer_edge.analyze.lines import Look
-from fer_edge.analyze.output import Lines, Output, check_size, synced
-from fer_edge.analyze.rows import header, load_arro3, rows, write_parquet
+from fer_edge.commands.analyze.checkpoint import pack, unpack
+from fer_edge.commands.analyze.film import Film, Reached
+from fer_edge.commands.analyze.lines import Look
+from fer_edge.commands.analyze.output import Lines, Output, check_size, synced
+from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
+from fer_edge.commands.analyze.timeline import Chronicle
 from fer_edge.config import Models
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
@@ -188,7 +188,7 @@ class Report(Output):
 
     def __init__(self, path: Path, models: Models) -> None:
         """Raises ReportError where the libraries are missing."""
-        report = import_module("fer_edge.report")
+        report = import_module("fer_edge.commands.report.page")
         report.load_libraries()
         self.where, self._path, self._models, self._write = str(path), path, models, report.write_report
         self._chronicle = Chronicle()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fer_edge.commands.report.page import minutes_csv, write_report
+from fer_edge.commands.report.summary import Story, visits
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
-from fer_edge.report import minutes_csv, write_report
-from fer_edge.report.story import Story, visits
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import HISTORY_FILE, read_history

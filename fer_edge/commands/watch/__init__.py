@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from threading import Event
 
+from fer_edge.commands.watch.lines import Lines
+from fer_edge.commands.watch.screen import Screen
+from fer_edge.commands.watch.view import PATIENCE_SECONDS, Viewer, WatchOptions
 from fer_edge.errors import SinkError
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Link, backoff
-from fer_edge.watch.lines import Lines
-from fer_edge.watch.screen import Screen
-from fer_edge.watch.viewer import PATIENCE_SECONDS, Viewer, WatchOptions
 
 CONNECT_SECONDS = 5.0
 TURN_SECONDS = 0.1  # a screen is drawn as often

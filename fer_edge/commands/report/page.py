@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
+from fer_edge.commands.report.summary import Figures, Story, Visit, bars, figures
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Reason
-from fer_edge.report.story import Figures, Story, Visit, bars, figures
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
@@ -60,7 +60,7 @@ def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
 def load_libraries() -> tuple[Any, Any]:
     """The charts, which need matplotlib, and Jinja2. Raises ReportError where the extra is not installed."""
     try:
-        return import_module("fer_edge.report.charts"), import_module("jinja2")
+        return import_module("fer_edge.commands.report.charts"), import_module("jinja2")
     except ImportError as error:
         raise ReportError(
             f"a report needs {error.name}: pip install 'fer-edge[report]', "
@@ -75,7 +75,7 @@ def page(stories: Sequence[Story], models: Models) -> str:
     columns = [(each.name, figures(each)) for each in stories]
     chosen = charts.longest(story.visits)
     template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(
-        files("fer_edge.report").joinpath("page.html").read_text(encoding="utf-8")
+        files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
     )
     folder, seen = models_folder(models.folder), story.total.faces_s > 0
     cards = {role: _card(folder / f"{getattr(models, role)}.json") for role in ROLES}

@@ -11,13 +11,13 @@ from threading import Event
 
 from rich.progress import Progress, TaskID
 
-from fer_edge.analyze.checkpoint import Checkpoint, Keeper, Origin
-from fer_edge.analyze.film import SECTION_FRAMES
-from fer_edge.analyze.lines import Look, looks, printable
-from fer_edge.analyze.options import AnalyzeOptions
-from fer_edge.analyze.outputs import Outputs
 from fer_edge.camera import Recording, shown
 from fer_edge.camera.sources import open_source
+from fer_edge.commands.analyze.checkpoint import Checkpoint, Keeper, Origin
+from fer_edge.commands.analyze.film import SECTION_FRAMES
+from fer_edge.commands.analyze.lines import Look, looks, printable
+from fer_edge.commands.analyze.options import AnalyzeOptions
+from fer_edge.commands.analyze.outputs import Outputs
 from fer_edge.errors import CameraError, Interrupted
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.time_text import clock_text

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from fer_edge.commands.report.summary import STEPS_SECONDS, Story, Visit, visits
 from fer_edge.records import Update
-from fer_edge.report.story import STEPS_SECONDS, Story, Visit, visits
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 

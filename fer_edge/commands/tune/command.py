@@ -19,9 +19,9 @@ from rich.text import Text
 
 from fer_edge.camera import Camera, open_camera, shown
 from fer_edge.camera.sources import source_config
+from fer_edge.commands.tune.replay import Outcome, Recording, Retelling, networks
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
-from fer_edge.retell import Outcome, Recording, Retelling, networks
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.settings.overrides import Tuning
 from fer_edge.settings.yaml_edit import edited

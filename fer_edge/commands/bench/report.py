@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from fer_edge.bench import RUNS, STAGES, Slice, measure, measure_models, sustain
 from fer_edge.board.describe import cores, describe, model
 from fer_edge.board.expected import Board, all_cores_ms, board_of, one_core_ms, span
 from fer_edge.board.health import Health, read_health
+from fer_edge.commands.bench.measure import RUNS, STAGES, Slice, measure, measure_models, sustain
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
