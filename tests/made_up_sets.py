@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from ferplus_samples import ferplus, pictures, votes
 
-from quantize import data
+from quantize.data import sets
 
 POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
 UNLABELLED = ("5_0_0_2017.png", "25_1_0_2017.png", "30_1_2_2017.png", "70_1_0_2017.png")
 Box = tuple[float, float, float, float]
 
 
-def png(image: data.Image) -> bytes:
+def png(image: sets.Image) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
@@ -36,19 +36,19 @@ def write_zip(path: Path, files: Mapping[str, bytes | str]) -> Path:
 # --- FER+ ----------------------------------------------------------------------------------------------------
 
 
-def made_up_ferplus(*, train: int, test: int) -> data.FerPlus:
+def made_up_ferplus(*, train: int, test: int) -> sets.FerPlus:
     """Noise; every row has a clear expression, and each of the eight comes in turn."""
     some = ferplus(train=pictures(train), test=pictures(test, seed=1))
-    names = [data.LABELS[row % 8] for row in range(train + test)]
-    return data.FerPlus(some.images, some.split, np.concatenate([votes(**{name: 10}) for name in names]))
+    names = [sets.LABELS[row % 8] for row in range(train + test)]
+    return sets.FerPlus(some.images, some.split, np.concatenate([votes(**{name: 10}) for name in names]))
 
 
-def write_npz(path: Path, some: data.FerPlus) -> Path:
+def write_npz(path: Path, some: sets.FerPlus) -> Path:
     np.savez(path, images=some.images, split=some.split, ferplus_votes=some.votes)
     return path
 
 
-def write_mosaics(folder: Path, some: data.FerPlus) -> None:
+def write_mosaics(folder: Path, some: sets.FerPlus) -> None:
     """The form in which the set is shared: mosaics of 20 x 20 faces, the last one padded."""
     np.savez(folder / "ferplus_labels.npz", split=some.split, ferplus_votes=some.votes)
     count = -(-len(some.images) // 400)
@@ -60,7 +60,7 @@ def write_mosaics(folder: Path, some: data.FerPlus) -> None:
 # --- photos --------------------------------------------------------------------------------------------------
 
 
-def squares(boxes: Sequence[Box], *, size: tuple[int, int] = (96, 64)) -> data.Image:
+def squares(boxes: Sequence[Box], *, size: tuple[int, int] = (96, 64)) -> sets.Image:
     """White squares on black, u8[height,width] of size (width, height)."""
     image = np.zeros(size[::-1], np.uint8)
     for x0, y0, x1, y1 in boxes:
@@ -68,15 +68,15 @@ def squares(boxes: Sequence[Box], *, size: tuple[int, int] = (96, 64)) -> data.I
     return image
 
 
-def write_crowd(path: Path, photos: Mapping[str, tuple[data.Image, Sequence[tuple[Box, str]]]]) -> Path:
+def write_crowd(path: Path, photos: Mapping[str, tuple[sets.Image, Sequence[tuple[Box, str]]]]) -> Path:
     """Photos by name, each with its boxes and their covers."""
     rows = [(name, *box, cover) for name, (_, boxes) in photos.items() for box, cover in boxes]
     files: dict[str, bytes | str] = {name: png(image) for name, (image, _) in photos.items()}
-    columns = ("image", *data.BOX, "covered")
+    columns = ("image", *sets.BOX, "covered")
     return write_zip(path, files | {"boxes.csv": table(columns, rows)})
 
 
-def made_up_crowd(count: int, *, seed: int = 2) -> dict[str, tuple[data.Image, list[tuple[Box, str]]]]:
+def made_up_crowd(count: int, *, seed: int = 2) -> dict[str, tuple[sets.Image, list[tuple[Box, str]]]]:
     """Noise with a bright square in each photo."""
     rng = np.random.default_rng(seed)
     photos = {}
@@ -98,7 +98,7 @@ def write_photos(folder: Path, *, count: int) -> None:
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
         rows.append((Path(name).name, *box, *(5 * middle), 0.9))
     write_zip(folder / "people.zip", files)
-    (folder / "faces.csv").write_text(table(("image", *data.BOX, *data.PERSONS_RIGHT_FIRST, "score"), rows))
+    (folder / "faces.csv").write_text(table(("image", *sets.BOX, *sets.PERSONS_RIGHT_FIRST, "score"), rows))
     noise = np.random.default_rng(4).integers(0, 256, (count, 90, 120), dtype=np.uint8)
     for name in ("scenes", "hardneg"):
         write_zip(folder / f"{name}.zip", {f"{name}/{number}.png": png(each) for number, each in enumerate(noise)})
@@ -107,7 +107,7 @@ def write_photos(folder: Path, *, count: int) -> None:
 # --- stills --------------------------------------------------------------------------------------------------
 
 
-def made_up_points(rng: np.random.Generator) -> data.Floats:
+def made_up_points(rng: np.random.Generator) -> sets.Floats:
     """Sixty-eight points whose outer eye corners are 36 px apart."""
     points = rng.uniform((70, 60), (130, 150), (68, 2))
     points[36], points[45] = (82, 90), (118, 90)

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from fer_edge.vision.model_card import TensorCard
 from fer_edge.vision.tflite import quantize
-from quantize import data
-from quantize import ferplus as labels
-from quantize.sets import labels_sha256, located
-from quantize.task import to_input
+from quantize.data import ferplus as labels
+from quantize.data import sets
+from quantize.data.locate import labels_sha256, located
+from quantize.tasks.task import to_input
 
 # --- what votes mean -----------------------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ from quantize.task import to_input
         ({"contempt": 4, "unknown": 6}, -1),
         ({"happiness": 3, "nf": 7}, -1),
         ({"happiness": 5, "sadness": 5}, -1),
-        (dict.fromkeys((*data.LABELS, "unknown", "nf"), 1), -1),  # nothing is left after cleaning
+        (dict.fromkeys((*sets.LABELS, "unknown", "nf"), 1), -1),  # nothing is left after cleaning
     ],
 )
 def test_majority(given: dict[str, int], expected: int) -> None:
@@ -98,7 +98,7 @@ def test_a_set_of_training_rows_only_is_measured_as_a_whole() -> None:
 
 
 def test_a_set_without_training_rows_is_not_learned_from() -> None:
-    with pytest.raises(data.DataError, match="no picture of the Training split"):
+    with pytest.raises(sets.DataError, match="no picture of the Training split"):
         labels.training(ferplus(train=pictures(0), test=pictures(3)))
 
 
@@ -108,26 +108,26 @@ def test_a_set_without_training_rows_is_not_learned_from() -> None:
 def test_photos_that_show_the_same_are_on_one_side(tmp_path: Path) -> None:
     once = made_up_crowd(30)
     again = {f"images/again{number}.png": photo for number, photo in enumerate(once.values())}
-    photos = data.read_crowd(write_crowd(tmp_path / "crowd_faces.zip", once | again))
-    held_out = data.held_out_photos(photos)
+    photos = sets.read_crowd(write_crowd(tmp_path / "crowd_faces.zip", once | again))
+    held_out = sets.held_out_photos(photos)
     assert 0 < held_out.sum() < 60
     np.testing.assert_array_equal(held_out[:30], held_out[30:])
 
 
 def test_everybody_is_on_one_side(tmp_path: Path) -> None:
-    stills = data.read_stills(write_stills(tmp_path / "landmarks68.zip", people=30, each=3))
+    stills = sets.read_stills(write_stills(tmp_path / "landmarks68.zip", people=30, each=3))
     kept, learned = (
-        {still.person for still in data.side_of(stills, data.held_out_stills, split)} for split in ("heldout", "train")
+        {still.person for still in sets.side_of(stills, sets.held_out_stills, split)} for split in ("heldout", "train")
     )
     assert 0 < len(kept) < 15
     assert not kept & learned
-    assert len(data.side_of(stills, data.held_out_stills, "all")) == 90
+    assert len(sets.side_of(stills, sets.held_out_stills, "all")) == 90
 
 
 def test_the_person_is_in_the_name() -> None:
     points = np.zeros((68, 2), np.float32)
     names = ("Some_Body_7", "b_Some_Body_12")
-    assert {data.Still(name, np.zeros((1, 1), np.uint8), points).person for name in names} == {"Some_Body"}
+    assert {sets.Still(name, np.zeros((1, 1), np.uint8), points).person for name in names} == {"Some_Body"}
 
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -137,15 +137,15 @@ def test_the_folder_and_the_file_hold_the_same_ferplus(tmp_path: Path) -> None:
     both = made_up_ferplus(train=390, test=30)
     write_mosaics(tmp_path, both)
     for path in (tmp_path, write_npz(tmp_path / "ferplus.npz", both)):
-        np.testing.assert_array_equal(data.read_ferplus(path).images, both.images)
-        np.testing.assert_array_equal(data.read_ferplus(path).votes, both.votes)
-        np.testing.assert_array_equal(data.read_ferplus(path).split, both.split)
+        np.testing.assert_array_equal(sets.read_ferplus(path).images, both.images)
+        np.testing.assert_array_equal(sets.read_ferplus(path).votes, both.votes)
+        np.testing.assert_array_equal(sets.read_ferplus(path).split, both.split)
 
 
 def test_photos_and_their_boxes(tmp_path: Path) -> None:
     box = (10.0, 20.0, 30.0, 44.0)
     path = write_crowd(tmp_path / "crowd_faces.zip", {"a.png": (squares([box]), [(box, "con_mascarilla")])})
-    (photo,) = data.read_crowd(path)
+    (photo,) = sets.read_crowd(path)
     assert photo.boxes.tolist() == [list(box)]
     assert photo.covered == ("con_mascarilla",)
     assert photo.shares.tolist() == [24 / 64]
@@ -157,10 +157,10 @@ def test_pseudo_boxes_bring_points_and_doubt(tmp_path: Path) -> None:
     write_photos(tmp_path, count=3)
     rows = (tmp_path / "faces.csv").read_text().replace("0.9\n", "0.5\n", 1)
     (tmp_path / "faces.csv").write_text(rows)
-    photos = data.read_people(tmp_path)
+    photos = sets.read_people(tmp_path)
     assert [bool(photo.sure.all()) for photo in photos] == [False, True, True]
     np.testing.assert_allclose(photos[1].points[0], [photos[1].boxes[0].reshape(2, 2).mean(axis=0)] * 5)
-    assert len(data.read_pictures(tmp_path / "scenes.zip")) == 3
+    assert len(sets.read_pictures(tmp_path / "scenes.zip")) == 3
 
 
 def test_a_zip_may_be_unpacked(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_zip_may_be_unpacked(tmp_path: Path) -> None:
     folder = tmp_path / "landmarks68"
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(folder)
-    for one, other in zip(data.read_stills(packed), data.read_stills(folder), strict=True):
+    for one, other in zip(sets.read_stills(packed), sets.read_stills(folder), strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         np.testing.assert_array_equal(one.points, other.points)
     assert labels_sha256("landmarks", packed) == labels_sha256("landmarks", folder)
@@ -208,16 +208,16 @@ def arrays(**changed: NDArray[Any]) -> dict[str, NDArray[Any]]:
 )
 def test_a_wrong_ferplus_is_refused_in_one_line(tmp_path: Path, content: dict[str, Any], said: str) -> None:
     np.savez(tmp_path / "set.npz", **content)
-    with pytest.raises(data.DataError, match=said) as caught:
-        data.read_ferplus(tmp_path / "set.npz")
+    with pytest.raises(sets.DataError, match=said) as caught:
+        sets.read_ferplus(tmp_path / "set.npz")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_or_unreadable_ferplus_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     for path in (tmp_path / "absent.npz", tmp_path / "text.npz", tmp_path):
-        with pytest.raises(data.DataError, match=str(path)):
-            data.read_ferplus(path)
+        with pytest.raises(sets.DataError, match=str(path)):
+            sets.read_ferplus(path)
 
 
 @pytest.mark.parametrize(
@@ -230,35 +230,35 @@ def test_a_missing_or_unreadable_ferplus_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_photos_are_refused_in_one_line(tmp_path: Path, files: dict[str, bytes | str], said: str) -> None:
-    with pytest.raises(data.DataError, match=said) as caught:
-        data.read_crowd(write_zip(tmp_path / "crowd_faces.zip", files))
+    with pytest.raises(sets.DataError, match=said) as caught:
+        sets.read_crowd(write_zip(tmp_path / "crowd_faces.zip", files))
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
     path = write_crowd(tmp_path / "set.zip", {"a.png": (squares([]), [((1, 2, "wide", 4), "")])})  # type: ignore[list-item]
-    with pytest.raises(data.DataError, match=r"boxes\.csv: .*wide"):
-        data.read_crowd(path)
+    with pytest.raises(sets.DataError, match=r"boxes\.csv: .*wide"):
+        sets.read_crowd(path)
 
 
 def test_a_missing_set_or_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no archive")
-    with pytest.raises(data.DataError, match=r"text\.zip: expected a zip or a folder"):
-        data.read_stills(tmp_path / "text.zip")
-    with pytest.raises(data.DataError, match=r"absent\.zip: no such file or folder"):
-        data.read_stills(tmp_path / "absent.zip")
+    with pytest.raises(sets.DataError, match=r"text\.zip: expected a zip or a folder"):
+        sets.read_stills(tmp_path / "text.zip")
+    with pytest.raises(sets.DataError, match=r"absent\.zip: no such file or folder"):
+        sets.read_stills(tmp_path / "absent.zip")
 
 
 # --- pictures as the network sees them -----------------------------------------------------------------------
 
 
 def test_the_input_is_exactly_pixel_minus_128() -> None:
-    levels = np.resize(np.arange(256, dtype=np.uint8), (1, data.FER_SIDE, data.FER_SIDE))
+    levels = np.resize(np.arange(256, dtype=np.uint8), (1, sets.FER_SIDE, sets.FER_SIDE))
     stored = quantize(to_input(levels), TensorCard(shape=(), dtype="int8", scale=1 / 128, zero_point=0))
     np.testing.assert_array_equal(stored[..., 0], levels.astype(np.int16) - 128)
 
 
 def test_a_table_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_bytes(b"image,x0\n\xff\xfe,1\n")
-    with pytest.raises(data.DataError, match=r"boxes\.csv: expected a CSV table in UTF-8"):
-        data.read_crowd(tmp_path)
+    with pytest.raises(sets.DataError, match=r"boxes\.csv: expected a CSV table in UTF-8"):
+        sets.read_crowd(tmp_path)

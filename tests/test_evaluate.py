@@ -24,18 +24,12 @@ from made_up_sets import (
 
 from fer_edge.records import Box as FrameBox
 from fer_edge.records import Floats
-from quantize import (
-    conditions,
-    end_to_end,
-    evaluate,
-    measure_expression,
-    measure_landmarks,
-    stages,
-)
-from quantize.data import LABELS, DataError, Still, held_out_scenes, held_out_stills, pick
-from quantize.ferplus import Labelled
-from quantize.measure_landmarks import Placed
-from quantize.sets import labels_sha256
+from quantize import daemon_stages
+from quantize.data.ferplus import Labelled
+from quantize.data.locate import labels_sha256
+from quantize.data.sets import LABELS, DataError, Still, held_out_scenes, held_out_stills, pick
+from quantize.evaluate import command, end_to_end, expression, landmarks, robustness
+from quantize.evaluate.landmarks import Placed
 
 MODELS = Path(__file__).parents[1] / "models"
 BRIGHT = Path(__file__).parent / "data"  # tiny detectors that take bright squares for faces
@@ -45,7 +39,7 @@ FACE: Box = (28, 20, 44, 36)  # and where it says the face is: a quarter of the 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
     """The figures that a command prints as JSON."""
-    assert evaluate.main([*map(str, arguments), "--json"]) == 0
+    assert command.main([*map(str, arguments), "--json"]) == 0
     figures: dict[str, Any] = json.loads(capsys.readouterr().out)
     return figures
 
@@ -69,7 +63,7 @@ def test_expression_in_json(faces: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_expression_as_a_table(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(MODELS / "expression.tflite")
-    assert evaluate.main(["expression", "--model", model, "--data", str(faces), "--conditions"]) == 0
+    assert command.main(["expression", "--model", model, "--data", str(faces), "--conditions"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "24 pictures" in lines[1]
     assert [line.split()[0] for line in lines[4:12]] == list(LABELS)
@@ -78,13 +72,13 @@ def test_expression_as_a_table(faces: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_expression_figures_by_hand() -> None:
     logits = np.eye(8, dtype=np.float32)[[1, 1, 3]] * 100
-    answers = measure_expression.Answers(logits, np.array([1, 3, 3]))
-    figures = measure_expression.measure(answers, temperature=1, name="by hand")
+    answers = expression.Answers(logits, np.array([1, 3, 3]))
+    figures = expression.measure(answers, temperature=1, name="by hand")
     assert figures.accuracy == pytest.approx(2 / 3)
     assert figures.per_class["sadness"].recall == 0.5
     assert figures.confusion[3][1] == 1
     assert figures.ece == pytest.approx(1 / 3)
-    assert "happiness 1" in measure_expression.table(figures)[3 + 3]
+    assert "happiness 1" in expression.table(figures)[3 + 3]
 
 
 # --- detector ------------------------------------------------------------------------------------------------
@@ -114,7 +108,7 @@ def test_detector_by_hand(model: str, photos: Path, capsys: pytest.CaptureFixtur
     assert figures["recall_16"] == pytest.approx(1 / 2)
     assert figures["fp_per_image"] == pytest.approx(0.5)
     assert figures["ap"] == pytest.approx(1 / 3, abs=1e-4)  # among equal scores the first photo's come first
-    assert figures["threshold"] == stages.DEFAULT_THRESHOLD
+    assert figures["threshold"] == daemon_stages.DEFAULT_THRESHOLD
     assert figures["includes_training"] is None  # the card does not say
     found = figures["conditions"]
     assert found["bare"] == {"faces": 1, "recall": 1.0}
@@ -126,8 +120,8 @@ def test_detector_by_hand(model: str, photos: Path, capsys: pytest.CaptureFixtur
 def test_the_daemons_limits_do_not_clip_the_measurement() -> None:
     """More faces than `max_faces`, all smaller than `min_face_px`."""
     many = [(x, y, x + 8, y + 8) for x in range(0, 96, 16) for y in range(0, 64, 16)]
-    detector = stages.detector(stages.open_model(BRIGHT / "bright.tflite", "detector"))
-    faces = detector(stages.frame_of(squares(many)))
+    detector = daemon_stages.detector(daemon_stages.open_model(BRIGHT / "bright.tflite", "detector"))
+    faces = detector(daemon_stages.frame_of(squares(many)))
     assert [round(face.box.height) for face in faces] == [16] * 24
 
 
@@ -140,12 +134,12 @@ def test_landmark_figures_by_hand() -> None:
     errors[1, :17] = 0.1
     stills = [Still(f"Some_Body_{n}", np.zeros((9, 9), np.uint8), np.zeros((68, 2), np.float32)) for n in range(4)]
     placed = Placed(errors, np.array([0.9, 0.4, 0.6, 0.5], np.float32))
-    figures = measure_landmarks.measure(placed, stills, name="by hand")
+    figures = landmarks.measure(placed, stills, name="by hand")
     assert (figures.images, figures.people) == (4, 1)
     assert figures.nme51 == pytest.approx((0.2 + 3 * 0.02) / 4)
     assert figures.nme68 == pytest.approx((0.2 + (17 * 0.1 + 51 * 0.02) / 68 + 2 * 0.02) / 4)
     assert (figures.failed, figures.presence_recall) == (0.25, 0.75)
-    assert "0.0650" in measure_landmarks.table(figures)[1]
+    assert "0.0650" in landmarks.table(figures)[1]
 
 
 def test_the_crop_is_upright_around_the_true_points(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +156,8 @@ def test_the_crop_is_upright_around_the_true_points(monkeypatch: pytest.MonkeyPa
         seen.append(matrix)
         return type("Landmarks", (), {"points": still.points + 1, "score": 1.0})
 
-    monkeypatch.setattr(stages, "landmarks", place)
-    placed = measure_landmarks.place(Model(), [still])  # type: ignore[arg-type]
+    monkeypatch.setattr(daemon_stages, "landmarks", place)
+    placed = landmarks.place(Model(), [still])  # type: ignore[arg-type]
     low, high = still.points.min(axis=0), still.points.max(axis=0)
     side = 1.25 * (high - low).max()
     np.testing.assert_allclose(seen[0][:, :2], np.eye(2) * 80 / side, rtol=1e-5)
@@ -176,21 +170,21 @@ def test_the_crop_is_upright_around_the_true_points(monkeypatch: pytest.MonkeyPa
 
 def test_a_face_of_few_px_has_lost_its_detail() -> None:
     image = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (24, 24))
-    coarse = conditions.coarse(image, 48, side_px=24)
+    coarse = robustness.coarse(image, 48, side_px=24)
     assert coarse.shape == image.shape
     assert np.ptp(coarse) <= 1
-    np.testing.assert_array_equal(conditions.coarse(image, 48, side_px=48), image)
+    np.testing.assert_array_equal(robustness.coarse(image, 48, side_px=48), image)
 
 
 def test_dimmed_pictures_keep_their_share_of_the_light() -> None:
     image = np.array([[0, 100, 255]], np.uint8)
-    assert conditions.dimmed(image, 1, light=0.1).tolist() == [[0, 10, 26]]
+    assert robustness.dimmed(image, 1, light=0.1).tolist() == [[0, 10, 26]]
 
 
 def test_turning_goes_around_the_middle() -> None:
     image = np.zeros((49, 49), np.uint8)
     image[24, 24], image[10, 24] = 255, 200
-    turned = conditions.turned(image, 49, degrees=90)
+    turned = robustness.turned(image, 49, degrees=90)
     assert turned[24, 24] == 255
     assert turned[24, 10] == 200  # counter-clockwise: what was at the top is at the left
 
@@ -258,7 +252,7 @@ def test_plots_are_written(faces: Path, photos: Path, tmp_path: Path, capsys: py
 
 def error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     """The one line that a command ends with."""
-    assert evaluate.main([str(each) for each in arguments]) == 1
+    assert command.main([str(each) for each in arguments]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     return said
@@ -290,7 +284,7 @@ def test_training_pictures_are_pointed_out(tmp_path: Path, photos: Path, capsys:
     (tmp_path / "bright.json").write_text(json.dumps(card))
     shutil.copy(BRIGHT / "bright.tflite", tmp_path / "bright.tflite")
     arguments = ["detector", "--model", str(tmp_path / "bright.tflite"), "--data", str(photos)]
-    assert evaluate.main(arguments) == 0
+    assert command.main(arguments) == 0
     assert "includes pictures that the model learned from" in capsys.readouterr().out
     assert run(capsys, *arguments)["includes_training"] is True
     assert run(capsys, *arguments, "--split", "heldout")["includes_training"] is False
@@ -299,18 +293,18 @@ def test_training_pictures_are_pointed_out(tmp_path: Path, photos: Path, capsys:
 def test_stills_need_somebody(tmp_path: Path) -> None:
     path = write_stills(tmp_path / "landmarks68.zip", people=1)
     with pytest.raises(DataError, match="no stills"):
-        measure_landmarks.read(path, split="heldout" if not kept(path) else "train")
+        landmarks.read(path, split="heldout" if not kept(path) else "train")
 
 
 def kept(path: Path) -> bool:
     """Whether the one person of a set is kept from training."""
-    stills = measure_landmarks.read(path, split="all")[0]
+    stills = landmarks.read(path, split="all")[0]
     return bool(held_out_stills(stills).all())
 
 
 def test_logits_of_crops_of_any_size() -> None:
-    model = stages.open_model(MODELS / "expression.tflite", "expression")
+    model = daemon_stages.open_model(MODELS / "expression.tflite", "expression")
     crops = np.random.default_rng(0).integers(0, 255, (2, 96, 96), np.uint8)
-    answers: Floats = stages.logits(model, crops)
+    answers: Floats = daemon_stages.logits(model, crops)
     assert answers.shape == (2, 8)
-    assert stages.logits(model, crops[:0]).shape == (0, 8)
+    assert daemon_stages.logits(model, crops[:0]).shape == (0, 8)

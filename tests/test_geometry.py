@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fer_edge.vision.landmarks import RIGID, RIGID_SHAPE
-from quantize import geometry
-from quantize.data import Still, read_ferplus
-from quantize.geometry import MIRROR, rigid_shape
+from quantize.data.sets import Still, read_ferplus
+from quantize.evaluate import geometry
+from quantize.evaluate.geometry import MIRROR, rigid_shape
 
 
 def rotation(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

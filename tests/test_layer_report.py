@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fer_edge.records import Floats
-from quantize import layer_report
-from quantize.graph import Graph, Tensor
-from quantize.layer_report import LayerReport, Pair
+from quantize.convert import layer_report
+from quantize.convert.layer_report import LayerReport, Pair
+from quantize.files.tflite_graph import Graph, Tensor
 
 TINY = Path(__file__).parent / "data"
 REAL, INT8 = ((TINY / f"{name}.tflite").read_bytes() for name in ("bright_float", "bright"))

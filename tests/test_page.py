@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from quantize import page
+from quantize.publish import model_cards_page
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_page_in_docs_is_that_of_the_published_cards(capsys: pytest.CaptureFixture[str]) -> None:
-    assert page.main(["--models", str(ROOT / "models")]) == 0
+    assert model_cards_page.main(["--models", str(ROOT / "models")]) == 0
     printed = capsys.readouterr().out
     assert printed == (ROOT / "docs" / "model-cards.md").read_text(), (
-        "run: python -m quantize.page > docs/model-cards.md"
+        "run: python -m quantize.publish.model_cards_page > docs/model-cards.md"
     )
     for heading in (
         "## Expression",
@@ -27,5 +27,5 @@ def test_the_page_in_docs_is_that_of_the_published_cards(capsys: pytest.CaptureF
 
 
 def test_a_folder_without_cards_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert page.main(["--models", str(tmp_path)]) == 1
+    assert model_cards_page.main(["--models", str(tmp_path)]) == 1
     assert "expression.json: not a model card" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""docs/performance.md says what the models, their cards and the daemon's cadence say; quantize/cost.py."""
+"""docs/performance.md says what the models, their cards and the daemon's cadence say; quantize/cost/command.py."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from cadence import SCENES, Scene, picture, runs_per_second, runs_row
 
 from fer_edge.board.expected import BOARDS
 from fer_edge.pipeline import Pipeline
-from quantize import cost, published
-from quantize.graph import Graph
+from quantize.cost import command, published_times
+from quantize.files.tflite_graph import Graph
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "performance.md").read_text()
-CARDS = [msgspec.json.decode((ROOT / "models" / f"{name}.json").read_bytes()) for name in cost.NAMES]
+CARDS = [msgspec.json.decode((ROOT / "models" / f"{name}.json").read_bytes()) for name in command.NAMES]
 
 
-@pytest.mark.parametrize("table", [cost.layers, cost.rates, cost.times, published.table])
+@pytest.mark.parametrize("table", [command.layers, command.rates, command.times, published_times.table])
 def test_the_page_holds_every_table(table: Callable[[], Iterator[str]]) -> None:
     lines = list(table())
     assert len(lines) > 4
     assert "\n".join(lines) in PAGE, "made by python -m quantize.cost"
 
 
-@pytest.mark.parametrize("card", CARDS, ids=cost.NAMES)
+@pytest.mark.parametrize("card", CARDS, ids=command.NAMES)
 def test_the_layers_add_up_to_the_card(card: dict[str, object]) -> None:
     costs = Graph((ROOT / "models" / str(card["file"])).read_bytes()).costs()
     assert sum(each.macs for each in costs) == card["macs"]
@@ -41,7 +41,9 @@ def test_the_layers_add_up_to_the_card(card: dict[str, object]) -> None:
 
 
 def test_the_rates_are_the_published_ones() -> None:
-    rates = {(each.board, each.cores, each.source): each.gmacs for each in published.TIMED if "v1" in each.network}
+    rates = {
+        (each.board, each.cores, each.source): each.gmacs for each in published_times.TIMED if "v1" in each.network
+    }
     zero, four, _ = BOARDS
     assert rates[zero, 1, "ncnn"] == pytest.approx(zero.one_gmacs, abs=0.05)
     assert zero.all_gmacs[0] < rates[zero, 4, "ncnn"] < zero.all_gmacs[1]
@@ -51,7 +53,7 @@ def test_the_rates_are_the_published_ones() -> None:
 
 
 def test_the_error_is_what_the_page_says() -> None:
-    ratios = published.ratios()
+    ratios = published_times.ratios()
     low, _, high = statistics.quantiles(ratios, n=4)
     least, most = f"between {min(ratios):.1f} and {max(ratios):.1f} times", f"between {low:.1f} and {high:.1f} times"
     assert f"{least} what the method says, half of them {most}" in PAGE

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from fer_edge.vision.tflite import Model
-from quantize import cards, gates, publish
-from quantize.data import DataError
-from quantize.graph import Graph
-from quantize.prose import PROSE
-from quantize.roles import MEASURING
+from quantize.data.sets import DataError
+from quantize.evaluate.registry import MEASURING
+from quantize.files import cards
+from quantize.files.tflite_graph import Graph
+from quantize.publish import command, gates
+from quantize.publish.card_text import PROSE
 
 MODELS = Path(__file__).parents[1] / "models"
 TINY = Path(__file__).parent / "data"
@@ -91,10 +92,10 @@ def test_a_detector_that_knows_one_size_only_is_noticed() -> None:
 
 
 def test_floors_can_be_lowered_for_trials() -> None:
-    assert publish._lowered(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
+    assert command._lowered(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
     for text, said in (("ap=0.5", "expected one of accuracy, macro_f1"), ("accuracy", "expected NAME=VALUE")):
         with pytest.raises(DataError, match=said):
-            publish._lowered([text], gates.FLOORS["expression"])
+            command._lowered([text], gates.FLOORS["expression"])
 
 
 # --- writing -------------------------------------------------------------------------------------------------
@@ -102,13 +103,13 @@ def test_floors_can_be_lowered_for_trials() -> None:
 
 def write(model: gates.Candidate, folder: Path) -> None:
     floors = gates.FLOORS[model.role]
-    publish.check(model, floors=floors)
-    publish.publish(model, {"16 px": {"accuracy": 2 / 3}}, floors=floors, models=folder)
+    command.check(model, floors=floors)
+    command.publish(model, {"16 px": {"accuracy": 2 / 3}}, floors=floors, models=folder)
 
 
 def test_nothing_is_written_past_a_failed_gate(tmp_path: Path) -> None:
     (tmp_path / "expression.tflite").write_bytes(b"the last good one")
-    with pytest.raises(publish.GateError, match="multiplications"):
+    with pytest.raises(command.GateError, match="multiplications"):
         write(dataclasses.replace(GOOD, macs=36_000_000), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["expression.tflite"]
     assert (tmp_path / "expression.tflite").read_bytes() == b"the last good one"
@@ -137,7 +138,7 @@ def test_nothing_is_replaced_before_everything_is_written(tmp_path: Path, monkey
 
 
 def test_a_run_without_files_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert publish.main(["detector", "--data", str(tmp_path), "--run", str(tmp_path)]) == 1
+    assert command.main(["detector", "--data", str(tmp_path), "--run", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}/detector.json: ")
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from quantize.data import DataError
+from quantize.data.sets import DataError
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -30,11 +30,11 @@ def no_thread_is_left() -> None:
 
 @pytest.fixture
 def start() -> Any:
-    """`quantize.start`, with what it needs."""
+    """`quantize.train.warm_start`, with what it needs."""
     for name in ("keras", "tensorflow"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"networks need {name}: pip install 'fer-edge[quantize]'")
-    return importlib.import_module("quantize.start")
+    return importlib.import_module("quantize.train.warm_start")
 
 
 def saved_run(folder: Path, network: Any, **options: Any) -> Path:
@@ -48,7 +48,7 @@ def saved_run(folder: Path, network: Any, **options: Any) -> Path:
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's own
 def test_pruning_keeps_what_the_strong_channels_say(start: Any, tmp_path: Path) -> None:
     """Channels without any weight can go without a change."""
-    model = importlib.import_module("quantize.model")
+    model = importlib.import_module("quantize.tasks.networks")
     rng, dead = np.random.default_rng(5), [1, 4, 7]
     wide, narrow = model.expression_net((9, 8, 8)), model.expression_net((6, 8, 8))
     for norm in start._norms(wide):
@@ -67,7 +67,7 @@ def test_pruning_keeps_what_the_strong_channels_say(start: Any, tmp_path: Path) 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_of_the_same_shape_begins_with_the_very_weights(start: Any, tmp_path: Path) -> None:
-    model = importlib.import_module("quantize.model")
+    model = importlib.import_module("quantize.tasks.networks")
     source, target = model.landmarks_net(), model.landmarks_net()
     start.begin(target, saved_run(tmp_path / "run", source), SimpleNamespace(role="landmarks"))
     for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
@@ -76,7 +76,7 @@ def test_a_network_of_the_same_shape_begins_with_the_very_weights(start: Any, tm
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_of_another_network_is_refused_in_one_line(start: Any, tmp_path: Path) -> None:
-    model = importlib.import_module("quantize.model")
+    model = importlib.import_module("quantize.tasks.networks")
     run = saved_run(tmp_path / "run", model.expression_net((8, 8, 8)), widths=[8, 8, 8])
     with pytest.raises(DataError, match=r"last\.npz: not a run of this network"):
         start.begin(model.landmarks_net(), run, SimpleNamespace(role="landmarks"))
@@ -115,7 +115,7 @@ def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str
 @pytest.mark.filterwarnings("ignore")
 def test_the_batch_norms_of_a_published_file_fit_training(start: Any) -> None:
     """In training a batch norm takes its statistics from the batch: on the pictures they were taken on, both agree."""
-    model = importlib.import_module("quantize.model")
+    model = importlib.import_module("quantize.tasks.networks")
     network = model.expression_net()
     pictures = np.stack([cv2.resize(face, (48, 48)) for face in replay_pictures()])
     start.begin(network, MODELS / "expression.tflite", SimpleNamespace(role="expression", sample=lambda: pictures))
@@ -128,7 +128,7 @@ def test_the_batch_norms_of_a_published_file_fit_training(start: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_of_another_network_is_refused_in_one_line(start: Any, tmp_path: Path) -> None:
-    model = importlib.import_module("quantize.model")
+    model = importlib.import_module("quantize.tasks.networks")
     task = SimpleNamespace(role="landmarks", sample=lambda: np.zeros((1, 80, 80), np.uint8))
     with pytest.raises(DataError, match=r"detector\.tflite: expected conv2d\S* of shape"):
         start.begin(model.landmarks_net(), MODELS / "detector.tflite", task)

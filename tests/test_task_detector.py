@@ -8,9 +8,9 @@ import pytest
 
 from fer_edge.vision.detector import decode
 from fer_edge.vision.model_card import SsdCard
-from quantize import scenes
-from quantize.data import Floats, Image, Photo, Still
-from quantize.scenes import SIDE, Scene, Scenes
+from quantize.data import scenes
+from quantize.data.scenes import SIDE, Scene, Scenes
+from quantize.data.sets import Floats, Image, Photo, Still
 
 STRIDES = (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)
@@ -18,10 +18,10 @@ NONE = np.empty((0, 4), np.float32)
 
 @pytest.fixture
 def detector() -> Any:
-    """`quantize.detector`, with what it needs."""
+    """`quantize.tasks.detector`, with what it needs."""
     if importlib.util.find_spec("keras") is None:
         pytest.skip("the detector's task needs keras: pip install 'fer-edge[quantize]'")
-    return importlib.import_module("quantize.detector")
+    return importlib.import_module("quantize.tasks.detector")
 
 
 def scene(*boxes: tuple[float, float, float, float], exact: float = 1, ignored: Floats = NONE) -> Scene:

@@ -13,10 +13,11 @@ from keras import ops
 
 from fer_edge.vision import transforms
 from fer_edge.vision.model_card import PointsCard
-from quantize import landmarks, metrics
-from quantize.data import Floats, Image, Still
-from quantize.landmarks import MIRROR, Landmarks
-from quantize.model import LANDMARKS_SIDE
+from quantize import metrics
+from quantize.data.sets import Floats, Image, Still
+from quantize.tasks import landmarks
+from quantize.tasks.landmarks import MIRROR, Landmarks
+from quantize.tasks.networks import LANDMARKS_SIDE
 
 PEOPLE = 12
 SIDE_PX = 160

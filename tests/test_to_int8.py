@@ -20,22 +20,17 @@ from fer_edge.vision.detector import Detector
 from fer_edge.vision.landmarks import crop_around_points
 from fer_edge.vision.model_card import Role
 from fer_edge.vision.tflite import Model
-from quantize import (
-    cards,
-    evaluate,
-    layer_report,
-    measure_detector,
-    measure_expression,
-    measure_landmarks,
-    publish,
-    stages,
-    to_int8,
-    train,
-)
-from quantize.data import DataError, Image
-from quantize.gates import INTEGERS, MOST_BYTES, MOST_MACS
-from quantize.graph import Graph
-from quantize.task import open_task
+from quantize import daemon_stages
+from quantize.convert import layer_report, to_int8
+from quantize.data.sets import DataError, Image
+from quantize.evaluate import command as evaluate
+from quantize.evaluate import detector, expression, landmarks
+from quantize.files import cards
+from quantize.files.tflite_graph import Graph
+from quantize.publish import command as publish
+from quantize.publish.gates import INTEGERS, MOST_BYTES, MOST_MACS
+from quantize.tasks.task import open_task
+from quantize.train import command as train
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # TensorFlow's own
@@ -50,9 +45,9 @@ TOP_LEVEL = {
 }
 FIRST_FLOOR = {"expression": "accuracy", "detector": "ap", "landmarks": "nme51"}
 SMALL = {
-    "quantize.expression": {"BATCH": 32, "SAMPLE": 16},
-    "quantize.detector": {"BATCH": 2, "SAMPLE": 6, "Detector.steps": 2},
-    "quantize.landmarks": {"VIEWS": 2, "SAMPLE": 16},
+    "quantize.tasks.expression": {"BATCH": 32, "SAMPLE": 16},
+    "quantize.tasks.detector": {"BATCH": 2, "SAMPLE": 6, "Detector.steps": 2},
+    "quantize.tasks.landmarks": {"VIEWS": 2, "SAMPLE": 16},
 }
 
 
@@ -190,12 +185,12 @@ def test_the_card_is_the_files(made: Made) -> None:
         assert card["macs"] == Graph(path.read_bytes()).macs() <= MOST_MACS[made.role]
         assert card["training"]["command"].startswith(f"python -m quantize.train {made.role} --data data")
         assert card["metrics"] == {}
-        stages.open_model(path, made.role)  # raises if shapes, types or sha256 disagree
+        daemon_stages.open_model(path, made.role)  # raises if shapes, types or sha256 disagree
 
 
 def test_int8_agrees_with_float(made: Made) -> None:
     """On pictures of the set, within a twentieth of what the int8 output can hold."""
-    real, int8 = (stages.open_model(path, made.role) for path in (made.real, made.int8))
+    real, int8 = (daemon_stages.open_model(path, made.role) for path in (made.real, made.int8))
     answers = [(real.see(picture), int8.see(picture)) for picture in inputs(made, *int8.size)]
     for index, card in enumerate(int8.card.outputs):
         off = np.stack([one[index] - other[index] for one, other in answers])
@@ -205,11 +200,11 @@ def test_int8_agrees_with_float(made: Made) -> None:
 def inputs(made: Made, width: int, height: int) -> list[Image]:
     """What the daemon would feed, from the made-up sets."""
     if made.role == "expression":
-        return list(measure_expression.read(made.data, split="test")[0].images[:8])
+        return list(expression.read(made.data, split="test")[0].images[:8])
     if made.role == "detector":
-        photos = measure_detector.read(made.data, split="all")[0]
+        photos = detector.read(made.data, split="all")[0]
         return [transforms.letterbox(photo.image, width, height)[0] for photo in photos[:8]]
-    stills = measure_landmarks.read(made.data, split="all")[0][:8]
+    stills = landmarks.read(made.data, split="all")[0][:8]
     return [transforms.warp(each.image, crop_around_points(each.points, 1.3, width), width) for each in stills]
 
 
@@ -233,21 +228,21 @@ def test_the_report_points_at_a_layer(made: Made) -> None:
 def test_the_detector_runs_at_any_multiple_of_32(make: Callable[[Role], Made], size: tuple[int, int]) -> None:
     made = make("detector")
     for path in (made.int8, made.real):
-        model = stages.open_model(path, "detector")
+        model = daemon_stages.open_model(path, "detector")
         model.resize(width=size[0], height=size[1])
         outputs = model.see(np.zeros(size[::-1], np.uint8))
         assert outputs[0].shape == (1, size[1] // 8, size[0] // 8, 1)
-    frame = stages.frame_of(np.zeros((size[1] * 2, size[0] * 2), np.uint8))
-    detector = stages.detector(stages.open_model(made.int8, "detector"))
+    frame = daemon_stages.frame_of(np.zeros((size[1] * 2, size[0] * 2), np.uint8))
+    detector = daemon_stages.detector(daemon_stages.open_model(made.int8, "detector"))
     assert isinstance(detector, Detector)
     detector(frame)
 
 
 def test_landmarks_are_placed_in_the_picture(make: Callable[[Role], Made]) -> None:
-    model = stages.open_model(make("landmarks").int8, "landmarks")
+    model = daemon_stages.open_model(make("landmarks").int8, "landmarks")
     picture = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
     matrix = np.array([[model.size[0] / 200, 0, 0], [0, model.size[0] / 200, 0]])
-    placed = stages.landmarks(model, picture, matrix)
+    placed = daemon_stages.landmarks(model, picture, matrix)
     assert placed.points.shape == (68, 2)
     assert 0 <= placed.score <= 1
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
 
-from quantize import train
-from quantize.data import DataError
-from quantize.task import open_task
+from quantize.data.sets import DataError
+from quantize.tasks.task import open_task
+from quantize.train import command
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # TensorFlow's own
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[1]
-PLAN = train.Plan(role="expression", epochs=2, seed=1, precision="float32", options={"widths": [8, 8, 8]})
+PLAN = command.Plan(role="expression", epochs=2, seed=1, precision="float32", options={"widths": [8, 8, 8]})
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +67,12 @@ def epochs(run: Path) -> int:
 def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train.fit(PLAN, task(faces), out=tmp_path / "straight")
+    command.fit(PLAN, task(faces), out=tmp_path / "straight")
     with monkeypatch.context() as patch:
-        whole = train.save
-        patch.setattr(train, "save", lambda *a, epochs: None if epochs == 2 else whole(*a, epochs=epochs))
-        train.fit(PLAN, task(faces), out=tmp_path / "cut")
-    train.fit(PLAN, task(faces), out=tmp_path / "cut")
+        whole = command.save
+        patch.setattr(command, "save", lambda *a, epochs: None if epochs == 2 else whole(*a, epochs=epochs))
+        command.fit(PLAN, task(faces), out=tmp_path / "cut")
+    command.fit(PLAN, task(faces), out=tmp_path / "cut")
     assert_same(tmp_path / "straight", tmp_path / "cut")
 
 
@@ -104,10 +104,10 @@ def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
-    train._claim(tmp_path, PLAN)
-    train._claim(tmp_path, PLAN)
+    command._claim(tmp_path, PLAN)
+    command._claim(tmp_path, PLAN)
     with pytest.raises(DataError, match="choose another --out"):
-        train._claim(tmp_path, train.Plan("expression", 9, 1, "float32", {}))
+        command._claim(tmp_path, command.Plan("expression", 9, 1, "float32", {}))
 
 
 @pytest.fixture
@@ -121,14 +121,14 @@ def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("threads_as_they_are")
 def test_a_missing_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     absent = str(tmp_path / "absent.npz")
-    assert train.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
+    assert command.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"error: {absent}: no such file or folder")
     assert said.count("\n") == 1
 
 
 def test_the_rate_rises_and_falls() -> None:
-    rates = [train.rate_at(step / 100) for step in range(101)]
+    rates = [command.rate_at(step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0)
     assert rates[10] == pytest.approx(1)
     assert rates[100] == pytest.approx(0)
@@ -137,7 +137,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 def test_the_average_forgets_the_start() -> None:
-    average = train.Average([np.zeros(1, np.float32)])
+    average = command.Average([np.zeros(1, np.float32)])
     for step in range(100):
         average.update([np.ones(1, np.float32)], step=step)
     assert average.weights[0] > 0.99
@@ -159,6 +159,6 @@ def test_the_average_forgets_the_start() -> None:
 def test_what_cannot_be_a_run_is_refused_before_it_begins(
     arguments: list[str], message: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main([*arguments, "--data", str(faces), "--out", str(tmp_path / "run")]) == 1
+    assert command.main([*arguments, "--data", str(faces), "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.strip().endswith(message)
     assert not (tmp_path / "run").exists()

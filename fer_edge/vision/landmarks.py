@@ -30,7 +30,7 @@ RIGID_SHAPE = np.array(
     ]
 )
 """Their mean place on a face that looks straight ahead (x right, y down, z away from the camera), in distances
-of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.geometry`)."""
+of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.evaluate.geometry`)."""
 
 PRESENCE_WEIGHT = 0.5
 NEUTRAL_PRESENCE = 0.7
