@@ -290,7 +290,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)
         monkeypatch.setattr(Filmed, "feeds", [], raising=False)
         monkeypatch.setattr(daemon_module, "open_camera", open_filmed)
-        monkeypatch.setattr(daemon_module, "Feed", make_feed)
+        monkeypatch.setattr(daemon_module, "CaptureThread", make_feed)
         monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [keeper])
         monkeypatch.setattr(HealthWatch, "latest", property(lambda _: Filmed.boards[-1]))
         config = Config(

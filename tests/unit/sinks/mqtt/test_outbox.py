@@ -150,9 +150,9 @@ KILLED = """
 import random, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.sinks.mqtt.outbox import Outbox
-outbox = Outbox(Disk(Path({path!r}), write_every_seconds=0.005), max_events=1_000_000)
+outbox = Outbox(SqliteFile(Path({path!r}), write_every_seconds=0.005), max_events=1_000_000)
 boot_id, seq, acknowledged = sys.argv[1], 0, 0
 while True:
     for _ in range(random.randint(1, 20)):
