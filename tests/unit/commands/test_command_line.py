@@ -193,7 +193,7 @@ def test_check_meets_a_real_broker(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "config.yaml"
     with Mosquitto.with_password(tmp_path / "broker", "me", "right") as broker:
         for password, word, outcome in (
-            ("right", "ok", "accepts us"),
+            ("right", "ok", "accepted the connection"),
             ("wrong", "FAIL", "check user name and password"),
         ):
             (tmp_path / "secret").write_text(password)

@@ -267,7 +267,7 @@ def test_a_run_that_cannot_be_gone_on_with_is_finished_where_it_stops(
     tmp_path: Path, film: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = replace(wanted(tmp_path / "out", film, only=("parquet", "video")), csv="-")
-    with pytest.raises(Interrupted, match="what was read up to there is written; this run cannot be gone on with"):
+    with pytest.raises(Interrupted, match="what was read up to there is written; this run cannot be resumed"):
         analyze(Config(), options, StopAfter(50))
     assert len(capfd.readouterr().out.splitlines()) > 20
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["out.mp4", "out.parquet"]

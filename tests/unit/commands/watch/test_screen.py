@@ -112,12 +112,12 @@ def test_a_broker_that_is_gone(screen: TerminalScreen) -> None:
 def test_nothing_came_yet() -> None:
     screen = screen_of(device="hall")
     screen.connected(Broker(host="hub", port=1883))
-    assert "nothing from fer-edge/hall yet: is a daemon on, with this broker and topic?" in text(screen)
+    assert "nothing from fer-edge/hall yet: is a daemon running with this broker and topic?" in text(screen)
 
 
 def test_faces_of_before_are_counted(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/state", state("happiness", "fear", None))
-    assert "kitchen      2 faces of before, not heard of yet" in text(screen)
+    assert "kitchen      2 faces from before, no details yet" in text(screen)
     screen.show("fer-edge/kitchen/state", state())
     assert "nobody in view" in text(screen)
 

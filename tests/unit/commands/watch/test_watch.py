@@ -94,7 +94,7 @@ def test_a_life_of_a_face_reads_well(mosquitto: Mosquitto, monkeypatch: pytest.M
         daemon.publish(f"{base}/camera/availability", "online", retain=True)
         with watching(monkeypatch, port=mosquitto.port) as seen:
             seen.wait("kitchen is online")
-            seen.wait("kitchen has its camera")
+            seen.wait("kitchen receives frames from its camera")
             state = state_payload((face_state("happiness"), face_state(None, Reason.DARK)))
             daemon.publish(f"{base}/state", msgspec.json.encode(state), retain=True)
             daemon.publish(f"{base}/state", msgspec.json.encode(state), retain=True)
