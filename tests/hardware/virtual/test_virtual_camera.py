@@ -28,7 +28,7 @@ from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 
 PICTURES = Path("/camera")
 if not (PICTURES / "virtual.yaml").exists():

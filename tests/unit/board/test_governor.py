@@ -21,7 +21,7 @@ from fer_edge.daemon import Signals, run
 from fer_edge.records import Frame, RateReason, Update
 from fer_edge.records import Stats as StatsRecord
 from fer_edge.settings.constraints import combination_errors
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import STATS
 
 FPS = 15.0

@@ -18,8 +18,8 @@ from fer_edge.camera import picamera
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.errors import CameraError, CameraTimeout
-from tests.support.fake_libcamera import Transform
-from tests.support.fake_picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
+from fer_edge.testing.libcamera import Transform
+from fer_edge.testing.picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
 
 
 @pytest.fixture

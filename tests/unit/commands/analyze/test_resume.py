@@ -24,7 +24,7 @@ from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
 from fer_edge.pipeline import Pipeline, PipelineSnapshot
 from fer_edge.records import Image
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.films import NAMES, decoded, digests, json_lines, pan, wanted, write_avi
 from tests.support.full_disk import disk_that_ends_at
 

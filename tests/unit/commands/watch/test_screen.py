@@ -24,7 +24,7 @@ from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.broker import Broker
-from tests.support.brokers import Mosquitto, Recorder
+from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.face_events import IDENTITY, face_event, face_state
 
 STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}

@@ -26,7 +26,7 @@ from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.connection import backoff
-from tests.support.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import IDENTITY, face_event, face_state
 
 
