@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from fer_edge.config import Alert, Config
 from fer_edge.settings.loader import parse_config
 from tests.support.paths import ROOT
 
@@ -27,9 +29,18 @@ def test_the_drawing_shows_the_code_as_it_is() -> None:
     made_by("scripts/draw-architecture", "--check")
 
 
-def test_the_page_of_commands_is_what_they_say() -> None:
-    made = made_by("scripts/make-commands-page")
-    assert (ROOT / "docs/commands.md").read_text() == made, "run: scripts/make-commands-page > docs/commands.md"
+@pytest.mark.parametrize("page", ["commands", "configuration"])
+def test_a_page_made_from_the_code_is_current(page: str) -> None:
+    made = made_by(f"scripts/make-{page}-page")
+    assert (ROOT / f"docs/{page}.md").read_text() == made, "run: scripts/make-docs"
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    for section in structs.fields(Config):
+        keys = Alert if section.name == "alerts" else section.type
+        part = text.partition(f"## {section.name}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)`", part, re.MULTILINE) == list(keys.__struct_fields__)
 
 
 def anchors(page: Path) -> set[str]:
