@@ -58,6 +58,25 @@ class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
         return np.array(self.mean, np.float32)
 
 
+class PoseCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A landmarks model's third and fourth output: yaw, pitch and roll within the crop, and the natural logarithm of
+    how far they are off, in the mean. Without this entry the pose is worked out from the points."""
+
+    unit_deg: Scale  # degrees that are 1 in the third output
+    error_unit_deg: Scale  # degrees that are 0 in the fourth
+
+
+class IntensitiesCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A landmarks model's last output: a logit for each intensity."""
+
+    names: tuple[str, ...]
+    withheld: tuple[str, ...] = ()  # not good enough to be told
+
+    def told(self) -> tuple[int, ...]:
+        """Where in the output those are that are told."""
+        return tuple(index for index, name in enumerate(self.names) if name not in self.withheld)
+
+
 class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
     """Where eyes and mouth lie in an aligned crop, 0..1 of its side."""
 
@@ -89,6 +108,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     template: TemplateCard | None = None
     ssd: SsdCard | None = None
     points: PointsCard | None = None
+    pose: PoseCard | None = None
+    intensities: IntensitiesCard | None = None
 
 
 def models_folder(configured: str | None = None) -> Path:
@@ -141,7 +162,8 @@ def output_shapes(card: Card, *, width: int, height: int) -> tuple[tuple[int, ..
     if card.role == "expression":
         return ((1, len(LABELS)),)
     if card.role == "landmarks":
-        return (1, 2 * LANDMARKS), (1, 1)
+        heads = ((1, 3), (1, 1)) if card.pose else ()
+        return (1, 2 * LANDMARKS), (1, 1), *heads, *([(1, len(card.intensities.names))] if card.intensities else [])
     assert card.ssd is not None  # check_role refuses a detector without it
     depths = (1, 4, 2 * card.ssd.keypoints)  # score, box, key points
     return tuple((1, height // stride, width // stride, depth) for stride in card.ssd.strides for depth in depths)
@@ -190,6 +212,16 @@ def _points_errors(card: Card) -> list[str]:
             wrong.append(f"points: {name} expected above 0, got {value:g}")
     if abs(points.box_shift) > 1:
         wrong.append(f"points: box_shift expected within -1 to 1 box heights, got {points.box_shift:g}")
+    return wrong + (_intensities_errors(card.intensities) if card.intensities else [])
+
+
+def _intensities_errors(intensities: IntensitiesCard) -> list[str]:
+    names, strangers = intensities.names, sorted(set(intensities.withheld) - set(intensities.names))
+    wrong = []
+    if not names or not all(names) or len(set(names)) < len(names):
+        wrong.append(f"intensities: names expected, each once, got {', '.join(map(repr, names)) or 'none'}")
+    if strangers:
+        wrong.append(f"intensities: withheld expected among the names, got also {', '.join(strangers)}")
     return wrong
 
 

@@ -132,6 +132,20 @@ class Pose:
     yaw_deg: float  # positive: the nose points to the right of the picture (with the head held level)
     pitch_deg: float  # positive: the nose points down
     roll_deg: float  # positive: the head leans clockwise in the picture
+    error_deg: float | None = None  # how far the angles are likely off, in the mean; None: the model does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Intensities:
+    """How strongly parts of a face move: copies of what another network says (`meshset` in quantize/), not measures
+    by human coders. "Left" is the left of the picture."""
+
+    names: tuple[str, ...]  # e.g. "smile", "jaw_open": those that the model's card publishes
+    values: Floats  # f32[K] 0..1, in the order of the names
+
+    def get(self, name: str) -> float | None:
+        """One of them; None where the model does not publish it."""
+        return float(self.values[self.names.index(name)]) if name in self.names else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,7 @@ class Landmarks:
     points: Floats  # f32[68,2] px
     score: float  # 0..1: that there is a face at all
     pose: Pose
+    intensities: Intensities | None = None  # None: the model has no such output
 
 
 @dataclass(frozen=True, slots=True)

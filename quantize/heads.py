@@ -74,7 +74,7 @@ class MeshSchool:
         """Whether a face's points are better than nothing: it is turned further than most stills, and believed."""
         return abs(float(self.faces.poses[row, 0])) > POINTS_FROM and bool(np.isfinite(self.faces.poses[row, 1]))
 
-    def extra(self, row: int, angle: float, mirror: bool) -> Floats:
+    def columns(self, row: int, angle: float, mirror: bool) -> Floats:
         """Extra columns f32[EXTRA] of a face."""
         columns = np.zeros(EXTRA, np.float32)
         _fill(columns, self.faces, row, angle, mirror)

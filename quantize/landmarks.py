@@ -275,7 +275,7 @@ class Landmarks:
             matrix = boxed(box, self._points_card, rng) if found else jittered(points, rng)
             flipped = np.array([rng.random() < 0.5])
             crop, placed = mirror(cut([school.faces.crops[row]], [matrix]), shapes([points], [matrix]), flipped)
-            extra = school.extra(row, turned_by(matrix), bool(flipped[0]))
+            extra = school.columns(row, turned_by(matrix), bool(flipped[0]))
             target = self.targets(placed, extra[None])
             target[:, 2 * LANDMARKS] *= heads.POINTS_WEIGHT * pointed
             crops.append(crop)
@@ -364,14 +364,16 @@ class Landmarks:
         return np.concatenate([crops, *(self._without_face(rng) for _ in range(SAMPLE // 4 // (MISSES + SCENES)))])
 
     def card(self) -> dict[str, Any]:
-        """The mean shape and how crops are cut."""
+        """The mean shape, how crops are cut, and what the heads say."""
         return {
             "points": {
                 "mean": self.mean.round(5).tolist(),
                 "points_scale": POINTS_SCALE,
                 "box_scale": round(BOX_SCALE, 4),
                 "box_shift": BOX_SHIFT,
-            }
+            },
+            "pose": {"unit_deg": heads.POSE_UNIT, "error_unit_deg": heads.SPREAD_UNIT},
+            "intensities": {"names": list(meshset.INTENSITIES)},
         }
 
 

@@ -177,12 +177,9 @@ def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[at]
-        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
-        if byte < 128:
-            return value, at
+    """A number of seven bits a byte, and where the next field begins."""
+    end = next(place for place in range(at, len(content)) if content[place] < 128) + 1
+    return sum((byte & 127) << 7 * power for power, byte in enumerate(content[at:end])), end
 
 
 # --- the sets ------------------------------------------------------------------------------------------------

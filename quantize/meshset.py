@@ -18,7 +18,8 @@ from quantize.data import DataError, Floats, Image, chosen
 
 CROP_SIDE: Final = 160  # px of the crops that are kept
 CROP_SCALE: Final = 2.0  # of these, in the longer side of the 68 points' bounding box
-LEARNED: Final = ("stills", "varied", "sports", "wild", "clips")  # sets; `ages` is kept for measuring
+LEARNED: Final = ("stills", "varied", "sports", "wild")  # sets; `ages` and `clips` are kept for measuring
+MEASURED: Final = (*LEARNED, "ages", "clips")
 HELD_OUT_FOLDS: Final = ("fold0", "fold1")  # of `varied`
 SURE_LOGIT: Final = 6.0  # of the teacher's presence, from which on it is believed
 MOST_APART: Final = 20.0  # degrees between the mesh's yaw and that of five points
@@ -150,3 +151,8 @@ def mirror_intensities(intensities: Floats) -> Floats:
     index = list(range(len(order)))
     index[left], index[right] = right, left
     return intensities[..., index]
+
+
+def with_crops(faces: MeshFaces, crops: Image) -> MeshFaces:
+    """The same faces in other pictures."""
+    return replace(faces, crops=crops)

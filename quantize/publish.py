@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
-from quantize import cards, end_to_end, groups
+from quantize import cards, end_to_end, groups, measure_heads
 from quantize.conditions import Conditions
 from quantize.data import DataError
-from quantize.gates import FLOORS, Candidate, examine, failed
+from quantize.gates import FLOORS, Candidate, examine, failed, figure
 from quantize.roles import MEASURING
 
 NOT_IN_CARDS: Final = ("confusion",)  # what per_class sums up
@@ -63,7 +63,9 @@ def _publish(options: argparse.Namespace) -> list[str]:
     candidate = examine(options.role, options.data, options.run)
     check(candidate, floors=floors)
     publish(candidate, candidate.conditions(options.run), floors=floors, models=options.models)
-    lost = {name: candidate.real[name] - candidate.int8[name] for name in FLOORS[options.role]}
+    lost = {
+        name: (figure(candidate.real, name) or 0) - (figure(candidate.int8, name) or 0) for name in FLOORS[options.role]
+    }
     return [
         *MEASURING[options.role].table(candidate.result.figures),
         f"float minus int8: {', '.join(f'{name} {value:+.4f}' for name, value in lost.items())}",
@@ -101,10 +103,16 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
         "conditions": conditions,
         "floors": dict(floors),
     }
-    card = cards.text(candidate.card | {"metrics": cards.rounded(metrics)})
+    card = cards.text(candidate.card | _told(candidate) | {"metrics": cards.rounded(metrics)})
     # Two files cannot be replaced at once. Between the two the old card's sha256 does not fit the new model: a
     # daemon that starts just then refuses it instead of running it under a wrong description.
     cards.replace_all({models / candidate.card["file"]: candidate.content, models / f"{candidate.role}.json": card})
+
+
+def _told(candidate: Candidate) -> dict[str, Any]:
+    """The card's entry of intensities, without those that are not good enough."""
+    known, heads = candidate.card.get("intensities"), candidate.int8.get("heads")
+    return {"intensities": known | {"withheld": measure_heads.withheld(heads)}} if known and heads else {}
 
 
 def _for_card(figures: Mapping[str, Any]) -> dict[str, Any]:

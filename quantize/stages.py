@@ -14,9 +14,9 @@ from fer_edge.card import Role
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.detect import Detector
 from fer_edge.image import Matrix
-from fer_edge.landmarks import place, pose
+from fer_edge.landmarks import decode
 from fer_edge.records import Floats, Frame, Image, Landmarks
-from fer_edge.tflite import Model, sigmoid
+from fer_edge.tflite import Model
 from quantize.data import DataError
 
 DEFAULT_THRESHOLD: Final = DetectorConfig().min_score
@@ -48,11 +48,8 @@ def detector(model: Model, *, min_score: float = DEFAULT_THRESHOLD) -> Detector:
 
 def landmarks(model: Model, gray: Image, matrix: Matrix) -> Landmarks:
     """The landmarks in the crop of a picture u8[H,W] that a matrix leads to."""
-    card, side = model.card.points, model.size[0]
-    assert card is not None  # tflite.py refuses a landmarks card without it
-    offsets, logit = model.see(image.warp(model.view(frame_of(gray)), matrix, side))
-    points = image.transform(place(offsets, card.shape(), side), image.invert(matrix))
-    return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+    side = model.size[0]
+    return decode(model.see(image.warp(model.view(frame_of(gray)), matrix, side)), model.card, matrix, side)
 
 
 def logits(model: Model, crops: Image) -> Floats:
