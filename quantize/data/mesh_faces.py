@@ -25,6 +25,7 @@ SURE_LOGIT: Final = 6.0  # of the teacher's presence, from which on it is believ
 MOST_APART: Final = 20.0  # degrees between the mesh's yaw and that of five points
 ON_FIVE: Final = 0.08  # mean distance of the mesh from the five points, in sides of the face, up to which they agree
 PROFILE: Final = 60.0  # degrees of yaw by five points from which on these are believed where the mesh is not
+PITCH_ZERO: Final = 2.8  # degrees that the mesh's canonical face looks further down than the daemon's shape
 MOST_YAW: Final = 85.0  # of a profile's label: the five points of a whole profile say 85 to 90
 FIVE_OF_68: Final = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 49), slice(54, 55))
 
@@ -122,6 +123,7 @@ def read(path: Path) -> MeshFaces:
         raise DataError(f"{path}: cannot be read: {error}; expected a file of quantize.data.mesh_labels") from None
     means = [blendshapes[:, list(indices)].mean(axis=1) for indices in INTENSITIES.values()]
     single = {name: array.astype(np.float32) for name, array in rest.items() if array.dtype == np.float64}
+    rest["poses"] = rest["poses"] - np.array([0, PITCH_ZERO, 0], np.float32)
     return MeshFaces(intensities=np.stack(means, axis=1), **rest | single)
 
 

@@ -1,4 +1,4 @@
-"""What the landmarks network's heads for pose and intensities learn, beside the points: from a mesh's faces."""
+"""What the landmarks network's head for the pose learns, and points on turned faces: from a mesh's labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,31 +9,27 @@ from keras import ops
 
 from fer_edge.vision import transforms
 from quantize.data import mesh_faces
-from quantize.data.mesh_faces import INTENSITIES, MeshFaces
+from quantize.data.mesh_faces import MeshFaces
 from quantize.data.sets import Floats, Still
 
 POSE_UNIT: Final = 90.0  # degrees that are 1 at the network's output
 SPREAD_UNIT: Final = 10.0  # degrees of which the spread's output is the logarithm
-MESHED: Final = 20  # faces of a batch whose labels are the mesh's
-EXTRA: Final = 3 + 2 + len(INTENSITIES) + 1 + 1  # columns of a target, see ROW
+MESHED: Final = 16  # faces of a batch whose labels are the mesh's
+EXTRA: Final = 6  # columns of a target, see ROW
 POINTS_FROM: Final = 20.0  # degrees of yaw from which the mesh's inner points teach too
 POINTS_WEIGHT: Final = 0.5  # of these beside the labels of people's stills
-INTENSITIES_TO: Final = 45.0  # degrees of yaw up to which the mesh's intensities are believed
 YAW_BINS: Final = (0.0, 15.0, 30.0, 45.0, 90.0)
 YAW_SHARES: Final = (0.36, 0.26, 0.2, 0.18)  # of the faces drawn
 RARE: Final = 0.5  # intensity from which on a face is rare
 RARE_WEIGHT: Final = 2.0
 POSE_SHARE: Final = 0.5  # of the losses beside the points'
 SPREAD_SHARE: Final = 0.02
-INTENSITY_SHARE: Final = 0.15
 
 ROW: Final[dict[str, slice]] = {
     "pose": slice(0, 3),  # in POSE_UNITs
     "yaw_known": slice(3, 4),
     "pose_known": slice(4, 5),  # pitch and roll too
-    "intensities": slice(5, 5 + len(INTENSITIES)),
-    "intensities_known": slice(5 + len(INTENSITIES), 6 + len(INTENSITIES)),
-    "meshed": slice(6 + len(INTENSITIES), 7 + len(INTENSITIES)),  # points, if any, are the mesh's: inner ones only
+    "meshed": slice(5, 6),  # points, if any, are the mesh's: inner ones only
 }
 
 
@@ -83,16 +79,12 @@ class MeshSchool:
 
 
 def _fill(columns: Floats, faces: MeshFaces, row: int, angle: float, mirror: bool) -> None:
-    (yaw, pitch, roll), presence = faces.poses[row].tolist(), float(faces.presence[row])
-    pose, intensities = np.array([yaw, pitch, roll - angle], np.float32), faces.intensities[row]
+    pose = faces.poses[row] - np.array([0, 0, angle], np.float32)
     if mirror:
-        pose, intensities = pose * np.array([-1, 1, -1], np.float32), mesh_faces.mirror_intensities(intensities)
-    whole = bool(np.isfinite(pose).all())
+        pose = pose * np.array([-1, 1, -1], np.float32)
     columns[ROW["pose"]] = np.nan_to_num(pose) / POSE_UNIT
     columns[ROW["yaw_known"]] = 1
-    columns[ROW["pose_known"]] = whole
-    columns[ROW["intensities"]] = np.nan_to_num(intensities)
-    columns[ROW["intensities_known"]] = whole and abs(yaw) <= INTENSITIES_TO and presence >= mesh_faces.SURE_LOGIT
+    columns[ROW["pose_known"]] = np.isfinite(pose).all()
 
 
 def odds(faces: MeshFaces) -> Floats:
@@ -148,26 +140,15 @@ def unbiased(points: Floats, off: Floats) -> Floats:
 # --- losses --------------------------------------------------------------------------------------------------
 
 
-def loss(extra: Any, pose: Any, spread: Any, intensities: Any) -> Any:
-    """Distances of the angles, how well the spread foretells them, and cross-entropy of the intensities."""
+def loss(extra: Any, pose: Any, spread: Any) -> Any:
+    """Distances of the angles, and how well the spread foretells them."""
     yaw_known, known = extra[:, ROW["yaw_known"]][:, 0], extra[:, ROW["pose_known"]][:, 0]
     angles = ops.abs(pose - extra[:, ROW["pose"]])
     off = (angles[:, 0] + known * (angles[:, 1] + angles[:, 2])) / (1 + 2 * known)  # [N]
     units = ops.stop_gradient(off) * (POSE_UNIT / SPREAD_UNIT)
     logarithm = ops.clip(spread[:, 0], -4.0, 4.0)
     doubt = units * ops.exp(-logarithm) + logarithm  # Laplace's, whose scale is the mean distance
-    told = extra[:, ROW["intensities_known"]][:, 0]
-    wrong = _cross_entropy(extra[:, ROW["intensities"]], intensities)
-    return (
-        POSE_SHARE * _mean_where(yaw_known, off)
-        + SPREAD_SHARE * _mean_where(yaw_known, doubt)
-        + INTENSITY_SHARE * _mean_where(told, wrong)
-    )
-
-
-def _cross_entropy(wanted: Any, logits: Any) -> Any:
-    """Of shares 0..1 and logits [N,K], the mean over K: [N]."""
-    return ops.mean(ops.softplus(logits) - wanted * logits, axis=1)
+    return POSE_SHARE * _mean_where(yaw_known, off) + SPREAD_SHARE * _mean_where(yaw_known, doubt)
 
 
 def _mean_where(which: Any, values: Any) -> Any:

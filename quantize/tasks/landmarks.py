@@ -39,7 +39,7 @@ from quantize.tasks import landmark_heads as heads
 from quantize.tasks.networks import LANDMARKS, LANDMARKS_SIDE, landmarks_net
 from quantize.tasks.task import Predict, to_input
 
-FACES: Final = 24  # of a batch
+FACES: Final = 28  # of a batch
 BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
 PASTED: Final = 8  # of a batch: FER+ faces in pictures without any, for the same
 PASTED_PX: Final = (36.0, 170.0)  # sides of these
@@ -374,7 +374,6 @@ class Landmarks:
                 "box_shift": BOX_SHIFT,
             },
             "pose": {"unit_deg": heads.POSE_UNIT, "error_unit_deg": heads.SPREAD_UNIT},
-            "intensities": {"names": list(mesh_faces.INTENSITIES)},
         }
 
 

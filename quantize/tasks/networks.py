@@ -25,8 +25,6 @@ KEYPOINTS: Final = 5
 LANDMARKS_SIDE: Final = 80
 LANDMARKS: Final = 68
 POSE_HIDDEN: Final = 32
-INTENSITY_HIDDEN: Final = 48
-INTENSITY_OUTPUTS: Final = 10
 
 
 def expression_net(widths: Sequence[int] = EXPRESSION_WIDTHS, *, batch: int | None = None) -> Any:
@@ -66,7 +64,7 @@ def detector_net(size: tuple[int, int] | None = None, *, batch: int | None = Non
 
 def landmarks_net(*, batch: int | None = None) -> Any:
     """Build 80x80x1 gray in LOW..HIGH -> 68 offsets from the mean shape in crop sides; a logit: is it a face?; yaw,
-    pitch and roll; the logarithm of how far these are off; logits of the intensities."""
+    pitch and roll; the logarithm of how far these are off."""
     image = keras.Input((LANDMARKS_SIDE, LANDMARKS_SIDE, 1), batch_size=batch, name="image")  # 80x80x1
     x = _conv(image, 16, stride=2)  # 40x40x16
     x = _residual(x, 32, stride=2)  # 20x20x32
@@ -80,9 +78,7 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     turned = layers.Dense(POSE_HIDDEN, activation="relu", name="pose_hidden")(x)  # 32
     pose = layers.Dense(3, dtype="float32", name="pose")(turned)  # 3
     spread = layers.Dense(1, dtype="float32", name="spread")(turned)  # 1
-    lively = layers.Dense(INTENSITY_HIDDEN, activation="relu", name="intensity_hidden")(x)  # 48
-    intensities = layers.Dense(INTENSITY_OUTPUTS, dtype="float32", name="intensities")(lively)  # 10
-    return keras.Model(image, [points, score, pose, spread, intensities], name="landmarks")
+    return keras.Model(image, [points, score, pose, spread], name="landmarks")
 
 
 def _conv(x: Any, width: int, *, stride: int = 1, side: int = 3, relu: bool = True) -> Any:
