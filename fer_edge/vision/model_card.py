@@ -11,7 +11,7 @@ import numpy as np
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
 
-Role = Literal["detector", "landmarks", "expression"]
+Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Scale = Annotated[float, msgspec.Meta(gt=0)]
 LANDMARKS = 68

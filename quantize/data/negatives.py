@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.records import Box
+from fer_edge.vision.landmarks import crop_around_box
 from quantize import daemon_stages
 from quantize.data.sets import POSITIVE, DataError, Floats, Folder, Image, Photo, chosen, pick
 
 MISTAKEN_SCORE: Final = 0.1  # of the detector, from which on
 HELD_OUT_FOLDS: Final = ("0", "1")
+LEAST_TEMPTING: Final = 0.1  # added to a presence of 0..1
 TRIES: Final = 12  # for a place beside the faces
 LEAST_PX: Final = 16.0  # height of what is cut out
 APART: Final = 0.3  # how much every box is widened, in its size: nothing of a face is in the crop
@@ -66,6 +68,17 @@ def mistakes(detector: Path, scenes: Sequence[Image], people: Sequence[Photo] = 
         if face.box.height >= LEAST_PX
     ]
     return [(picture, box) for picture, box, faces in found if not touches(box, faces)]
+
+
+def temptation(landmarks: Path, mistakes: Sequence[tuple[Image, Floats]]) -> NDArray[np.float64]:
+    """How likely each mistake is to be drawn f64[N]: the more a landmarks model takes it for a face, the more often."""
+    model = daemon_stages.open_model(landmarks, "landmarks")
+    card, side = model.card.points, model.size[0]
+    assert card is not None  # tflite.py refuses a landmarks card without it
+    matrices = [crop_around_box(Box(*box.tolist()), card, side) for _, box in mistakes]
+    pairs = zip(mistakes, matrices, strict=True)
+    scores = np.array([daemon_stages.landmarks(model, picture, matrix).score for (picture, _), matrix in pairs])
+    return np.asarray((scores + LEAST_TEMPTING) / np.sum(scores + LEAST_TEMPTING), np.float64)
 
 
 def _numbers(box: Box) -> Floats:

@@ -21,6 +21,7 @@ SOURCES: Final = {
     "start",
     "teachers",
     "detector",
+    "landmarks",
 }  # options of quantize.train that name runs or published files
 
 

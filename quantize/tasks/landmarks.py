@@ -209,8 +209,9 @@ class Landmarks:
     role: Role = "landmarks"
     peak_rate = 12e-3
 
-    def __init__(self, data: Path, *, detector: str | None = None) -> None:
-        """Read the stills and the pictures without faces; a detector's .tflite file points at the hard ones."""
+    def __init__(self, data: Path, *, detector: str | None = None, landmarks: str | None = None) -> None:
+        """Read the stills and the pictures without faces; a detector's .tflite file points at the hard ones, and a
+        landmarks model's at those that are taken for faces even then."""
         stills = read_stills(data / "landmarks68.zip")
         kept = held_out_stills(stills)
         self.training, self.held_out = pick(stills, ~kept), pick(stills, kept)
@@ -225,6 +226,8 @@ class Landmarks:
         self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
         self._mistakes = negatives.mistakes(Path(detector), self._scenes, self._people) if detector else []
+        hardest = bool(landmarks) and bool(self._mistakes)
+        self._tempting = negatives.temptation(Path(str(landmarks)), self._mistakes) if hardest else None
         self._school = heads.MeshSchool(data, self.training) if mesh_faces.available(data) else None
         self._points_card = msgspec.convert(self.card()["points"], PointsCard)
 
@@ -299,7 +302,7 @@ class Landmarks:
     def _without_face(self, rng: np.random.Generator) -> Image:
         """Crops u8[MISSES + SCENES,S,S] that hold no face."""
         stills = [self.training[row] for row in rng.choice(len(self.training), MISSES)]
-        hard = rng.choice(len(self._mistakes), MISTAKES) if self._mistakes else ()
+        hard = rng.choice(len(self._mistakes), MISTAKES, p=self._tempting) if self._mistakes else ()
         wrong = [self._mistakes[row] for row in hard]
         wrong += self._bodies(rng)
         scenes = [self._scenes[row] for row in rng.choice(len(self._scenes), SCENES - len(wrong))]

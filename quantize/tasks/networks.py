@@ -1,4 +1,4 @@
-"""The three networks: small CNNs of plain 3x3 convolutions.
+"""The networks: small CNNs of plain 3x3 convolutions.
 
 Everything in them has a fast int8 kernel, and convolution + batch norm + ReLU folds into a single one. Depthwise
 convolutions would save MACs, but per MAC they are slow on a Pi, and they lose more in int8.
@@ -79,6 +79,20 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     pose = layers.Dense(3, dtype="float32", name="pose")(turned)  # 3
     spread = layers.Dense(1, dtype="float32", name="spread")(turned)  # 1
     return keras.Model(image, [points, score, pose, spread], name="landmarks")
+
+
+def intensity_net(outputs: int, *, batch: int | None = None) -> Any:
+    """Build 48x48x1 gray in LOW..HIGH -> a logit for each intensity."""
+    image = keras.Input((FER_SIDE, FER_SIDE, 1), batch_size=batch, name="image")  # 48x48x1
+    x = _conv(image, 16, stride=2)  # 24x24x16
+    x = _conv(x, 24)  # 24x24x24
+    x = _conv(x, 48, stride=2)  # 12x12x48
+    x = _residual(x, 48, stride=1)  # 12x12x48
+    x = _conv(x, 64, stride=2)  # 6x6x64
+    x = layers.Dropout(DROPOUT)(layers.Flatten()(x))  # 2304
+    x = layers.Dense(64, activation="relu", name="hidden")(x)  # 64
+    logits = layers.Dense(outputs, dtype="float32", name="intensities")(x)
+    return keras.Model(image, [logits], name="intensity")
 
 
 def _conv(x: Any, width: int, *, stride: int = 1, side: int = 3, relu: bool = True) -> Any:
