@@ -309,7 +309,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_where_it_is_off_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from fer_edge.config import *; from fer_edge.sinks import open_sinks; import fer_edge.check\n"
+        "import sys; from fer_edge.config import *; from fer_edge.sinks import open_sinks\n"
+        "import fer_edge.commands.check\n"
         "open_sinks(Config(mqtt=Mqtt(enabled=False)), None)\n"
         "sys.exit(any(name.startswith(('starlette', 'uvicorn')) for name in sys.modules))"
     )
