@@ -85,6 +85,7 @@ class Models(Section, frozen=True):
     detector: Name = "detector"
     landmarks: Name = "landmarks"
     expression: Name = "expression"
+    intensity: Name | None = None
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
     delegate: Annotated[str, Meta(min_length=1, pattern=TEXT)] | None = None

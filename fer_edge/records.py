@@ -171,8 +171,8 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Intensities:
-    """How strongly parts of a face move: copies of what another network says (`mesh_faces` in quantize/), not measures
-    by human coders. "Left" is the left of the picture."""
+    """How strongly parts of a face move: what a network copies from another one, not what a human coder would say.
+    "Left" is the left of the picture."""
 
     names: tuple[str, ...]  # e.g. "smile", "jaw_open": those that the model's card publishes
     values: Floats  # f32[K] 0..1, in the order of the names
@@ -190,7 +190,6 @@ class Landmarks:
     points: Floats  # f32[68,2] px
     score: float  # 0..1: that there is a face at all
     pose: Pose
-    intensities: Intensities | None = None  # None: the model has no such output
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +228,7 @@ class Reading:
     landmarks: Landmarks
     quality: Quality
     expression: Expression | None  # None: abstained (quality.reason), or not this face's turn
+    intensities: Intensities | None = None  # None: abstained, or config names no model for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +245,7 @@ class Track:
     seen: int  # frames that showed it
     missed: int  # frames since then; 0 = it is in this frame
     judged_ns: int | None = None  # the last frame that was classified
+    intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class Tracker:
             seen=track.seen + 1,
             missed=0,
             judged_ns=now_ns if reading.expression else track.judged_ns,
+            intensities=reading.intensities,
         )
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
@@ -137,6 +138,7 @@ def first_look(track_id: int, reading: Reading, now_ns: int) -> Track:
         seen=1,
         missed=0,
         judged_ns=now_ns if reading.expression else None,
+        intensities=reading.intensities,
     )
 
 

@@ -1,4 +1,4 @@
-"""Places 68 landmarks on a face, tells the head's pose and how its parts move, and frames the face with the points."""
+"""Places 68 landmarks on a face, tells the head's pose, and frames the face with the points."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fer_edge.records import Box, Face, Floats, Frame, Intensities, Landmarks, Pose
+from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
 from fer_edge.vision import transforms
-from fer_edge.vision.model_card import Card, IntensitiesCard, PointsCard, PoseCard
+from fer_edge.vision.model_card import Card, PointsCard, PoseCard
 from fer_edge.vision.tflite import Model, sigmoid
 
 RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
@@ -74,8 +74,7 @@ def decode(outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, siz
     offsets, logit, *heads = outputs
     points = transforms.transform(place(offsets, card.points.shape(), size), transforms.invert(matrix))
     turned = pose_of(heads[0], heads[1], card.pose, matrix) if card.pose else pose(points)
-    lively = intensities_of(heads[-1], card.intensities) if card.intensities else None
-    return Landmarks(points, float(sigmoid(logit)[0, 0]), turned, lively)
+    return Landmarks(points, float(sigmoid(logit)[0, 0]), turned)
 
 
 def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transforms.Matrix) -> Pose:
@@ -84,12 +83,6 @@ def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transform
     roll += math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
     error = card.error_unit_deg * math.exp(min(float(logarithm.reshape(-1)[0]), 3.0))
     return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=(roll + 180) % 360 - 180, error_deg=error)
-
-
-def intensities_of(logits: Floats, card: IntensitiesCard) -> Intensities:
-    """Intensities from an output f32[1,K]."""
-    told = list(card.told())
-    return Intensities(tuple(card.names[index] for index in told), sigmoid(logits.reshape(-1)[told]))
 
 
 def place(offsets: Floats, mean: Floats, size: int) -> Floats:

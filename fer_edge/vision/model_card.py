@@ -67,7 +67,7 @@ class PoseCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IntensitiesCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A landmarks model's last output: a logit for each intensity."""
+    """An intensity model's output: a logit for each of these."""
 
     names: tuple[str, ...]
     withheld: tuple[str, ...] = ()  # not good enough to be told
@@ -136,10 +136,20 @@ def read_card(folder: Path, name: str) -> Card:
 
 def check_role(card: Card, where: Path) -> None:
     """A card must carry what its role needs, and that must fit its own tensors."""
-    needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
+    needed = {
+        "detector": card.ssd,
+        "landmarks": card.points,
+        "expression": card.template,
+        "intensity": card.intensities,
+    }[card.role]
     if needed is None:
         raise ModelError(f"{where}: role {card.role!r} needs {_NEEDS[card.role]!r}; restore the file from the release")
-    of_role = {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[card.role]
+    of_role = {
+        "detector": _ssd_errors,
+        "landmarks": _points_errors,
+        "expression": _label_errors,
+        "intensity": _intensity_errors,
+    }[card.role]
     wrong = _input_errors(card) or of_role(card) or _output_errors(card)  # each relies on what those before checked
     if wrong:
         raise ModelError(f"{where}: {'; '.join(wrong)}; restore the file from the release")
@@ -162,8 +172,10 @@ def output_shapes(card: Card, *, width: int, height: int) -> tuple[tuple[int, ..
     if card.role == "expression":
         return ((1, len(LABELS)),)
     if card.role == "landmarks":
-        heads = ((1, 3), (1, 1)) if card.pose else ()
-        return (1, 2 * LANDMARKS), (1, 1), *heads, *([(1, len(card.intensities.names))] if card.intensities else [])
+        return (1, 2 * LANDMARKS), (1, 1), *(((1, 3), (1, 1)) if card.pose else ())
+    if card.role == "intensity":
+        assert card.intensities is not None  # check_role refuses an intensity model without it
+        return ((1, len(card.intensities.names)),)
     assert card.ssd is not None  # check_role refuses a detector without it
     depths = (1, 4, 2 * card.ssd.keypoints)  # score, box, key points
     return tuple((1, height // stride, width // stride, depth) for stride in card.ssd.strides for depth in depths)
@@ -212,12 +224,14 @@ def _points_errors(card: Card) -> list[str]:
             wrong.append(f"points: {name} expected above 0, got {value:g}")
     if abs(points.box_shift) > 1:
         wrong.append(f"points: box_shift expected within -1 to 1 box heights, got {points.box_shift:g}")
-    return wrong + (_intensities_errors(card.intensities) if card.intensities else [])
+    return wrong
 
 
-def _intensities_errors(intensities: IntensitiesCard) -> list[str]:
+def _intensity_errors(card: Card) -> list[str]:
+    intensities = card.intensities
+    assert intensities is not None  # check_role refuses an intensity model without it
     names, strangers = intensities.names, sorted(set(intensities.withheld) - set(intensities.names))
-    wrong = []
+    wrong = _template_errors(card.template) if card.template else ["template expected, got none"]
     if not names or not all(names) or len(set(names)) < len(names):
         wrong.append(f"intensities: names expected, each once, got {', '.join(map(repr, names)) or 'none'}")
     if strangers:
@@ -231,9 +245,11 @@ def _label_errors(card: Card) -> list[str]:
         wrong.append(f"labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
     if card.temperature <= 0:
         wrong.append(f"temperature expected above 0, got {card.temperature:g}")
-    if card.template and len(np.unique(card.template.points(), axis=0)) < 3:
-        wrong.append("template expected three different points")
-    return wrong
+    return wrong + (_template_errors(card.template) if card.template else [])
 
 
-_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template"}
+def _template_errors(template: TemplateCard) -> list[str]:
+    return [] if len(np.unique(template.points(), axis=0)) == 3 else ["template expected three different points"]
+
+
+_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template", "intensity": "intensities"}

@@ -6,6 +6,7 @@ Beyond 60 to 70 degrees the mesh, which always draws both halves of a face, goes
 the detector's five points is all that is known.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -111,6 +112,12 @@ def _held_out(group: str) -> bool:
 def available(data: Path) -> bool:
     """Whether faces have been labelled in a data folder."""
     return any((data / "mesh" / f"{name}.npz").exists() for name in LEARNED)
+
+
+def labels_sha256(data: Path) -> str:
+    """Name what has been labelled, of the sets that are learned from."""
+    paths = [data / "mesh" / f"{name}.npz" for name in LEARNED]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
 
 
 def read(path: Path) -> MeshFaces:

@@ -198,7 +198,8 @@ class BoxTeacher:
         shrink = min(1.0, 320 / max(picture.shape[:2]))
         size = [max(32, 32 * round(side * shrink / 32)) for side in picture.shape[1::-1]]
         self._net.setInputSize(size)
-        rows: Floats | None = self._net.detect(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))[1]
+        found: Any = self._net.detect(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+        rows = found[1]  # None where there is no face
         if rows is None:
             return None
         row = rows[np.argmax(rows[:, 3])]

@@ -1,42 +1,36 @@
-"""Pose and intensities of a landmarks model beside what a mesh says, on people and photos kept from training.
+"""The pose of a landmarks model beside what a mesh says, on people and photos kept from training.
 
 A face is cut out as the daemon does at its first look: around a detector's box, level by its eyes. Faces have to have
 been labelled by `quantize.data.mesh_labels`; without `mesh/` there are no figures.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.config import Quality, Tracking
-from fer_edge.records import Box, Floats, Image, Landmarks
+from fer_edge.records import Box, Floats, Landmarks
 from fer_edge.vision.landmarks import crop_around_box
 from fer_edge.vision.model_card import PointsCard
 from fer_edge.vision.tflite import Model
 from fer_edge.vision.transforms import Matrix
 from quantize import daemon_stages
 from quantize.data import mesh_faces
-from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, INTENSITIES, LEARNED, MeshFaces
+from quantize.data.mesh_faces import LEARNED, MeshFaces
 
 BINS: Final = ((0, 30), (30, 60))  # degrees of yaw, by the mesh
 PITCH_TO: Final = 40.0  # degrees of pitch up to which a face counts
 SIGN_FROM: Final = 15.0  # degrees of yaw from which on its sign counts
-SMALL_PX: Final = 48  # of a face, at which the intensities are judged
-CLOSED: Final = 0.5  # of the mesh's intensity, from which on an eye is closed
-LEAST_CORRELATION: Final = 0.75
-LEAST_AUC: Final = 0.90  # of closed eyes
-LEAST_EYE_PX: Final = 48.0  # height of faces whose intensities are compared: of smaller ones the mesh knows little
 
 
 @dataclass(frozen=True, slots=True)
 class HeadsFigures:
-    """What the heads are worth."""
+    """What the head for the pose is worth, and points and presence of turned faces."""
 
     faces: int
     pose_30: float  # mean error of yaw, pitch and roll in degrees, of faces turned by 0 to 30 degrees
@@ -46,8 +40,6 @@ class HeadsFigures:
     sign: float  # share of turned faces whose yaw has the right sign
     profiles_turned: float  # share of profiles told as turned beyond the daemon's limit, to the right side
     turned_presence: float  # share of faces beyond 45 degrees that the daemon would take for faces
-    correlations: Mapping[str, float] = field(default_factory=dict)  # of each intensity at SMALL_PX
-    aucs: Mapping[str, float] = field(default_factory=dict)  # of closed eyes, at SMALL_PX
 
 
 def measure(model: Model, data: Path, sets: Sequence[str] = LEARNED) -> HeadsFigures | None:
@@ -56,7 +48,7 @@ def measure(model: Model, data: Path, sets: Sequence[str] = LEARNED) -> HeadsFig
         return None
     known = mesh_faces.read_all(data, sets)
     faces = mesh_faces.join([each.pick(each.held_out) if name in LEARNED else each for name, each in known.items()])
-    return compare(faces, look(model, faces), look(model, small(faces)) if model.card.intensities else [])
+    return compare(faces, look(model, faces))
 
 
 def look(model: Model, faces: MeshFaces) -> list[Landmarks]:
@@ -75,23 +67,7 @@ def first_crop(box: Floats, five: Floats, card: PointsCard, side: int) -> Matrix
     return crop_around_box(Box(x0, y0, x1, y1), card, side, angle)
 
 
-def small(faces: MeshFaces) -> MeshFaces:
-    """The faces as if they were SMALL_PX high, and those only of whom the mesh tells intensities."""
-    clear = np.isfinite(faces.intensities).all(axis=1) & (np.abs(faces.poses[:, 0]) <= BINS[0][1])
-    clear &= (faces.presence >= mesh_faces.SURE_LOGIT) & (faces.height_px >= LEAST_EYE_PX)
-    chosen = faces.pick(clear)
-    side = round(CROP_SCALE * SMALL_PX)
-    crops = [coarse(crop, side) for crop in chosen.crops]
-    return mesh_faces.with_crops(chosen, np.stack(crops) if crops else chosen.crops)
-
-
-def coarse(crop: Image, side: int) -> Image:
-    """A crop with the detail of one of side x side px."""
-    shrunk = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def compare(faces: MeshFaces, found: Sequence[Landmarks], at_small: Sequence[Landmarks]) -> HeadsFigures:
+def compare(faces: MeshFaces, found: Sequence[Landmarks]) -> HeadsFigures:
     """Hold answers against the mesh's."""
     poses = np.array([[f.pose.yaw_deg, f.pose.pitch_deg, f.pose.roll_deg] for f in found], np.float32)
     yaws = faces.poses[:, 0]
@@ -101,7 +77,6 @@ def compare(faces: MeshFaces, found: Sequence[Landmarks], at_small: Sequence[Lan
     turned, right = np.abs(yaws) >= SIGN_FROM, poses[:, 0] * yaws > 0
     beyond = np.abs(poses[:, 0]) > Quality().max_yaw_deg
     present = np.array([f.score >= Tracking().min_score for f in found], np.bool_)
-    correlations, aucs = _intensities(small(faces), at_small)
     return HeadsFigures(
         faces=len(faces),
         pose_30=_mean(off[bins[0]]),
@@ -111,8 +86,6 @@ def compare(faces: MeshFaces, found: Sequence[Landmarks], at_small: Sequence[Lan
         sign=_mean(right[turned]),
         profiles_turned=_mean((right & beyond)[~whole]),
         turned_presence=_mean(present[np.abs(yaws) >= 45]),
-        correlations=correlations,
-        aucs=aucs,
     )
 
 
@@ -120,52 +93,12 @@ def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if values.size else float("nan")
 
 
-def _intensities(faces: MeshFaces, found: Sequence[Landmarks]) -> tuple[dict[str, float], dict[str, float]]:
-    if not found or found[0].intensities is None:
-        return {}, {}
-    told = found[0].intensities.names
-    values = np.stack([f.intensities.values for f in found if f.intensities])
-    columns = {name: faces.intensities[:, list(INTENSITIES).index(name)] for name in told}
-    pairs = {name: (columns[name], values[:, index]) for index, name in enumerate(told)}
-    correlations = {name: float(np.corrcoef(wanted, got)[0, 1]) for name, (wanted, got) in pairs.items()}
-    closed = {name: auc(w >= CLOSED, g) for name, (w, g) in pairs.items() if name in mesh_faces.SWAPPED}
-    return correlations, closed
-
-
-def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
-    """How often a positive one has the higher score than another, ties half: the area under the ROC curve."""
-    if positive.all() or not positive.any():
-        return float("nan")
-    order = np.argsort(scores, kind="stable")
-    _, first, counts = np.unique(scores[order], return_index=True, return_counts=True)
-    ranks = np.empty(len(scores))
-    ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
-    count = int(positive.sum())
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(scores) - count)))
-
-
-def withheld(figures: Mapping[str, Any]) -> list[str]:
-    """The intensities that, by figures as `HeadsFigures` has them, are not good enough to be told: closed eyes are
-    judged by both measures."""
-    correlations, aucs = figures["correlations"], figures["aucs"]
-    return [
-        name
-        for name, value in correlations.items()
-        if not (value >= LEAST_CORRELATION and aucs.get(name, 1.0) >= LEAST_AUC)
-    ]
-
-
 def table(figures: HeadsFigures) -> list[str]:
     """Lay out for people."""
-    lines = [
+    return [
         f"pose beside the mesh, {figures.faces} faces kept from training: mean error {figures.pose_30:.2f} degrees "
         f"to 30 of yaw (yaw {figures.yaw_30:.2f}), {figures.pose_60:.2f} to 60 (yaw {figures.yaw_60:.2f}); "
         f"sign right {figures.sign:.2%}",
         f"profiles told as turned {figures.profiles_turned:.1%}; "
         f"taken for a face beyond 45 degrees {figures.turned_presence:.1%}",
     ]
-    if figures.correlations:
-        values = "   ".join(f"{name} {value:.2f}" for name, value in figures.correlations.items())
-        lines.append(f"intensities at {SMALL_PX} px, correlation with the mesh: {values}")
-        lines.append("closed eyes, AUC: " + "   ".join(f"{name} {value:.3f}" for name, value in figures.aucs.items()))
-    return lines

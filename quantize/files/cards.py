@@ -17,12 +17,8 @@ from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
-SOURCES: Final = {
-    "start",
-    "teachers",
-    "detector",
-    "landmarks",
-}  # options of quantize.train that name runs or published files
+# Options of quantize.train that name runs or published files.
+SOURCES: Final = {"start", "teachers", "detector", "landmarks"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from fer_edge.errors import ModelError
 from quantize.data.sets import DataError
-from quantize.evaluate import end_to_end, fairness, landmark_heads
-from quantize.evaluate.registry import MEASURING
+from quantize.evaluate import end_to_end, fairness, intensity
+from quantize.evaluate.registry import MEASURING, TOGETHER
 from quantize.evaluate.robustness import Conditions
 from quantize.files import cards
 from quantize.publish.gates import FLOORS, Candidate, examine, failed, figure
@@ -112,8 +112,8 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
 
 def _told(candidate: Candidate) -> dict[str, Any]:
     """The card's entry of intensities, without those that are not good enough."""
-    known, heads = candidate.card.get("intensities"), candidate.int8.get("heads")
-    return {"intensities": known | {"withheld": landmark_heads.withheld(heads)}} if known and heads else {}
+    known = candidate.card.get("intensities")
+    return {"intensities": known | {"withheld": intensity.withheld(candidate.int8)}} if known else {}
 
 
 def _for_card(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _together(options: argparse.Namespace) -> list[str]:
     """Measure what takes several models, and write it into the cards of those it is about."""
     by_group = fairness.measure(options.models, options.data)
     whole = end_to_end.measure(options.models, options.data, options.data)
-    known = {role: cards.read(options.models / f"{role}.json") for role in MEASURING}
+    known = {role: cards.read(options.models / f"{role}.json") for role in TOGETHER}
     models = {role: card["sha256"] for role, card in known.items()}
     findings = {
         "detector": {"groups": asdict(by_group)},

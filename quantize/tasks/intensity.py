@@ -116,9 +116,8 @@ def views(faces: MeshFaces, rows: NDArray[np.intp], rng: np.random.Generator) ->
         anchors = transforms.anchors3(faces.points[row])
         eyes = float(np.hypot(*(anchors[1] - anchors[0])))
         moved = (anchors + rng.normal(0, POINTS_OFF * eyes, (3, 2))).astype(np.float32)
-        matrix = transforms.similarity(
-            moved, (template - FER_SIDE / 2) * np.exp(rng.normal(0, SIZE_OFF)) + FER_SIDE / 2
-        )
+        size = float(np.exp(rng.normal(0, SIZE_OFF)))
+        matrix = transforms.similarity(moved, size * (template - FER_SIDE / 2) + FER_SIDE / 2)
         crops.append(transforms.warp(faces.crops[row], matrix, FER_SIDE))
     return np.stack(crops)
 
