@@ -112,6 +112,20 @@ def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_head_that_is_newer_than_the_file_begins_anew(start: Any) -> None:
+    """An older file's weights can be gone on from after a network has been given one more output."""
+    networks, keras = (importlib.import_module(name) for name in ("quantize.tasks.networks", "keras"))
+    network = networks.expression_net()
+    novel = keras.layers.Dense(3, name="novel")(network.layers[-2].output)
+    grown = keras.Model(network.inputs, [*network.outputs, novel])
+    before = grown.get_layer("novel").get_weights()[0].copy()
+    pictures = np.stack([cv2.resize(face, (48, 48)) for face in replay_pictures()])
+    start.begin(grown, MODELS / "expression.tflite", SimpleNamespace(role="expression", sample=lambda: pictures))
+    assert np.abs(grown.get_layer("logits").get_weights()[0]).max() > 0.1
+    np.testing.assert_array_equal(grown.get_layer("novel").get_weights()[0], before)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_batch_norms_of_a_published_file_fit_training(start: Any) -> None:
     """In training a batch norm takes its statistics from the batch: on the pictures they were taken on, both agree."""
     model = importlib.import_module("quantize.tasks.networks")
