@@ -11,6 +11,11 @@ from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
 
 
+POSE_UNSURE_DEG = 12.0
+"""Likely error of a pose from which on a face counts as turned: so it is with four of five whole profiles and with
+0.2 % of the faces that are turned by up to 30 degrees (docs/models.md)."""
+
+
 def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     """Measure a face and hold it against the configured limits.
 
@@ -26,11 +31,17 @@ def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     return replace(measured, reason=reason_of(measured, pose, config))
 
 
+def turned(pose: Pose, config: QualityConfig) -> bool:
+    """Whether a face looks too far away to be judged, or in a way that nobody can tell: in profile, behind a hand."""
+    beyond = abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg
+    return beyond or (pose.error_deg is not None and pose.error_deg > POSE_UNSURE_DEG)
+
+
 def reason_of(measured: Quality, pose: Pose, config: QualityConfig) -> Reason | None:
     """The first limit that a face's measures are beyond."""
     checks = (
         (Reason.TOO_SMALL, measured.height_px < config.min_height_px),
-        (Reason.TURNED, abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg),
+        (Reason.TURNED, turned(pose, config)),
         (Reason.DARK, measured.brightness < config.min_brightness),
         (Reason.BRIGHT, measured.brightness > config.max_brightness),
         (Reason.BLURRED, measured.blur > config.max_blur),

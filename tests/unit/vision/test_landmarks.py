@@ -32,7 +32,7 @@ from fer_edge.vision.landmarks import (
     region,
 )
 from fer_edge.vision.model_card import Card, InputCard, PointsCard, PoseCard, TensorCard
-from fer_edge.vision.quality import blur, judge
+from fer_edge.vision.quality import blur, judge, turned
 from tests.support.samples import frame_of
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
@@ -328,6 +328,13 @@ class TestQuality:
         assert self.judge((crop // 8).astype(np.uint8)) is Reason.DARK
         assert self.judge((crop // 20 + 240).astype(np.uint8)) is Reason.BRIGHT
         assert self.judge(np.asarray(cv2.GaussianBlur(crop, (0, 0), 4), np.uint8)) is Reason.BLURRED
+
+    def test_a_pose_that_nobody_can_tell_counts_as_turned(self) -> None:
+        config = QualityConfig()
+        assert not turned(Pose(0, 0, 0), config)  # an older model does not say how far it is off
+        assert not turned(Pose(0, 0, 0, error_deg=11.9), config)
+        assert turned(Pose(0, 0, 0, error_deg=12.1), config)
+        assert turned(Pose(-41, 0, 0, error_deg=2), config)
 
     def test_blur_rises_with_blurring_and_ignores_contrast(self, crop: Image) -> None:
         blurred = [blur(np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)) for sigma in (0.5, 1, 2, 4)]
