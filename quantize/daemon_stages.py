@@ -13,7 +13,7 @@ from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Floats, Frame, Image, Landmarks
 from fer_edge.vision import transforms
 from fer_edge.vision.detector import Detector
-from fer_edge.vision.landmarks import decode
+from fer_edge.vision.landmarks import decode_outputs
 from fer_edge.vision.model_card import Role
 from fer_edge.vision.tflite import Model
 from fer_edge.vision.transforms import Matrix
@@ -49,12 +49,14 @@ def detector(model: Model, *, min_score: float = DEFAULT_THRESHOLD) -> Detector:
 def landmarks(model: Model, gray: Image, matrix: Matrix) -> Landmarks:
     """The landmarks in the crop of a picture u8[H,W] that a matrix leads to."""
     side = model.size[0]
-    return decode(model.see(transforms.warp(model.view(frame_of(gray)), matrix, side)), model.card, matrix, side)
+    return decode_outputs(
+        model.infer(transforms.warp(model.view(frame_of(gray)), matrix, side)), model.card, matrix, side
+    )
 
 
 def logits(model: Model, crops: Image) -> Floats:
     """The expression model's answers f32[N,8] to aligned crops u8[N,S,S] of any size."""
     size = model.size
     fitting = [crop if crop.shape == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops]
-    answers = [model.see(np.asarray(crop, np.uint8))[0] for crop in fitting]
+    answers = [model.infer(np.asarray(crop, np.uint8))[0] for crop in fitting]
     return np.concatenate(answers) if answers else np.empty((0, 8), np.float32)

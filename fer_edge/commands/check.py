@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from rich.markup import escape
 
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
-from fer_edge.config import Config, Jsonl
+from fer_edge.config import Config, Jsonl, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -22,7 +25,7 @@ from fer_edge.settings.overrides_file import TUNING_FILE, stored
 from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
@@ -37,6 +40,32 @@ class Finding:
     ok: bool
     text: str  # what was found; where it is not ok, what to do about it too
     fatal: bool = True  # False: worth knowing, but the daemon runs
+
+
+EXAMPLES = """\
+Examples:
+  fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
+  fer-edge check --schema > schema.json  for completion in an editor
+"""
+
+
+class PrintSchema(argparse.Action):
+    """`--schema`: print the JSON Schema of config.yaml and stop; no configuration is read for that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print and stop."""
+        sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+        parser.exit()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What else it can print."""
+    parser.add_argument("--schema", action=PrintSchema, nargs=0, help="print the JSON Schema of config.yaml and stop")
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """Check what the configuration names."""
+    return check(config, options.config)
 
 
 def check(config: Config, path: Path | None) -> int:
@@ -119,7 +148,7 @@ def _broker(config: Config) -> Finding:
         broker.close()
         return Finding(True, f"the embedded broker can listen on 127.0.0.1:{broker.port}")
     target = broker_of(mqtt)
-    link = Link(target, f"fer-edge-check-{device_id(config)}")
+    link = Connection(target, f"fer-edge-check-{device_id(config)}")
     try:
         link.connect(BROKER_SECONDS)
     except LinkError as error:

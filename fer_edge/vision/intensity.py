@@ -22,5 +22,5 @@ class IntensityReader:
     def __call__(self, frame: Frame, landmarks: Landmarks) -> Intensities:
         """The intensities that the model's card publishes."""
         crop = transforms.align(self._model.view(frame), landmarks.points, self._template, self._model.size[0])
-        (logits,) = self._model.see(crop)
+        (logits,) = self._model.infer(crop)
         return Intensities(self.names, sigmoid(logits.reshape(-1)[self._told]))

@@ -10,13 +10,12 @@ import numpy as np
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
 
-
 POSE_UNSURE_DEG = 12.0
 """Likely error of a pose from which on a face counts as turned: so it is with four of five whole profiles and with
 0.2 % of the faces that are turned by up to 30 degrees (docs/models.md)."""
 
 
-def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
+def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     """Measure a face and hold it against the configured limits.
 
     Args:

@@ -89,7 +89,7 @@ class Teacher:
             across = seen.five[1] - seen.five[0]
             angle = float(np.arctan2(across[1], across[0]))
         side = MESH_SCALE * max(right - left, bottom - top)
-        return transforms.square(((left + right) / 2, (top + bottom) / 2), side, angle, MESH_SIDE)
+        return transforms.square_crop_matrix(((left + right) / 2, (top + bottom) / 2), side, angle, MESH_SIDE)
 
     def _look(self, picture: Picture, matrix: transforms.Matrix) -> tuple[Floats, float]:
         crop = transforms.warp(picture, matrix, MESH_SIDE)
@@ -122,11 +122,11 @@ class Teacher:
 def _around(mesh: Floats) -> transforms.Matrix:
     across = mesh[EYE_CORNERS[1], :2] - mesh[EYE_CORNERS[0], :2]
     angle = float(np.arctan2(across[1], across[0]))
-    upright = transforms.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
+    upright = transforms.square_crop_matrix((0.0, 0.0), 1.0, angle, 1)[:, :2]
     turned = mesh[:, :2] @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     x, y = (upright.T @ ((low + high) / 2)).tolist()
-    return transforms.square((x, y), MESH_SCALE * float((high - low).max()), angle, MESH_SIDE)
+    return transforms.square_crop_matrix((x, y), MESH_SCALE * float((high - low).max()), angle, MESH_SIDE)
 
 
 def rigid(given: Floats, found: Floats, weights: Floats) -> NDArray[np.float64]:
@@ -341,7 +341,7 @@ def keep_matrix(points: Floats) -> transforms.Matrix:
     """The matrix to the crop that is kept: more than any crop of training needs."""
     low, high = points.min(axis=0), points.max(axis=0)
     x, y = ((low + high) / 2).tolist()
-    return transforms.square((x, y), CROP_SCALE * float((high - low).max()), 0.0, CROP_SIDE)
+    return transforms.square_crop_matrix((x, y), CROP_SCALE * float((high - low).max()), 0.0, CROP_SIDE)
 
 
 def five_fit(shape: Floats) -> NDArray[np.float64]:

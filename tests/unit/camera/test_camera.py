@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from fer_edge.camera import BACKENDS, Camera, FrameMaker, open_camera
+from fer_edge.camera import Camera, FrameMaker, open_camera
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.camera.v4l2 import V4l2Camera
+from fer_edge.config import BACKENDS
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
@@ -107,7 +108,7 @@ SOURCES = {
 
 def config(backend: str, source: str | Path, **more: Any) -> CameraConfig:
     fields: dict[str, Any] = {"pace": "max", "fps": 100.0, "timeout_seconds": 5.0}
-    return CameraConfig(backend=backend, source=str(source), **(fields | more))  # type: ignore[arg-type]
+    return CameraConfig(backend=backend, source=str(source), **(fields | more))
 
 
 def noise(height: int, width: int) -> Any:

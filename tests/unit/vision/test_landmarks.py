@@ -23,16 +23,16 @@ from fer_edge.vision.landmarks import (
     Landmarker,
     crop_around_box,
     crop_around_points,
-    decode,
+    decode_landmarks,
+    decode_outputs,
     face_box,
-    place,
-    pooled,
+    fuse_scores,
     pose,
     pose_of,
     region,
 )
 from fer_edge.vision.model_card import Card, InputCard, PointsCard, PoseCard, TensorCard
-from fer_edge.vision.quality import blur, judge, turned
+from fer_edge.vision.quality import assess, blur, turned
 from tests.support.samples import frame_of
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
@@ -43,7 +43,7 @@ SPREAD = np.random.default_rng(5).uniform((40, 90), (140, 210), (68, 2)).astype(
 def test_points_are_offsets_from_the_mean_shape() -> None:
     offsets = np.zeros((1, 136), np.float32)
     offsets[0, :4] = 0.25, -0.5, 0, 0.125  # x0, y0, x1, y1
-    points = place(offsets, CARD.shape(), 80)
+    points = decode_landmarks(offsets, CARD.shape(), 80)
     assert points.shape == (68, 2)
     assert points.dtype == np.float32
     assert points[:3].tolist() == [[40, 0], [20, 50], [20, 40]]
@@ -58,12 +58,12 @@ def test_points_are_offsets_from_the_mean_shape() -> None:
     ],
 )
 def test_both_scores_together(score: float, presence: float, together: float) -> None:
-    assert pooled(score, presence) == pytest.approx(together)
+    assert fuse_scores(score, presence) == pytest.approx(together)
 
 
 def test_scores_at_their_ends_are_no_trouble() -> None:
-    assert 0 < pooled(0.0, 1.0) < 0.01
-    assert 0.99 < pooled(1.0, 0.0) < 1
+    assert 0 < fuse_scores(0.0, 1.0) < 0.01
+    assert 0.99 < fuse_scores(1.0, 0.0) < 1
 
 
 class TestCrop:
@@ -138,7 +138,7 @@ class StillModel:
     def view(self, frame: Frame) -> Image:
         return frame.gray
 
-    def see(self, crop: Image) -> tuple[Floats, ...]:
+    def infer(self, crop: Image) -> tuple[Floats, ...]:
         assert crop.shape == (50, 50)
         return np.zeros((1, 136), np.float32), np.full((1, 1), np.log(3), np.float32)
 
@@ -163,7 +163,7 @@ POSE_CARD = PoseCard(unit_deg=90, error_unit_deg=10)
 @pytest.mark.parametrize(("turn", "roll"), [(0, 9), (30, 39), (-30, -21), (175, -176)])
 def test_the_heads_pose_is_about_the_crop(turn: float, roll: float) -> None:
     """A crop that is turned with a leaning face shows it upright: only the roll is another one in the picture."""
-    matrix = transforms.square((100, 100), 60, math.radians(turn), 80)
+    matrix = transforms.square_crop_matrix((100, 100), 60, math.radians(turn), 80)
     angles, logarithm = np.array([[-0.5, 0.25, 0.1]], np.float32), np.array([[math.log(0.4)]], np.float32)
     found = pose_of(angles, logarithm, POSE_CARD, matrix)
     assert (found.yaw_deg, found.pitch_deg) == pytest.approx((-45, 22.5))
@@ -177,10 +177,10 @@ def test_the_pose_is_the_heads_where_the_card_has_one() -> None:
     outputs += [np.array([[0.6, 0, 0]], np.float32), np.zeros((1, 1), np.float32)]
     mean = tuple(map(tuple, (projected(np.eye(3)) / 600).tolist()))
     plain = msgspec.structs.replace(card_with(outputs), points=msgspec.structs.replace(CARD, mean=mean))
-    matrix = transforms.square((300, 200), 600, 0, 80)
-    assert decode(outputs[:2], plain, matrix, 80).pose.yaw_deg == pytest.approx(0, abs=0.1)
-    assert decode(outputs[:2], plain, matrix, 80).pose.error_deg is None
-    told = decode(outputs, msgspec.structs.replace(plain, pose=POSE_CARD), matrix, 80).pose
+    matrix = transforms.square_crop_matrix((300, 200), 600, 0, 80)
+    assert decode_outputs(outputs[:2], plain, matrix, 80).pose.yaw_deg == pytest.approx(0, abs=0.1)
+    assert decode_outputs(outputs[:2], plain, matrix, 80).pose.error_deg is None
+    told = decode_outputs(outputs, msgspec.structs.replace(plain, pose=POSE_CARD), matrix, 80).pose
     assert (told.yaw_deg, told.error_deg) == pytest.approx((54, 10))
 
 
@@ -314,7 +314,7 @@ class TestQuality:
     def judge(self, crop: Image, *, yaw: float = 0, pitch: float = 0, height: float = 100) -> Reason | None:
         points = np.zeros((68, 2), np.float32)
         points[8, 1] = height
-        return judge(crop, Landmarks(points, 1.0, Pose(yaw, pitch, 0)), QualityConfig()).reason
+        return assess(crop, Landmarks(points, 1.0, Pose(yaw, pitch, 0)), QualityConfig()).reason
 
     @pytest.fixture
     def crop(self, pipeline: Pipeline, astronaut: Image) -> Image:
