@@ -44,7 +44,7 @@ MOVES: dict[str, Any] = {
     "correlations": {"smile": 0.9, "jaw_open": 0.74, "eye_closed_left": 0.8},
     "aucs": {},
 }
-INTENSITY = dataclasses.replace(GOOD, role="intensity", int8=MOVES, real=MOVES, macs=8_000_000, content=bytes(9))
+INTENSITY = dataclasses.replace(GOOD, role="intensity", int8=MOVES, real=MOVES, macs=10_000_000, content=bytes(9))
 
 
 def failed(model: gates.Candidate) -> list[str]:
