@@ -217,5 +217,5 @@ def test_a_published_card_describes_the_published_model(role: Any) -> None:
 
 
 def test_figures_are_rounded_all_the_way_down() -> None:
-    given = {"a": [0.123456, (1, np.float64(0.55555))], "b": "text", "c": None}
-    assert cards.rounded(given) == {"a": [0.1235, [1, 0.5556]], "b": "text", "c": None}
+    given = {"a": [0.123456, (1, np.float64(0.55555))], "b": "text", "c": None, "d": math.nan}
+    assert cards.rounded(given) == {"a": [0.1235, [1, 0.5556]], "b": "text", "c": None, "d": None}
