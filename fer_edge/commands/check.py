@@ -155,7 +155,7 @@ def _broker(config: Config) -> Finding:
         # a broker that is away is no failure of the daemon: events wait for it
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     link.close()
-    return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+    return Finding(True, f"{target} accepted the connection (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
 
 
 def _display(config: Config) -> Finding:
@@ -210,11 +210,11 @@ def _clock(_: Config) -> Finding:
 def _thermal(config: Config) -> Finding:
     """The board now and since it was switched on; what the daemon will do about it."""
     health, rate = read_health(), config.rate
-    degrees = "no temperature is told" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
+    degrees = "no temperature is reported" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
     hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
     if not (hot or health.throttled):
         return Finding(True, degrees)
     now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
-    slower = "; fewer frames are looked at (section rate)" if now and rate.enabled else ""
+    slower = "; fewer frames are processed (section rate)" if now and rate.enabled else ""
     told = ", ".join(filter(None, (degrees, health.words())))
     return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)

@@ -21,7 +21,7 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is measured, and how it is told."""
-    parser.add_argument("source", nargs="?", default="demo", help="what to look at (default: the built-in demo)")
+    parser.add_argument("source", nargs="?", default="demo", help="what to process (default: the built-in demo)")
     parser.add_argument("--frames", type=positive, default=300, help="frames to measure (default: %(default)s)")
     parser.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

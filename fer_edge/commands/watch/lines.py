@@ -23,9 +23,9 @@ DEVICE_CELLS = 10
 COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
 AVAILABILITY = {
     "online": "is online",
-    "offline": "is offline: the daemon does not run there, or has lost the broker",
+    "offline": "is offline: the daemon is not running or has lost the broker",
 }
-CAMERA = {"online": "has its camera", "offline": "has no camera picture now"}
+CAMERA = {"online": "receives frames from its camera", "offline": "receives no frames from its camera"}
 
 
 class Lines:
@@ -83,7 +83,7 @@ class Lines:
             self._quiet_at = float("inf")
             where = f"{self._options.mqtt.topic}/{self._options.device}"
             self._remark(
-                f"nothing from {where} yet: does a daemon run with this broker, topic and device id?", "yellow"
+                f"nothing from {where} yet: is a daemon running with this broker, topic and device id?", "yellow"
             )
 
     def show(self, topic: str, payload: bytes) -> None:

@@ -221,7 +221,7 @@ class TerminalScreen:
         lines = [self._device_line(name, self._devices[name]) for name in names]
         if not lines:
             where = f"{self._options.mqtt.topic}/{self._options.device}"
-            return [Text(f"nothing from {where} yet: is a daemon on, with this broker and topic?", "yellow")]
+            return [Text(f"nothing from {where} yet: is a daemon running with this broker and topic?", "yellow")]
         if len(lines) > DEVICE_ROWS:
             offline = sum(self._devices[name].availability == "offline" for name in names[DEVICE_ROWS - 1 :])
             rest = f"  and {len(lines) - DEVICE_ROWS + 1} more devices" + (
@@ -265,7 +265,7 @@ class TerminalScreen:
             unknown = (device.faces_in_view or 0) - len(device.faces)
             if unknown > 0:  # they came before us; the next event or heartbeat tells
                 lines.append(
-                    Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} of before, not heard of yet", "dim")
+                    Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} from before, no details yet", "dim")
                 )
         return lines or [Text("  nobody in view", "dim")]
 

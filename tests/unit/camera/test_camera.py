@@ -24,8 +24,8 @@ from fer_edge.config import BACKENDS
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
-from tests.support import fake_picamera2
-from tests.support.fake_v4l2 import Webcam
+from fer_edge.testing import picamera2
+from fer_edge.testing.v4l2 import Webcam
 from tests.support.mjpeg_server import MjpegServer
 
 CLASSES: dict[str, Callable[[CameraConfig], Camera]] = {
@@ -95,7 +95,7 @@ def picamera2_real(_tmp_path: Path, _patch: pytest.MonkeyPatch) -> Source:
 
 @contextmanager
 def picamera2_fake(_tmp_path: Path, patch: pytest.MonkeyPatch) -> Source:
-    world = fake_picamera2.install(patch)
+    world = picamera2.install(patch)
     yield config("picamera2", "", width=100, height=60)
     assert world.outstanding == 0, "a request was not released"
 

@@ -22,8 +22,8 @@ from fer_edge.camera.replay import PICTURES
 from fer_edge.commands import COMMANDS
 from fer_edge.commands.watch import CONNECT_SECONDS
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
+from fer_edge.testing.brokers import PATIENCE, Mosquitto, wait_for
 from fer_edge.vision.model_card import models_folder
-from tests.support.brokers import PATIENCE, Mosquitto, wait_for
 from tests.support.paths import DATA
 
 ASTRONAUT = str(PICTURES / "astronaut.jpg")
@@ -193,7 +193,7 @@ def test_check_meets_a_real_broker(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "config.yaml"
     with Mosquitto.with_password(tmp_path / "broker", "me", "right") as broker:
         for password, word, outcome in (
-            ("right", "ok", "accepts us"),
+            ("right", "ok", "accepted the connection"),
             ("wrong", "FAIL", "check user name and password"),
         ):
             (tmp_path / "secret").write_text(password)

@@ -22,7 +22,7 @@ from fer_edge.sinks.mqtt.connection import Connection, Message
 from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
 

@@ -14,7 +14,7 @@ from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
 from fer_edge.sinks.mqtt.retained import entities
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import Mosquitto, Recorder, wait_for
+from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import IDENTITY
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
