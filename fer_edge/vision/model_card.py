@@ -233,7 +233,7 @@ def _intensity_errors(card: Card) -> list[str]:
     names, strangers = intensities.names, sorted(set(intensities.withheld) - set(intensities.names))
     wrong = _template_errors(card.template) if card.template else ["template expected, got none"]
     if not names or not all(names) or len(set(names)) < len(names):
-        wrong.append(f"intensities: names expected, each once, got {', '.join(map(repr, names)) or 'none'}")
+        wrong.append(f"intensities: names expected to be unique, got {', '.join(map(repr, names)) or 'none'}")
     if strangers:
         wrong.append(f"intensities: withheld expected among the names, got also {', '.join(strangers)}")
     return wrong

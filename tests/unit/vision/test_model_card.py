@@ -146,19 +146,19 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("landmarks", {"outputs": [tensor("points", 1, 136)]}, "2 outputs expected, got 1"),
     ("landmarks", {"outputs": [tensor("p", 1, 68, 2), tensor("s", 1, 1)]}, r"output 1 \(p\) expected as \[1, 136\]"),
     ("landmarks", {"outputs": [tensor("s", 1, 1), tensor("p", 1, 136)]}, r"output 1 \(s\) .*; output 2 \(p\) expected"),
-<<<<<<< HEAD
-    ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected as high as wide"),
+    ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected square"),
     ("landmarks", {"pose": POSE}, "4 outputs expected, got 2"),
     ("landmarks", {"outputs": HEADS}, "2 outputs expected, got 4"),
     ("intensity", {"intensities": None}, "role 'intensity' needs 'intensities'"),
     ("intensity", {"template": None}, "template expected, got none"),
-    ("intensity", {"intensities__names": []}, "names expected, each once, got none"),
-    ("intensity", {"intensities__names": ["smile", "smile", "jaw_open"]}, "names expected, each once"),
+    ("intensity", {"intensities__names": []}, "names expected to be unique, got none"),
+    (
+        "intensity",
+        {"intensities__names": ["smile", "smile", "jaw_open"]},
+        "names expected to be unique, got 'smile', 'smile'",
+    ),
     ("intensity", {"intensities__withheld": ["frown"]}, "withheld expected among the names, got also frown"),
     ("intensity", {"outputs": [tensor("", 1, 2)]}, r"expected as \[1, 3\], got \[1, 2\]"),
-=======
-    ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected square"),
->>>>>>> main
     ("expression", {"template": None}, "role 'expression' needs 'template'"),
     ("expression", {"labels": LABELS[::-1]}, "labels expected neutral, happiness"),
     ("expression", {"labels": None}, "labels expected .*, got none"),
