@@ -86,7 +86,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
             _watch(pipeline, feed, sinks, gauges, control, signals)
         finally:
             notifier.stopping()
-            _submit(sinks, pipeline.end_all(feed.now_ns()))
+            submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
 
 
 def _watch(
@@ -108,9 +108,9 @@ def _watch(
             if not away and (feed.away or silent):
                 away = True
                 gauges.notifier.status("The camera is away")
-                _submit(sinks, pipeline.end_all(feed.now_ns()))
+                submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
-                _submit(sinks, Update(None, stats=stats))
+                submit_to_all(sinks, Update(None, stats=stats))
             continue
         if not gauges.governor.takes(frame):
             newest = time.monotonic()
@@ -118,7 +118,7 @@ def _watch(
         update = pipeline.step(frame)
         gauges.governor.saw(len(update.tracks), frame)
         gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        _submit(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
+        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
@@ -138,7 +138,7 @@ def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals
         logging.getLogger().setLevel(config.log.level.upper())
 
 
-def _submit(sinks: list[Sink], update: Update) -> None:
+def submit_to_all(sinks: list[Sink], update: Update) -> None:
     """Hand an update to every sink. One that has failed raises, but only when the others have it."""
     failures = []
     for sink in sinks:

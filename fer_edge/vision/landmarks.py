@@ -81,7 +81,7 @@ def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transform
     """The pose in the picture, from outputs f32[1,3] and f32[1,1] that are about the crop: only the roll differs."""
     yaw, pitch, roll = (angles.reshape(-1) * card.unit_deg).tolist()
     roll += math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
-    error = card.error_unit_deg * math.exp(min(float(logarithm.reshape(-1)[0]), 3.0))
+    error = min(90.0, card.error_unit_deg * math.exp(float(logarithm.reshape(-1)[0])))
     return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=(roll + 180) % 360 - 180, error_deg=error)
 
 

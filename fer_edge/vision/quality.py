@@ -10,10 +10,6 @@ import numpy as np
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
 
-POSE_UNSURE_DEG = 12.0
-"""Likely error of a pose from which on a face counts as turned: so it is with four of five whole profiles and with
-0.2 % of the faces that are turned by up to 30 degrees (docs/models.md)."""
-
 
 def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     """Measure a face and hold it against the configured limits.
@@ -33,7 +29,7 @@ def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
 def turned(pose: Pose, config: QualityConfig) -> bool:
     """Whether a face looks too far away to be judged, or in a way that nobody can tell: in profile, behind a hand."""
     beyond = abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg
-    return beyond or (pose.error_deg is not None and pose.error_deg > POSE_UNSURE_DEG)
+    return beyond or (pose.error_deg is not None and pose.error_deg > config.max_pose_error_deg)
 
 
 def reason_of(measured: Quality, pose: Pose, config: QualityConfig) -> Reason | None:

@@ -65,14 +65,14 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         card=cards.read(run / f"{role}.json"),
         macs=graph.macs(),
         types=graph.types(),
-        refused_sizes=_refused_sizes(path) if role == "detector" else (),
+        refused_sizes=refused_sizes(path) if role == "detector" else (),
         real=measuring.figures(open_model(run / f"{role}_float.tflite", role), data, split=measuring.gate),
         int8=asdict(result.figures),
         result=result,
     )
 
 
-def _refused_sizes(path: Path) -> tuple[str, ...]:
+def refused_sizes(path: Path) -> tuple[str, ...]:
     """Run a detector at other sizes than its own."""
     refused = []
     for width, height in OTHER_SIZES:
@@ -87,7 +87,7 @@ def _refused_sizes(path: Path) -> tuple[str, ...]:
 
 def failed(model: Candidate, *, floors: Mapping[str, float]) -> list[str]:
     """Name, a line each, the things that keep this model out of models/."""
-    lines = [_floor(name, figure(model.int8, name), floor) for name, floor in floors.items()]
+    lines = [floor_line(name, figure(model.int8, name), floor) for name, floor in floors.items()]
     lines += [
         _most(f"{name} lost by int8", (figure(model.real, name) or 0) - (figure(model.int8, name) or 0), most)
         for name, most in MOST_LOST.get(model.role, {}).items()
@@ -110,7 +110,8 @@ def figure(figures: Mapping[str, Any], name: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _floor(name: str, reached: float | None, floor: float) -> str:
+def floor_line(name: str, reached: float | None, floor: float) -> str:
+    """A gate in a line: reached and floor; empty where it is passed."""
     if reached is None or math.isnan(reached):
         return f"int8 {name}: not measured; run quantize.data.mesh_labels first"
     if name in ERRORS:

@@ -248,7 +248,7 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
 
     monkeypatch.setattr(MqttSink, "_open", fail)
     with running(mosquitto.port) as sink:
-        wait_for(lambda: not sink._worker.join(0) or True, "the thread has ended")
+        wait_for(lambda: sink._worker.join(0), "the thread has ended")
 
         def raises() -> bool:
             try:
