@@ -50,10 +50,10 @@ def test_pruning_keeps_what_the_strong_channels_say(start: Any, tmp_path: Path) 
     model = importlib.import_module("quantize.tasks.networks")
     rng, dead = np.random.default_rng(5), [1, 4, 7]
     wide, narrow = model.expression_net((9, 8, 8)), model.expression_net((6, 8, 8))
-    for norm in start._norms(wide):
+    for norm in start.batch_norms(wide):
         scale = rng.uniform(0.5, 1.5, norm.gamma.shape).astype(np.float32)
         norm.set_weights([scale, *(rng.uniform(0.1, 1, scale.shape) for _ in range(3))])
-    for norm in start._norms(wide)[:3]:
+    for norm in start.batch_norms(wide)[:3]:
         gamma, beta, mean, variance = norm.get_weights()
         gamma[dead] = beta[dead] = 0
         norm.set_weights([gamma, beta, mean, variance])
@@ -104,7 +104,7 @@ def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str
     start.begin(network, MODELS / f"{role}.tflite", SimpleNamespace(role=role, sample=lambda: pictures))
 
     outputs = network.predict(start.to_input(pictures), verbose=0)
-    answers = zip(*(published.see(picture) for picture in pictures), strict=True)
+    answers = zip(*(published.infer(picture) for picture in pictures), strict=True)
     for own, said in zip(outputs if isinstance(outputs, list) else [outputs], answers, strict=True):
         together = np.concatenate(said)
         assert np.corrcoef(own.ravel(), together.ravel())[0, 1] > 0.98
