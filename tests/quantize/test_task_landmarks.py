@@ -129,11 +129,16 @@ def test_nobody_is_on_both_sides(task: Landmarks) -> None:
 
 def test_a_batch_holds_faces_with_points_then_those_with_a_box_then_others(task: Landmarks) -> None:
     images, targets = next(task.batches(np.random.default_rng(6)))
-    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED + landmarks.PASTED
+    known, meshed = landmarks.FACES, landmarks.FACES + landmark_heads.MESHED
+    faces = meshed + landmarks.BOXED + landmarks.PASTED
     assert images.shape == (faces + landmarks.MISSES + landmarks.SCENES, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
     assert targets.shape == (len(images), landmarks.WIDTH)
     assert np.all(targets[:known, 136] > 0)
-    assert not targets[known:, :137].any()
+    assert not targets[meshed:, :137].any()
+    extra = targets[:, landmarks.PRESENT + 1 :]
+    assert extra[known:meshed, landmark_heads.ROW["yaw_known"]].all()
+    assert extra[known:meshed, landmark_heads.ROW["meshed"]].all()
+    assert not extra[meshed:].any()
     assert targets[:, landmarks.PRESENT].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
 
 
@@ -148,7 +153,7 @@ def test_points_that_nobody_knows_cost_nothing(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
     said = answer(targets)
     right = float(task.loss(ops.array(targets), said))
-    said[0][landmarks.FACES :] += 5
+    said[0][landmarks.FACES + landmark_heads.MESHED :] += 5
     assert float(task.loss(ops.array(targets), said)) == pytest.approx(right)
     said[0][: landmarks.FACES] += 0.1
     assert float(task.loss(ops.array(targets), said)) > right + 0.1
