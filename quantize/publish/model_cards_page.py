@@ -78,6 +78,8 @@ def _card(role: str, card: Card) -> Iterator[str]:
     yield from _table("", {kind: {name: metrics[kind][name] for name in SHOWN[role]} for kind in ("float", "int8")})
     if metrics["int8"].get("heads"):
         yield from _table("pose, degrees of yaw", {"beside the mesh": metrics["int8"]["heads"]})
+    if metrics["int8"].get("presence"):
+        yield from _table("presence, a detector's finds", {"kept photos": metrics["int8"]["presence"]})
     if "correlations" in metrics["int8"]:
         yield from _intensities(card)
     if "per_class" in metrics["int8"]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.vision.landmarks import RIGID_SHAPE
-from quantize.data import mesh_faces, mesh_labels
+from quantize.data import mesh_faces, mesh_labels, mesh_teacher
 from quantize.data.mesh_faces import INTENSITIES, MeshFaces
 from quantize.data.sets import DataError, chosen
 from tests.unit.vision.test_landmarks import rotation
@@ -50,8 +50,8 @@ def test_a_mesh_is_turned_as_the_daemon_says(turn: tuple[float, float, float]) -
     """The rotation of a shape is found again, and told with the signs of `records.Pose`."""
     given = SHAPE - SHAPE.mean(axis=0)
     weights = np.full((468, 1), 1 / 468, np.float32)
-    found = mesh_labels.rigid(given, 30 * given @ rotation(*turn).T, weights)
-    assert mesh_labels.angles(found).tolist() == pytest.approx(turn, abs=0.01)
+    found = mesh_teacher.rigid(given, 30 * given @ rotation(*turn).T, weights)
+    assert mesh_teacher.angles(found).tolist() == pytest.approx(turn, abs=0.01)
 
 
 def test_five_points_say_the_same_yaw() -> None:
@@ -72,12 +72,12 @@ def test_the_straight_face_is_read_from_its_protocol_buffer() -> None:
     vertices = b"".join(b"\x1d" + struct.pack("<f", value) for point in SHAPE for value in (*point, 0, 0))
     mesh = bytes([1 << 3 | 2]) + varint(len(vertices)) + vertices
     weight = field(2, b"\x08\x21" + b"\x15" + struct.pack("<f", 0.25))  # point 33
-    shape, weights = mesh_labels.canonical(mesh + weight)
+    shape, weights = mesh_teacher.canonical(mesh + weight)
     np.testing.assert_array_equal(shape, SHAPE)
     assert weights[33] == 0.25
     assert weights.sum() == 0.25
     with pytest.raises(DataError, match="expected a mesh of 468 points"):
-        mesh_labels.canonical(weight)
+        mesh_teacher.canonical(weight)
 
 
 def varint(value: int) -> bytes:

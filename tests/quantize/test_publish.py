@@ -35,7 +35,8 @@ GOOD = gates.Candidate(
 )
 DETECTOR = dataclasses.replace(GOOD, role="detector", int8={"ap": 0.8}, real={"ap": 0.8}, content=bytes(599_999))
 POSE = {"pose_30": 2.0, "pose_60": 4.0, "sign": 0.995}
-POINTS = {"nme51": 0.041, "heads": POSE}
+PRESENCE = {"false_presence": 0.02}
+POINTS = {"nme51": 0.041, "heads": POSE, "presence": PRESENCE}
 LANDMARKS = dataclasses.replace(
     GOOD, role="landmarks", int8=POINTS, real=POINTS, macs=14_000_000, content=bytes(599_999)
 )
@@ -80,12 +81,13 @@ def test_a_good_model_passes(model: gates.Candidate) -> None:
         (DETECTOR, {"content": bytes(600_000)}, "bytes: expected at most 599,999"),
         (DETECTOR, {"refused_sizes": ("320x256",)}, "any multiple of 32 px, got refusals of 320x256"),
         (LANDMARKS, {"int8": POINTS | {"nme51": 0.0426}}, "int8 nme51: expected at most 0.0425, got 0.0426"),
-        (LANDMARKS, {"int8": {"nme51": 0.041, "heads": POSE | {"pose_60": 10.1}}}, "pose_60: expected at most 10.0"),
-        (LANDMARKS, {"int8": {"nme51": 0.041, "heads": POSE | {"sign": 0.98}}}, "sign: expected at least 0.99"),
+        (LANDMARKS, {"int8": POINTS | {"heads": POSE | {"pose_60": 10.1}}}, "pose_60: expected at most 10.0"),
+        (LANDMARKS, {"int8": POINTS | {"heads": POSE | {"sign": 0.98}}}, "sign: expected at least 0.99"),
+        (LANDMARKS, {"int8": POINTS | {"presence": {"false_presence": 0.04}}}, "false_presence: expected at most 0.03"),
         (
             LANDMARKS,
-            {"int8": {"nme51": 0.041, "heads": POSE | {"pose_30": math.nan}}},
-            "pose_30: not measured; run quantize.data.mesh_labels",
+            {"int8": POINTS | {"heads": POSE | {"pose_30": math.nan}}},
+            "pose_30: not measured; expected mesh/",
         ),
         (INTENSITY, {"int8": MOVES | {"told": 6}}, "int8 told: expected at least 7, got 6"),
         (LANDMARKS, {"macs": 15_000_001}, "multiplications: expected at most 15,000,000"),
@@ -132,7 +134,7 @@ def test_nothing_is_written_past_a_failed_gate(tmp_path: Path) -> None:
 
 def test_a_pose_that_was_not_measured_is_not_published() -> None:
     lines = failed(dataclasses.replace(LANDMARKS, int8={"nme51": 0.041, "heads": None}))
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("not measured" in line for line in lines)
 
 

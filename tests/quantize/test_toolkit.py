@@ -51,7 +51,7 @@ FIRST_FLOOR = {"expression": "accuracy", "detector": "ap", "landmarks": "nme51",
 FLOORS = {
     "expression": ["accuracy=0", "macro_f1=0"],
     "detector": ["ap=0"],
-    "landmarks": ["nme51=99", "pose_30=999", "pose_60=999", "sign=0"],
+    "landmarks": ["nme51=99", "pose_30=999", "pose_60=999", "sign=0", "false_presence=1"],
     "intensity": ["told=0"],
 }
 SMALL = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from quantize.data import sets
 from tests.support.ferplus_samples import ferplus, pictures, votes
+from tests.support.paths import ROOT
 
 POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
 UNLABELLED = ("5_0_0_2017.png", "25_1_0_2017.png", "30_1_2_2017.png", "70_1_0_2017.png")
@@ -155,6 +156,31 @@ def write_mesh(path: Path, *, people: int) -> None:
     )
 
 
+# --- varied photos -------------------------------------------------------------------------------------------
+
+
+def write_varied(folder: Path, *, count: int) -> None:
+    """Two portraits of the demo again and again, each with a box around its middle; they stand for the face-free
+    pictures too, so that a detector finds something in these."""
+    portraits = sorted((ROOT / "fer_edge" / "camera" / "pictures").glob("*.jpg"))
+    gray = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8) for path in portraits]
+    files: dict[str, bytes | str] = {}
+    faces = []
+    for number in range(count):
+        image = gray[number % len(gray)]
+        height, width = image.shape
+        files |= {f"people/{number}.png": png(image), f"scenes/{number}.png": png(image)}
+        box = (0.3 * width, 0.2 * height, 0.7 * width, 0.8 * height)
+        faces.append((f"people/{number}.png", number % 10, *box, 0.9, *([""] * 10), "pos"))
+    points = [f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy"]
+    labels = {
+        "faces.csv": table(("photo", "fold", *sets.BOX, "score", *points, "use"), faces),
+        "negatives.csv": table(("photo",), [(f"scenes/{number}.png",) for number in range(count)]),
+    }
+    write_zip(folder / "labels.zip", labels)
+    write_zip(folder / "people_and_scenes.zip", files)
+
+
 # --- everything ----------------------------------------------------------------------------------------------
 
 
@@ -166,5 +192,6 @@ def write_everything(folder: Path) -> Path:
     write_stills(folder / "landmarks68.zip", people=12)
     write_photos(folder / "photos", count=12)
     write_mesh(folder / "mesh" / "stills.npz", people=80)
+    write_varied(folder / "photos2", count=20)
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder
