@@ -21,6 +21,7 @@ from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.mqtt.connection import Link
 from fer_edge.sinks.mqtt.delivery import Delivery
+from fer_edge.sinks.mqtt.session import Session
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
@@ -243,12 +244,12 @@ def test_messages_that_the_broker_refuses_are_said_and_counted(
 
 
 def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_self: MqttSink) -> tuple[Link, Delivery]:
+    def fail(_self: Session) -> tuple[Link, Delivery]:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(MqttSink, "_open", fail)
+    monkeypatch.setattr(Session, "_open", fail)
     with running(mosquitto.port) as sink:
-        wait_for(lambda: not sink._worker.join(0) or True, "the thread has ended")
+        wait_for(lambda: not sink._session._worker.join(0) or True, "the thread has ended")
 
         def raises() -> bool:
             try:

@@ -109,7 +109,7 @@ def test_a_half_open_connection_is_left_and_costs_no_event(tmp_path: Path, monke
         started = time.monotonic()
         sink.submit(events(11, 60))
         assert time.monotonic() - started < 1  # the camera does not wait
-        wait_for(lambda: sink._trouble and "silent" in sink._trouble, "the silence is noticed", seconds=30)
+        wait_for(lambda: "silent" in (sink._session._trouble or ""), "the silence is noticed", seconds=30)
         stalled.clear()
         wait_for(lambda: len(first_seen(seen.of("event"))) == 60, "all events", seconds=30)
         assert first_seen(seen.of("event")) == list(range(1, 61))
@@ -129,7 +129,7 @@ def test_over_websockets(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a socket to the collector
 def test_a_port_without_websockets_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port, websockets=True) as sink:
-        wait_for(lambda: sink._trouble, "the failure")
+        wait_for(lambda: sink._session._trouble, "the failure")
     assert "answers no websocket handshake; check port and websocket_path" in caplog.text
 
 
