@@ -21,12 +21,18 @@ NO_BROKER = "is it an MQTT broker? check port, tls and MQTT version"
 
 
 class LinkError(Exception):
-    """There is no connection, or no longer. `refused`: the broker answers but turns us away, which lasts
-    until somebody changes something. `version`: it may not speak this version of MQTT."""
+    """There is no connection, or no longer.
 
-    def __init__(self, why: str, *, refused: bool = False, version: bool = False) -> None:
+    `refused`: the broker answers but refuses us, which lasts until somebody changes something. `version`: it may not
+    speak this version of MQTT. `hung_up`: it ended a connection that was in order, perhaps for what was sent over it.
+    `oversized`: it sent more than we take.
+    """
+
+    def __init__(
+        self, why: str, *, refused: bool = False, version: bool = False, hung_up: bool = False, oversized: bool = False
+    ) -> None:
         super().__init__(why)
-        self.refused, self.version = refused, version
+        self.refused, self.version, self.hung_up, self.oversized = refused, version, hung_up, oversized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

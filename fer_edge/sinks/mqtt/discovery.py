@@ -255,7 +255,7 @@ FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     # without a name it is called by its class, in the user's language
     ("temperature", "temperature_c", {"device_class": "temperature", "unit_of_measurement": "°C", **MEASUREMENT}),
-    ("memory", "rss_mb", {"name": "Memory", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
+    ("memory", "rss_mb", {"name": "NoFile", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
     (
         "queue",
         "queue",

@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 
 Key = tuple[str, int]  # boot id, track id
 
@@ -20,7 +20,7 @@ class OpenFaces:
     that left in them is ended once more. While the disk refuses, the faces are known in memory only.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: SqliteFile) -> None:
         self._open: dict[Key, bytes] = {}  # of this run: the last event of each, as JSON
         self._left_over: dict[Key, bytes] = {}  # of earlier runs
         self._stored: dict[Key, bytes] = {}  # what the file holds
@@ -65,7 +65,7 @@ class OpenFaces:
         self._disk.tick(now)
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Part.attach`."""
+        """See `Table.attach`."""
         columns = "boot_id TEXT NOT NULL, track_id INTEGER NOT NULL, payload BLOB NOT NULL"
         db.execute(f"CREATE TABLE IF NOT EXISTS open_faces ({columns}, PRIMARY KEY (boot_id, track_id))")
         rows = db.execute("SELECT boot_id, track_id, payload FROM open_faces ORDER BY rowid").fetchall()
@@ -75,7 +75,7 @@ class OpenFaces:
             self._met = True
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Part.write`."""
+        """See `Table.write`."""
         wanted = self._wanted()
         db.executemany("DELETE FROM open_faces WHERE boot_id = ? AND track_id = ?", self._stored.keys() - wanted.keys())
         news = [(*key, payload) for key, payload in wanted.items() if self._stored.get(key) != payload]
@@ -84,14 +84,14 @@ class OpenFaces:
         db.executemany(upsert, news)
 
     def written(self) -> None:
-        """See `Part.written`."""
+        """See `Table.written`."""
         self._stored = self._wanted()
         self._since = None
 
     def detach(self, *, lost: bool) -> None:  # noqa: ARG002 - what is open is all in memory
-        """See `Part.detach`."""
+        """See `Table.detach`."""
         self._stored = {}
 
     def waiting_since(self) -> float | None:
-        """See `Part.waiting_since`."""
+        """See `Table.waiting_since`."""
         return self._since

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 
 LATE = 1 << 40  # ids begin above this where the file cannot be read at first: its own move below it where they must
 
@@ -40,7 +40,7 @@ class Outbox:
     length may be read from any thread. What a disk that comes back brings along has smaller ids than what came since.
     """
 
-    def __init__(self, disk: Disk, *, max_events: int) -> None:
+    def __init__(self, disk: SqliteFile, *, max_events: int) -> None:
         self._max_events = max_events
         self.dropped = 0  # events that the ring pushed out or a damaged file cost, since the start of the process
         # not written: id -> since when (monotonic seconds), event; ordered: after many removals a dict's front is slow
@@ -59,7 +59,7 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """See `Disk.trouble`."""
+        """See `SqliteFile.trouble`."""
         return self.disk.trouble
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Outbox:
         return entries or []
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Part.attach`."""
+        """See `Table.attach`."""
         columns = "id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL"
         db.execute(f"CREATE TABLE IF NOT EXISTS events ({columns}, UNIQUE (boot_id, seq))")
         # a commit that failed in its last step may turn out to have succeeded
@@ -166,7 +166,7 @@ class Outbox:
         db.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in self._gone])
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Part.write`."""
+        """See `Table.write`."""
         self._delete(db)
         if not self._stored:  # the file shrinks when it is empty: then no page has to be moved for it
             for _ in range(db.execute("PRAGMA freelist_count").fetchone()[0]):
@@ -174,7 +174,7 @@ class Outbox:
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", [entry for _, entry in self._fresh.values()])
 
     def written(self) -> None:
-        """See `Part.written`."""
+        """See `Table.written`."""
         self._met = True
         self._stored += len(self._fresh)
         self._fresh.clear()
@@ -184,11 +184,11 @@ class Outbox:
         self._trim()
 
     def detach(self, *, lost: bool) -> None:
-        """See `Part.detach`."""
+        """See `Table.detach`."""
         self.dropped += self._stored if lost else 0
         self._stored = 0
 
     def waiting_since(self) -> float | None:
-        """See `Part.waiting_since`."""
+        """See `Table.waiting_since`."""
         times = [since for since, _ in islice(self._fresh.values(), 1)]
         return min([*times, self._gone_since] if self._gone_since else times, default=None)

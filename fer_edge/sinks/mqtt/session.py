@@ -19,10 +19,10 @@ from fer_edge.records import Identity
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
-from fer_edge.sinks.mqtt.connection import Attempt, Link, Message, Will, backoff
+from fer_edge.sinks.mqtt.connection import ConnectThread, Connection, Message, Will, backoff
 from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.mqtt.inbox import Inbox
-from fer_edge.sinks.mqtt.wakeup import Wake
+from fer_edge.sinks.mqtt.wakeup import WakePipe
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Session:
     def start(self, broker: Broker) -> None:
         """Start the thread."""
         self._broker = self._wanted = replace(broker, session_seconds=SESSION_SECONDS)
-        self._wake = Wake()
+        self._wake = WakePipe()
         self._worker.start()
 
     @property
@@ -128,7 +128,7 @@ class Session:
             self._wake.wait(min(left, IDLE_SECONDS))
             self._store.keep()
 
-    def _open(self) -> tuple[Link, Delivery]:
+    def _open(self) -> tuple[Connection, Delivery]:
         """Connect. Every retained value is then to be said again. Raises LinkError."""
         event = Message(
             f"{self._base}/event",
@@ -139,14 +139,14 @@ class Session:
         delivery = Delivery(
             self._outgoing, self._store.outbox, event=event, replay_per_second=self._config.outbox.replay_per_second
         )
-        link = Link(
+        link = Connection(
             self._broker,
             self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
             on_ack=delivery.acknowledge,
             on_message=self._inbox.receive,
         )
-        attempt = Attempt(link, min(CONNECT_SECONDS, max(0.1, self._left())))
+        attempt = ConnectThread(link, min(CONNECT_SECONDS, max(0.1, self._left())))
         while attempt.running:
             if self._left() < 0:
                 attempt.abandon()
@@ -156,7 +156,7 @@ class Session:
         attempt.check()
         link.wake = self._wake
         link.subscribe(self._inbox.topics, needed=False)
-        self._outgoing.say_all()
+        self._outgoing.republish_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
         self._control.report("broker", "connected")
@@ -164,26 +164,26 @@ class Session:
             self._broker = replace(self._broker, version="5")
         return link, delivery
 
-    def _serve(self, link: Link, delivery: Delivery) -> None:
+    def _serve(self, link: Connection, delivery: Delivery) -> None:
         """Say what there is to say, until closed. Raises LinkError."""
         try:
             while not self._closing.is_set():
                 self._store.keep()
                 self._inbox.say_again()
                 delivery.send(link)
-                link.turn(IDLE_SECONDS)
+                link.poll(IDLE_SECONDS)
                 if delivery.refusal:
                     self._control.report("broker", f"it refuses messages: {delivery.refusal}")
                     advice = f"allow this user to write {self._base}/# there (docs/mqtt.md: Who may do what)"
                     self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
-                elif link.complaint:
-                    self._report(f"{link.complaint}; going on without it", logging.WARNING)
+                elif link.warning:
+                    self._report(f"{link.warning}; going on without it", logging.WARNING)
             self._farewell(link, delivery)
         finally:
             link.drop()
             delivery.give_back()
 
-    def _farewell(self, link: Link, delivery: Delivery) -> None:
+    def _farewell(self, link: Connection, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out there is no goodbye: then the will says `offline`."""
         self._deliver(link, delivery)
         self._say("state", NOBODY)
@@ -192,12 +192,12 @@ class Session:
         if self._deliver(link, delivery):
             link.close()
 
-    def _deliver(self, link: Link, delivery: Delivery) -> bool:
+    def _deliver(self, link: Connection, delivery: Delivery) -> bool:
         """Send all there is and wait for the acknowledgements. False: time ran out."""
         self._store.keep()
         delivery.send(link)
         while not delivery.done and self._left() > 0:
-            link.turn(min(IDLE_SECONDS, self._left()))
+            link.poll(min(IDLE_SECONDS, self._left()))
             delivery.send(link)
         return delivery.done
 

@@ -27,7 +27,7 @@ from fer_edge.sinks.mqtt.connection import Message
 from fer_edge.sinks.mqtt.delivery import Outgoing, Store
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.inbox import Inbox
-from fer_edge.sinks.mqtt.retained import Told
+from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class MqttSink:
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
-        self._told = Told(self._base, identity, self._outgoing, self._control)
+        self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._session.wake())
         self._store = Store(self._outgoing, config, self._folder)
         self._session = Session(
@@ -97,7 +97,7 @@ class MqttSink:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
             if alert.name not in self._control.config.alerts:
-                continue  # a reload has removed it, and `Told` its topic
+                continue  # a reload has removed it, and `RetainedTopics` its topic
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
         news |= self._figures(update)
         if news or update.events:
