@@ -49,6 +49,11 @@ class Control:
         """The configuration in force: another object after every change."""
         return self._tuning.config
 
+    @property
+    def path(self) -> Path | None:
+        """The configuration file."""
+        return self._path and self._path.absolute()
+
     def answers(self) -> tuple[Answer, ...]:
         """Every key that can be set, with its value in force."""
         return self._tuning.answers()

@@ -22,8 +22,8 @@ from fer_edge.config import Config
 from fer_edge.records import Update
 from fer_edge.settings.constraints import combination_errors
 from fer_edge.settings.control import Control
-from fer_edge.sinks.mqtt.delivery import Outgoing
 from fer_edge.sinks.mqtt.inbox import Inbox
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 from tests.support.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
 from tests.support.paths import ROOT

@@ -53,7 +53,9 @@ def test_a_wrong_password_is_said_once_and_tried_again(
         sink.submit(events(1, 2))
     assert said(caplog, "check user name and password") == 1
     assert said(caplog, "2 events could not be delivered") == 1
-    assert [record.levelname for record in caplog.records if "turns us away" in record.getMessage()] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if "refused the connection" in record.getMessage()] == [
+        "ERROR"
+    ]
     assert "wrong-one" not in caplog.text
 
 

@@ -1,8 +1,8 @@
 """One connection to an MQTT broker, driven by the thread that owns it.
 
 paho's own loop thread is not used: it hides why a connection failed, has no jitter, and after a reconnect
-re-sends unacknowledged retained values *behind* the new ones. A `Connection` lives as long as its connection and nothing
-of a dead one lives on: what was not acknowledged is the owner's to send again, over the next link.
+re-sends unacknowledged retained values *behind* the new ones. A `Connection` is used once: what was not
+acknowledged when it ended is the owner's to send again, over the next one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ ADVICE = {
 """What to do about the reasons with which brokers turn a client away."""
 
 
-OWN_REASONS = ("Session taken over", "Server shutting down", "Server busy", "Administrative action", "Keep alive timeout")
+OWN_REASONS = (
+    *("Session taken over", "Server shutting down", "Server busy", "Administrative action", "Keep alive timeout"),
+    *("Server unavailable", "Use another server", "Server moved", "Connection rate exceeded", "Maximum connect time"),
+)
 """With which a broker ends a connection whatever was sent over it."""
 
 
@@ -251,8 +254,10 @@ class Connection:
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
             self._trouble = _refusal(reason)
-            lesser = {"QoS not supported": {"qos": 0}, "Retain not supported": {"retain": False}}
-            self.limits = replace(self.limits, **lesser.get(str(reason), {}))
+            if str(reason) == "QoS not supported":
+                self.limits = replace(self.limits, qos=0)
+            if str(reason) == "Retain not supported":
+                self.limits = replace(self.limits, retain=False)
             return
         self.connected = True
         self.window = min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW))

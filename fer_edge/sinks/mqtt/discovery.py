@@ -17,6 +17,7 @@ import msgspec
 
 from fer_edge.config import Alert, Config
 from fer_edge.records import LABELS, EventType, Identity
+from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 
 Message = tuple[str, bytes]
 """A topic and a payload, to be published retained with QoS 1."""
@@ -83,7 +84,23 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
         "qos": 1,
         "components": dict(_component(entity, identity.device_id) for entity in entities),
     }
-    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config", msgspec.json.encode(payload)
+    return discovery_topic(identity, config), msgspec.json.encode(abbreviated(payload))
+
+
+def discovery_topic(identity: Identity, config: Config) -> str:
+    """Where the device is described."""
+    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config"
+
+
+def split(message: Message, prefix: str, identity: Identity) -> Iterator[Message]:
+    """The same as a message for each entity, for brokers that do not take a large one."""
+    payload = spelled_out(msgspec.json.decode(message[1]))
+    shared = {name: value for name, value in payload.items() if name != "components"}
+    for key, component in payload["components"].items():
+        node, name = _object_id(identity), re.sub(r"[^a-zA-Z0-9_-]", "-", key.partition(".")[2])
+        options = {option: value for option, value in component.items() if option != "platform"}
+        topic = f"{prefix}/{component['platform']}/{node}/{name}/config"
+        yield topic, msgspec.json.encode(abbreviated(shared | options))
 
 
 def removals(old: Message, new: Message | None) -> Message | None:
@@ -97,15 +114,15 @@ def removals(old: Message, new: Message | None) -> Message | None:
     if new is None or new[0] != old[0]:
         return old[0], b""
     payload = msgspec.json.decode(new[1])
-    components = payload["components"]
-    gone = {key: {"platform": platform} for key, platform in _platforms(old[1]).items() if key not in components}
-    return (new[0], msgspec.json.encode(payload | {"components": components | gone})) if gone else None
+    components = payload["cmps"]
+    gone = {key: {"p": platform} for key, platform in _platforms(old[1]).items() if key not in components}
+    return (new[0], msgspec.json.encode(payload | {"cmps": components | gone})) if gone else None
 
 
 def _platforms(payload: bytes) -> dict[str, str]:
     """Each component of a message and its platform, without those that it removes."""
     try:
-        components = msgspec.json.decode(payload)["components"]
+        components = spelled_out(msgspec.json.decode(payload))["components"]
         return {key: component["platform"] for key, component in components.items() if len(component) > 1}
     except (ValueError, LookupError, TypeError, AttributeError):  # cut off, or not a message of ours
         return {}
@@ -255,7 +272,7 @@ FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     # without a name it is called by its class, in the user's language
     ("temperature", "temperature_c", {"device_class": "temperature", "unit_of_measurement": "°C", **MEASUREMENT}),
-    ("memory", "rss_mb", {"name": "NoFile", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
+    ("memory", "rss_mb", {"name": "Memory", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
     (
         "queue",
         "queue",

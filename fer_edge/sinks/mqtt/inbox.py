@@ -19,8 +19,8 @@ from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
-from fer_edge.sinks.mqtt.connection import Message
-from fer_edge.sinks.mqtt.delivery import Outgoing
+from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ MAX_PACKET_BYTES = 64 * 1024
 """We take nothing larger from a broker: nobody has a reason to send it."""
 
 HEADER_BYTES = 12
-"""Of a PUBLISH packet, at most: its type, two lengths of up to four bytes, the topic's length and the packet's number."""
+"""Of a PUBLISH packet, at most: its type, two lengths of up to four bytes, the topic's length, its number."""
 
 
 @dataclass(frozen=True, slots=True)

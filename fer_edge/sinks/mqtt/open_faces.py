@@ -65,7 +65,7 @@ class OpenFaces:
         self._disk.tick(now)
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Table.attach`."""
+        """See `Part.attach`."""
         columns = "boot_id TEXT NOT NULL, track_id INTEGER NOT NULL, payload BLOB NOT NULL"
         db.execute(f"CREATE TABLE IF NOT EXISTS open_faces ({columns}, PRIMARY KEY (boot_id, track_id))")
         rows = db.execute("SELECT boot_id, track_id, payload FROM open_faces ORDER BY rowid").fetchall()
@@ -75,7 +75,7 @@ class OpenFaces:
             self._met = True
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Table.write`."""
+        """See `Part.write`."""
         wanted = self._wanted()
         db.executemany("DELETE FROM open_faces WHERE boot_id = ? AND track_id = ?", self._stored.keys() - wanted.keys())
         news = [(*key, payload) for key, payload in wanted.items() if self._stored.get(key) != payload]
@@ -84,14 +84,14 @@ class OpenFaces:
         db.executemany(upsert, news)
 
     def written(self) -> None:
-        """See `Table.written`."""
+        """See `Part.written`."""
         self._stored = self._wanted()
         self._since = None
 
     def detach(self, *, lost: bool) -> None:  # noqa: ARG002 - what is open is all in memory
-        """See `Table.detach`."""
+        """See `Part.detach`."""
         self._stored = {}
 
     def waiting_since(self) -> float | None:
-        """See `Table.waiting_since`."""
+        """See `Part.waiting_since`."""
         return self._since

@@ -59,7 +59,7 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """See `SqliteFile.trouble`."""
+        """See `Disk.trouble`."""
         return self.disk.trouble
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Outbox:
         return entries or []
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Table.attach`."""
+        """See `Part.attach`."""
         columns = "id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, seq INTEGER NOT NULL, payload BLOB NOT NULL"
         db.execute(f"CREATE TABLE IF NOT EXISTS events ({columns}, UNIQUE (boot_id, seq))")
         # a commit that failed in its last step may turn out to have succeeded
@@ -166,7 +166,7 @@ class Outbox:
         db.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in self._gone])
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Table.write`."""
+        """See `Part.write`."""
         self._delete(db)
         if not self._stored:  # the file shrinks when it is empty: then no page has to be moved for it
             for _ in range(db.execute("PRAGMA freelist_count").fetchone()[0]):
@@ -174,7 +174,7 @@ class Outbox:
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", [entry for _, entry in self._fresh.values()])
 
     def written(self) -> None:
-        """See `Table.written`."""
+        """See `Part.written`."""
         self._met = True
         self._stored += len(self._fresh)
         self._fresh.clear()
@@ -184,11 +184,11 @@ class Outbox:
         self._trim()
 
     def detach(self, *, lost: bool) -> None:
-        """See `Table.detach`."""
+        """See `Part.detach`."""
         self.dropped += self._stored if lost else 0
         self._stored = 0
 
     def waiting_since(self) -> float | None:
-        """See `Table.waiting_since`."""
+        """See `Part.waiting_since`."""
         times = [since for since, _ in islice(self._fresh.values(), 1)]
         return min([*times, self._gone_since] if self._gone_since else times, default=None)

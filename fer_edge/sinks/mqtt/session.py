@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from threading import Event
@@ -18,10 +19,14 @@ from fer_edge.contract.encode import state_payload
 from fer_edge.records import Identity
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
+from fer_edge.sinks.mqtt.attempt import ConnectThread
+from fer_edge.sinks.mqtt.blocked import Blocked
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
-from fer_edge.sinks.mqtt.connection import ConnectThread, Connection, Message, Will, backoff
-from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.mqtt.connection import Connection, Will, backoff
+from fer_edge.sinks.mqtt.delivery import Delivery, Store
 from fer_edge.sinks.mqtt.inbox import Inbox
+from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.wakeup import WakePipe
 
 log = logging.getLogger(__name__)
@@ -36,6 +41,9 @@ IDLE_SECONDS = 0.25
 SESSION_SECONDS = 300
 """How long an MQTT 5 broker keeps what was sent to us (set/, request/) while the connection is away."""
 
+DEAF_SECONDS = (30.0, 600.0)
+"""How long we stop listening after somebody has sent what is too large: the first time, and at most."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 NOBODY = msgspec.json.encode(state_payload(()))
 
@@ -44,8 +52,18 @@ class Session:
     """Owns the connection to the broker and the events that wait for it."""
 
     def __init__(
-        self, config: Config, identity: Identity, control: Control, *, outgoing: Outgoing, inbox: Inbox, store: Store
+        self,
+        config: Config,
+        identity: Identity,
+        control: Control,
+        *,
+        outgoing: Outgoing,
+        inbox: Inbox,
+        store: Store,
+        on_limit: Callable[[int | None, str | None], None],
     ) -> None:
+        """`on_limit(bytes, topic)` is told how large a message may be, and on which topic none may be sent."""
+        self._on_limit = on_limit
         self._config, self._identity, self._control = config, identity, control
         self._outgoing, self._inbox, self._store = outgoing, inbox, store
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
@@ -55,6 +73,13 @@ class Session:
         self._deadline = float("inf")  # for the last deliveries; `close` sets it
         self._trouble: str | None = None  # the reason that was logged last
         self._short_links = 0  # in a row
+        self._blocked = Blocked()
+        self._left_behind: list[Message] = []  # what was on its way when the last link ended
+        self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
+        self._subscribed = False
+        self._deaf_until = 0.0  # monotonic seconds
+        self._deaf_seconds = DEAF_SECONDS[0]
+        outgoing.last = f"{self._base}/availability"
 
     def start(self, broker: Broker) -> None:
         """Start the thread."""
@@ -111,15 +136,42 @@ class Session:
                 if error.version:
                     self._broker = self._wanted
                 steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
-                delays = backoff() if steady else delays
+                convicted = opened is not None and self._convict(error, short=not steady)
+                delays = backoff() if steady or convicted else delays
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
                 self._control.report("broker", f"away: {error}")
-                rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
-                self._report(f"{error}{rival}; trying again", logging.ERROR if error.refused else logging.WARNING)
+                self._report(f"{error}{self._guess(error)}", logging.ERROR if error.refused else logging.WARNING)
             if self._closing.is_set():
                 break
             self._pause(next(delays))
         self._store.close(str(self._broker))
+
+    def _convict(self, error: LinkError, *, short: bool) -> bool:
+        """Whether it is known now which message the broker ends connections for. That is not sent any more."""
+        guilty = self._blocked.link_ended(self._left_behind, hung_up=error.hung_up, short=short)
+        if guilty is None:
+            return False
+        log.error(
+            "MQTT broker %s ends the connection at each message of %d bytes on %s: left out until the next start; "
+            "check the broker's limit for the size of messages, and its access rules",
+            self._broker,
+            len(guilty.payload),
+            guilty.topic,
+        )
+        self._short_links = 0
+        self._on_limit(None, guilty.topic)
+        return True
+
+    def _guess(self, error: LinkError) -> str:
+        """What may be wrong, and what happens next."""
+        if error.oversized:
+            seconds, self._deaf_seconds = self._deaf_seconds, min(2 * self._deaf_seconds, DEAF_SECONDS[1])
+            self._deaf_until = time.monotonic() + seconds
+            return f"; set/ and request/ are not heard for {seconds:.0f} s; trying again"
+        if self._blocked.suspect:
+            return f"; perhaps for what was sent on {self._blocked.suspect}; trying again"
+        rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
+        return f"{rival}; trying again"
 
     def _pause(self, seconds: float) -> None:
         """Wait, but write events down."""
@@ -137,10 +189,15 @@ class Session:
             properties={"schema": "fer-edge/1/event", "model": self._identity.model},
         )
         delivery = Delivery(
-            self._outgoing, self._store.outbox, event=event, replay_per_second=self._config.outbox.replay_per_second
+            self._outgoing,
+            self._store.outbox,
+            event=event,
+            replay_per_second=self._config.outbox.replay_per_second,
+            boot_id=self._identity.boot_id,
+            blocked=self._blocked,
         )
         link = Connection(
-            self._broker,
+            replace(self._broker, session_seconds=0) if self._deaf else self._broker,
             self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
             on_ack=delivery.acknowledge,
@@ -155,14 +212,29 @@ class Session:
             self._store.keep()
         attempt.check()
         link.wake = self._wake
-        link.subscribe(self._inbox.topics, needed=False)
+        self._subscribed = False
+        self._listen(link)
+        self._on_limit(link.limits.packet_bytes, None)
         self._outgoing.republish_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
+        for warning in link.limits.warnings():
+            self._report(warning, logging.WARNING)
         self._control.report("broker", "connected")
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
+
+    @property
+    def _deaf(self) -> bool:
+        """Whether nothing is to be heard now, because somebody sends what is too large."""
+        return time.monotonic() < self._deaf_until
+
+    def _listen(self, link: Connection) -> None:
+        """Subscribe, once over each link."""
+        if not (self._subscribed or self._deaf):
+            self._subscribed = True
+            link.subscribe(self._inbox.topics, needed=False)
 
     def _serve(self, link: Connection, delivery: Delivery) -> None:
         """Say what there is to say, until closed. Raises LinkError."""
@@ -170,18 +242,34 @@ class Session:
             while not self._closing.is_set():
                 self._store.keep()
                 self._inbox.say_again()
+                self._listen(link)
                 delivery.send(link)
                 link.poll(IDLE_SECONDS)
-                if delivery.refusal:
-                    self._control.report("broker", f"it refuses messages: {delivery.refusal}")
-                    advice = f"allow this user to write {self._base}/# there (docs/mqtt.md: Who may do what)"
-                    self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
-                elif link.warning:
+                self._report_refusals(delivery)
+                if link.warning:
                     self._report(f"{link.warning}; going on without it", logging.WARNING)
+                    link.warning = None
             self._farewell(link, delivery)
         finally:
+            self._left_behind = delivery.pending
             link.drop()
             delivery.give_back()
+
+    def _report_refusals(self, delivery: Delivery) -> None:
+        """Name what the broker does not take: each part of the tree of topics once."""
+        self._store.refused += delivery.refused_events
+        delivery.refused_events = 0
+        while delivery.refusals:
+            topic, why = delivery.refusals.popitem()
+            too_large = why[0].isdigit()
+            tree = f"{self._base}/#" if topic.startswith(f"{self._base}/") and not too_large else topic
+            if (tree, too_large) in self._refused:
+                continue
+            self._refused.add((tree, too_large))
+            self._control.report("broker", f"it refuses messages: {topic}: {why}")
+            rights = f"allow this user to write {tree} there (docs/mqtt.md: Who may do what)"
+            advice = "raise the broker's limit for the size of messages" if too_large else rights
+            log.error("MQTT broker %s refuses messages, which are lost: %s: %s; %s", self._broker, topic, why, advice)
 
     def _farewell(self, link: Connection, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out there is no goodbye: then the will says `offline`."""

@@ -23,10 +23,11 @@ from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.broker import Broker, broker_of
-from fer_edge.sinks.mqtt.connection import Message
-from fer_edge.sinks.mqtt.delivery import Outgoing, Store
+from fer_edge.sinks.mqtt.delivery import Store
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.inbox import Inbox
+from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
 
@@ -47,7 +48,13 @@ class MqttSink:
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._session.wake())
         self._store = Store(self._outgoing, config, self._folder)
         self._session = Session(
-            config, identity, self._control, outgoing=self._outgoing, inbox=self._inbox, store=self._store
+            config,
+            identity,
+            self._control,
+            outgoing=self._outgoing,
+            inbox=self._inbox,
+            store=self._store,
+            on_limit=self._told.fit,
         )
         self._embedded: EmbeddedBroker | None = None
         self._readings_at = 0.0  # monotonic seconds
@@ -91,7 +98,7 @@ class MqttSink:
         if not self._session.open:
             return
         self._inbox.see(update)
-        news = self._say("camera/availability", OFFLINE if update.frame is None else ONLINE)
+        news = update.frame is None and self._say("camera/availability", OFFLINE)
         news |= self._say("state", msgspec.json.encode(state_payload(update.faces)))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
@@ -99,6 +106,8 @@ class MqttSink:
             if alert.name not in self._control.config.alerts:
                 continue  # a reload has removed it, and `RetainedTopics` its topic
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
+        # behind the values: whoever hears that the camera is there must not act upon older ones
+        news |= update.frame is not None and self._say("camera/availability", ONLINE)
         news |= self._figures(update)
         if news or update.events:
             self._session.wake()

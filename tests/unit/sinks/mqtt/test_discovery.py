@@ -20,6 +20,7 @@ from fer_edge.contract.encode import alert_payload, event_payload, state_payload
 from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason
 from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
+from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT
 
@@ -61,8 +62,13 @@ PICTURES = ["button.snapshot", "image.snapshot"]
 COMPONENTS = [*FACES, *ALERTS, *DIAGNOSTIC, *SETTINGS, "button.reload", *PICTURES]
 
 
+def plain(payload: bytes) -> Payload:
+    """A message with full names of options."""
+    return spelled_out(msgspec.json.decode(payload))
+
+
 def told(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
-    return dict(msgspec.json.decode(discovery(IDENTITY, config, tunables=tunables)[1]))
+    return plain(discovery(IDENTITY, config, tunables=tunables)[1])
 
 
 def components(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> dict[str, Payload]:
@@ -92,7 +98,7 @@ def render(template: str, payload: msgspec.Struct) -> str:
 def test_the_device_is_announced_in_one_message() -> None:
     topic, payload = ANNOUNCED
     assert topic == TOPIC
-    message = msgspec.json.decode(payload)
+    message = plain(payload)
     assert list(message["components"]) == COMPONENTS
     assert (message["device"]["name"], message["device"]["sw_version"]) == ("fer-edge kitchen", "0.1.0")
     assert message["origin"] == {"name": "fer-edge", "sw_version": "0.1.0"}
@@ -149,7 +155,7 @@ def test_two_devices_never_share_an_id() -> None:
     one = structs.replace(CONFIG, alerts={"alert-x": Alert(expressions=("fear",))})
     other = structs.replace(CONFIG, alerts={"x": Alert(expressions=("fear",))})
     messages = discovery(IDENTITY, one), discovery(replace(IDENTITY, device_id="kitchen-alert"), other)
-    ids = [{each["unique_id"] for each in msgspec.json.decode(text)["components"].values()} for _, text in messages]
+    ids = [{each["unique_id"] for each in plain(text)["components"].values()} for _, text in messages]
     assert not ids[0] & ids[1]
 
 
@@ -278,9 +284,9 @@ def test_what_is_gone_is_removed_once() -> None:
     assert removing is not None
     topic, payload = removing
     assert topic == TOPIC
-    kept = msgspec.json.decode(new[1])
+    kept = plain(new[1])
     removed = {key: {"platform": key.partition(".")[0]} for key in (*ALERTS, SETTINGS[1], *PICTURES)}
-    assert msgspec.json.decode(payload) == kept | {"components": kept["components"] | removed}
+    assert plain(payload) == kept | {"components": kept["components"] | removed}
     assert removals(removing, new) is None
     assert removals(new, new) is None
     assert removals(new, old) is None
@@ -290,7 +296,7 @@ def test_another_platform_is_another_component() -> None:
     new = discovery(IDENTITY, CONFIG, tunables=(TUNABLES[0], replace(TUNABLES[1], kind="number")))
     removing = removals(ANNOUNCED, new)
     assert removing is not None
-    entities = msgspec.json.decode(removing[1])["components"]
+    entities = plain(removing[1])["components"]
     assert entities["switch.set.readings.enabled"] == {"platform": "switch"}
     assert len(entities["number.set.readings.enabled"]) > 1
 
@@ -333,7 +339,7 @@ def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
     message["components"]["sensor.fps"]["value_template"] = "{{ value_json."
     message["components"]["sensor.queue"]["misspelt"] = 1
     message["components"]["button.gone"] = {"platform": "button"}
-    done = schemas(msgspec.json.encode(message), tmp_path)
+    done = schemas(msgspec.json.encode(abbreviated(message)), tmp_path)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     refused = [line.split()[1] for line in lines if line.startswith("refused")]

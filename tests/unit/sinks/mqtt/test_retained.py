@@ -28,7 +28,7 @@ def run_once(port: int, *, control: Control | None = None, **sections: Any) -> N
     sink.start()
     with Recorder(port) as seen:
         seen.wait_last("kitchen/availability", b"online")
-        wait_for(lambda: not sink._outgoing._unsaid, "all is said")
+        wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
     sink.close(5)
 
 
@@ -45,12 +45,12 @@ def test_what_a_later_configuration_does_not_have_is_removed(tmp_path: Path) -> 
         run_once(broker.port, alerts=JOY)
         before = kept(broker.port)
         assert {f"fer-edge/kitchen/config/alerts/joy/{key}" for key in ("enabled", "min_faces")} <= before.keys()
-        assert "binary_sensor.alert.joy" in json.loads(before[DISCOVERY])["components"]
+        assert "binary_sensor.alert.joy" in json.loads(before[DISCOVERY])["cmps"]
         with Recorder(broker.port, topic=DISCOVERY) as seen:
             run_once(broker.port)
             wait_for(lambda: any(not message.retain for message in seen.messages[1:]), "the removal")
-            told = [json.loads(message.payload)["components"] for message in seen.messages]
-            assert {"platform": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
+            told = [json.loads(message.payload)["cmps"] for message in seen.messages]
+            assert {"p": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
         after = kept(broker.port)
         assert not [topic for topic in after if "joy" in topic]
         assert "joy" not in after[DISCOVERY].decode()
@@ -90,7 +90,7 @@ def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
     wait_for(lambda: answered, "the answer")
     with Mosquitto(tmp_path / "broker") as broker:
         run_once(broker.port, control=control, alerts=JOY)
-        components = json.loads(kept(broker.port)[DISCOVERY])["components"]
+        components = json.loads(kept(broker.port)[DISCOVERY])["cmps"]
     control.close()
     assert "binary_sensor.alert.joy" in components
     assert any("alerts" in key and "enabled" in key for key in components)
