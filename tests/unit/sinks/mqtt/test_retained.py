@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
+from fer_edge.records import AlertState, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
-from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.sinks.mqtt.retained import entities, left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.brokers import Mosquitto, Recorder, wait_for
-from tests.support.face_events import IDENTITY
+from tests.support.face_events import FRAME, IDENTITY, events
+from tests.support.sink_helpers import quick_retries
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}
@@ -79,6 +82,75 @@ def test_everything_is_said_again_when_home_assistant_starts(tmp_path: Path, mon
         seen.wait("kitchen/state", 2)
         seen.wait("fer-edge-kitchen/config", 2)
         sink.close(5)
+
+
+def test_online_comes_when_every_value_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home Assistant shows an old `on` again as soon as it hears `online`, and automations fire."""
+    quick_retries(monkeypatch)
+    base = "fer-edge/kitchen"
+    with Mosquitto(tmp_path / "broker", persistent=True) as broker:
+        with Recorder(broker.port) as crashed:  # what a killed daemon leaves behind
+            crashed.publish(f"{base}/alert/joy", b'{"state":"ON"}', retain=True)
+            crashed.publish(f"{base}/state", b'{"faces":3}', retain=True)
+            crashed.publish(f"{base}/availability", b"offline", retain=True)
+        config = Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port), alerts=JOY)
+        with Recorder(broker.port, topic="#", session="recorder") as seen:
+            sink = MqttSink(config, IDENTITY)
+            sink.start()
+            wait_for((tmp_path / "broker" / "mosquitto.db").exists, "the recorder's session on disk")
+            seen.wait_last("kitchen/availability", b"online")
+            assert json.loads(seen.of("alert/joy")[-1])["state"] == "OFF"
+            assert json.loads(seen.of("kitchen/state")[-1])["faces"] == 0
+            broker.kill()
+            sink.submit(Update(FRAME, alerts=(AlertState("joy", True, 0, ("happiness",), 1),)))
+            sink.submit(Update(FRAME, alerts=(AlertState("joy", False, 0, (), 0),), events=events(1, 1).events))
+            seen.messages.clear()
+            broker.start()
+            seen.wait_last("kitchen/availability", b"online")
+            seen.wait("kitchen/event")
+            sink.close(5)
+    order = [message.topic for message in seen.messages if not message.retain]
+    values = {topic for topic in order if topic.startswith((f"{base}/config", f"{base}/alert", "homeassistant"))}
+    assert values
+    said_online = order.index(f"{base}/availability")
+    assert all(order.index(topic) < said_online for topic in {*values, f"{base}/state", f"{base}/camera/availability"})
+    assert order.index(f"{base}/event") > said_online
+    assert b'"ON"' not in b"".join(seen.of("alert/joy"))
+
+
+def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("")
+
+    def run_as(device: str, port: int, topic: str) -> None:
+        config = Config(mqtt=Mqtt(broker="127.0.0.1", port=port, topic=topic), alerts=JOY)
+        control = Control(config, path=path)
+        sink = MqttSink(config, replace(IDENTITY, device_id=device), control)
+        sink.start()
+        with Recorder(port, topic="#") as seen:
+            seen.wait_last(f"{device}/availability", b"online")
+            wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+        sink.close(5)
+
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_as("kitchen", broker.port, "fer-edge")
+        run_as("kitchen", broker.port, "shop")
+        assert not [topic for topic in kept(broker.port) if topic.startswith("fer-edge/")]
+        run_as("hall", broker.port, "shop")
+        left = kept(broker.port)
+        assert not [topic for topic in left if "kitchen" in topic]
+        assert {"shop/hall/info", "shop/hall/availability", "homeassistant/device/fer-edge-hall/config"} <= left.keys()
+        assert not (tmp_path / "state" / "kitchen" / "published.json").exists()
+
+
+def test_a_device_of_another_configuration_is_left_alone(tmp_path: Path) -> None:
+    """Two daemons on one machine share the state folder."""
+    ours, theirs = tmp_path / "hall" / "published.json", tmp_path / "kitchen" / "published.json"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b'{"source":"/etc/fer-edge/kitchen.yaml"}')
+    assert left_by(ours, Path("/etc/fer-edge/hall.yaml")) == []
+    assert left_by(ours, None) == []
+    assert left_by(ours, Path("/etc/fer-edge/kitchen.yaml")) == [theirs]
 
 
 def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
