@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import faulthandler
-import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from threading import Event
 
-import msgspec
-
-from fer_edge.commands.arguments import DEFAULT_CONFIG, Command, parser
-from fer_edge.config import Config, Mqtt, Name, json_schema
+from fer_edge.commands import COMMANDS, chosen, parser
+from fer_edge.commands.arguments import DEFAULT_CONFIG
+from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
 from fer_edge.settings.loader import load_config
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code. No error that a user can cause ends in a traceback."""
     _open_missing_streams()
-    options = parser(COMMANDS).parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if getattr(options, "schema", False):  # no configuration is needed for this
-            print(json.dumps(json_schema(), indent=2))
-            return 0
+        options = parser(chosen(arguments)).parse_args(arguments)
         config = _config(options)
         _log_to_stderr(config.log.level)
-        return int(options.command(config, options))
+        return COMMANDS[options.command].load().run(config, options)
     except Interrupted as error:
         print(f"fer-edge: {error}", file=sys.stderr)
         return 130
     except FerEdgeError as error:
         _complain(error)
-        return os.EX_CONFIG if isinstance(error, ConfigError) and options.command is _run else 1
+        return os.EX_CONFIG if isinstance(error, ConfigError) and chosen(arguments) == ["run"] else 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -72,132 +63,6 @@ def _open_missing_streams() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, number)
             setattr(sys, name, os.fdopen(number, "w", closefd=False))
-
-
-def _run(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.daemon import Signals, run
-
-    signals = Signals()
-
-    def on_stop(*_: object) -> None:
-        for number in (
-            *STOP_SIGNALS,
-            signal.SIGHUP,
-        ):  # none must interrupt this one
-            signal.signal(number, signal.SIG_IGN)
-        signals.stop.set()
-
-    def on_reload(*_: object) -> None:
-        signals.reload = True
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, on_stop)
-    signal.signal(signal.SIGHUP, on_reload)
-    faulthandler.enable(file=2)  # systemd's watchdog aborts what hangs: the journal then shows where that was
-    run(config, signals, path=options.config)
-    return 0
-
-
-def _check(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.check import check
-
-    return check(config, options.config)
-
-
-def _analyze(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.analyze import AnalyzeOptions, analyze
-
-    stop = Event()
-
-    def on_stop(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.default_int_handler)  # who asks twice does not want to wait
-
-    before = {number: signal.signal(number, on_stop) for number in STOP_SIGNALS}
-    names = ("jsonl", "csv", "parquet", "events", "video", "report", "draw", "still", "resume", "save_seconds")
-    wanted = AnalyzeOptions(sources=options.source, **{name: getattr(options, name) for name in names})
-    try:
-        return 1 if analyze(config, wanted, stop) else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _report(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.report.periods import ReportOptions, report
-
-    names = ("since", "until", "compare", "out", "csv", "file")
-    report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
-    return 0
-
-
-def _tune(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.tune.command import TuneOptions, tune
-
-    wanted = TuneOptions(
-        source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
-    )
-    path = options.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    tune(config, path, wanted)
-    return 0
-
-
-def _bench(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.bench.measure import bench, bench_models
-    from fer_edge.commands.bench.report import report
-
-    if options.report:
-        if options.source != "demo" or options.models or options.json:
-            raise ConfigError(
-                "bench: --report measures the demo, the same on every board; expected no other source, "
-                "no --models and no --json beside it"
-            )
-        report(config, options.report, frames=options.frames, seconds=options.seconds)
-    elif options.models:
-        bench_models(config, as_json=options.json)
-    else:
-        bench(config, options.source, frames=options.frames, as_json=options.json)
-    return 0
-
-
-def _watch(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.commands.watch import watch
-    from fer_edge.commands.watch.view import WatchOptions
-
-    given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    host = options.host or ("127.0.0.1" if config.mqtt.broker == "embedded" else config.mqtt.broker)
-    changes |= {"broker": host, "tls": options.tls or config.mqtt.tls}
-    if config.mqtt.version == "auto":  # to ask for 5 first costs seconds where a broker, as the embedded one, is silent
-        changes["version"] = "3.1.1"
-    try:
-        if options.device != "+":
-            msgspec.convert(options.device, Name)
-        mqtt = msgspec.convert(msgspec.to_builtins(config.mqtt) | changes, Mqtt)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"watch: an option is wrong: {error}; see fer-edge watch --help") from None
-    watch(
-        WatchOptions(
-            mqtt=mqtt,
-            device=options.device,
-            live=sys.stdout.isatty() and not (options.json or options.lines),
-            json=options.json,
-            for_seconds=options.seconds,
-            until_offline=options.until_offline,
-        )
-    )
-    return 0
-
-
-COMMANDS: dict[str, Command] = {
-    "run": _run,
-    "check": _check,
-    "analyze": _analyze,
-    "report": _report,
-    "watch": _watch,
-    "tune": _tune,
-    "bench": _bench,
-}
 
 
 def _config(options: argparse.Namespace) -> Config:

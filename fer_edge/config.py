@@ -1,11 +1,11 @@
 """The configuration: one frozen type per section of config.yaml, and its JSON Schema.
 
-`config.yaml` explains each key in prose; `configfile.py` reads it. Defaults stand here and only here.
+`config.yaml` explains each key in prose; `settings/loader.py` reads it. Defaults stand here and only here.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -46,6 +46,19 @@ IN_WORDS = {
 """What the patterns mean to somebody who does not read regular expressions."""
 
 
+BACKENDS = {
+    "picamera2": "fer_edge.camera.picamera:PiCamera",
+    "v4l2": "fer_edge.camera.v4l2:V4l2Camera",
+    "stream": "fer_edge.camera.stream:StreamCamera",
+    "replay": "fer_edge.camera.replay:ReplayCamera",
+}
+"""Where frames can come from: `camera.backend` in config.yaml -> module and class. A new backend is one line here."""
+if TYPE_CHECKING:
+    Backend = str
+else:
+    Backend = Literal[tuple(BACKENDS)]
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, strict."""
 
@@ -59,7 +72,7 @@ class Device(Section, frozen=True):
 class Camera(Section, frozen=True):
     """Where frames come from."""
 
-    backend: Literal["picamera2", "v4l2", "stream", "replay"] = "picamera2"
+    backend: Backend = "picamera2"
     source: Text = ""
     width: Pixels = 640
     height: Pixels = 480

@@ -90,7 +90,7 @@ class Pipeline:
         self._gone += self.alerts.replace(config.alerts)
 
     def step(self, frame: Frame) -> Update:
-        """One frame: follow the known faces, look for others when it is time, judge, track, tell."""
+        """Process one frame: follow known faces, detect new ones when it is time, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
         followed = self.tracker.active_faces()
         readings = self.read(frame, followed, watch)
@@ -100,7 +100,8 @@ class Pipeline:
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
             alerts, summary = self._over_time(events, faces, frame.taken_ns)
-        return Update(frame, tracks, faces, events, watch.read(), alerts=alerts, summary=summary)
+        timings = watch.read()
+        return Update(frame, tracks, faces, events, timings, alerts=alerts, summary=summary, readings=tuple(readings))
 
     def _over_time(
         self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int

@@ -30,6 +30,21 @@ class Reason(StrEnum):
     BRIGHT = "bright"
     UNCERTAIN = "uncertain"  # good to judge, but no expression stands out (yet)
 
+    @property
+    def words(self) -> str:
+        """As people read it, on pictures, pages and terminals."""
+        return _REASON_WORDS[self.value]
+
+
+_REASON_WORDS = {
+    "too_small": "too small",
+    "turned": "turned away",
+    "blurred": "too blurred",
+    "dark": "too dark",
+    "bright": "too bright",
+    "uncertain": "no clear expression",
+}
+
 
 class EventType(StrEnum):
     """What happened to a face."""
@@ -315,3 +330,4 @@ class Update:
     stats: Stats | None = None  # every stats.interval_seconds
     alerts: tuple[AlertState, ...] = ()  # those that changed
     summary: Summary | None = None  # every summary.interval_seconds
+    readings: tuple[Reading, ...] = ()  # what the networks saw in this frame, before tracking

@@ -15,7 +15,7 @@ from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
-from tests.support.brokers import PATIENCE, wait_for
+from fer_edge.testing.brokers import PATIENCE, wait_for
 
 # how long an example takes says something about the machine, nothing about the code
 settings.register_profile(

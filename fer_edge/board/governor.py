@@ -23,7 +23,7 @@ ADVICE = {
     RateReason.UNDER_VOLTAGE: "the supply voltage is too low; it needs another power supply or cable",
     RateReason.THROTTLED: "the firmware has slowed the CPU down; check cooling and power supply",
     RateReason.SOFT_LIMIT: "the board is at its soft temperature limit",
-    RateReason.IDLE: "nobody was seen for a while",
+    RateReason.IDLE: "no face has been seen for a while",
 }
 
 Limit = tuple[float, RateReason]
@@ -147,8 +147,8 @@ class Governor:
     def _say(self, health: Health, fps: float) -> None:
         """One line at each change of the reason."""
         if self.reason is None:
-            log.info("looking at every frame again")
+            log.info("processing every frame again")
             return
         heat = "" if health.temperature_c is None else f" ({health.temperature_c:.0f} C)"
         level = logging.INFO if self.reason is RateReason.IDLE else logging.WARNING
-        log.log(level, "looking at fewer frames, now %.3g a second: %s%s", fps, ADVICE[self.reason], heat)
+        log.log(level, "processing fewer frames, now %.3g a second: %s%s", fps, ADVICE[self.reason], heat)

@@ -1,4 +1,4 @@
-"""Where frames come from: one seam, four backends behind it.
+"""Where frames come from: one interface, and a backend for each kind of source (config.BACKENDS).
 
 A backend is used by one thread only, the camera thread. It is named in config and used or fails: there is no
 silent second choice.
@@ -18,16 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.camera.orientation import Orientation
+from fer_edge.config import BACKENDS
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame, Image
-
-BACKENDS = {
-    "picamera2": "fer_edge.camera.picamera:PiCamera",
-    "v4l2": "fer_edge.camera.v4l2:V4l2Camera",
-    "stream": "fer_edge.camera.stream:StreamCamera",
-    "replay": "fer_edge.camera.replay:ReplayCamera",
-}
 
 LOG_ERRORS_ONLY = 2  # LOG_LEVEL_ERROR, a name that OpenCV 4 keeps from Python
 

@@ -62,7 +62,7 @@ class PiCamera:
         deliver the size or lacks a control that config asks for.
         """
         if self._closing is not None and self._closing.is_alive():
-            raise CameraError("the camera still hangs from when it was closed: only a restart of fer-edge frees it")
+            raise CameraError("the camera has hung since it was closed: only a restart of fer-edge frees it")
         self._library = _import("picamera2")
         cameras = _cameras(self._library)
         number = _number(self._config.source, cameras)
@@ -108,7 +108,7 @@ class PiCamera:
         self._closing.start()
         self._closing.join(CLOSE_SECONDS)
         if self._closing.is_alive():
-            log.error("the camera did not stop within %g s: libcamera hangs, and is left alone", CLOSE_SECONDS)
+            log.error("the camera did not stop within %g s: libcamera hangs and is abandoned", CLOSE_SECONDS)
 
     def _request(self) -> Any:
         """Take the next completed request, which must be released."""
@@ -160,14 +160,14 @@ def _import(name: str) -> Any:
         raise CameraError(f"camera.backend 'picamera2' needs {name} ({error}): {_advice()}") from None
     except ValueError as error:  # "numpy.dtype size changed": compiled for the system's numpy, found pip's
         raise CameraError(
-            f"{name} does not go with the numpy in {Path(np.__file__).parent} ({error}): `pip uninstall numpy` there, "
+            f"{name} is incompatible with numpy in {Path(np.__file__).parent} ({error}): `pip uninstall numpy` there, "
             "so that the system's is used"
         ) from None
 
 
 def _advice() -> str:
     """How picamera2 is had: from the system, which a virtual environment may shut out."""
-    advice = "`sudo apt install python3-picamera2`, which Raspberry Pi OS has and Debian has not"
+    advice = "`sudo apt install python3-picamera2`, which Raspberry Pi OS has and Debian does not"
     if sys.prefix == sys.base_prefix:
         return advice
     return f"{advice}, and a virtual environment made with --system-site-packages"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from rich.markup import escape
 
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
-from fer_edge.config import Config, Jsonl
+from fer_edge.config import Config, Jsonl, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -37,6 +40,32 @@ class Finding:
     ok: bool
     text: str  # what was found; where it is not ok, what to do about it too
     fatal: bool = True  # False: worth knowing, but the daemon runs
+
+
+EXAMPLES = """\
+Examples:
+  fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
+  fer-edge check --schema > schema.json  for completion in an editor
+"""
+
+
+class PrintSchema(argparse.Action):
+    """`--schema`: print the JSON Schema of config.yaml and stop; no configuration is read for that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print and stop."""
+        sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+        parser.exit()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What else it can print."""
+    parser.add_argument("--schema", action=PrintSchema, nargs=0, help="print the JSON Schema of config.yaml and stop")
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """Check what the configuration names."""
+    return check(config, options.config)
 
 
 def check(config: Config, path: Path | None) -> int:
@@ -126,7 +155,7 @@ def _broker(config: Config) -> Finding:
         # a broker that is away is no failure of the daemon: events wait for it
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     link.close()
-    return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+    return Finding(True, f"{target} accepted the connection (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
 
 
 def _display(config: Config) -> Finding:
@@ -181,11 +210,11 @@ def _clock(_: Config) -> Finding:
 def _thermal(config: Config) -> Finding:
     """The board now and since it was switched on; what the daemon will do about it."""
     health, rate = read_health(), config.rate
-    degrees = "no temperature is told" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
+    degrees = "no temperature is reported" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
     hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
     if not (hot or health.throttled):
         return Finding(True, degrees)
     now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
-    slower = "; fewer frames are looked at (section rate)" if now and rate.enabled else ""
+    slower = "; fewer frames are processed (section rate)" if now and rate.enabled else ""
     told = ", ".join(filter(None, (degrees, health.words())))
     return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)

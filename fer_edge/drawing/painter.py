@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge.drawing.font import Font
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
-from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Reason, Stats
+from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
 
 LINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))
 """Which of the 68 landmarks make one line; eyes and mouth (from 36 on) are closed."""
@@ -135,7 +135,11 @@ def text_height(height: int) -> int:
 
 def caption(face: FaceState) -> str:
     """What is said of a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
-    said = f"{face.expression} {confidence(face):.0%}" if face.expression else _words(face.reason)
+    said = (
+        f"{face.expression} {confidence(face):.0%}"
+        if face.expression
+        else (face.reason.words if face.reason else "waiting")
+    )
     return f"#{face.track.id} {said}" if face.track.id else said
 
 
@@ -227,7 +231,3 @@ def _fill(canvas: Image, place: Place, color: Color) -> None:
     """Fill what lies within the picture; pixels, not lines: the same in every version of OpenCV."""
     left, top, right, bottom = (max(0, edge) for edge in place)
     canvas[top:bottom, left:right] = color
-
-
-def _words(reason: Reason | None) -> str:
-    return reason.value.replace("_", " ") if reason else "waiting"

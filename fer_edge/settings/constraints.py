@@ -23,7 +23,7 @@ def combination_errors(config: Config) -> list[Combination]:
 def _camera_errors(config: Config) -> Iterator[Combination]:
     camera = config.camera
     if camera.backend in ("stream", "replay") and not camera.source:
-        what = f'expected a file, folder or URL, for backend "{camera.backend}" needs one'
+        what = f'expected a file, folder or URL: backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
     yield from _pi_camera_errors(camera)
     yield from _live_errors(camera)
@@ -35,9 +35,9 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
 def _delegate_errors(config: Config) -> Iterator[Combination]:
     models = config.models
     if models.delegate_options and not models.delegate:
-        yield "models", ("delegate_options", "delegate"), "expected models.delegate beside it"
+        yield "models", ("delegate_options", "delegate"), "expected models.delegate to be set too"
     if models.delegate and "detector" in models.delegate_roles and config.detector.input_size:
-        what = "expected null, for a detector on models.delegate keeps the size of its card"
+        what = "expected null: a detector on models.delegate keeps the input size of its card"
         yield "detector", ("input_size",), what
 
 
@@ -46,10 +46,10 @@ def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
     for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
         default = getattr(Camera(), key)
         if camera.backend != "picamera2" and getattr(camera, key) != default:
-            what = f'expected {"null" if default is None else default}, for backend "{camera.backend}" cannot set it'
+            what = f'expected {"null" if default is None else default}: backend "{camera.backend}" cannot set it'
             yield "camera", (key, "backend"), what
     if (camera.focus == "manual") != (camera.focus_dioptres is not None):
-        yield "camera", ("focus_dioptres", "focus"), "expected a number where focus is manual, and else null"
+        yield "camera", ("focus_dioptres", "focus"), "expected a number when focus is manual, otherwise null"
     if camera.exposure_us and camera.exposure_us > 1e6 / camera.fps:
         what = f"expected at most {int(1e6 / camera.fps)}, the time between two frames at {camera.fps:g} per second"
         yield "camera", ("exposure_us", "fps"), what
@@ -61,9 +61,9 @@ def _live_errors(camera: Camera) -> Iterator[Combination]:
     if camera.backend not in ("picamera2", "v4l2") and not is_url:
         return
     if camera.pace != "real":
-        yield "camera", ("pace", "backend", "source"), "expected real, for a live camera has its own pace"
+        yield "camera", ("pace", "backend", "source"), "expected real: a live camera sets its own pace"
     if camera.loop:
-        yield "camera", ("loop", "backend", "source"), "expected false, for a live camera has no end to begin again at"
+        yield "camera", ("loop", "backend", "source"), "expected false: a live camera has no end to loop from"
 
 
 def _threshold_errors(config: Config) -> Iterator[Combination]:
@@ -82,14 +82,14 @@ def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
         yield "mqtt", ("broker",), "expected a host name or address alone (the port is mqtt.port, TLS is mqtt.tls)"
     if mqtt.broker == "embedded":
         if mqtt.version == "5":
-            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker speaks no MQTT 5'
+            yield "mqtt", ("version", "broker"), 'expected "3.1.1": the embedded broker does not support MQTT 5'
         if mqtt.tls or mqtt.username or mqtt.websockets:
             keys = ("broker", "tls", "username", "websockets")
             yield "mqtt", keys, "expected neither tls, username nor websockets with the embedded broker"
     elif mqtt.port == 0:
         yield "mqtt", ("port", "broker"), "expected 1 to 65535 (0, any free port, goes with the embedded broker only)"
     if mqtt.password_file and not mqtt.username:
-        yield "mqtt", ("password_file", "username"), "expected mqtt.username beside it"
+        yield "mqtt", ("password_file", "username"), "expected mqtt.username to be set too"
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
         yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
     if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:

@@ -133,7 +133,7 @@ class Control:
     def _reload(self, reply: Callable[[Reload | str], None]) -> None:
         outcome = self._read_again()
         if isinstance(outcome, str):
-            log.error("the configuration stays as it was: %s", outcome)
+            log.error("the configuration is unchanged: %s", outcome)
         else:
             self._tell()
         reply(outcome)

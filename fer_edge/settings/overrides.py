@@ -195,7 +195,7 @@ class Tuning:
                 return f"of an alert, only {', '.join(ALERT)} can be set; change the rest in config.yaml"
             return f"config.yaml has no alert {alert}; it has: {', '.join(self._base.alerts) or 'none'}"
         if key in dict(_flat(self._base)):
-            return "takes a restart; change it in config.yaml"
+            return "needs a restart; change it in config.yaml"
         near = difflib.get_close_matches(key, self._kinds, n=1, cutoff=0.5)
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
 
@@ -329,7 +329,7 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
     right: dict[str, Any] = {}
     dropped = {}
     for key, given in overrides.items():
-        value = _converted(given, kinds[key]) if key in kinds else Refused("it is no key that can be set")
+        value = _converted(given, kinds[key]) if key in kinds else Refused("this key cannot be set")
         if isinstance(value, Refused):
             dropped[key] = value.reason
         elif value != _at(base, key):

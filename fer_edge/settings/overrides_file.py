@@ -29,11 +29,11 @@ def load(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         return stored(path), ()
     except OSError as error:
-        return {}, (f"cannot read {path}: {error.strerror}; going on without the changes made before",)
+        return {}, (f"cannot read {path}: {error.strerror}; continuing without earlier changes",)
     except ValueError:
         with contextlib.suppress(OSError):  # where it cannot be moved, the next change overwrites it
             path.replace(path.with_suffix(".corrupt"))
-        return {}, (f"{path} is damaged, moved aside as .corrupt; going on without the changes made before",)
+        return {}, (f"{path} is damaged, moved aside as .corrupt; continuing without earlier changes",)
 
 
 def save(path: Path, overrides: dict[str, Any]) -> str | None:

@@ -52,8 +52,8 @@ def load(delegate: Delegate, load_delegate: Callable[[str, dict[str, str]], Any]
     try:
         return load_delegate(delegate.library, {key: str(value) for key, value in delegate.options.items()})
     except ValueError as error:  # "Failed to load delegate from LIBRARY", and below that what the library reports
-        reason = "; ".join(str(error).splitlines()[1:]) or "it gives no reason"
-        raise ModelError(f"{delegate} refuses: {reason}; check the device and models.delegate_options") from None
+        reason = "; ".join(str(error).splitlines()[1:]) or "no reason given"
+        raise ModelError(f"{delegate} cannot be used: {reason}; check the device and models.delegate_options") from None
 
 
 def _check(delegate: Delegate) -> None:
@@ -66,7 +66,7 @@ def _check(delegate: Delegate) -> None:
     missing = [name for name in FUNCTIONS if not hasattr(library, name)]
     if missing:
         raise ModelError(
-            f"{delegate} is no TFLite delegate: expected a library with {missing[0]}, such as libedgetpu.so.1"
+            f"{delegate} is not a TFLite delegate: expected it to export {missing[0]}, such as libedgetpu.so.1"
         )
 
 

@@ -130,7 +130,7 @@ def _input_errors(card: Card) -> list[str]:
     if len(shape) != 4 or min(shape) < 1 or (shape[0], shape[3]) != (1, channels):
         wrong.append(f"input shape expected [1, height, width, {channels}] for {card.input.color}, got {shape}")
     elif card.role != "detector" and shape[1] != shape[2]:
-        wrong.append(f"input shape expected as high as wide, got {shape}")
+        wrong.append(f"input shape expected square, got {shape}")
     if card.input.low >= card.input.high:
         wrong.append(f"input low expected below high, got {card.input.low:g} and {card.input.high:g}")
     return wrong
@@ -154,7 +154,7 @@ def _output_errors(card: Card) -> list[str]:
     if len(found) != len(expected):
         return [f"{len(expected)} outputs expected, got {len(found)}"]
     if len(names) > 1 and (len(set(names)) < len(names) or not all(names)):
-        return [f"outputs expected with a name of their own each, got {', '.join(map(repr, names))}"]
+        return [f"output names expected to be unique, got {', '.join(map(repr, names))}"]
     return [
         f"output {number} ({name or 'no name'}) expected as {list(should)}, got {list(shape)}"
         for number, (name, should, shape) in enumerate(zip(names, expected, found, strict=True), 1)

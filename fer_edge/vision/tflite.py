@@ -30,7 +30,7 @@ RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "t
 DEFAULT_RUNTIME = "ai-edge-litert"
 
 UNACCELERATED = (
-    "without the fast kernels of the TFLite runtime (XNNPACK), hundreds of times as slow; "
+    "without XNNPACK, the fast kernels of the TFLite runtime, hundreds of times slower; "
     "they need /proc/cpuinfo, which ProcSubset=pid in a systemd unit hides"
 )
 
@@ -46,7 +46,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     if (found, len(content)) != (card.sha256, card.bytes):
         raise ModelError(
             f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {len(content)} with {found}; "
-            "the file is damaged or not this card's: restore both from the release"
+            "the file is damaged or belongs to another card: restore both from the release"
         )
     return content
 
@@ -234,9 +234,9 @@ def _refusal(error: Exception, delegate: Delegate | None) -> str:
     """Why the runtime does not take a model, and what can be done about it."""
     reason = _reason(error)
     if delegate:
-        return f"the TFLite runtime refuses this model with {delegate}: {reason}; use a model that is compiled for it"
+        return f"the TFLite runtime rejected this model with {delegate}: {reason}; use a model that is compiled for it"
     advice = "; it is compiled for an accelerator: name its library in models.delegate" if "custom op" in reason else ""
-    return f"the TFLite runtime refuses this model: {reason}{advice}"
+    return f"the TFLite runtime rejected this model: {reason}{advice}"
 
 
 def _reason(error: Exception) -> str:

@@ -11,8 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from fer_edge.__main__ import COMMANDS
-from fer_edge.commands.arguments import EXAMPLES, parser
+from fer_edge.commands import COMMANDS, parser
 
 HEAD = r""".\" Made by systemd/debian/manpage.py
 .TH FER\-EDGE 1 "" fer\-edge "User Commands"
@@ -46,7 +45,7 @@ the service's state: events that wait for the broker, values set over MQTT"""
 
 def page() -> str:
     """The whole page, in the language of man(7)."""
-    return "\n".join((HEAD, *_commands(parser(COMMANDS)), TAIL, ""))
+    return "\n".join((HEAD, *_commands(parser()), TAIL, ""))
 
 
 def _commands(line: argparse.ArgumentParser) -> Iterator[str]:
@@ -57,7 +56,7 @@ def _commands(line: argparse.ArgumentParser) -> Iterator[str]:
                 for option in command._actions:
                     if option.dest != "help":
                         yield from (".TP", _name(option), _escaped(_help(option)))
-                yield from (".PP", ".nf", _escaped(EXAMPLES[name].rstrip()), ".fi")
+                yield from (".PP", ".nf", _escaped(COMMANDS[name].load().EXAMPLES.rstrip()), ".fi")
 
 
 def _name(option: argparse.Action) -> str:

@@ -20,6 +20,7 @@ from fer_edge import __version__
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
+from fer_edge.testing.brokers import wait_for
 from fer_edge.vision.tflite import Model
 from tests.hardware import memory
 from tests.hardware.emulation import (
@@ -37,7 +38,6 @@ from tests.hardware.emulation import (
 from tests.hardware.model_outputs import Tensors, run
 from tests.hardware.roots import REPOSITORY
 from tests.hardware.wheels import wheels
-from tests.support.brokers import wait_for
 from tests.support.replaying import replay
 from tests.support.samples import frame_of
 

@@ -157,7 +157,7 @@ def test_reload_takes_over_what_is_right_and_refuses_what_is_wrong(pi: Machine) 
     pi.wait_for("the refusal", lambda: len(pi.journal(priority=ERROR)) > lines)
     refusal = pi.journal(priority=ERROR)[lines:]
     assert len(refusal) == 1
-    assert "the configuration stays as it was: /etc/fer-edge/config.yaml:1: section events" in refusal[0].text
+    assert "the configuration is unchanged: /etc/fer-edge/config.yaml:1: section events" in refusal[0].text
     assert pi.setting("events/enter") == 0.6
     assert (pi.pid(), pi.show("ActiveState")) == (before, "active")
 

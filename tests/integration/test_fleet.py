@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.brokers import Mosquitto
+from fer_edge.testing.brokers import Mosquitto
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.paths import ROOT
 

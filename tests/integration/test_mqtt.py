@@ -23,7 +23,7 @@ from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.session import Session
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from tests.support.paths import ROOT
 from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running, said

@@ -24,7 +24,7 @@ from fer_edge.settings.constraints import combination_errors
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.inbox import Inbox
 from fer_edge.sinks.mqtt.outgoing import Outgoing
-from tests.support.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
 from tests.support.paths import ROOT
 from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running

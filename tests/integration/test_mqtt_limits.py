@@ -18,7 +18,7 @@ from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import SECONDS, Mosquitto, Recorder, wait_for
+from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
 from tests.support.face_events import IDENTITY, events
 from tests.support.sink_helpers import CONNACK, first_seen, quick_retries, said, turn_until_it_ends
 

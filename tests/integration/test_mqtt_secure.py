@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fer_edge.errors import ConfigError, SinkError
-from tests.support.brokers import Certificates, Mosquitto, Recorder, wait_for
+from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events
 from tests.support.sink_helpers import first_seen, quick_retries, running, said
 

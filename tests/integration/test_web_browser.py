@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.browser import CHROMIUM, REASON, browser, complaints, daemon
 from tests.support.web_helpers import SECONDS, TOKEN
 

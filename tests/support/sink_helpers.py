@@ -14,7 +14,7 @@ import pytest
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
 from fer_edge.sinks.mqtt.connection import Connection, backoff
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import SECONDS
+from fer_edge.testing.brokers import SECONDS
 from tests.support.face_events import IDENTITY
 
 CONNACK = b"\x20\x02\x00\x00"

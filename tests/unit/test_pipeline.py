@@ -26,7 +26,7 @@ from fer_edge.instance import lock
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, Frame, Image, Update
 from fer_edge.runtime.meter import Stopwatch
-from tests.support.brokers import PATIENCE, wait_for
+from fer_edge.testing.brokers import PATIENCE, wait_for
 from tests.support.samples import frame_of
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")

@@ -136,7 +136,7 @@ class Run:
         on = "go on with the same command and --resume"
         if not self.keeper.path:
             self.outputs.tell(lambda output: output.finish())
-            on = "this run cannot be gone on with"
+            on = "this run cannot be resumed"
         raise Interrupted(f"stopped at {place}; what was read up to there is written; {on}")
 
     def _place(self, index: int) -> str:

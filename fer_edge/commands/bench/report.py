@@ -95,20 +95,20 @@ def _say(text: str) -> None:
 
 
 def _told(health: Health) -> str:
-    degrees = "no temperature told" if health.temperature_c is None else f"{health.temperature_c:.1f} C"
+    degrees = "no temperature reported" if health.temperature_c is None else f"{health.temperature_c:.1f} C"
     return f"{degrees}, {_bits(health)}"
 
 
 def _bits(health: Health) -> str:
     """The firmware's bits as a number and in words."""
     if health.throttled is None:
-        return "the firmware tells nothing"
+        return "the firmware reports nothing"
     return f"throttled={health.throttled:#x}" + (f" ({words})" if (words := health.words()) else "")
 
 
 def _reference(board: Board | None) -> str:
     if board is None:
-        return "Expected figures: none, for docs/performance.md has none for this machine."
+        return "Expected figures: none; docs/performance.md has none for this machine."
     return f"Expected figures: {board.name} ({board.cpu}), docs/performance.md, for its standard clock."
 
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fer_edge.commands.report.summary import Figures, ReportData, Segment, Visit, bars
 from fer_edge.drawing.palette import PALETTE, css
-from fer_edge.records import LABELS
+from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute
@@ -94,7 +94,7 @@ def visit_chart(story: ReportData) -> str:
                 begin, end = (_place(at - shift_s, story, beside) for at in (segment.begin_s, segment.end_s))
                 _segment(axes, segment, (begin, end), row)
                 if segment.reason and segment.end_s - segment.begin_s > NAMED_SHARE * width_s:
-                    reason = segment.reason.replace("_", " ")
+                    reason = Reason(segment.reason).words
                     axes.text((begin + end) / 2, row, reason, ha="center", va="center", fontsize=6)
         names = [
             f"{visit.name}  {clock_text(visit.begin_s, wall=story.wall)}" if beside else visit.name for visit in chosen

@@ -28,14 +28,6 @@ from fer_edge.tracking.minutes import Minute
 from fer_edge.vision.model_card import models_folder
 
 ROLES = ("detector", "landmarks", "expression")
-REASONS = {
-    Reason.TOO_SMALL: "too small",
-    Reason.TURNED: "turned away",
-    Reason.BLURRED: "too blurred",
-    Reason.DARK: "too dark",
-    Reason.BRIGHT: "too bright",
-    Reason.UNCERTAIN: "clear enough, but showed no expression clearly",
-}
 QUALITY = {
     "detector": "AP at IoU 0.5 {ap:.2f}, {fp_per_image:.2f} false faces a photo of a crowd",
     "landmarks": "mean error {nme51:.1%} of the distance between the eyes",
@@ -101,7 +93,7 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
             heat_cells=f"{HEAT_COLUMNS} by {HEAT_ROWS}",
             heat_chart=_image(charts.heat_chart(story.total)) if seen else "",
             judged_text=_judged_text(columns[0][1]),
-            abstained=[(REASONS[Reason(reason)], share) for reason, share in columns[0][1].abstained.items()],
+            abstained=[(Reason(reason).words, share) for reason, share in columns[0][1].abstained.items()],
             limits=_limits(cards["expression"]),
             models=[_model_row(card, role) for role, card in cards.items()],
         )
@@ -186,7 +178,7 @@ def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
 
 
 def _why(reason: str | None) -> str:
-    return f"none ({reason.replace('_', ' ')})" if reason else "none"
+    return f"none ({Reason(reason).words})" if reason else "none"
 
 
 def _visits_text(shown: int, total: int) -> str:

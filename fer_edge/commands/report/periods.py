@@ -77,7 +77,9 @@ def own_history(config: Config) -> Path:
     try:
         service.stat()  # not `exists`, which newer Pythons answer with False
     except PermissionError:
-        raise ReportError(f"{service}: is the service's; run the same with sudo, or name another with --file") from None
+        raise ReportError(
+            f"{service}: belongs to the service; run the same command with sudo, or name another file with --file"
+        ) from None
     except OSError:
         return own
     return service

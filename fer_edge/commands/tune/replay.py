@@ -1,7 +1,8 @@
-"""Tells the same recorded readings again, with other thresholds: what the networks saw does not depend on them.
+"""Makes events of the same recorded readings again with other thresholds: what the networks saw does not depend on
+them.
 
-The networks run once, with every face judged in every frame; `Retelling` then decides, as `Pipeline.step` does, which
-of that its own configuration would have used. Only when the detector looks is the recording's own.
+The networks run once and classify every face in every frame; `Replay` then decides, as `Pipeline.step` does, which of
+these readings its own configuration would have used. When the detector runs is decided once, by the recording.
 """
 
 from __future__ import annotations
@@ -30,17 +31,6 @@ OPEN = Quality(
 )
 
 
-class Recorder(Tracker):
-    """A tracker that keeps what it was given last."""
-
-    readings: Sequence[Reading] = ()
-
-    def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
-        """See `Tracker.update`."""
-        self.readings = readings
-        return super().update(readings, now_ns)
-
-
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
     """One frame as the networks saw it."""
@@ -58,12 +48,11 @@ class Recording:
         """`config`: its detector, landmarks and expression settings count. Raises ModelError."""
         tracking = structs.replace(config.tracking, judge_every_seconds=0.0)
         self._pipeline = Pipeline(structs.replace(config, quality=OPEN, tracking=tracking))
-        self._tracker = self._pipeline.tracker = Recorder(tracking)
 
     def look(self, frame: Frame) -> RecordedFrame:
         """The next frame."""
         update = self._pipeline.step(frame)
-        return RecordedFrame(frame.taken_ns, (frame.width, frame.height), self._tracker.readings, update.tracks)
+        return RecordedFrame(frame.taken_ns, (frame.width, frame.height), update.readings, update.tracks)
 
 
 class Replay:

@@ -23,9 +23,9 @@ DEVICE_CELLS = 10
 COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
 AVAILABILITY = {
     "online": "is online",
-    "offline": "is offline: the daemon does not run there, or has lost the broker",
+    "offline": "is offline: the daemon is not running or has lost the broker",
 }
-CAMERA = {"online": "has its camera", "offline": "has no camera picture now"}
+CAMERA = {"online": "receives frames from its camera", "offline": "receives no frames from its camera"}
 
 
 class Lines:
@@ -83,7 +83,7 @@ class Lines:
             self._quiet_at = float("inf")
             where = f"{self._options.mqtt.topic}/{self._options.device}"
             self._remark(
-                f"nothing from {where} yet: does a daemon run with this broker, topic and device id?", "yellow"
+                f"nothing from {where} yet: is a daemon running with this broker, topic and device id?", "yellow"
             )
 
     def show(self, topic: str, payload: bytes) -> None:
@@ -97,6 +97,9 @@ class Lines:
 
     def _availability(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
+        if not word:
+            self._remark(f"{device} is gone: the broker keeps nothing of it any more", "dim")
+            return
         self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
         if word == "online":
             self._online.add(device)

@@ -6,14 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-REASONS = {
-    "too_small": "too small to judge",
-    "turned": "turned away",
-    "blurred": "too blurred",
-    "dark": "too dark",
-    "bright": "too bright",
-    "uncertain": "no clear expression",
-}
+from fer_edge.records import Reason
 
 
 class ReceivedEvent(msgspec.Struct, frozen=True):
@@ -57,7 +50,7 @@ class ReceivedAlert(msgspec.Struct, frozen=True):
 
 def reason_text(reason: str | None) -> str:
     """Why there is no expression, in words."""
-    return REASONS.get(reason or "", printable(reason or "no expression"))
+    return Reason(reason).words if reason in list(Reason) else printable(reason or "no expression")
 
 
 def counted(number: int, thing: str) -> str:

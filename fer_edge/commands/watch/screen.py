@@ -115,6 +115,8 @@ class TerminalScreen:
     def show(self, topic: str, payload: bytes) -> None:
         """See `Viewer.show`."""
         name, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        if not payload and printable(name) not in self._devices:
+            return  # the rest of what is removed
         device = self._devices.setdefault(printable(name), Device())
         self._new = True
         try:
@@ -130,12 +132,14 @@ class TerminalScreen:
 
     def _availability(self, device: Device, name: str, payload: bytes) -> None:
         word = payload.decode()
+        if not word:  # `fer-edge forget`, or another device id
+            self._devices.pop(name, None)
+            return
         if word != device.availability:
             self._note(f"{name} is {printable(word)}", "green" if word == "online" else "bold red")
         if word == "offline":
             self.over = self.over or (device.availability == "online" and self._options.until_offline)
             device.faces.clear()
-            device.alerts.clear()
             device.faces_in_view = device.stats = None
         known = device.availability != "unknown"
         device.availability = printable(word)
@@ -148,6 +152,8 @@ class TerminalScreen:
         device.camera = word
 
     def _state(self, device: Device, _: str, payload: bytes) -> None:
+        if not payload:
+            return
         device.faces_in_view = msgspec.json.decode(payload, type=ReceivedState).faces
         if not device.faces_in_view:
             device.faces.clear()
@@ -161,7 +167,8 @@ class TerminalScreen:
         alert = msgspec.json.decode(payload, type=ReceivedAlert)
         if alert.state == "ON":
             device.alerts[alert.name] = alert
-            self._note(f"{name}: alert {printable(alert.name)}", "bold red")
+            if device.availability != "offline":
+                self._note(f"{name}: alert {printable(alert.name)}", "bold red")
         else:
             device.alerts.pop(alert.name, None)
 
@@ -221,7 +228,7 @@ class TerminalScreen:
         lines = [self._device_line(name, self._devices[name]) for name in names]
         if not lines:
             where = f"{self._options.mqtt.topic}/{self._options.device}"
-            return [Text(f"nothing from {where} yet: is a daemon on, with this broker and topic?", "yellow")]
+            return [Text(f"nothing from {where} yet: is a daemon running with this broker and topic?", "yellow")]
         if len(lines) > DEVICE_ROWS:
             offline = sum(self._devices[name].availability == "offline" for name in names[DEVICE_ROWS - 1 :])
             rest = f"  and {len(lines) - DEVICE_ROWS + 1} more devices" + (
@@ -246,8 +253,12 @@ class TerminalScreen:
             parts += [f"{stats.queue} events wait"] if stats.queue else []
         return line.append("  " + "  ".join(parts))
 
+    def _present(self) -> list[tuple[str, Device]]:
+        """The devices that are not offline: what the others left on the broker holds no more."""
+        return [(name, device) for name, device in sorted(self._devices.items()) if device.availability != "offline"]
+
     def _alert_lines(self) -> list[Text]:
-        on = [(name, alert) for name, device in sorted(self._devices.items()) for alert in device.alerts.values()]
+        on = [(name, alert) for name, device in self._present() for alert in device.alerts.values()]
         lines = [
             Text(
                 f"{_fit(name, DEVICE_CELLS)} ALERT {printable(alert.name)} since {clock_time(alert.since)}", "bold red"
@@ -263,9 +274,11 @@ class TerminalScreen:
         for name, device in sorted(self._devices.items()):
             lines += [self._face_line(name, face, width) for face in device.faces.values()]
             unknown = (device.faces_in_view or 0) - len(device.faces)
-            if unknown > 0:  # they came before us; the next event or heartbeat tells
+            if (
+                unknown > 0 and device.availability != "offline"
+            ):  # they came before us; the next event or heartbeat tells
                 lines.append(
-                    Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} of before, not heard of yet", "dim")
+                    Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} from before, no details yet", "dim")
                 )
         return lines or [Text("  nobody in view", "dim")]
 

@@ -28,7 +28,7 @@ from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 
 PICTURES = Path("/camera")
 if not (PICTURES / "virtual.yaml").exists():
@@ -265,7 +265,7 @@ def test_a_close_that_hangs_is_given_up(
     begun = time.monotonic()
     camera.close()
     assert time.monotonic() - begun < 3
-    assert "libcamera hangs, and is left alone" in caplog.messages[-1]
+    assert "libcamera hangs and is abandoned" in caplog.messages[-1]
     with pytest.raises(CameraError, match="only a restart of fer-edge frees it"):
         camera.open()
     released.set()

@@ -21,7 +21,7 @@ from fer_edge.daemon import Signals, run
 from fer_edge.records import Frame, RateReason, Update
 from fer_edge.records import Stats as StatsRecord
 from fer_edge.settings.constraints import combination_errors
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import STATS
 
 FPS = 15.0
@@ -131,7 +131,7 @@ def test_voltage_that_comes_and_goes_is_no_up_and_down(caplog: pytest.LogCapture
         assert {room.at(60, bits)[0] for bits in (1, 0, 1, 0, 1, 0)} == {7.5}
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    text = "looking at fewer frames, now 7.5 a second: the supply voltage is too low; it needs another power supply or"
+    text = "processing fewer frames, now 7.5 a second: the supply voltage is too low; it needs another power supply or"
     assert record.message == f"{text} cable (60 C)"
 
 
@@ -153,8 +153,8 @@ def test_an_empty_room_is_looked_at_less_until_somebody_comes(caplog: pytest.Log
         assert room.taken(1) >= FPS - 3  # one frame of the slow pace, then all
     assert room.governor.target_fps == FPS
     assert [record.message for record in caplog.records] == [
-        "looking at fewer frames, now 5 a second: nobody was seen for a while (50 C)",
-        "looking at every frame again",
+        "processing fewer frames, now 5 a second: no face has been seen for a while (50 C)",
+        "processing every frame again",
     ]
 
 
@@ -290,7 +290,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)
         monkeypatch.setattr(Filmed, "feeds", [], raising=False)
         monkeypatch.setattr(daemon_module, "open_camera", open_filmed)
-        monkeypatch.setattr(daemon_module, "Feed", make_feed)
+        monkeypatch.setattr(daemon_module, "CaptureThread", make_feed)
         monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [keeper])
         monkeypatch.setattr(HealthWatch, "latest", property(lambda _: Filmed.boards[-1]))
         config = Config(
@@ -317,9 +317,9 @@ def test_a_hot_board_makes_fewer_steps_and_a_cool_one_all_again(
     assert {each.rate_reason for each in stats} == {None, RateReason.HOT}
     assert {each.target_fps for each in stats} == {15.0, 2.0}
     assert (stats[-1].skipped_frames, stats[-1].dropped_frames) == (200 - hot, 0)
-    assert [record.message for record in caplog.records if "looking at" in record.message] == [
-        "looking at fewer frames, now 2 a second: the board is hot; it needs cooling (90 C)",
-        "looking at every frame again",
+    assert [record.message for record in caplog.records if "processing" in record.message] == [
+        "processing fewer frames, now 2 a second: the board is hot; it needs cooling (90 C)",
+        "processing every frame again",
     ]
     assert keeper.kinds.count("start") == keeper.kinds.count("end") > 0
 

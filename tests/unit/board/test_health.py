@@ -9,8 +9,8 @@ import pytest
 
 from fer_edge.board import health
 from fer_edge.board.health import Health, HealthWatch, read_health
+from fer_edge.testing.brokers import wait_for
 from tests.support.boards import Board
-from tests.support.brokers import wait_for
 
 
 @pytest.fixture

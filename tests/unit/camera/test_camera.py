@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from fer_edge.camera import BACKENDS, Camera, FrameMaker, open_camera
+from fer_edge.camera import Camera, FrameMaker, open_camera
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.camera.v4l2 import V4l2Camera
+from fer_edge.config import BACKENDS
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
-from tests.support import fake_picamera2
-from tests.support.fake_v4l2 import Webcam
+from fer_edge.testing import picamera2
+from fer_edge.testing.v4l2 import Webcam
 from tests.support.mjpeg_server import MjpegServer
 
 CLASSES: dict[str, Callable[[CameraConfig], Camera]] = {
@@ -94,7 +95,7 @@ def picamera2_real(_tmp_path: Path, _patch: pytest.MonkeyPatch) -> Source:
 
 @contextmanager
 def picamera2_fake(_tmp_path: Path, patch: pytest.MonkeyPatch) -> Source:
-    world = fake_picamera2.install(patch)
+    world = picamera2.install(patch)
     yield config("picamera2", "", width=100, height=60)
     assert world.outstanding == 0, "a request was not released"
 
@@ -107,7 +108,7 @@ SOURCES = {
 
 def config(backend: str, source: str | Path, **more: Any) -> CameraConfig:
     fields: dict[str, Any] = {"pace": "max", "fps": 100.0, "timeout_seconds": 5.0}
-    return CameraConfig(backend=backend, source=str(source), **(fields | more))  # type: ignore[arg-type]
+    return CameraConfig(backend=backend, source=str(source), **(fields | more))
 
 
 def noise(height: int, width: int) -> Any:

@@ -17,7 +17,7 @@ from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
 from fer_edge.runtime.mailbox import Closed
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 

@@ -18,8 +18,8 @@ from fer_edge.camera import picamera
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.errors import CameraError, CameraTimeout
-from tests.support.fake_libcamera import Transform
-from tests.support.fake_picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
+from fer_edge.testing.libcamera import Transform
+from fer_edge.testing.picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_picamera2_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CameraError, match=r"sudo apt install python3-picamera2.*--system-site-packages"):
         camera_of().open()
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)  # as the Debian package runs
-    with pytest.raises(CameraError, match=r"sudo apt install python3-picamera2`.* Debian has not$"):
+    with pytest.raises(CameraError, match=r"sudo apt install python3-picamera2`.* Debian does not$"):
         camera_of().open()
 
 
@@ -283,7 +283,7 @@ def test_picamera2_does_not_fit_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(picamera, "import_module", fail)
     with pytest.raises(
-        CameraError, match=r"does not go with the numpy in /.*/numpy \(numpy.dtype.*`pip uninstall numpy`"
+        CameraError, match=r"is incompatible with numpy in /.*/numpy \(numpy.dtype.*`pip uninstall numpy`"
     ):
         camera_of().open()
 
@@ -295,7 +295,7 @@ def test_a_close_that_hangs_is_given_up(
     world.hang = Event()
     camera.read()
     camera.close()
-    assert caplog.messages == ["the camera did not stop within 0.05 s: libcamera hangs, and is left alone"]
+    assert caplog.messages == ["the camera did not stop within 0.05 s: libcamera hangs and is abandoned"]
     with pytest.raises(CameraError, match="only a restart of fer-edge frees it"):
         camera.open()
     world.hang.set()

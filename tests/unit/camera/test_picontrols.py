@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fer_edge.errors import CameraError
-from tests.support.fake_libcamera import MODULE_3, Enums
-from tests.support.fake_picamera2 import World, camera_of, install
+from fer_edge.testing.libcamera import MODULE_3, Enums
+from fer_edge.testing.picamera2 import World, camera_of, install
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fer_edge.camera import v4l2
 from fer_edge.camera.v4l2 import CAPABILITY, V4l2Camera, device_path
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from tests.support.fake_v4l2 import Webcam
+from fer_edge.testing.v4l2 import Webcam
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_what_was_set_over_mqtt_is_shown(tmp_path: Path) -> None:
 
 def test_heat_and_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(tmp_path / "board", monkeypatch)
-    assert lines(tmp_path)["thermal"] == "no temperature is told"
+    assert lines(tmp_path)["thermal"] == "no temperature is reported"
     board.temperature("55400")
     board.throttled("0")
     assert lines(tmp_path)["thermal"] == "55 C"
@@ -53,7 +53,7 @@ def test_heat_and_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     advice = "check power supply and cooling"
     assert lines(tmp_path)["thermal"] == f"warn: 55 C, under-voltage, throttled since the start: {advice}"
     board.throttled("50005")
-    slower = "; fewer frames are looked at (section rate)"
+    slower = "; fewer frames are processed (section rate)"
     assert lines(tmp_path)["thermal"] == f"warn: 55 C, under-voltage, throttled now: {advice}{slower}"
     board.throttled("0")
     board.temperature("78000")

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from fer_edge.contract import topics
-from tests.support.brokers import SECONDS, Mosquitto, Recorder, wait_for
+from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
 from tests.support.paths import ROOT
 
 BASE = "fer-edge/kitchen/"

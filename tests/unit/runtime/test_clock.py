@@ -18,7 +18,7 @@ from fer_edge.runtime.clock import (
     Timedated,
     clock_synced,
 )
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 
 OK, ERROR, DENIED = 0, 5, -1  # of adjtimex(2)
 

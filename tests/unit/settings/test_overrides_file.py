@@ -46,7 +46,7 @@ def test_the_disk_is_spared_what_it_holds_already(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"privacy.images": True}, 'the change of "privacy.images" is dropped: it is no key that can be set'),
+        ({"privacy.images": True}, 'the change of "privacy.images" is dropped: this key cannot be set'),
         ({"alerts.gone.enabled": False}, '"alerts.gone.enabled" is dropped'),
         ({"detector.min_score": 7}, "expected a number <= 1.0, got 7"),
         ({"detector.min_score": None}, "expected a number, got null"),

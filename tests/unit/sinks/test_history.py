@@ -20,9 +20,9 @@ from fer_edge.errors import ReportError
 from fer_edge.records import Box, EventType, FaceState, Reason, Update
 from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, HistorySink, HistoryTable, read_history
 from fer_edge.sinks.sqlite_file import SqliteFile
+from fer_edge.testing.brokers import wait_for
 from fer_edge.tracking.counters import HEAT_COLUMNS, View, view
 from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
-from tests.support.brokers import wait_for
 from tests.support.face_events import FRAME, IDENTITY, face_event, face_state
 
 SECOND = 1_000_000_000

@@ -23,7 +23,7 @@ from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink
-from tests.support.brokers import SECONDS, wait_for
+from fer_edge.testing.brokers import SECONDS, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events, face_event
 from tests.support.full_disk import disk_that_ends_at
 from tests.support.paths import ROOT

@@ -130,7 +130,7 @@ class TestComputing:
         assert "\n" not in str(caught.value)
 
     def test_a_graph_or_tensors_that_it_refuses(self, strict: Strict, runtime: str) -> None:
-        start = f"{MODELS / 'landmarks.tflite'}: the TFLite runtime refuses this model with models.delegate "
+        start = f"{MODELS / 'landmarks.tflite'}: the TFLite runtime rejected this model with models.delegate "
         where = f"{start}'{strict.library}': strict delegate: "
         advice = "; use a model that is compiled for it"
         line = refusal(strict.delegate(fail="prepare"), runtime=runtime)
@@ -156,7 +156,7 @@ class TestComputing:
     ) -> None:
         line = refusal(strict.delegate(**options), runtime=runtime)
         assert line == (
-            f"models.delegate '{strict.library}' refuses: {reason}; check the device and models.delegate_options"
+            f"models.delegate '{strict.library}' cannot be used: {reason}; check the device and models.delegate_options"
         )
         assert strict.lines() == ["refused"]
 
@@ -175,7 +175,7 @@ class TestComputing:
 
     def test_a_library_that_is_no_delegate(self, runtime: str) -> None:
         assert refusal(Delegate("libm.so.6"), runtime=runtime) == (
-            "models.delegate 'libm.so.6' is no TFLite delegate: expected a library with "
+            "models.delegate 'libm.so.6' is not a TFLite delegate: expected it to export "
             "tflite_plugin_create_delegate, such as libedgetpu.so.1"
         )
 
@@ -290,7 +290,7 @@ class TestConfig:
         ("models", "finding"),
         [
             ('delegate: ""', 'key delegate: expected text of length >= 1, got ""'),
-            ("delegate_options: {a: 1}", 'key delegate_options: expected models.delegate beside it, got {"a": 1}'),
+            ("delegate_options: {a: 1}", 'key delegate_options: expected models.delegate to be set too, got {"a": 1}'),
             ("delegate_options: {a: true}", 'key delegate_options: expected a number or text, got {"a": true}'),
             ("delegate_options: [a]", 'key delegate_options: expected keys below it, got ["a"]'),
             (
@@ -313,8 +313,8 @@ class TestConfig:
     def test_a_size_for_a_detector_whose_size_is_fixed(self) -> None:
         text = "models: {delegate: x.so}\ndetector: {input_size: [320, 256]}\n"
         assert self.findings(text) == [
-            "config.yaml:2: section detector, key input_size: expected null, for a detector on models.delegate keeps "
-            "the size of its card, got [320, 256]"
+            "config.yaml:2: section detector, key input_size: expected null: a detector on models.delegate keeps "
+            "the input size of its card, got [320, 256]"
         ]
         assert parse_config(text.replace("x.so", "x.so, delegate_roles: [expression]")).detector.input_size
 

@@ -242,7 +242,7 @@ class TestDetector:
         score, box, points = grid(8, 12)
         score[0, 4, 5:7] = 5
         box[0, 4, 5:7] = 2, 1, 2, 1  # 32 wide, 16 high; three fifths are shared
-        monkeypatch.setattr(Model, "see", lambda *_: [score, box, points, *grid(4, 6)])
+        monkeypatch.setattr(Model, "infer", lambda *_: [score, box, points, *grid(4, 6)])
         frame = frame_of(np.zeros((64, 96, 3), np.uint8))
         (face,) = tiny(min_face_px=16)(frame)
         assert (face.box.x0, face.box.y0, face.box.x1, face.box.y1) == pytest.approx((32, 28, 64, 44))

@@ -135,7 +135,7 @@ class StillModel:
     def view(self, frame: Frame) -> Image:
         return frame.gray
 
-    def see(self, crop: Image) -> tuple[Floats, ...]:
+    def infer(self, crop: Image) -> tuple[Floats, ...]:
         assert crop.shape == (50, 50)
         return np.zeros((1, 136), np.float32), np.full((1, 1), np.log(3), np.float32)
 

@@ -102,11 +102,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("detector", {"outputs": detector_outputs(3, 4, 5, 0, 1, 2, 6, 7, 8)}, r"output 1 \(score12\) expected as"),
     ("detector", {"outputs": detector_outputs(0, 1, 2)}, "9 outputs expected, got 3"),
-    ("detector", {"outputs": [dict(o, name="") for o in detector_outputs(*range(9))]}, "with a name of their own each"),
+    ("detector", {"outputs": [dict(o, name="") for o in detector_outputs(*range(9))]}, "expected to be unique"),
     (
         "detector",
         {"outputs": [dict(o, name="a") for o in detector_outputs(*range(9))]},
-        "name of their own each, got 'a'",
+        "to be unique, got 'a'",
     ),
     ("detector", {"input__shape": (1, 192)}, r"input shape expected \[1, height, width, 1\] for gray, got \(1, 192\)"),
     ("detector", {"input__shape": (2, 192, 256, 1)}, "input shape expected"),
@@ -123,11 +123,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("landmarks", {"points__box_scale": -1}, "box_scale expected above 0, got -1"),
     ("landmarks", {"points__box_shift": 20}, "box_shift expected within -1 to 1 box heights, got 20"),
     ("landmarks", {"points__box_shift": -20}, "box_shift expected within -1 to 1 box heights, got -20"),
-    ("landmarks", {"outputs": [tensor("p", 1, 136), tensor("p", 1, 1)]}, "name of their own each, got 'p', 'p'"),
+    ("landmarks", {"outputs": [tensor("p", 1, 136), tensor("p", 1, 1)]}, "to be unique, got 'p', 'p'"),
     ("landmarks", {"outputs": [tensor("points", 1, 136)]}, "2 outputs expected, got 1"),
     ("landmarks", {"outputs": [tensor("p", 1, 68, 2), tensor("s", 1, 1)]}, r"output 1 \(p\) expected as \[1, 136\]"),
     ("landmarks", {"outputs": [tensor("s", 1, 1), tensor("p", 1, 136)]}, r"output 1 \(s\) .*; output 2 \(p\) expected"),
-    ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected as high as wide"),
+    ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected square"),
     ("expression", {"template": None}, "role 'expression' needs 'template'"),
     ("expression", {"labels": LABELS[::-1]}, "labels expected neutral, happiness"),
     ("expression", {"labels": None}, "labels expected .*, got none"),
@@ -135,7 +135,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("expression", {"template__mouth": (0.3, 0.4)}, "template expected three different points"),
     ("expression", {"outputs": []}, "1 outputs expected, got 0"),
     ("expression", {"outputs": [tensor("", 1, 7)]}, r"output 1 \(no name\) expected as \[1, 8\], got \[1, 7\]"),
-    ("expression", {"input__shape": (1, 48, 40, 1)}, "input shape expected as high as wide"),
+    ("expression", {"input__shape": (1, 48, 40, 1)}, "input shape expected square"),
 ]
 
 

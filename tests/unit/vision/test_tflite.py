@@ -210,7 +210,7 @@ def test_a_truncated_model(folder: Path) -> None:
 def test_a_model_that_is_none_though_the_sha256_fits(folder: Path) -> None:
     (folder / "expression.tflite").write_bytes(b"nonsense")
     edit(folder, sha256=hashlib.sha256(b"nonsense").hexdigest(), bytes=8)
-    with pytest.raises(ModelError, match=r"expression.tflite: the TFLite runtime refuses this model"):
+    with pytest.raises(ModelError, match=r"expression.tflite: the TFLite runtime rejected this model"):
         load(folder)
 
 
@@ -282,7 +282,7 @@ def test_a_runtime_without_its_fast_kernels_is_told_of(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fer_edge", "check", "-c", str(tmp_path / "config.yaml")]
     done = subprocess.run([*hidden, *command], capture_output=True, text=True, check=False)
     (line,) = done.stderr.splitlines()
-    assert "WARNING detector, landmarks, expression: without the fast kernels" in line
+    assert "WARNING detector, landmarks, expression: without XNNPACK" in line
     (models,) = (line for line in done.stdout.splitlines() if " models " in line)
     assert models.startswith("warn")
     assert "ProcSubset=pid" in models

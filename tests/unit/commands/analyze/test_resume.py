@@ -24,7 +24,7 @@ from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
 from fer_edge.pipeline import Pipeline, PipelineSnapshot
 from fer_edge.records import Image
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.films import NAMES, decoded, digests, json_lines, pan, wanted, write_avi
 from tests.support.full_disk import disk_that_ends_at
 
@@ -267,7 +267,7 @@ def test_a_run_that_cannot_be_gone_on_with_is_finished_where_it_stops(
     tmp_path: Path, film: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = replace(wanted(tmp_path / "out", film, only=("parquet", "video")), csv="-")
-    with pytest.raises(Interrupted, match="what was read up to there is written; this run cannot be gone on with"):
+    with pytest.raises(Interrupted, match="what was read up to there is written; this run cannot be resumed"):
         analyze(Config(), options, StopAfter(50))
     assert len(capfd.readouterr().out.splitlines()) > 20
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["out.mp4", "out.parquet"]

@@ -138,9 +138,9 @@ def test_a_short_film_has_short_bars_and_its_last_one_too() -> None:
 def test_words_beside_charts() -> None:
     html = page([story(MINUTES, EVENTS)], Models())
     assert "share of the judged time per expression. this period: neutral 83%, happiness 17%." in html
-    assert "none (turned) 50 s" in html, "the table says why there is no expression"
+    assert "none (turned away) 50 s" in html, "the table says why there is no expression"
     lines = images(page([story(MINUTES, EVENTS, end_s=200.0)], Models()))[3]
-    assert ">turned<" in lines, "and so does the chart, where there is room"
+    assert ">turned away<" in lines, "and so does the chart, where there is room"
     assert "Hatched: nobody watched." in html
     whole = page([story([MINUTES[0], Minute(begin_s=0, watched_s=60.0)], EVENTS, end_s=120.0)], Models())
     assert "Hatched" not in whole

@@ -86,7 +86,7 @@ def test_the_services_history_is_not_for_everybody(tmp_path: Path, monkeypatch: 
     if not before:
         os.seteuid(65534)  # root may look everywhere
     try:
-        with pytest.raises(ReportError, match=r"history\.db: is the service's; run the same with sudo"):
+        with pytest.raises(ReportError, match=r"history\.db: belongs to the service; run the same command with sudo"):
             report(Config(device=Device(id="kitchen")), ReportOptions(csv="-"))
     finally:
         os.seteuid(before)

@@ -18,8 +18,8 @@ from rich.console import Console
 from fer_edge.__main__ import main
 from fer_edge.camera import open_camera
 from fer_edge.camera.sources import source_config
-from fer_edge.commands.tune import command as module
-from fer_edge.commands.tune.command import (
+from fer_edge.commands.tune import compare as module
+from fer_edge.commands.tune.compare import (
     AS_IT_IS,
     Candidate,
     TuneOptions,

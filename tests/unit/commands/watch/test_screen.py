@@ -24,7 +24,7 @@ from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.broker import Broker
-from tests.support.brokers import Mosquitto, Recorder
+from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.face_events import IDENTITY, face_event, face_state
 
 STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}
@@ -112,12 +112,12 @@ def test_a_broker_that_is_gone(screen: TerminalScreen) -> None:
 def test_nothing_came_yet() -> None:
     screen = screen_of(device="hall")
     screen.connected(Broker(host="hub", port=1883))
-    assert "nothing from fer-edge/hall yet: is a daemon on, with this broker and topic?" in text(screen)
+    assert "nothing from fer-edge/hall yet: is a daemon running with this broker and topic?" in text(screen)
 
 
 def test_faces_of_before_are_counted(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/state", state("happiness", "fear", None))
-    assert "kitchen      2 faces of before, not heard of yet" in text(screen)
+    assert "kitchen      2 faces from before, no details yet" in text(screen)
     screen.show("fer-edge/kitchen/state", state())
     assert "nobody in view" in text(screen)
 
@@ -263,3 +263,22 @@ def test_on_a_real_terminal(mosquitto: Mosquitto) -> None:
     entered, left = terminal.output.index("\x1b[?1049h"), terminal.output.index("\x1b[?1049l")
     assert entered < left < terminal.output.index("1 event from"), "the terminal is given back before the last word"
     assert "\x1b[?25h" in terminal.output[entered:], "with its cursor"
+
+
+def test_an_alert_of_an_offline_device_is_not_shown_in_whatever_order_it_comes(screen: TerminalScreen) -> None:
+    """A daemon that was killed left it ON; the broker sends what it keeps in any order."""
+    alert = b'{"name":"distress","state":"ON"}'
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    screen.show("fer-edge/kitchen/alert/distress", alert)
+    screen.show("fer-edge/hall/alert/distress", alert)
+    screen.show("fer-edge/hall/availability", b"offline")
+    assert not any("ALERT" in str(line) for line in screen.picture("12:00:00").renderables)
+    screen.show("fer-edge/kitchen/availability", b"online")  # its values came before
+    assert any("ALERT distress" in str(line) for line in screen.picture("12:00:00").renderables)
+
+
+def test_a_device_that_was_forgotten_is_gone(screen: TerminalScreen) -> None:
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    for topic in ("availability", "state", "alert/distress", "camera/availability"):
+        screen.show(f"fer-edge/kitchen/{topic}", b"")
+    assert not any("offline since" in str(line) for line in screen.picture("12:00:00").renderables)

@@ -26,7 +26,7 @@ from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.connection import backoff
-from tests.support.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import IDENTITY, face_event, face_state
 
 
@@ -94,7 +94,7 @@ def test_a_life_of_a_face_reads_well(mosquitto: Mosquitto, monkeypatch: pytest.M
         daemon.publish(f"{base}/camera/availability", "online", retain=True)
         with watching(monkeypatch, port=mosquitto.port) as seen:
             seen.wait("kitchen is online")
-            seen.wait("kitchen has its camera")
+            seen.wait("kitchen receives frames from its camera")
             state = state_payload((face_state("happiness"), face_state(None, Reason.DARK)))
             daemon.publish(f"{base}/state", msgspec.json.encode(state), retain=True)
             daemon.publish(f"{base}/state", msgspec.json.encode(state), retain=True)

@@ -15,8 +15,8 @@ from fer_edge.records import Image
 from fer_edge.sinks.hdmi import drm_abi as abi
 from fer_edge.sinks.hdmi.drm import DisplayCard, KernelNode, Node
 from fer_edge.sinks.hdmi.screen import DisplayScreen, choose, find
-from tests.support.fake_displays import FULL_HD, Socket, mode
-from tests.support.fake_drm import FakeCard, FakeNode
+from fer_edge.testing.displays import FULL_HD, Socket, mode
+from fer_edge.testing.drm import FakeCard, FakeNode
 
 
 class Cards:

@@ -23,11 +23,11 @@ from fer_edge.records import Box, Image, Update
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.hdmi.screen import find
 from fer_edge.sinks.hdmi.sink import HdmiSink
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
+from fer_edge.testing.displays import FULL_HD
+from fer_edge.testing.drm import FakeCard, FakeNode
 from tests.support.drawings import STATS, backdrop, face
 from tests.support.face_events import IDENTITY
-from tests.support.fake_displays import FULL_HD
-from tests.support.fake_drm import FakeCard, FakeNode
 from tests.support.sink_helpers import said
 
 FRAME = backdrop(640, 480)

@@ -9,7 +9,7 @@ import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
 from fer_edge.sinks.mqtt.connection import Connection, backoff
-from tests.support.brokers import free_port
+from fer_edge.testing.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 
 

@@ -25,7 +25,7 @@ from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.replay import is_late
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
 

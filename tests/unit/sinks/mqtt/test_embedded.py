@@ -17,7 +17,7 @@ from fer_edge.errors import SinkError
 from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt import embedded as embedded_broker
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import Recorder
+from fer_edge.testing.brokers import Recorder
 from tests.support.face_events import IDENTITY, events
 from tests.support.sink_helpers import first_seen, said
 

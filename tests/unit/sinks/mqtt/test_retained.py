@@ -16,7 +16,7 @@ from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
 from fer_edge.sinks.mqtt.retained import entities, left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
-from tests.support.brokers import Mosquitto, Recorder, wait_for
+from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
 from tests.support.sink_helpers import quick_retries
 

@@ -24,7 +24,7 @@ from fer_edge.settings.overrides import Answer
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.sinks.web.sink import WebSink, check_web
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, STATS, face_event
 from tests.support.paths import ROOT
 from tests.support.web_helpers import JPEG, SECONDS, TOKEN, Page, Site, bright, event_of, serving, update_of

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fer_edge.sinks.web.viewers import BEHIND, MOST_WANTED, Live, TooSlow, Viewer
-from tests.support.brokers import wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.web_helpers import Page, Site, bright, event_of, serving, update_of
 
 VIEWERS = 50

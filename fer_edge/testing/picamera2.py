@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.config import Camera as CameraConfig
-from tests.support import fake_libcamera
-from tests.support.fake_libcamera import FIXED_FOCUS, ColorSpace, Limits, Transform
+from fer_edge.testing import libcamera
+from fer_edge.testing.libcamera import FIXED_FOCUS, ColorSpace, Limits, Transform
 
 Array = NDArray[np.uint8]
 
@@ -67,8 +67,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> World:
     module.Picamera2 = type("Picamera2", (FakePicamera2,), {"world": world})  # type: ignore[attr-defined]
     module.MappedArray = MappedArray  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", module)
-    fake_libcamera.install(monkeypatch)
-    fake_libcamera.install_imx708(world, monkeypatch)
+    libcamera.install(monkeypatch)
+    libcamera.install_imx708(world, monkeypatch)
     return world
 
 

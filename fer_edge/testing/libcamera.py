@@ -69,7 +69,7 @@ class Transform:
 
 
 class Sensors(Protocol):
-    """The cameras of `fake_picamera2.World`, as their driver sees them."""
+    """The cameras of `picamera2.World`, as their driver sees them."""
 
     models: list[str]
     acquired: set[int]

@@ -16,7 +16,7 @@ import numpy as np
 from fer_edge.records import Image
 from fer_edge.sinks.hdmi import drm_abi as abi
 from fer_edge.sinks.hdmi.drm_abi import ModeInfo
-from tests.support.fake_displays import Socket
+from fer_edge.testing.displays import Socket
 
 CONSOLE_FB = 1  # the kernel's own frame buffer, of nobody's file
 SIZES = {abi.XRGB8888: 4, abi.RGB565: 2}

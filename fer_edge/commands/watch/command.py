@@ -1,0 +1,45 @@
+"""`fer-edge watch` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from fer_edge.commands.arguments import seconds
+from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
+from fer_edge.commands.watch import watch
+from fer_edge.commands.watch.view import WatchOptions
+from fer_edge.config import Config
+
+EXAMPLES = """\
+Examples:
+  fer-edge watch --host mybroker.local   live, on a terminal
+  fer-edge watch --lines | tee today.log
+  fer-edge watch --json | jq .expression
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `watch` can be told; where it is silent, the configuration's mqtt section answers."""
+    add_broker_arguments(parser)
+    parser.add_argument("--device", default="+", help="only this device id (default: all)")
+    parser.add_argument("--lines", action="store_true", help="one line an event, as where the output is no terminal")
+    parser.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
+    parser.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
+    parser.add_argument("--until-offline", action="store_true", help="stop when the device goes offline")
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """Watch what was asked for; the configuration says the rest."""
+    mqtt = chosen_broker(config, options, command="watch", device=None if options.device == "+" else options.device)
+    watch(
+        WatchOptions(
+            mqtt=mqtt,
+            device=options.device,
+            live=sys.stdout.isatty() and not (options.json or options.lines),
+            json=options.json,
+            for_seconds=options.seconds,
+            until_offline=options.until_offline,
+        )
+    )
+    return 0

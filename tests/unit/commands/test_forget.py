@@ -1,0 +1,66 @@
+"""`fer-edge forget`: nothing of a device stays on the broker, nothing of another goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fer_edge.__main__ import main
+from fer_edge.config import Config, Mqtt
+from fer_edge.sinks.mqtt.sink import MqttSink
+from fer_edge.testing.brokers import Mosquitto, Recorder, free_port, wait_for
+from tests.support.face_events import IDENTITY
+
+
+def run_once(port: int, device: str) -> None:
+    sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port=port)), replace(IDENTITY, device_id=device))
+    sink.start()
+    wait_for(lambda: not sink._outgoing.unsaid and sink._session._subscribed, "all is said")
+    sink.close(5)
+
+
+def kept(port: int) -> set[str]:
+    with Recorder(port, topic="#") as seen:
+        seen.publish("end/of/it", "x")
+        seen.wait("of/it")
+        return {message.topic for message in seen.messages if message.retain}
+
+
+def settings(folder: Path, port: int) -> list[str]:
+    file = folder / "config.yaml"
+    file.write_text(json.dumps({"device": {"id": "kitchen"}, "mqtt": {"broker": "127.0.0.1", "port": port}}))
+    return ["--config", str(file)]
+
+
+def test_a_device_is_forgotten_and_another_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port, "kitchen")
+        run_once(broker.port, "hall")
+        with Recorder(broker.port) as stranger:
+            stranger.publish("homeassistant/sensor/fer-edge-kitchen/theirs/config", b'{"name":"x"}', retain=True)
+        assert main(["forget", *settings(tmp_path, broker.port)]) == 0
+        assert "kitchen at 127.0.0.1" in capsys.readouterr().out
+        left = kept(broker.port)
+        ours = {topic for topic in left if "kitchen" in topic}
+        assert ours == {"homeassistant/sensor/fer-edge-kitchen/theirs/config"}
+        assert {"fer-edge/hall/info", "homeassistant/device/fer-edge-hall/config"} <= left
+        assert main(["forget", "kitchen", *settings(tmp_path, broker.port)]) == 0
+        assert "nothing was kept of it" in capsys.readouterr().out
+
+
+def test_a_device_that_runs_is_not_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
+        seen.publish("fer-edge/hall/availability", b"online", retain=True)
+        assert main(["forget", "hall", *settings(tmp_path, broker.port)]) == 1
+        assert "the daemon of hall runs" in capsys.readouterr().err
+        assert "fer-edge/hall/availability" in kept(broker.port)
+
+
+def test_what_hinders_it_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forget", *settings(tmp_path, free_port())]) == 1
+    assert "connection refused: no broker listens there" in capsys.readouterr().err
+    assert main(["forget", "a/b", *settings(tmp_path, 1883)]) == 1
+    assert "forget: an option is wrong" in capsys.readouterr().err
