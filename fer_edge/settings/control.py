@@ -42,6 +42,8 @@ class Control:
         self._ending = Event()
         self._listeners: list[Callable[[], None]] = []
         self.restart_required = False
+        self.restart_wanted = False
+        """Whether somebody has asked the daemon to start anew."""
         self._reports: dict[str, str] = {}
 
     @property

@@ -33,6 +33,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "stats": ("interval_seconds",),
     "rate": Rate.__struct_fields__,
     "log": ("level",),
+    "camera": ("paused",),
 }
 """The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""
 

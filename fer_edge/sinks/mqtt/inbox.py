@@ -94,7 +94,7 @@ class Inbox:
             request = _parsed(payload)
         except ValueError as error:
             return self._respond(operation, None, error=f'expected nothing or {{"transaction": "..."}}: {error}')
-        known = {"ping": self._ping, "reload": self._reload, "snapshot": self._snapshot}
+        known = {"ping": self._ping, "reload": self._reload, "restart": self._restart, "snapshot": self._snapshot}
         if operation not in known:
             return self._respond(operation, request.transaction, error=f"unknown; known: {', '.join(known)}")
         return known[operation](request.transaction)
@@ -113,6 +113,11 @@ class Inbox:
 
         if not self._control.reload(reply):
             self._respond("reload", transaction, error=TOO_MANY)
+
+    def _restart(self, transaction: str | int | None) -> None:
+        log.warning("MQTT: a restart was asked for")
+        self._respond("restart", transaction)
+        self._control.restart_wanted = True
 
     def _snapshot(self, transaction: str | int | None) -> None:
         update = self._newest

@@ -18,6 +18,7 @@ from fer_edge.instance import is_running
 from fer_edge.records import AlertState, Identity
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.settings.control import Control
+from fer_edge.settings.names import name_of, unit_of
 from fer_edge.settings.overrides import Tunable as Setting
 from fer_edge.settings.overrides import topic_of
 from fer_edge.sinks.mqtt.discovery import Tunable, discovery, discovery_topic, removals, split
@@ -30,7 +31,7 @@ STEPS = 1000
 """A number entity has at most about so many steps over its range."""
 
 
-FIXED = ("availability", "camera/availability", "state", "info")
+FIXED = ("availability", "camera/availability", "camera/status", "state", "info")
 """The retained topics that every device has."""
 
 
@@ -182,17 +183,15 @@ def entities(settings: Sequence[Setting]) -> list[Tunable]:
 
 
 def _entity(setting: Setting) -> Tunable:
-    key, name = topic_of(setting.key), setting.key.replace(".", " ").replace("_", " ").capitalize()
+    key, name = topic_of(setting.key), name_of(setting.key)
     if setting.type == "bool":
-        return Tunable(key=key, kind="switch", name=name)
+        # what is switched in everyday life; the rest waits until somebody wants it
+        everyday = setting.key == "camera.paused" or setting.key.startswith("alerts.")
+        return Tunable(key=key, kind="switch", name=name, everyday=everyday)
     low, high = setting.minimum or 0.0, 1.0 if setting.maximum is None else setting.maximum
     step = 1.0 if setting.type == "int" else _step(high - low)
-    unit = next((word for end, word in UNITS.items() if setting.key.endswith(end)), None)
     low += step if setting.above_minimum else 0
-    return Tunable(key=key, kind="number", name=name, minimum=low, maximum=high, step=step, unit=unit)
-
-
-UNITS = {"_seconds": "s", "_px": "px", "_deg": "°"}
+    return Tunable(key=key, kind="number", name=name, minimum=low, maximum=high, step=step, unit=unit_of(setting.key))
 
 
 def _step(span: float) -> float:

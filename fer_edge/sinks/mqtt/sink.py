@@ -19,6 +19,7 @@ from fer_edge.contract.encode import (
     stats_payload,
     summary_payload,
 )
+from fer_edge.contract.payloads import CONTRACT, CameraPayload
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.settings.control import Control
@@ -71,6 +72,7 @@ class MqttSink:
         broker = self._start_embedded() if embedded else broker_of(self._config.mqtt)
         self._say("availability", ONLINE)
         self._say("camera/availability", OFFLINE)  # until the first frame
+        self._say_camera(here=False)
         self._say("state", NOBODY)
         self._told.remember(self._folder / "published.json")
         self._told.refresh()
@@ -108,6 +110,7 @@ class MqttSink:
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
         # behind the values: whoever hears that the camera is there must not act upon older ones
         news |= update.frame is not None and self._say("camera/availability", ONLINE)
+        news |= self._say_camera(here=update.frame is not None)
         news |= self._figures(update)
         if news or update.events:
             self._session.wake()
@@ -115,6 +118,13 @@ class MqttSink:
     def _say(self, topic: str, payload: bytes) -> bool:
         """Set a retained value. True: it is news."""
         return self._outgoing.retain(f"{self._base}/{topic}", payload)
+
+    def _say_camera(self, *, here: bool) -> bool:
+        """Whether there are pictures, and why not."""
+        paused = self._control.config.camera.paused
+        reason = None if here else self._control.reported("camera") or "it has not delivered a picture yet"
+        status = CameraPayload(v=CONTRACT, state="online" if here else "paused" if paused else "away", reason=reason)
+        return self._say("camera/status", msgspec.json.encode(status))
 
     def _figures(self, update: Update) -> bool:
         """Leave what is not retained. True: there is something."""

@@ -173,7 +173,8 @@ def test_an_alert_that_a_reload_removes_leaves_nothing_behind(tmp_path: Path) ->
             path.write_text(path.read_text().replace("  joy: {", "  glee: {"))
             process.send_signal(signal.SIGHUP)
             seen.wait("alert/glee")
-            seen.wait("kitchen/stats", len(seen.of("kitchen/stats")) + 2)
+            seen.wait_last("alert/joy", b"")  # when Home Assistant has let go of the entity
+            wait_for(lambda: not seen.of("config/alerts/joy/min_faces")[-1], "its settings are gone too")
         with Recorder(broker.port) as late:
             late.wait("alert/glee")
             late.publish(BASE + "end", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,9 @@ def test_online_comes_when_every_value_is_right(tmp_path: Path, monkeypatch: pyt
     assert b'"ON"' not in b"".join(seen.of("alert/joy"))
 
 
+OLD, NEW = f"old-{os.getpid()}", f"new-{os.getpid()}"  # no daemon of another test has this id
+
+
 def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("")
@@ -133,19 +137,23 @@ def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> Non
         sink.close(5)
 
     with Mosquitto(tmp_path / "broker") as broker:
-        run_as("kitchen", broker.port, "fer-edge")
-        run_as("kitchen", broker.port, "shop")
+        run_as(OLD, broker.port, "fer-edge")
+        run_as(OLD, broker.port, "shop")
         assert not [topic for topic in kept(broker.port) if topic.startswith("fer-edge/")]
-        run_as("hall", broker.port, "shop")
+        run_as(NEW, broker.port, "shop")
         left = kept(broker.port)
-        assert not [topic for topic in left if "kitchen" in topic]
-        assert {"shop/hall/info", "shop/hall/availability", "homeassistant/device/fer-edge-hall/config"} <= left.keys()
-        assert not (tmp_path / "state" / "kitchen" / "published.json").exists()
+        assert not [topic for topic in left if OLD in topic]
+        assert {
+            f"shop/{NEW}/info",
+            f"shop/{NEW}/availability",
+            f"homeassistant/device/fer-edge-{NEW}/config",
+        } <= left.keys()
+        assert not (tmp_path / "state" / OLD / "published.json").exists()
 
 
 def test_a_device_of_another_configuration_is_left_alone(tmp_path: Path) -> None:
     """Two daemons on one machine share the state folder."""
-    ours, theirs = tmp_path / "hall" / "published.json", tmp_path / "kitchen" / "published.json"
+    ours, theirs = tmp_path / NEW / "published.json", tmp_path / OLD / "published.json"
     theirs.parent.mkdir()
     theirs.write_bytes(b'{"source":"/etc/fer-edge/kitchen.yaml"}')
     assert left_by(ours, Path("/etc/fer-edge/hall.yaml")) == []
