@@ -113,8 +113,8 @@ class CaptureThread:
         """Open the camera; None where the daemon stops before it is there."""
         if self.paused:
             self._rest()
-        if not self._live:
-            return self._open_camera()
+        if not self._live or self._stop.is_set():
+            return None if self._stop.is_set() else self._open_camera()
         try:
             return self._open_camera()
         except CameraError as error:
