@@ -16,7 +16,7 @@ from threading import Event
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
 from fer_edge.camera import is_live_source, open_camera, shown
-from fer_edge.camera.capture import CaptureThread
+from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -90,7 +90,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
             _watch(pipeline, feed, sinks, gauges, control, signals)
         finally:
             notifier.stopping()
-            _submit(sinks, pipeline.end_all(feed.now_ns()))
+            submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
         return control.restart_wanted and not signals.stop.is_set()
 
 
@@ -110,17 +110,16 @@ def _watch(
             log.info("the source has ended")
             return
         if frame is None or feed.paused:
-            silent = time.monotonic() - newest > config.camera.timeout_seconds
-            reason = feed.reason or "it delivers no frames"
-            if (feed.away or feed.paused or silent) and reason != away:
+            reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
+            if reason and reason != away:
                 away = reason
                 gauges.notifier.status(f"No picture from the camera: {reason}")
                 control.report("camera", reason)
-                _submit(sinks, pipeline.end_all(feed.now_ns()))
+                submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
-                _submit(sinks, Update(None, stats=stats))
+                submit_to_all(sinks, Update(None, stats=stats))
             if feed.waiting:
-                gauges.notifier.alive(f"No picture from the camera: {reason}")
+                gauges.notifier.alive(f"No picture from the camera: {away}")
             continue
         if not gauges.governor.takes(frame):
             newest = time.monotonic()
@@ -128,12 +127,19 @@ def _watch(
         update = pipeline.step(frame)
         gauges.governor.saw(len(update.tracks), frame)
         gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        _submit(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
+        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
             control.report("camera", "")
         away, newest = "", time.monotonic()
+
+
+def _why_no_picture(feed: CaptureThread, *, silent: bool) -> str:
+    """In words; empty where the next frame may come any moment."""
+    if feed.away or feed.paused:
+        return feed.reason or PAUSED
+    return "it delivers no frames" if silent else ""
 
 
 def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:
@@ -149,7 +155,7 @@ def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals
         logging.getLogger().setLevel(config.log.level.upper())
 
 
-def _submit(sinks: list[Sink], update: Update) -> None:
+def submit_to_all(sinks: list[Sink], update: Update) -> None:
     """Hand an update to every sink. One that has failed raises, but only when the others have it."""
     failures = []
     for sink in sinks:

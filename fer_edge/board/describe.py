@@ -32,7 +32,7 @@ def describe() -> list[tuple[str, str]]:
         ("kernel", lambda: f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("system", _os),
         ("Python", platform.python_version),
-        ("packages", lambda: ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))),
+        ("packages", lambda: ", ".join(f"{name} {found}" for name in PACKAGES if (found := package_version(name)))),
     )
     return [(name, text) for name, read in rows if (text := read())]
 
@@ -93,7 +93,8 @@ def _os() -> str:
     return ""
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The version of an installed package, or what its absence is called."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -151,7 +151,7 @@ class PiCamera:
 
     def _image(self, request: Any) -> Image:
         image: Image = request.make_array("main")
-        return image if self._main["format"] == "RGB888" else _bgr_of(image, self._main["size"])
+        return image if self._main["format"] == "RGB888" else nv12_to_bgr(image, self._main["size"])
 
 
 def _import(name: str) -> Any:
@@ -254,7 +254,7 @@ def _mode(configuration: dict[str, Any]) -> str:
     return f", sensor mode {width}x{height} {sensor['bit_depth']} bit"
 
 
-def _bgr_of(nv12: Image, size: tuple[int, int]) -> Image:
+def nv12_to_bgr(nv12: Image, size: tuple[int, int]) -> Image:
     """u8[H*3/2,W], Y above interleaved U and V, all of the full range (OpenCV's own NV12 is limited to 16..235)."""
     width, height = size
     chroma = cv2.resize(nv12[height:].reshape(height // 2, width // 2, 2), size)

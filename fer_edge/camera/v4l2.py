@@ -125,7 +125,7 @@ def _check_device(path: Path) -> None:
     try:
         if not stat.S_ISCHR(os.fstat(device).st_mode):
             raise CameraError(f"{path} is a file, not a device; for videos use camera.backend: stream")
-        if not _captures(device):
+        if not captures_video(device):
             raise CameraError(f"{path} is not a camera: it captures no video (codecs and metadata nodes look alike)")
     finally:
         os.close(device)
@@ -144,7 +144,8 @@ def _name(fourcc: float) -> str:
     return int(fourcc).to_bytes(4, "little").decode("ascii", "replace")
 
 
-def _captures(device: int) -> bool:
+def captures_video(device: int) -> bool:
+    """Whether the driver says that the device captures video (VIDIOC_QUERYCAP)."""
     try:
         answer = fcntl.ioctl(device, VIDIOC_QUERYCAP, bytes(CAPABILITY.size))
     except OSError:  # not a V4L2 device at all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +91,10 @@ def peak_rss_mb() -> float:
 
 
 def _status_mb(field: str) -> float:
-    """A size of /proc/self/status (proc(5)), which the kernel gives in units of 1,024 bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0  # a kernel without it
+    """A size of /proc/self/status (proc(5)), which the kernel gives in units of 1,024 bytes; 0 where it cannot be read:
+    a figure is not worth the daemon."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024 / 1e6
+    return 0.0

@@ -29,7 +29,7 @@ class Webcam:
         self.captures: list[FakeCapture] = []
         self.plug_in()
         # the real check asks the kernel's driver
-        monkeypatch.setattr(v4l2, "_captures", lambda _device: True)
+        monkeypatch.setattr(v4l2, "captures_video", lambda _device: True)
         monkeypatch.setattr("fer_edge.camera.v4l2.cv2.VideoCapture", lambda *args: FakeCapture(self, *args))
         monkeypatch.setenv("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
 

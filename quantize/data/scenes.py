@@ -62,9 +62,9 @@ class Scenes:
         self._crowds, self._people = ([photo for photo in photos if photo.sure.any()] for photos in (crowds, people))
         self._stills, self._crops, self._empty = stills, crops, empty
         self._makers = {
-            "crowd": lambda rng: self._photo(self._crowds, rng),
-            "people": lambda rng: self._photo(self._people, rng),
-            "still": self._still,
+            "crowd": lambda rng: self.from_photo(self._crowds, rng),
+            "people": lambda rng: self.from_photo(self._people, rng),
+            "still": self.from_still,
             "pasted": self._pasted,
             "empty": self._nobody,
         }
@@ -74,7 +74,7 @@ class Scenes:
         scene: Scene = self._makers[str(rng.choice(list(self._kinds), p=list(self._kinds.values())))](rng)
         return mirror(scene) if rng.random() < 0.5 else scene
 
-    def _photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
+    def from_photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
         """Cut around one of a photo's faces."""
         photo = _any_of(photos, rng)
         anchor = photo.boxes[rng.choice(np.flatnonzero(photo.sure))]
@@ -89,7 +89,7 @@ class Scenes:
                 put_on_mask(image, box, five, rng)
         return Scene(image, clipped[keep], np.ones(int(keep.sum()), np.float32), points[keep], clipped[inside & ~keep])
 
-    def _still(self, rng: Generator) -> Scene:
+    def from_still(self, rng: Generator) -> Scene:
         """Cut around a still's face, turned a little."""
         still = _any_of(self._stills, rng)
         middle, angle = still.points.mean(axis=0), np.radians(rng.uniform(-1, 1) * MAX_TURN_DEGREES * rng.random())

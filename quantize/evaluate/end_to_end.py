@@ -67,7 +67,7 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
     """Measure the published models. Raises DataError or ModelError."""
     chosen, name = expression.read(data, split="test")
     chosen = _some(_unseen(chosen, data), faces)
-    empty = _backgrounds(scenes)
+    empty = backgrounds(scenes)
     classifier = daemon_stages.open_model(models / "expression.tflite", "expression")
     ready = float(np.mean(daemon_stages.logits(classifier, chosen.images).argmax(axis=1) == chosen.labels))
     pipeline = Pipeline(Config(models=Models(folder=str(models)), quality=ANYTHING))
@@ -75,11 +75,11 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
     for side in SIDES_PX:
         rng = np.random.default_rng((SEED, side))
         answers = [_answer(pipeline, *pasted(image, empty, side, rng)) for image in chosen.images]
-        sizes[f"{side} px"] = _figures(answers, chosen, ready)
+        sizes[f"{side} px"] = size_figures(answers, chosen, ready)
     return EndToEnd(name, len(chosen.labels), ready, sizes)
 
 
-def _backgrounds(scenes: Path) -> list[Image]:
+def backgrounds(scenes: Path) -> list[Image]:
     """Pictures without faces: those kept from training, or all where none is."""
     pictures = read_pictures(located("scenes", scenes))
     if not pictures:
@@ -125,14 +125,14 @@ def _filling(scene: Image, width: int, height: int) -> Image:
 
 def _answer(pipeline: Pipeline, picture: Image, where: Box) -> Answer:
     frame = daemon_stages.frame_of(picture)
-    track = _nearest(pipeline.look(frame).tracks, where)
+    track = nearest(pipeline.look(frame).tracks, where)
     if track is None or track.expression is None:
         return Answer(None, None)
     reason = assess(pipeline.classifier.crop(frame, track.landmarks), track.landmarks, Quality()).reason
     return Answer(int(track.expression.probabilities.argmax()), reason and str(reason))
 
 
-def _nearest(tracks: tuple[Track, ...], where: Box) -> Track | None:
+def nearest(tracks: tuple[Track, ...], where: Box) -> Track | None:
     """The face whose middle is nearest to that of a box, if it is within it."""
 
     def away(track: Track) -> float:
@@ -143,7 +143,8 @@ def _nearest(tracks: tuple[Track, ...], where: Box) -> Track | None:
     return best if best is not None and away(best) < 1 else None
 
 
-def _figures(answers: list[Answer], chosen: Labelled, ready: float) -> SizeFigures:
+def size_figures(answers: list[Answer], chosen: Labelled, ready: float) -> SizeFigures:
+    """What one face size comes to."""
     found = sum(each.label is not None for each in answers)
     right = sum(each.label == label for each, label in zip(answers, chosen.labels, strict=True))
     reasons = [each.reason for each in answers if each.reason]

@@ -76,20 +76,20 @@ def measure(models: Path, data: Path) -> GroupsReport:
     for name in names:
         rows = [row for row, each in enumerate(people) if name in each.groups]
         if rows:
-            figures[name] = _figures(seen[rows].reshape(-1, 2), figures.get(EVERYBODY))
+            figures[name] = group_figures(seen[rows].reshape(-1, 2), figures.get(EVERYBODY))
     return GroupsReport(where.name, daemon_stages.DEFAULT_THRESHOLD, figures)
 
 
 def read(where: Path) -> list[Person]:
     """Read the set. Raises DataError."""
     folder = Folder(where)
-    people = [Person(folder.image(name), _groups(name, where)) for name in folder.pictures()]
+    people = [Person(folder.image(name), groups_of_name(name, where)) for name in folder.pictures()]
     if not people:
         raise DataError(f"{where}: expected pictures named age_gender_race_date.jpg, found none")
     return people
 
 
-def _groups(name: str, where: Path) -> tuple[str, ...]:
+def groups_of_name(name: str, where: Path) -> tuple[str, ...]:
     """The groups that a picture's name tells; those it leaves out are not told."""
     words = Path(name).stem.split("_")
     try:
@@ -124,7 +124,9 @@ def _fits(box: Box, side: int) -> bool:
     return off <= MIDDLE and HEIGHTS[0] <= box.height / side <= HEIGHTS[1]
 
 
-def _figures(seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everybody: GroupFigures | None) -> GroupFigures:
+def group_figures(
+    seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everybody: GroupFigures | None
+) -> GroupFigures:
     """Work out a group's figures from [looks, (found, tracked)]."""
     pictures = len(seen) // len(SIDES_PX)
     found, tracked = (float(share) for share in seen.mean(axis=0))

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _publish(options: argparse.Namespace) -> list[str]:
-    floors = FLOORS[options.role] | _lowered(options.floor, FLOORS[options.role])
+    floors = FLOORS[options.role] | lowered_floors(options.floor, FLOORS[options.role])
     candidate = examine(options.role, options.data, options.run)
     check(candidate, floors=floors)
     publish(candidate, candidate.conditions(options.run), floors=floors, models=options.models)
@@ -72,7 +72,7 @@ def _publish(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def _lowered(given: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
+def lowered_floors(given: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
     """Read NAME=VALUE. Raises DataError."""
     floors = {}
     for text in given:

@@ -63,14 +63,14 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         card=cards.read(run / f"{role}.json"),
         macs=graph.macs(),
         types=graph.types(),
-        refused_sizes=_refused_sizes(path) if role == "detector" else (),
+        refused_sizes=refused_sizes(path) if role == "detector" else (),
         real=measuring.figures(open_model(run / f"{role}_float.tflite", role), data, split=measuring.gate),
         int8=asdict(result.figures),
         result=result,
     )
 
 
-def _refused_sizes(path: Path) -> tuple[str, ...]:
+def refused_sizes(path: Path) -> tuple[str, ...]:
     """Run a detector at other sizes than its own."""
     refused = []
     for width, height in OTHER_SIZES:
@@ -85,7 +85,7 @@ def _refused_sizes(path: Path) -> tuple[str, ...]:
 
 def failed(model: Candidate, *, floors: Mapping[str, float]) -> list[str]:
     """Name, a line each, the things that keep this model out of models/."""
-    lines = [_floor(name, model.int8[name], floor) for name, floor in floors.items()]
+    lines = [floor_line(name, model.int8[name], floor) for name, floor in floors.items()]
     lines += [
         _most(f"{name} lost by int8", model.real[name] - model.int8[name], most)
         for name, most in MOST_LOST.get(model.role, {}).items()
@@ -102,7 +102,8 @@ def failed(model: Candidate, *, floors: Mapping[str, float]) -> list[str]:
     return [f"{model.role}: {line}" for line in lines if line]
 
 
-def _floor(name: str, reached: float, floor: float) -> str:
+def floor_line(name: str, reached: float, floor: float) -> str:
+    """A gate in a line: reached and floor."""
     if name in ERRORS:
         return _most(f"int8 {name}", reached, floor)
     return "" if reached >= floor else f"int8 {name}: expected at least {floor:g}, got {reached:.4f}"

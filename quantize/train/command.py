@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def fit(plan: Plan, task: Task, *, out: Path) -> None:
     """Train to the end of the plan, from the last whole epoch found in `out`."""
-    _claim(out, plan)
+    claim(out, plan)
     print(f"{count_macs(task.network(batch=1)) / 1e6:.1f} MMAC", flush=True)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy(plan.precision)
@@ -136,7 +136,7 @@ def fit(plan: Plan, task: Task, *, out: Path) -> None:
         _log(out / "log.jsonl", {name: round(value, 4) for name, value in report.items()})
 
 
-def _claim(out: Path, plan: Plan) -> None:
+def claim(out: Path, plan: Plan) -> None:
     """Make `out` the folder of this plan; going on under another one would be neither the one run nor the other."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "plan.json"

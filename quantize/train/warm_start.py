@@ -66,7 +66,7 @@ def _begin_with_run(network: Any, run: Path, role: str) -> None:
 def prune(source: Any, target: Any) -> None:
     """Copy all weights but those of the first stage's weakest channels."""
     wide, narrow = _convolutions(source), _convolutions(target)
-    norms, count = _norms(source), narrow[STEM].filters
+    norms, count = batch_norms(source), narrow[STEM].filters
     trunk = strongest(norms[STEM].gamma.numpy(), norms[OUTER].gamma.numpy(), count=count)
     inner = strongest(norms[INNER].gamma.numpy(), count=count)
     kept = {STEM: trunk, INNER: inner, OUTER: trunk}
@@ -75,7 +75,7 @@ def prune(source: Any, target: Any) -> None:
         if index > STEM and kernel.shape[2] != new.kernel.shape[2]:
             kernel = kernel[:, :, inner if index == OUTER else trunk]
         new.kernel.assign(kernel[..., kept.get(index, slice(None))])
-    for index, (old, new) in enumerate(zip(norms, _norms(target), strict=True)):
+    for index, (old, new) in enumerate(zip(norms, batch_norms(target), strict=True)):
         new.set_weights([weights[kept.get(index, slice(None))] for weights in old.get_weights()])
     for old, new in zip(source.layers, target.layers, strict=True):
         if isinstance(old, layers.Dense):
@@ -92,6 +92,6 @@ def _convolutions(network: Any) -> list[Any]:
     return [layer for layer in network.layers if isinstance(layer, layers.Conv2D)]
 
 
-def _norms(network: Any) -> list[Any]:
+def batch_norms(network: Any) -> list[Any]:
     """Each convolution's batch norm, in the order of the convolutions."""
     return [norm_of(convolution) for convolution in _convolutions(network)]

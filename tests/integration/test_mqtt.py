@@ -250,7 +250,7 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
 
     monkeypatch.setattr(Session, "_open", fail)
     with running(mosquitto.port) as sink:
-        wait_for(lambda: not sink._session._worker.join(0) or True, "the thread has ended")
+        wait_for(lambda: sink._session._worker.join(0), "the thread has ended")
 
         def raises() -> bool:
             try:

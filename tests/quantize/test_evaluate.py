@@ -198,7 +198,7 @@ def test_faces_are_pasted_into_pictures_kept_from_training(tmp_path: Path) -> No
     path = write_zip(tmp_path / "scenes.zip", {f"scenes/{n:02}.png": png(each) for n, each in enumerate(pictures)})
     kept = held_out_scenes(pictures)
     assert 0 < kept.sum() < len(pictures)
-    used = end_to_end._backgrounds(path)
+    used = end_to_end.backgrounds(path)
     assert [each.tobytes() for each in used] == [each.tobytes() for each in pick(pictures, kept)]
 
 
@@ -216,7 +216,7 @@ def test_a_face_is_pasted_where_it_is_said_to_be() -> None:
 def test_a_face_that_is_not_found_counts_as_wrong() -> None:
     chosen = Labelled(np.zeros((4, 48, 48), np.uint8), np.array([1, 1, 1, 1]))
     said = [(1, None), (1, "blurred"), (3, None), (None, None)]
-    figures = end_to_end._figures([end_to_end.Answer(*each) for each in said], chosen, 0.75)
+    figures = end_to_end.size_figures([end_to_end.Answer(*each) for each in said], chosen, 0.75)
     assert (figures.found, figures.accuracy, figures.gap_points) == (0.75, 0.5, 25)
     assert figures.accuracy_found == pytest.approx(2 / 3)
     assert figures.abstained == pytest.approx(1 / 3)
@@ -229,9 +229,9 @@ def test_only_a_face_within_the_picture_is_its_face() -> None:
 
     where = FrameBox(0, 0, 100, 100)
     near, far = track(60), track(170)
-    assert end_to_end._nearest((far, near), where) is near
-    assert end_to_end._nearest((far,), where) is None
-    assert end_to_end._nearest((), where) is None
+    assert end_to_end.nearest((far, near), where) is near
+    assert end_to_end.nearest((far,), where) is None
+    assert end_to_end.nearest((), where) is None
 
 
 # --- plots ---------------------------------------------------------------------------------------------------

@@ -85,15 +85,15 @@ def test_every_failed_gate_is_named() -> None:
 
 
 def test_a_detector_that_knows_one_size_only_is_noticed() -> None:
-    assert gates._refused_sizes(DATA / "stiff.tflite") == ("320x256", "192x192")
-    assert gates._refused_sizes(DATA / "bright.tflite") == ()
+    assert gates.refused_sizes(DATA / "stiff.tflite") == ("320x256", "192x192")
+    assert gates.refused_sizes(DATA / "bright.tflite") == ()
 
 
 def test_floors_can_be_lowered_for_trials() -> None:
-    assert command._lowered(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
+    assert command.lowered_floors(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
     for text, said in (("ap=0.5", "expected one of accuracy, macro_f1"), ("accuracy", "expected NAME=VALUE")):
         with pytest.raises(DataError, match=said):
-            command._lowered([text], gates.FLOORS["expression"])
+            command.lowered_floors([text], gates.FLOORS["expression"])
 
 
 # --- writing -------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_a_published_card_describes_the_published_model(role: Any) -> None:
     assert len(content) < gates.MOST_BYTES[role]
     assert card["metrics"]["floors"] == gates.FLOORS[role]
     for name, floor in gates.FLOORS[role].items():
-        assert gates._floor(name, card["metrics"]["int8"][name], floor) == ""
+        assert gates.floor_line(name, card["metrics"]["int8"][name], floor) == ""
     assert card.keys() >= {"training", "intended_use", "misuse", "limits", "license", "date"}
     Model(MODELS, role, role=role)  # raises if the card is not the file's
 

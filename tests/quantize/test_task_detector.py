@@ -191,9 +191,9 @@ def test_masks_are_painted_only_where_the_points_are_known(monkeypatch: pytest.M
     monkeypatch.setattr(scenes, "MASKED", 1.0)
     monkeypatch.setattr(scenes, "put_on_mask", lambda *_: worn.append(1))
     rng, source = np.random.default_rng(4), made_up()
-    source._photo([marked_photo()], rng)
+    source.from_photo([marked_photo()], rng)
     assert not worn
-    source._still(rng)
+    source.from_still(rng)
     assert len(worn) == 1
 
 

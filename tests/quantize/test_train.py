@@ -105,10 +105,10 @@ def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
-    command._claim(tmp_path, PLAN)
-    command._claim(tmp_path, PLAN)
+    command.claim(tmp_path, PLAN)
+    command.claim(tmp_path, PLAN)
     with pytest.raises(DataError, match="choose another --out"):
-        command._claim(tmp_path, command.Plan("expression", 9, 1, "float32", {}))
+        command.claim(tmp_path, command.Plan("expression", 9, 1, "float32", {}))
 
 
 @pytest.fixture

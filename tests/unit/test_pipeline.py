@@ -317,7 +317,7 @@ class TestRun:
 
         keeper = Keeper()
         with pytest.raises(OSError, match="its thread died"):
-            daemon_module._submit([Broken(), keeper], Update(None))  # type: ignore[list-item]
+            daemon_module.submit_to_all([Broken(), keeper], Update(None))  # type: ignore[list-item]
         assert len(keeper.seen) == 1
 
     def test_a_failing_sink_stops_the_daemon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

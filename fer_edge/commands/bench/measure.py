@@ -62,11 +62,11 @@ def measure_models(config: Config) -> dict[str, Any]:
         "runtime": runtime_name(config.models.runtime),
         "delegate": config.models.delegate,
         "runs": RUNS,
-        "models": [_measure_model(model) for model in load_models(config.models)],
+        "models": [measure_model(model) for model in load_models(config.models)],
     }
 
 
-def _measure_model(model: Model) -> dict[str, Any]:
+def measure_model(model: Model) -> dict[str, Any]:
     """A model's card in numbers, and the ms from a picture to its outputs as real numbers."""
     card, spent = model.card, []
     _, height, width, channels = card.input.shape

@@ -119,7 +119,7 @@ def tune(config: Config, path: Path | None, options: TuneOptions) -> None:
         raise ConfigError(f"--write {options.write!r}: expected one of {', '.join(names)}")
     if options.write and path is None:
         raise ConfigError("--write needs a configuration file to write to: give it with -c")
-    outcomes = _played(config, tried, options)
+    outcomes = play_all(config, tried, options)
     if options.json:
         print(json.dumps({each.name: asdict(outcomes[each.name]) for each in tried}))  # noqa: T201 - the output
     else:
@@ -129,7 +129,7 @@ def tune(config: Config, path: Path | None, options: TuneOptions) -> None:
         write(path, next(each for each in tried if each.name == chosen))
 
 
-def _played(config: Config, tried: Sequence[Candidate], options: TuneOptions) -> dict[str, Outcome]:
+def play_all(config: Config, tried: Sequence[Candidate], options: TuneOptions) -> dict[str, Outcome]:
     """Every candidate's outcome. Those that want something else of the networks have the source played for them."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in tried:

@@ -109,7 +109,7 @@ class TerminalScreen:
         now = datetime.now().strftime("%H:%M:%S")
         if self._new or now != self._drawn:
             self._new, self._drawn = False, now
-            self._forget_lost()
+            self.forget_lost()
             self._live.update(self.picture(now), refresh=True)
 
     def show(self, topic: str, payload: bytes) -> None:
@@ -193,7 +193,8 @@ class TerminalScreen:
     def _note(self, text: str, style: str, at: str | None = None) -> None:
         self._log.append(Text(f"{at or datetime.now().strftime('%H:%M:%S')}  {text}", style))
 
-    def _forget_lost(self) -> None:
+    def forget_lost(self) -> None:
+        """Drop faces that have not been heard of for LOST_SECONDS."""
         limit = time.monotonic() - LOST_SECONDS
         for device in self._devices.values():
             device.faces = {id_: face for id_, face in device.faces.items() if face.heard > limit}

@@ -147,7 +147,7 @@ class DisplayScreen:
             OSError: the card refuses.
 
         """
-        self._settle()
+        self.settle()
         back = 1 - self._front
         self._draw(back, picture)
         self._present(self._buffers[back])
@@ -155,11 +155,11 @@ class DisplayScreen:
 
     def close(self) -> None:
         """Give the display back as it was. Never raises."""
-        for step in (self._settle, self._restore, self._free, self._card.node.close):
+        for step in (self.settle, self._restore, self._free, self._card.node.close):
             with contextlib.suppress(OSError):  # the card may be gone
                 step()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Wait until the last page flip is done: only then is the other buffer free."""
         if self._pending:
             self._pending = False

@@ -11,7 +11,7 @@ from importlib import resources
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
@@ -79,12 +79,12 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
 
     async def login(request: Request) -> Response:
         if not site.keys.needed:
-            return RedirectResponse("/", 303)
+            return RedirectResponse(".", 303)
         return await _login(request, site.keys, form) if request.method == "POST" else form.filled("", 200)
 
-    async def logout(_: Request) -> Response:
-        response = RedirectResponse("/login", 303)
-        site.keys.clear_cookie(response)
+    async def logout(request: Request) -> Response:
+        response = RedirectResponse("login", 303)
+        site.keys.clear_cookie(request.headers, response)
         return response
 
     async def live(websocket: WebSocket) -> None:
@@ -106,16 +106,20 @@ async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
     if wait := keys.attempts.wait_seconds(address):
         again = f"Too many wrong tokens. Try again in {wait:.0f} seconds."
         return form.filled(again, 429, {"Retry-After": f"{wait:.0f}"})
+    keys.attempts.wrong(address)  # before the body is read: half-sent forms count too
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            return form.filled("That is not the token.", 413)
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BYTES:
+                return form.filled("That is not the token.", 413)
+    except ClientDisconnect:
+        return Response(status_code=400)  # to nobody
     token = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
     if not keys.fits(token.strip()):
-        keys.attempts.wrong(address)
         return form.filled("That is not the token.", 401)
-    response = RedirectResponse("/", 303)
+    keys.attempts.right(address)
+    response = RedirectResponse(".", 303)
     keys.set_cookie(response, encrypted=request.headers.get("origin", "").startswith("https:"))
     return response
 

@@ -2,7 +2,7 @@
 
 A page elsewhere must not reach the daemon through its visitor's browser: what comes under a foreign name (DNS
 rebinding) or from a foreign page (Origin) is refused before anything else. The token itself is never stored in a
-browser: its cookie holds a keyed hash, which ends with the token.
+browser: its cookie names a random session of this run of the daemon, which ends with logging out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import secrets
 import socket
 import time
 from collections import OrderedDict
@@ -37,6 +38,7 @@ OPEN = ("/login", "/static/")  # what may be seen without the token
 TRIES, TRIES_SECONDS = 5, 60.0
 """So many wrong tokens from one address in so many seconds; then none is looked at."""
 ADDRESSES = 1000  # that are remembered
+SESSIONS = 1000  # that go on; then the oldest ends
 
 
 class Attempts:
@@ -51,8 +53,13 @@ class Attempts:
         recent = [moment for moment in self._wrong.get(address, ()) if moment > since]
         return recent[-TRIES] - since if len(recent) >= TRIES else 0.0
 
+    def right(self, address: str) -> None:
+        """The attempt that was counted last was none: the token was right."""
+        if recent := self._wrong.get(address):
+            recent.pop()
+
     def wrong(self, address: str) -> None:
-        """A wrong token came from there."""
+        """A wrong token came from there, or one that is still to be read."""
         recent = self._wrong.setdefault(address, [])
         recent.append(time.monotonic())
         del recent[:-TRIES]
@@ -67,28 +74,37 @@ class TokenAuth:
     def __init__(self, token: str | None, port: int) -> None:
         """`port`: browsers share cookies between all ports of a machine."""
         self._token = token
-        self._session = _hashed(token or "", "session")
+        self._sessions: OrderedDict[str, None] = OrderedDict()  # hashes of their cookies, oldest first
         self.needed = token is not None
         self.cookie = f"fer-edge-{port}"
         self.attempts = Attempts()
+        self.cookie_attempts = Attempts()
 
     def fits(self, token: str) -> bool:
         """Whether this is the token; takes as long whatever it is."""
         return self._token is not None and hmac.compare_digest(_hashed(token, "token"), _hashed(self._token, "token"))
 
     def set_cookie(self, response: Response, *, encrypted: bool) -> None:
-        """Give a browser its cookie, until it is closed."""
-        response.set_cookie(self.cookie, self._session, httponly=True, samesite="strict", secure=encrypted)
+        """Begin a session: the browser gets its cookie, until it is closed; here only the cookie's hash is kept."""
+        cookie = secrets.token_urlsafe(32)
+        self._sessions[_hashed(cookie, "session")] = None
+        if len(self._sessions) > SESSIONS:
+            self._sessions.popitem(last=False)
+        response.set_cookie(self.cookie, cookie, httponly=True, samesite="strict", secure=encrypted)
 
-    def clear_cookie(self, response: Response) -> None:
-        """Take it back."""
+    def clear_cookie(self, headers: Headers, response: Response) -> None:
+        """End a browser's session: its cookie is worth nothing any more, whoever has a copy."""
+        self._sessions.pop(_hashed(self.shown(headers), "session"), None)
         response.delete_cookie(self.cookie, httponly=True, samesite="strict")
 
+    def shown(self, headers: Headers) -> str:
+        """The cookie that a browser shows. http.cookies would not find it behind a strange one, and a browser sends
+        those of every other server on this machine, too."""
+        return cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+
     def known(self, headers: Headers) -> bool:
-        """Whether a browser shows its cookie. http.cookies would not find it behind a strange one, and a browser
-        sends those of every other server on this machine, too."""
-        shown = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
-        return hmac.compare_digest(shown.encode(), self._session.encode())
+        """Whether a browser's session goes on."""
+        return _hashed(self.shown(headers), "session") in self._sessions
 
 
 class AuthMiddleware:
@@ -142,8 +158,13 @@ class AuthMiddleware:
                 return None
             self._keys.attempts.wrong(address)
             return PlainTextResponse("Wrong token.\n", 401, {"WWW-Authenticate": "Bearer"})
+        if self._keys.shown(headers):  # out of date, or guessed
+            address = address_of(scope)
+            if wait := self._keys.cookie_attempts.wait_seconds(address):
+                return PlainTextResponse("Too many wrong cookies; wait.\n", 429, {"Retry-After": f"{wait:.0f}"})
+            self._keys.cookie_attempts.wrong(address)
         if scope["path"] == "/":
-            return RedirectResponse("/login", 303)
+            return RedirectResponse("login", 303)
         return PlainTextResponse("The token is missing.\n", 401, {"WWW-Authenticate": "Bearer"})
 
     def _is_ours(self, host: str) -> bool:
@@ -158,7 +179,11 @@ class AuthMiddleware:
 
 def address_of(scope: Scope) -> str:
     """Where a request comes from; of IPv6 the network, for each machine has many addresses in it."""
-    host = (scope.get("client") or ("", 0))[0]
+    return network_of((scope.get("client") or ("", 0))[0])
+
+
+def network_of(host: str) -> str:
+    """An IPv4 address, or the network of an IPv6 one."""
     return str(ipaddress.ip_network(f"{host}/64", strict=False)) if ":" in host and "%" not in host else str(host)
 
 

@@ -47,6 +47,7 @@ TOKEN_LENGTH = 16
 HEALTH_SECONDS = 1.0
 GRACE_SECONDS = 1  # for pages to hear that the daemon stops
 SPARE_CONNECTIONS = 100  # beside those of viewers: for files and forms
+BACKLOG = 32  # asyncio accepts so many at once, before any can be refused: fewer than files may be open
 TOO_MANY = "too many changes wait; try again"
 
 
@@ -262,11 +263,14 @@ def _uvicorn() -> Callable[[ASGIApp, int], Server]:
         what = f"web.enabled is true, but the package {error.name} is not installed"
         raise SinkError(f"{what}; run: pip install 'fer-edge[web]'") from None
 
+    from fer_edge.sinks.web.limits import Connections, guarded
+
     def make(app: ASGIApp, viewers: int) -> Server:
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=guarded(Connections()),
+            backlog=BACKLOG,
             ws="websockets-sansio",
             ws_max_size=MAX_BYTES,
             ws_per_message_deflate=False,  # pictures do not get smaller

@@ -192,7 +192,7 @@ def test_nv12_of_the_full_range_becomes_bgr() -> None:
     for bgr in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (40, 90, 200)):
         y, v, u = cv2.cvtColor(np.full((2, 2, 3), bgr, np.uint8), cv2.COLOR_BGR2YCrCb)[0, 0]
         nv12 = np.array([[y, y, y, y], [y, y, y, y], [u, v, u, v]], np.uint8)
-        assert np.abs(picamera._bgr_of(nv12, (4, 2)).astype(int) - bgr).max() <= 2, bgr
+        assert np.abs(picamera.nv12_to_bgr(nv12, (4, 2)).astype(int) - bgr).max() <= 2, bgr
 
 
 def test_a_format_that_cannot_be_used(world: World) -> None:

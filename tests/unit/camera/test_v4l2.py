@@ -93,7 +93,7 @@ def test_what_the_kernel_calls_a_camera(
     answer = CAPABILITY.pack(b"uvcvideo", b"Webcam", b"usb-1", 0x060101, capabilities, device_caps)
     monkeypatch.setattr("fer_edge.camera.v4l2.fcntl.ioctl", lambda *_: answer)
     assert len(answer) == 104
-    assert v4l2._captures(0) is expected
+    assert v4l2.captures_video(0) is expected
 
 
 def test_a_camera_that_is_in_use(webcam: Webcam) -> None:

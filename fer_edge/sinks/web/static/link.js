@@ -16,7 +16,7 @@ export class Link {
   }
 
   open() {
-    const url = new URL("/live", location.href);
+    const url = new URL("live", location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url);
     socket.binaryType = "blob";
@@ -67,7 +67,7 @@ export class Link {
   async lost(socket, opened, code) {
     if (socket !== this.socket) return;
     const why = code === 1013 ? "full" : opened ? "lost" : await this.reason();
-    if (why === "login") return location.assign("/login");
+    if (why === "login") return location.assign("login");
     this.onState(why);
     setTimeout(() => this.open(), this.pause);
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
@@ -76,7 +76,7 @@ export class Link {
   // A browser does not tell why a websocket was refused: ask.
   async reason() {
     try {
-      const answer = await fetch("/session", { cache: "no-store" });
+      const answer = await fetch("session", { cache: "no-store" });
       return answer.status === 401 ? "login" : "lost";
     } catch {
       return "lost";

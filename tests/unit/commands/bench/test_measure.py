@@ -60,7 +60,7 @@ class TestBenchModels:
         spent = [9.0] * measure.WARM_UP + [n / 1000 for n in range(measure.RUNS)]  # seconds: 0, 1, 2 ... 299 ms
         readings = itertools.chain.from_iterable((0.0, seconds) for seconds in spent)
         monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=partial(next, readings)))
-        figures = measure._measure_model(Model(DATA, name, role="detector"))
+        figures = measure.measure_model(Model(DATA, name, role="detector"))
         assert figures["median_ms"] == pytest.approx(150, abs=1)
         assert figures["p95_ms"] == pytest.approx(285, abs=1)
 

@@ -242,7 +242,7 @@ def test_the_chosen_one_is_written(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_no_time_is_not_all_of_it() -> None:
     (config,) = candidates(Config(), [])[:1]
-    assert module._played(Config(), [config], TuneOptions(source="demo", seconds=0.0))[AS_IT_IS].seconds == 0.0
+    assert module.play_all(Config(), [config], TuneOptions(source="demo", seconds=0.0))[AS_IT_IS].seconds == 0.0
 
 
 def test_other_line_ends_stay(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_replayed_event_is_history(screen: TerminalScreen) -> None:
 def test_a_face_that_is_not_heard_of_any_more(screen: TerminalScreen, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: now + LOST_SECONDS + 1)
-    screen._forget_lost()
+    screen.forget_lost()
     assert "#7    happiness" not in text(screen)
 
 

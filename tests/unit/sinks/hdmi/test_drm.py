@@ -60,7 +60,7 @@ def test_a_picture_is_shown_pixel_by_pixel_and_the_console_comes_back(tmp_path: 
     assert not card.picture().any(), "black, though its memory was not"
     shown = picture(1440, 1080)
     screen.show(shown)
-    screen._settle()
+    screen.settle()
     assert (card.picture()[:, 240:1680] == shown).all()
     assert not card.picture()[:, :240].any()
     assert not card.picture()[:, 1680:].any()
@@ -74,13 +74,13 @@ def test_pictures_take_turns_and_none_is_written_to_while_it_is_shown(tmp_path: 
     screen = Cards(tmp_path, card0=card).find()
     for number in range(6):
         screen.show(np.full((1080, 1440, 3), 40 * number, np.uint8))
-    screen._settle()
+    screen.settle()
     assert (card.picture()[500, 900] == 200).all()
     assert (card.flips, card.set_modes, card.torn) == (6, 1, False)
     for width, height in ((1920, 1080), (810, 1080), (1920, 540)):  # nothing of a wider one stays beside a narrow one
         for _ in range(2):
             screen.show(np.full((height, width, 3), 250, np.uint8))
-    screen._settle()
+    screen.settle()
     assert not card.picture()[:269].any()
     assert (card.picture()[270:810] == 250).all()
     screen.close()
@@ -91,7 +91,7 @@ def test_a_card_that_refuses_32_bits_gets_16(tmp_path: Path) -> None:
     screen = Cards(tmp_path, card0=card).find()
     shown = picture(1920, 1080)
     screen.show(shown)
-    screen._settle()
+    screen.settle()
     assert np.abs(card.picture().astype(int) - shown).max() <= 7
     screen.close()
     with pytest.raises(SinkError, match=r"HDMI-A-1 of .*card0, 1920x1080@60: cannot be used: Invalid argument"):
@@ -206,7 +206,7 @@ def test_a_second_display_gets_a_crtc_of_its_own(tmp_path: Path) -> None:
     screen = Cards(tmp_path, card0=card).find(connector="HDMI-A-2")
     assert (first.crtc, second.crtc) == (50, 51)
     screen.show(picture(1440, 1080))
-    screen._settle()
+    screen.settle()
     assert card.picture(51).any()
     assert card.scanouts[50].fb == 1, "the console stays on the other display"
     keep = card.open()  # somebody else has the card open: the kernel does not bring anything back by itself

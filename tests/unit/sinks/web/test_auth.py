@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from fer_edge.sinks.web import auth
 from fer_edge.sinks.web.auth import ADDRESSES, Attempts, TokenAuth, address_of
+from fer_edge.testing.brokers import wait_for
 from tests.support.web_helpers import TOKEN, Site, serving
 
 WRONG = "wrong-token-of-some-length"
@@ -124,12 +125,12 @@ def test_the_own_page_has_its_websocket(site: Site) -> None:
 def test_without_a_token_nobody_is_asked(site: Site) -> None:
     assert site.ask("/")[0].status == 200
     assert site.ask("/session")[0].status == 204
-    assert site.ask("/login")[0].headers["Location"] == "/"
+    assert site.ask("/login")[0].headers["Location"] == "."
 
 
 def test_without_the_token_only_the_form_is_seen(guarded: Site) -> None:
     answer, _ = guarded.ask("/")
-    assert (answer.status, answer.headers["Location"]) == (303, "/login")
+    assert (answer.status, answer.headers["Location"]) == (303, "login")
     assert guarded.ask("/session")[0].status == 401
     assert "Token of this device" in guarded.ask("/login")[1]
     assert guarded.ask("/logout", method="POST")[0].status == 401
@@ -138,7 +139,7 @@ def test_without_the_token_only_the_form_is_seen(guarded: Site) -> None:
 
 def test_the_form_gives_a_cookie_that_is_not_the_token(guarded: Site) -> None:
     answer = log_in(guarded, TOKEN, Origin=f"http://{guarded.host}")
-    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    assert (answer.status, answer.headers["Location"]) == (303, ".")
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
@@ -151,6 +152,36 @@ def test_the_form_gives_a_cookie_that_is_not_the_token(guarded: Site) -> None:
     out, _ = guarded.ask("/logout", method="POST", **shown)
     assert "fer-edge-" in out.headers["Set-Cookie"]
     assert "Max-Age=0" in out.headers["Set-Cookie"]
+    assert guarded.ask("/session", **shown)[0].status == 401, "a copy of the cookie is worth nothing any more"
+
+
+def test_each_login_is_a_session_of_its_own(guarded: Site) -> None:
+    first, second = (log_in(guarded, TOKEN).headers["Set-Cookie"].split(";")[0] for _ in range(2))
+    assert first != second
+    guarded.ask("/logout", method="POST", Cookie=first)
+    assert guarded.ask("/session", Cookie=first)[0].status == 401
+    assert guarded.ask("/session", Cookie=second)[0].status == 204
+
+
+def test_guessed_cookies_are_counted_and_lock_nobody_out(guarded: Site) -> None:
+    own = log_in(guarded, TOKEN).headers["Set-Cookie"].split(";")[0]
+    name = own.split("=")[0]
+    answers = [guarded.ask("/session", Cookie=f"{name}=guess{number}")[0].status for number in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    assert guarded.ask("/session", Cookie=own)[0].status == 204
+    assert log_in(guarded, TOKEN).status == 303
+
+
+def test_half_sent_logins_count_as_attempts(guarded: Site, caplog: pytest.LogCaptureFixture) -> None:
+    head = f"POST /login HTTP/1.1\r\nHost: {guarded.host}\r\nContent-Length: 40\r\n\r\ntoken="
+    halves = [socket.create_connection(("127.0.0.1", guarded.sink.port)) for _ in range(5)]
+    for half in halves:
+        half.sendall(head.encode())
+    wait_for(lambda: log_in(guarded, TOKEN).status == 429, "five attempts are under way")
+    for half in halves:
+        half.close()
+    assert guarded.ask("/login")[0].status == 200
+    assert not caplog.records, "an aborted login is no line in the log"
 
 
 def test_behind_tls_the_cookie_is_for_tls_only(guarded: Site) -> None:
@@ -221,5 +252,5 @@ def test_keys_of_another_token_do_not_fit() -> None:
     first, second = TokenAuth(TOKEN, 1), TokenAuth(WRONG, 1)
     assert first.fits(TOKEN)
     assert not first.fits(WRONG)
-    assert first._session != second._session
+    assert not second.fits(TOKEN)
     assert not TokenAuth(None, 1).fits("")

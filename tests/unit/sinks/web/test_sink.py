@@ -205,7 +205,7 @@ def test_what_mqtt_sets_moves_every_slider(tmp_path: Path) -> None:
         ("events.enter", 0.1, "expected at most events.enter (0.1)"),
         ("events.enter", 7, "expected a number <= 1.0"),
         ("privacy.images", True, "decided in config.yaml alone"),
-        ("camera.width", 32, "takes a restart"),
+        ("camera.width", 32, "needs a restart"),
         ("a" * 100, 1, "expected a name"),
     ],
 )

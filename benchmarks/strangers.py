@@ -1,0 +1,111 @@
+"""Silent connections to the live page: is every event on time, is the page usable, how much memory does it take?
+
+    python benchmarks/strangers.py --connections 2000 --seconds 60
+
+Runs the daemon on the built-in demo with a soft limit of 1,024 open files, as systemd sets it, and keeps as many
+connections open from 127.0.0.1 as it is let; what is closed is opened again. Asks for the page from 127.0.0.2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from fer_edge.testing.brokers import free_port
+
+CONFIG = """\
+device: {{id: strangers}}
+camera: {{backend: replay, source: demo, loop: true}}
+mqtt: {{enabled: false}}
+jsonl: {{enabled: true, path: {folder}/events.jsonl}}
+events: {{heartbeat_seconds: 1}}
+web: {{enabled: true, port: {port}}}
+state: {{folder: {folder}/state}}
+"""
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
+
+
+def page_seconds(port: int) -> float:
+    """How long another address waits for the page."""
+    begun = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=("127.0.0.2", 0))
+    connection.request("GET", "/")
+    assert connection.getresponse().status == 200
+    connection.close()
+    return time.monotonic() - begun
+
+
+def storm(port: int, count: int, seconds: float, pid: int) -> tuple[int, list[float], float]:
+    """Hold the connections; how many were closed, how long the page took each second, the most memory."""
+    selector, closed, waits, most = selectors.DefaultSelector(), 0, [], 0.0
+    for _ in range(count):
+        selector.register(socket.create_connection(("127.0.0.1", port)), selectors.EVENT_READ)
+    end, tick = time.monotonic() + seconds, 0.0
+    while time.monotonic() < end:
+        for key, _ in selector.select(0.2):
+            selector.unregister(key.fileobj)
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+            closed += 1
+            if closed % 20 == 0:  # bounded: not as fast as the machine can
+                time.sleep(0.01)
+            selector.register(socket.create_connection(("127.0.0.1", port)), selectors.EVENT_READ)
+        if time.monotonic() > tick:
+            tick = time.monotonic() + 1
+            waits.append(page_seconds(port))
+            most = max(most, memory_mb(pid))
+    return closed, waits, most
+
+
+def gaps(path: Path, begun: float) -> float:
+    """The longest time without an event, of a stream with a heartbeat a second."""
+    moments = [json.loads(line)["mono_ns"] / 1e9 for line in path.read_text().splitlines()]
+    later = [moment for moment in moments if moment >= begun]
+    return float(max(second - first for first, second in pairwise(later)))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--connections", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        (folder / "config.yaml").write_text(CONFIG.format(folder=name, port=port))
+        command = [sys.executable, "-m", "fer_edge", "run", "-c", str(folder / "config.yaml")]
+        daemon = subprocess.Popen(
+            command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard)), stderr=subprocess.PIPE
+        )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, options.connections + 500), hard))
+        time.sleep(5)
+        before, quiet, begun = memory_mb(daemon.pid), page_seconds(port), time.monotonic()
+        closed, waits, most = storm(port, options.connections, options.seconds, daemon.pid)
+        alive = daemon.poll() is None
+        daemon.terminate()
+        said = daemon.communicate()[1].splitlines()
+        gap = gaps(folder / "events.jsonl", begun)
+    print(f"{options.connections} silent connections for {options.seconds:g} s, {closed} closed and opened again")
+    print(f"daemon alive: {alive}; longest time between two events {gap:.2f} s (heartbeat 1 s); log lines {len(said)}")
+    print(f"page from another address: {quiet:.3f} s before, {max(waits):.3f} s at most meanwhile")
+    print(f"memory {before:.1f} MB before, {most:.1f} MB at most")
+
+
+if __name__ == "__main__":
+    main()
