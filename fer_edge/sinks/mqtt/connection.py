@@ -95,7 +95,7 @@ class Connection:
         self._asked: dict[int, tuple[Sequence[str], bool]] = {}  # number -> topics, and whether they are needed
         self._client = self._make_client()
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> BoundedClient:
         broker, will = self.broker, self._will
         client = BoundedClient(
             CallbackAPIVersion.VERSION2,
@@ -279,6 +279,9 @@ class Connection:
             self._trouble = LinkError(f"what it answers is no MQTT; {NO_BROKER}", refused=True, version=True)
         elif before:
             self._trouble = LinkError("the connection was closed by the broker or the network", hung_up=True)
+        elif "CERTIFICATE_REQUIRED" in (self._client.tls_reason or ""):
+            what = "the broker wants a client certificate: set mqtt.cert_file and mqtt.key_file"
+            self._trouble = LinkError(what, refused=True)
         else:
             what = f"it closed the connection instead of answering CONNECT; {NO_BROKER}"
             self._trouble = LinkError(what, version=True)

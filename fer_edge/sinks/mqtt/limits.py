@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from paho.mqtt.client import Client
 
@@ -70,9 +70,15 @@ class TooLarge(Exception):
 class BoundedClient(Client):
     """Raises TooLarge where a packet's announced length exceeds MAX_PACKET_BYTES, before any of it is read."""
 
+    tls_reason: str | None = None
+    """Why the broker ended TLS."""
+
     def _sock_recv(self, bufsize: int) -> bytes:
         # paho reads single bytes up to the length, and then asks for all that this announced
         if bufsize > MAX_PACKET_BYTES:
             raise TooLarge(bufsize)
-        received: Any = super()._sock_recv(bufsize)
-        return bytes(received)
+        try:
+            return bytes(super()._sock_recv(bufsize))
+        except ssl.SSLError as error:  # paho makes it a lost connection, and says no more
+            self.tls_reason = error.reason
+            raise

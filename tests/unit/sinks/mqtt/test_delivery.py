@@ -17,6 +17,7 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
+from fer_edge.settings import overrides_file
 from fer_edge.settings.control import QUEUE, Control
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery, Store
@@ -182,3 +183,28 @@ def test_a_broker_that_is_replaced_by_an_older_one_is_spoken_to_again(monkeypatc
         with running(server.getsockname()[1], close_seconds=0.5):
             serving.join(10)
     assert versions == [5, 5, 5, 4]
+
+
+def test_a_flood_of_changes_is_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.settings.control.WRITE_SECONDS", 0.5)
+    written: list[bytes] = []
+    monkeypatch.setattr(overrides_file, "replace_file", lambda _, data, **__: written.append(data))
+    control = Control(Config(), folder=tmp_path)
+    control.start()
+    for number in range(400):
+        while not control.set("events.enter", b"0.%d" % (60 + number % 2), lambda _: None):
+            time.sleep(0.001)
+    wait_for(lambda: control.tuning.written, "the last one is written")
+    control.close()
+    assert len(written) < 10
+    assert msgspec.json.decode(written[-1]) == {"events.enter": 0.61}
+
+
+def test_a_storm_of_reloads_is_one_now_and_then(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    control = Control(Config(), path=tmp_path / "config.yaml")
+    read: list[object] = []
+    control.start()
+    asked = [control.reload(read.append) for _ in range(1000)]
+    control.close()
+    assert sum(asked) == len(read) <= 4
