@@ -177,11 +177,8 @@ def test_another_user_cannot_take_the_id_of_a_daemon(tmp_path: Path, monkeypatch
     assert len(bound) == 2
     folder = tmp_path / "broker"
     with Mosquitto.with_password(folder, "kitchen", "salt", f"acl_file {ACL}", *bound) as broker:
-        subprocess.run(
-            [program("mosquitto_passwd"), "-b", str(folder / "passwords"), "cellar", "pepper"],
-            check=True,
-            capture_output=True,
-        )
+        added = [program("mosquitto_passwd"), "-b", str(folder / "passwords"), "cellar", "pepper"]
+        subprocess.run(added, check=True, capture_output=True)
         broker.kill()
         broker.start()
         with running(broker.port, username="kitchen") as sink:
