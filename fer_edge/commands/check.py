@@ -169,7 +169,7 @@ def _broker(config: Config) -> Finding:
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     finally:
         link.drop()
-    text = f"{target} accepts the connection (MQTT {link.version}{', TLS' if mqtt.tls else ''})"
+    text = f"{target} accepted the connection (MQTT {link.version}{', TLS' if mqtt.tls else ''})"
     return Finding(not found, "; ".join([text, *found]), fatal=False)
 
 

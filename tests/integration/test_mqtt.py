@@ -63,6 +63,7 @@ def test_a_run_says_all_that_the_contract_lists(mosquitto: Mosquitto, version: s
         assert {topic for topic in topics if not topic.startswith("config/")} == {
             "availability",
             "camera/availability",
+            "camera/status",
             "info",
             "state",
         }
