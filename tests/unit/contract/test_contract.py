@@ -239,32 +239,33 @@ def waiting(folder: Path) -> int:
 NO_CAMERA = CONFIG.replace("{backend: replay, source: demo, loop: true}", "{backend: v4l2, source: /dev/video987}")
 
 
-def test_no_camera_at_the_start_is_said_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_camera_at_the_start_is_said_and_waited_for(tmp_path: Path) -> None:
     """As a camera that is lost later: the daemon is ready, and says why there is no picture."""
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
         systemd.settimeout(SECONDS)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
         with (
             Mosquitto(tmp_path / "broker") as broker,
             Recorder(broker.port) as seen,
-            daemon(tmp_path, broker.port, NO_CAMERA) as (process, _),
+            pytest.MonkeyPatch.context() as patch,
         ):
-            wait_for(lambda: any(b"/dev/video987" in status for status in seen.of("camera/status")), "the reason")
-            status = json.loads(seen.of("camera/status")[-1])
-            assert status["state"] == "away"
-            check("camera/status", seen.of("camera/status")[-1])
-            seen.wait_last("kitchen/availability", b"online")
-            assert seen.of("camera/availability")[-1] == b"offline"
-            seen.wait("kitchen/stats")
-            received = systemd.recv(4096)
-            while b"READY=1" not in received:
+            patch.setenv("NOTIFY_SOCKET", str(address))  # not for mosquitto, which would say that it is ready too
+            with daemon(tmp_path, broker.port, NO_CAMERA) as (process, _):
+                wait_for(lambda: any(b"/dev/video987" in status for status in seen.of("camera/status")), "the reason")
+                status = json.loads(seen.of("camera/status")[-1])
+                assert status["state"] == "away"
+                check("camera/status", seen.of("camera/status")[-1])
+                seen.wait_last("kitchen/availability", b"online")
+                assert seen.of("camera/availability")[-1] == b"offline"
+                seen.wait("kitchen/stats")
                 received = systemd.recv(4096)
-            assert b"No picture from the camera: /dev/video987" in received
-            seen.publish(BASE + "set/camera/paused", "ON")
-            wait_for(lambda: json.loads(seen.of("camera/status")[-1])["state"] == "paused", "the pause")
-            assert process.poll() is None
+                while b"READY=1" not in received:
+                    received = systemd.recv(4096)
+                assert b"No picture from the camera: /dev/video987" in received
+                seen.publish(BASE + "set/camera/paused", "ON")
+                wait_for(lambda: json.loads(seen.of("camera/status")[-1])["state"] == "paused", "the pause")
+                assert process.poll() is None
 
 
 def test_a_pause_closes_the_camera_and_is_over_when_it_is_lifted(tmp_path: Path) -> None:
