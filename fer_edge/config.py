@@ -89,6 +89,7 @@ class Camera(Section, frozen=True):
     pace: Literal["real", "max"] = "real"
     loop: bool = False
     timeout_seconds: Interval = 5.0
+    paused: bool = False
 
 
 class Models(Section, frozen=True):

@@ -83,6 +83,12 @@ def open_camera(config: CameraConfig) -> Camera:
     return camera
 
 
+def is_live_source(config: CameraConfig) -> bool:
+    """Whether what config names is a camera, which may not be there yet, and no recording."""
+    url = "://" in config.source.removeprefix("file://")
+    return config.backend in ("picamera2", "v4l2") or (config.backend == "stream" and url)
+
+
 def shown(source: str) -> str:
     """A source as it may be shown and written down: without the password and the query of a URL."""
     return re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", source)) if "://" in source else source

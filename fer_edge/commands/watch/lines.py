@@ -99,6 +99,9 @@ class Lines:
 
     def _availability(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
+        if not word:
+            self._remark(f"{device} is gone: the broker keeps nothing of it any more", "dim")
+            return
         self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
         if word == "online":
             self._online.add(device)

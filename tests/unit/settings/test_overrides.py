@@ -16,8 +16,9 @@ from tests.support.tuning_helpers import BUILTINS, CHANGES, CONFIG, KEYS, PAYLOA
 
 
 def test_these_keys_can_be_set_and_no_others() -> None:
-    sections = "detector", "quality", "tracking", "events", "readings", "stats", "rate", "log"
+    sections = "detector", "quality", "tracking", "events", "readings", "stats", "rate", "log", "camera"
     fixed = {"detector.input_size", "detector.region"}
+    fixed |= {f"camera.{key}" for key in BUILTINS["camera"] if key != "paused"}
     expected = {f"{section}.{key}" for section in sections for key in BUILTINS[section]} - fixed
     expected |= {f"alerts.{name}.{key}" for name in ("door", "till") for key in ALERT}
     assert sorted(KEYS) == sorted(expected)

@@ -270,3 +270,22 @@ def test_on_a_real_terminal(mosquitto: Mosquitto) -> None:
     entered, left = terminal.output.index("\x1b[?1049h"), terminal.output.index("\x1b[?1049l")
     assert entered < left < terminal.output.index("1 event from"), "the terminal is given back before the last word"
     assert "\x1b[?25h" in terminal.output[entered:], "with its cursor"
+
+
+def test_an_alert_of_an_offline_device_is_not_shown_in_whatever_order_it_comes(screen: TerminalScreen) -> None:
+    """A daemon that was killed left it ON; the broker sends what it keeps in any order."""
+    alert = b'{"name":"distress","state":"ON"}'
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    screen.show("fer-edge/kitchen/alert/distress", alert)
+    screen.show("fer-edge/hall/alert/distress", alert)
+    screen.show("fer-edge/hall/availability", b"offline")
+    assert not any("ALERT" in str(line) for line in screen.picture("12:00:00").renderables)
+    screen.show("fer-edge/kitchen/availability", b"online")  # its values came before
+    assert any("ALERT distress" in str(line) for line in screen.picture("12:00:00").renderables)
+
+
+def test_a_device_that_was_forgotten_is_gone(screen: TerminalScreen) -> None:
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    for topic in ("availability", "state", "alert/distress", "camera/availability"):
+        screen.show(f"fer-edge/kitchen/{topic}", b"")
+    assert not any("offline since" in str(line) for line in screen.picture("12:00:00").renderables)
