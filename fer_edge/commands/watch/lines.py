@@ -88,8 +88,10 @@ class Lines:
 
     def show(self, topic: str, payload: bytes) -> None:
         """Show one message."""
-        self._heard = True
         device, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        if kind not in self._show:
+            return  # not subscribed to; a broker may deliver it all the same
+        self._heard = True
         try:
             self._show[kind](printable(device), payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

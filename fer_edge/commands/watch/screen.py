@@ -115,10 +115,13 @@ class TerminalScreen:
     def show(self, topic: str, payload: bytes) -> None:
         """See `Viewer.show`."""
         name, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        show = self._alert if kind.startswith("alert/") else self._kinds.get(kind)
+        if show is None:
+            return  # not subscribed to; a broker may deliver it all the same
         device = self._devices.setdefault(printable(name), Device())
         self._new = True
         try:
-            (self._alert if kind.startswith("alert/") else self._kinds[kind])(device, printable(name), payload)
+            show(device, printable(name), payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._note(f"{printable(topic)}: cannot read this message: {printable(str(error))}", "yellow")
 

@@ -183,6 +183,13 @@ def test_what_cannot_be_read_is_said(screen: TerminalScreen, topic: str, payload
     assert f"fer-edge/kitchen/{topic}: cannot read this message" in text(screen)
 
 
+@pytest.mark.parametrize("topic", ["fer-edge/attic/summary", "fer-edge/attic/alert", "fer-edge/attic", "elsewhere"])
+def test_what_was_not_subscribed_to_is_ignored(screen: TerminalScreen, topic: str) -> None:
+    before = text(screen)
+    screen.show(topic, b"{}")
+    assert text(screen) == before
+
+
 def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
     screen.show("fer-edge/\x1b[2Jhall/availability", b"\x1b]0;owned\x07")
     screen.show("fer-edge/kitchen/event", b'{"event_type": "\\u001b[2J", "expression": "\\u001b[31m", "track_id": 1}')
