@@ -6,7 +6,7 @@ of the true outer eye corners; 51 points are those without the outline of the ja
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.locate import located
 from quantize.data.sets import DataError, Still, held_out_stills, read_stills, side_of
+from quantize.evaluate import landmark_heads
+from quantize.evaluate.landmark_heads import HeadsFigures
 
 PRESENT: Final = Tracking().min_score  # from which the daemon takes a crop for a face
 FAILED: Final = 0.10  # an error above is useless
@@ -37,6 +39,7 @@ class LandmarksFigures:
     median51: float
     failed: float  # share of faces with an error over 0.10
     presence_recall: float  # share of faces that the daemon would take for faces
+    heads: HeadsFigures | None = None  # pose and intensities; None: no faces labelled by a mesh, or no such outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def run(model: Model, data: Path, *, split: str) -> Result:
     """Measure a model on one side of a set. Raises DataError."""
     stills, name = read(data, split=split)
     placed = place(model, stills)
-    return Result(stills, placed, measure(placed, stills, name=name))
+    heads = landmark_heads.measure(model, data) if split == "heldout" else None
+    return Result(stills, placed, replace(measure(placed, stills, name=name), heads=heads))
 
 
 def read(data: Path, *, split: str) -> tuple[list[Still], str]:
@@ -116,4 +120,5 @@ def table(figures: LandmarksFigures) -> list[str]:
         f"51 inner points {figures.nme51:.4f} (median {figures.median51:.4f})   68 points {figures.nme68:.4f}   "
         f"over {FAILED:g}: {figures.failed:.1%}",
         f"taken for a face (score from {PRESENT:g}): {figures.presence_recall:.1%}",
+        *(landmark_heads.table(figures.heads) if figures.heads else []),
     ]

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,8 @@ from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
-SOURCES: Final = {
-    "start",
-    "teachers",
-    "detector",
-}  # options of quantize.train that name runs or published files
+# Options of quantize.train that name runs or published files.
+SOURCES: Final = {"start", "teachers", "detector", "landmarks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +137,11 @@ def replace_all(files: Mapping[Path, bytes]) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """Figures to four decimals, all the way down."""
+    """Figures to four decimals, all the way down; None for what could not be measured, as JSON has no NaN."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(inner) for inner in value]
-    return round(value, 4) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    return value

@@ -16,7 +16,7 @@ from fer_edge.vision import transforms
 from fer_edge.vision.model_card import PointsCard
 from quantize import metrics
 from quantize.data.sets import Floats, Image, Still
-from quantize.tasks import landmarks
+from quantize.tasks import landmark_heads, landmarks
 from quantize.tasks.landmarks import MIRROR, Landmarks
 from quantize.tasks.networks import LANDMARKS_SIDE
 
@@ -84,11 +84,11 @@ def test_labels_of_mirrored_stills_have_the_fault_of_the_others() -> None:
     np.testing.assert_allclose(landmarks.mirrored(right + fault), seen_in_a_mirror + fault, atol=1e-6)
 
 
-def test_targets_follow_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_follow_the_picture(task: Landmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landmarks, "LABEL_SHIFT", 0.0)  # these labels are right
     rng = np.random.default_rng(2)
     stills = [still(str(index), face(rng)) for index in range(16)]
-    crops, placed = landmarks.faces(stills, rng)
+    crops, placed, _ = task._views(stills, rng)
     for crop, own in zip(crops, placed, strict=True):
         inside = np.all((own > 0.03) & (own < 0.97), axis=1)
         assert inside.sum() > 40
@@ -129,28 +129,35 @@ def test_nobody_is_on_both_sides(task: Landmarks) -> None:
 
 def test_a_batch_holds_faces_with_points_then_those_with_a_box_then_others(task: Landmarks) -> None:
     images, targets = next(task.batches(np.random.default_rng(6)))
-    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED + landmarks.PASTED
+    labelled, meshed = landmarks.FACES, landmark_heads.MESHED
+    faces = labelled + meshed + landmarks.BOXED + landmarks.PASTED
     assert images.shape == (faces + landmarks.MISSES + landmarks.SCENES, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
-    assert targets.shape == (len(images), 138)
-    assert np.all(targets[:known, -2] > 0)
-    assert not targets[known:, :-1].any()
-    assert targets[:, -1].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
+    assert targets.shape == (len(images), landmarks.WIDTH)
+    assert np.all(targets[:labelled, 136] > 0)
+    assert not targets[labelled + meshed :, :137].any()
+    assert targets[:, landmarks.PRESENT].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
+
+
+def answer(targets: Floats, *, logit: float = 0.0, off: float = 0.0) -> list[Floats]:
+    """What a network says that is right but for the logit, and the points by some of the crop's side."""
+    count = len(targets)
+    pose = targets[:, landmarks.PRESENT + 1 :][:, landmark_heads.ROW["pose"]]
+    return [targets[:, :136] + off, np.full((count, 1), logit, np.float32), pose, np.zeros((count, 1), np.float32)]
 
 
 def test_points_that_nobody_knows_cost_nothing(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points, logits = targets[:, :-2].copy(), np.zeros((len(targets), 1), np.float32)
-    right = float(task.loss(ops.array(targets), [points, logits]))
-    points[landmarks.FACES :] += 5
-    assert float(task.loss(ops.array(targets), [points, logits])) == pytest.approx(right)
-    points[: landmarks.FACES] += 0.1
-    assert float(task.loss(ops.array(targets), [points, logits])) > right + 0.1
+    said = answer(targets)
+    right = float(task.loss(ops.array(targets), said))
+    said[0][landmarks.FACES + landmark_heads.MESHED :] += 5
+    assert float(task.loss(ops.array(targets), said)) == pytest.approx(right)
+    said[0][: landmarks.FACES] += 0.1
+    assert float(task.loss(ops.array(targets), said)) > right + 0.1
 
 
 def test_presence_counts_faces_and_others_alike(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points, count = ops.array(targets[:, :-2]), len(targets)
-    always, never = (float(task.loss(ops.array(targets), [points, ops.full((count, 1), x)])) for x in (4.0, -4.0))
+    always, never = (float(task.loss(ops.array(targets), answer(targets, logit=x))) for x in (4.0, -4.0))
     assert always == pytest.approx(never, rel=1e-3)
 
 
@@ -182,8 +189,8 @@ def test_the_right_answer_has_no_error(task: Landmarks) -> None:
 
 def test_the_network_keeps_its_contract(task: Landmarks) -> None:
     network = task.network(batch=1)
-    assert [output.shape for output in network.outputs] == [(1, 136), (1, 1)]
-    figures = task.progress(lambda images: [np.zeros((len(images), n), np.float32) for n in (136, 1)])
+    assert [output.shape for output in network.outputs] == [(1, 136), (1, 1), (1, 3), (1, 1)]
+    figures = task.progress(lambda images: [np.zeros((len(images), n), np.float32) for n in (136, 1, 3, 1)])
     assert 0 < figures["heldout_nme51"] < 0.2  # the mean shape itself
     assert task.sample().shape[1:] == (LANDMARKS_SIDE, LANDMARKS_SIDE)
     assert len(task.sample()) > landmarks.SAMPLE  # faces, and others for the range of the score
