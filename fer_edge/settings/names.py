@@ -15,6 +15,7 @@ NAMES = {
     "quality.min_height_px": "Quality: least height of a face",
     "quality.max_yaw_deg": "Quality: furthest turn sideways",
     "quality.max_pitch_deg": "Quality: furthest turn up or down",
+    "quality.max_pose_error_deg": "Quality: largest error of the pose",
     "quality.max_blur": "Quality: most blur",
     "quality.min_brightness": "Quality: least brightness",
     "quality.max_brightness": "Quality: most brightness",
