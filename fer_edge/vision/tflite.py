@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,16 +40,23 @@ def read_model(folder: Path, card: Card) -> bytes:
     """Read a model's file and check it against its card. Raises ModelError."""
     path = folder / card.file
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
+            raise ModelError(_not_its_cards(path, card, f"{found.st_size} bytes"))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
-    found = hashlib.sha256(content).hexdigest()
-    if (found, len(content)) != (card.sha256, card.bytes):
-        raise ModelError(
-            f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {len(content)} with {found}; "
-            "the file is damaged or belongs to another card: restore both from the release"
-        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(_not_its_cards(path, card, f"{len(content)} with {digest}"))
     return content
+
+
+def _not_its_cards(path: Path, card: Card, got: str) -> str:
+    return (
+        f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {got}; "
+        "the file is damaged or belongs to another card: restore both from the release"
+    )
 
 
 class Model:
