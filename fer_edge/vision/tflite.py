@@ -90,11 +90,13 @@ class Model:
         if self.share:
             level = logging.INFO if self.share.taken else logging.WARNING
             log.log(level, "%s: %s nodes on %s", self._path, self.share, self.share.library)
-        self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
-        self._input = self._interpreter.get_input_details()[0]
+        with _described(self._path):
+            outputs, self._input = self._interpreter.get_output_details(), self._interpreter.get_input_details()[0]
+            fast = _has_delegate(self._interpreter)
+        self._outputs = _in_card_order(outputs, self.card, where)
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
-        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or _has_delegate(self._interpreter)
+        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or fast
         """False: the runtime's own fast kernels have refused, which it does without a word. tflite-runtime has none
         for int8."""
         self.size = width, height  # of the pictures that it takes
@@ -231,6 +233,15 @@ def _open(
             refusal = _refusal(error, delegate)
     # outside, so that nothing keeps the traceback, which holds a half-made interpreter
     raise ModelError(f"{path}: {refusal}")
+
+
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """What the runtime cannot tell of a model that it took, such as names that are not text, becomes a ModelError."""
+    try:
+        yield
+    except (ValueError, RuntimeError, SystemError, LookupError) as error:
+        raise ModelError(f"{path}: the runtime cannot describe this model: {_first_line(error)}") from None
 
 
 def _has_delegate(interpreter: Any) -> bool:
