@@ -296,8 +296,8 @@ MUTATIONS = 300
 
 
 def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
-    """Even where its card was made to fit, which is the real protection: the runtime's native code trusts the file, and a
-    few mutations in a thousand end the process. Those are left out here; that Python sees no other error is tested."""
+    """Even where its card was made to fit, which is the real protection: the runtime's native code trusts the file, and
+    a few mutations in a thousand end the process. Those are left out here; no other error may come."""
     said: dict[int, str] = {}
     while (first := max(said, default=-1) + 1) < MUTATIONS:
         command = [sys.executable, "-m", "tests.support.mutated_models", folder, str(first), str(MUTATIONS - first)]
