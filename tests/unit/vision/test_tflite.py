@@ -300,7 +300,14 @@ def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
     a few mutations in a thousand end the process. Those are left out here; no other error may come."""
     said: dict[int, str] = {}
     while (first := max(said, default=-1) + 1) < MUTATIONS:
-        command = [sys.executable, "-m", "tests.support.mutated_models", folder, str(first), str(MUTATIONS - first)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.mutated_models",
+            str(folder),
+            str(first),
+            str(MUTATIONS - first),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=DATA.parents[1])
         lines = [line.partition(" ") for line in done.stdout.splitlines()]
         said |= {int(seed): outcome or "ended the process" for seed, _, outcome in lines}
