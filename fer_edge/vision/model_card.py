@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +17,7 @@ Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Scale = Annotated[float, msgspec.Meta(gt=0)]
 LANDMARKS = 68
+MAX_CARD_BYTES = 1_000_000
 
 
 class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +127,7 @@ def read_card(folder: Path, name: str) -> Card:
     """Read NAME.json. Raises ModelError."""
     path = folder / f"{name}.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Card)
+        card = msgspec.json.decode(_read_at_most(path, MAX_CARD_BYTES), type=Card)
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise ModelError(
@@ -132,6 +135,27 @@ def read_card(folder: Path, name: str) -> Card:
         ) from None
     except msgspec.MsgspecError as error:
         raise ModelError(f"{path}: not a model card: {error}; restore the file from the release") from None
+    if not is_plain_name(card.file):
+        raise ModelError(
+            f"{path}: file expected to be the name of a file beside the card, got {card.file[:100]!r}; "
+            "restore the card from the release"
+        )
+    return card
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether this names a file in the same folder, and nothing else: no path, no control characters."""
+    return name not in ("", ".", "..") and "/" not in name and name.isprintable()
+
+
+def _read_at_most(path: Path, size: int) -> bytes:
+    """A file that is expected to be small. Raises OSError, also where it is not, or is no file."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > size:
+        raise OSError(errno.EFBIG, f"{found.st_size} bytes, expected at most {size}")
+    return path.read_bytes()
 
 
 def check_role(card: Card, where: Path) -> None:

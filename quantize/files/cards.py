@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
 from fer_edge.vision.tflite import open_interpreter
 from quantize.data.sets import DataError
 from quantize.publish.card_text import PROSE
@@ -126,12 +127,13 @@ def text(card: dict[str, Any]) -> bytes:
 
 def replace_all(files: Mapping[Path, bytes]) -> None:
     """Put files in the place of others, each in one step, and none before all are written."""
-    partials = {path: path.with_name(f".{path.name}.partial") for path in files}
-    for path, partial in partials.items():
-        with partial.open("wb") as file:
-            file.write(files[path])
+    partials = {}
+    for path, content in files.items():
+        descriptor, partials[path] = create_beside(path, mode=FOR_ALL)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
     for path, partial in partials.items():
         partial.replace(path)
 
