@@ -83,9 +83,18 @@ def open_camera(config: CameraConfig) -> Camera:
     return camera
 
 
+PRIVATE_NAMES = "user|username|usr|login|password|passwd|pass|pwd|psw|auth|token|key|apikey|secret"
+PRIVATE_IN_PATH = re.compile(rf"((?:^|[/&;_,])(?:{PRIVATE_NAMES})[=:])[^&/;?#]*", re.IGNORECASE)
+
+
 def shown(source: str) -> str:
-    """A source as it may be shown and written down: without the password and the query of a URL."""
-    return re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", source)) if "://" in source else source
+    """A source as it may be shown and written down: without the user, the passwords and the query of a URL. Many
+    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`)."""
+    if "://" not in source:
+        return source
+    scheme, rest = source.split("://", 1)
+    rest = re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest, count=1, flags=re.DOTALL), flags=re.DOTALL)
+    return f"{scheme}://" + PRIVATE_IN_PATH.sub(r"\1***", rest)
 
 
 class FrameMaker:
