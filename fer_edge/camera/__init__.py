@@ -60,7 +60,9 @@ class Recording(Camera, Protocol):
     frames: int | None
     """How many frames there are, as far as that is known."""
     damaged: int
-    """How many pictures could not be read, or 1 for a film that breaks off; rises while it is read."""
+    """How many pictures or frames could not be read, at least 1 for a film that breaks off; rises while it is read."""
+    trouble: str | None
+    """What could not be read of it, as a report says it; complete at the end."""
     picture: Path | None
     """The file that the last frame came from, where each has its own."""
 

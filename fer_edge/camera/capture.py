@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 10.0  # a camera that was back for less is asked less and less often
 JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
@@ -35,6 +36,8 @@ class CaptureThread:
         self._away = Event()
         self._error: BaseException | None = None
         self._last_ns = time.monotonic_ns()
+        self._pause = FIRST_PAUSE_SECONDS
+        self._steady_at = 0.0  # from then on the camera has recovered
         self._thread = Thread(target=self._main, name="camera", daemon=True)  # a driver may hang for ever
 
     @property
@@ -100,26 +103,31 @@ class CaptureThread:
             if not camera.live:
                 raise
             log.error("%s; faces are ended, trying to open it again", error)
-            self._reopen(camera)
-            return True
+            frame = self._reopen(camera)
         if frame is None:
             return False
         self._last_ns = frame.taken_ns
         self.mailbox.put(frame, wait=not camera.live)
         return True
 
-    def _reopen(self, camera: Camera) -> None:
-        """Open a lost source again and again until it is back or the daemon stops."""
+    def _reopen(self, camera: Camera) -> Frame | None:
+        """Open a lost source again and again until a frame comes, which is returned; None: it has an end after all, or
+        the daemon stops. The pauses go on growing where it was lost again at once."""
         self._away.set()
-        pause = FIRST_PAUSE_SECONDS
+        if time.monotonic() >= self._steady_at:
+            self._pause = FIRST_PAUSE_SECONDS
         camera.close()
-        while not self._stop.wait(pause):
+        while not self._stop.wait(self._pause):
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
             try:
                 camera.open()
+                frame = camera.read()
             except CameraError as error:
                 log.debug("still away: %s", error)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            else:
-                log.info("the camera is back")
-                self._away.clear()
-                return
+                camera.close()
+                continue
+            log.info("the camera is back")
+            self._steady_at = time.monotonic() + STEADY_SECONDS
+            self._away.clear()
+            return frame
+        return None

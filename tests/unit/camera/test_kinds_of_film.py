@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -137,7 +139,7 @@ def test_so_is_a_film_with_longer_sound_and_one_with_a_second_film(
 
 
 # the rows a, b, 0, c, d, 0, x, y, 1 of a display matrix in 16.16, and how numpy says the same
-MATRICES = {
+MATRICES: dict[str, tuple[tuple[int, int, int, int], Callable[[Image], Any]]] = {
     "mirrored": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
     "upside down": ((-1, 0, 0, -1), lambda image: image[::-1, ::-1]),
     "flipped": ((1, 0, 0, -1), lambda image: image[::-1]),
