@@ -60,7 +60,9 @@ class Recording(Camera, Protocol):
     frames: int | None
     """How many frames there are, as far as that is known."""
     damaged: int
-    """How many pictures could not be read, or 1 for a film that breaks off; rises while it is read."""
+    """How many pictures or frames could not be read, at least 1 for a film that breaks off; rises while it is read."""
+    trouble: str | None
+    """What could not be read of it, as a report says it; complete at the end."""
     picture: Path | None
     """The file that the last frame came from, where each has its own."""
 
@@ -89,9 +91,18 @@ def is_live_source(config: CameraConfig) -> bool:
     return config.backend in ("picamera2", "v4l2") or (config.backend == "stream" and url)
 
 
+PRIVATE_NAMES = "user|username|usr|login|password|passwd|pass|pwd|psw|auth|token|key|apikey|secret"
+PRIVATE_IN_PATH = re.compile(rf"((?:^|[/&;_,])(?:{PRIVATE_NAMES})[=:])[^&/;?#]*", re.IGNORECASE)
+
+
 def shown(source: str) -> str:
-    """A source as it may be shown and written down: without the password and the query of a URL."""
-    return re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", source)) if "://" in source else source
+    """A source as it may be shown and written down: without the user, the passwords and the query of a URL. Many
+    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`)."""
+    if "://" not in source:
+        return source
+    scheme, rest = source.split("://", 1)
+    rest = re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest, count=1, flags=re.DOTALL), flags=re.DOTALL)
+    return f"{scheme}://" + PRIVATE_IN_PATH.sub(r"\1***", rest)
 
 
 class FrameMaker:

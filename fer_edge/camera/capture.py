@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 10.0  # a camera that was back for less is asked less and less often
 JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
@@ -47,6 +48,8 @@ class CaptureThread:
         self._tried = time.monotonic()  # when it was last tried to open the camera
         self._error: BaseException | None = None
         self._last_ns = time.monotonic_ns()
+        self._pause = FIRST_PAUSE_SECONDS
+        self._steady_at = 0.0  # from then on the camera has recovered
         self._thread = Thread(target=self._main, name="camera", daemon=True)  # a driver may hang for ever
 
     @property
@@ -137,6 +140,8 @@ class CaptureThread:
                 raise
             log.error("%s; faces are ended, trying to open it again", error)
             self._lost(str(error))
+            if time.monotonic() >= self._steady_at:
+                self._pause = FIRST_PAUSE_SECONDS
             camera.close()
             return self._reopened(camera)
         if frame is None:
@@ -160,17 +165,28 @@ class CaptureThread:
         self._away.clear()
 
     def _reopened(self, camera: Camera) -> bool:
-        """Open it again; False where the daemon stops before it is there."""
+        """Open a lost source again until a frame comes; False where it has an end after all, or the daemon stops."""
+        found: list[Frame | None] = []
 
         def reopen() -> Camera:
             camera.open()
+            try:
+                found.append(camera.read())
+            except CameraError:
+                camera.close()
+                raise
             return camera
 
-        return self._again(reopen) is not None
+        if self._again(reopen) is None or found[-1] is None:
+            return False
+        self._last_ns = found[-1].taken_ns
+        self.mailbox.put(found[-1], wait=not camera.live)
+        return True
 
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
-        """Try again and again until the source is there (again) or the daemon stops."""
-        pause, self._tried = 0.0 if not self.away else FIRST_PAUSE_SECONDS, time.monotonic()
+        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it is
+        lost again at once."""
+        pause, self._tried = self._pause if self.away else 0.0, time.monotonic()
         self._opened.set()
         while not self._stop.wait(pause):
             if self.paused:
@@ -181,9 +197,11 @@ class CaptureThread:
             except CameraError as error:
                 log.debug("still away: %s", error)
                 self._lost(str(error))
-                pause = min(max(FIRST_PAUSE_SECONDS, pause * 2), LONGEST_PAUSE_SECONDS)
+                pause = self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
             else:
-                log.info("the camera is there")
+                log.info("the camera is back")
+                self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+                self._steady_at = time.monotonic() + STEADY_SECONDS
                 self.reason = ""
                 self._away.clear()
                 return camera

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 
 PICTURES = Path(__file__).parent / "pictures"
 SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+HEIF = (".heic", ".heif", ".hif")
+HEIF_REFUSED = "HEIC is not read here: convert it, for example with heif-convert, or let the phone take JPEGs"
+LEFT_OUT = {
+    HEIF: HEIF_REFUSED,
+    (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".3gp"): "films are sources of their own",
+    (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"): "raw pictures are not read here",
+}
+"""What a folder may hold that is not read, and why."""
 MAX_SIDE_PX = 8192  # the most that config allows a camera
 MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels as are allowed
 
@@ -57,6 +66,11 @@ class ReplayCamera:
         """How many frames there are, damaged pictures included; None with `loop`, and before `open`."""
         self.damaged = 0
         """How many pictures could not be decoded and were skipped."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What could not be read, as a report says it."""
+        return f"{self.damaged} of {self.frames} pictures could not be decoded" if self.damaged else None
 
     def open(self) -> None:
         """Find the pictures. Raises CameraError where there are none, where a single one cannot be decoded, or where
@@ -136,11 +150,37 @@ class ReplayCamera:
             raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be read any more")
 
 
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """What sorts names as people count: picture 9 before picture 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def is_listed(path: Path) -> bool:
+    """Whether a folder's file is one of its pictures, by its name. `._NAME` is what macOS knows about a file."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+
+
+def _tell_left_out(folder: Path, found: list[Path]) -> None:
+    """Name the pictures and films that are not read, by kind."""
+    others = [path.suffix.lower() for path in found if not is_listed(path) and not path.name.startswith(".")]
+    for kinds, why in LEFT_OUT.items():
+        count = sum(suffix in kinds for suffix in others)
+        if count:
+            log.warning("%s: %d files (%s) are left out: %s", folder, count, _kinds(others, kinds), why)
+
+
+def _kinds(suffixes: list[str], kinds: tuple[str, ...]) -> str:
+    return " ".join(sorted(set(suffixes) & set(kinds)))
+
+
 def _in_folder(folder: Path) -> list[Path]:
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        found = sorted((path for path in folder.iterdir() if path.is_file()), key=natural)
     except OSError as error:
         raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
+    paths = [path for path in found if is_listed(path)]
+    _tell_left_out(folder, found)
     if not paths:
         raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
     return paths
@@ -157,6 +197,8 @@ def read_picture(path: Path) -> Image:
         CameraError: the file cannot be read or decoded.
 
     """
+    if path.suffix.lower() in HEIF:
+        raise CameraError(f"{path}: {HEIF_REFUSED}")
     data = _bytes_of(path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))

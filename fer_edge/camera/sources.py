@@ -10,9 +10,11 @@ from typing import cast
 import msgspec
 
 from fer_edge.camera import Recording, open_camera
-from fer_edge.camera.replay import SUFFIXES
+from fer_edge.camera.replay import HEIF, SUFFIXES, is_listed, natural
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
+
+ANIMATED = (".png", ".apng")
 
 
 def source_config(config: CameraConfig, source: str) -> CameraConfig:
@@ -32,9 +34,23 @@ def source_config(config: CameraConfig, source: str) -> CameraConfig:
 
 
 def _is_picture(source: str) -> bool:
-    """A GIF is taken for a film: it may be one, and one of a single frame is read just as well."""
+    """A GIF is taken for a film: it may be one, and one of a single frame is read just as well; so is an animated PNG.
+    A URL is a stream whatever its name, and a camera for snapshots where it gives a picture."""
     suffix = Path(source).suffix.lower()
-    return suffix in SUFFIXES and suffix != ".gif"
+    if "://" in source or suffix == ".gif" or (suffix in ANIMATED and _is_animated(source)):
+        return False
+    return suffix in SUFFIXES + HEIF
+
+
+def _is_animated(path: str) -> bool:
+    """Whether a PNG has an animation's header before its picture."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return b"acTL" in file.read(4096).split(b"IDAT")[0]
+    except OSError:
+        return False
 
 
 def open_source(config: Config, source: str) -> Recording:
@@ -51,7 +67,7 @@ def mark(source: str) -> str:
     """What changes when a source does: sizes and times of its files, not their content, which may be large."""
     path = Path(source.removeprefix("file://"))
     try:
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        files = sorted(filter(is_listed, path.iterdir()), key=natural) if path.is_dir() else [path]
         each = [(os.fsencode(file.name).hex(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError:  # the demo, or a file that is not there
         each = []

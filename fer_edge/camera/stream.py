@@ -1,8 +1,10 @@
-"""Video files, RTSP and HTTP streams, as far as OpenCV's FFmpeg reads them.
+"""Video files, RTSP and HTTP streams, as PyAV reads them.
 
 A URL (anything with `://`) is a live camera: its end, or a break, is a CameraError and the daemon connects
-again. A file has an end; `camera.pace` says whether it runs in real time or as fast as it is read.
-Frames come in the size that the source has; `camera.width`, `height` and `fps` play no part.
+again. A film at an HTTP address has an end, and so has a file; `camera.pace` says whether it runs in real time or as
+fast as it is read. An address that gives a single picture is a camera for snapshots, asked `camera.fps` times a second.
+Frames come in the size that the source has, their long side at most 1920 px; `camera.width`, `height` and
+`fps` play no other part.
 """
 
 from __future__ import annotations
@@ -10,21 +12,26 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import cv2
-from numpy.typing import NDArray
+import av
 
-from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera import FrameMaker, shown
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, PICTURE_FORMATS, AvReader, NoVideo
+from fer_edge.camera.connection import reason
+from fer_edge.camera.container_length import missing_bytes
+from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.records import Frame
+from fer_edge.records import Frame, Image
 
 log = logging.getLogger(__name__)
 
-TRUNCATED_BELOW = 0.9  # of the promised frames; containers without an index only estimate their number
+LAG_WARNING_SECONDS = 1.0
 
 
 class StreamCamera:
@@ -34,23 +41,30 @@ class StreamCamera:
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._source = config.source.removeprefix("file://")
+        self._source = _path(config.source)
         self._is_url = "://" in self._source
         self.title = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker(Orientation.of(config))
-        self._capture: cv2.VideoCapture | None = None
+        self._reader: AvReader | None = None
+        self._pictures: Iterator[tuple[Image, float | None]] = iter(())
+        self._packets: LivePackets | None = None
+        self._ready: list[tuple[Image, int]] = []  # decoded, and not read yet
+        self._arrivals: dict[int, int] = {}  # when packets came, by their time stamp
         self._clock = _FileClock(0, period_ns=1)
         self._count = 0  # frames since the start of the file
+        self._told: set[str] = set()
+        self._next_snapshot = 0.0
         self.live = self._is_url
         self.frames: int | None = None
         """How many frames the file promises; None where it does not, for a URL, and with `loop`."""
         self.damaged = 0
-        """How often the file ended early."""
+        """How often the file ended early, and frames of it that could not be decoded."""
+        self.trouble: str | None = None
+        """What was wrong with the file, known at its end."""
         self.picture: Path | None = None  # frames of a film have no files of their own
 
     def open(self) -> None:
         """Connect, or open the file. Raises CameraError (CameraTimeout: a URL that does not answer)."""
-        quiet_opencv()
         if not self._is_url:
             _check_file(self._source)
         self._start(self._maker.start_ns())
@@ -60,42 +74,124 @@ class StreamCamera:
 
         Raises CameraError when a URL's stream ended or broke, CameraTimeout when it is silent.
         """
-        capture = self._capture
-        if capture is None:
+        if self._reader is None:
             raise CameraError(f"{self.title} is not open")
-        began = time.monotonic()
-        ok, image = capture.read()
-        if self._is_url:
-            if not ok:
-                raise self._lost(time.monotonic() - began)
-            return self._maker.make(image, taken_ns=time.monotonic_ns())
-        if ok:
-            return self._paced(image, capture)
-        self._check_end(capture)
+        if self._packets:
+            return self._newest(self._packets, self._reader)
+        try:
+            found = next(self._pictures, None)
+        except av.FFmpegError as error:
+            found = None
+            self._note(f"reading failed after {self._count} frames: {error.strerror}")
+        if found:
+            return self._paced(*found)
+        if self._is_url and self._reader.format in PICTURE_FORMATS:
+            return self._snapshot()
+        self._check_end(self._reader)
         return self._restart() if self._config.loop else None
 
     def close(self) -> None:
         """Disconnect."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        if self._packets is not None:
+            self._packets.close()  # its thread closes the reader
+        elif self._reader is not None:
+            self._reader.close()
+        self._reader = self._packets = None
+        self._ready.clear()
+        self._arrivals.clear()
 
     def _start(self, start_ns: int) -> None:
-        limit_ms = max(1, round(self._config.timeout_seconds * 1000))
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
         began = time.monotonic()
-        capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, limits)
-        if not capture.isOpened():
-            raise self._refused(time.monotonic() - began)
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        self._clock = _FileClock(start_ns, period_ns=round(1e9 / (fps if 0 < fps <= 1000 else self._config.fps)))
+        try:
+            self._reader = AvReader(
+                self._source, timeout_seconds=max(0.001, self._config.timeout_seconds) if self._is_url else None
+            )
+        except NoVideo:
+            raise CameraError(f"{self.title} holds no film: only sound, or a cover picture") from None
+        except (av.FFmpegError, ValueError) as error:
+            raise self._refused(error, time.monotonic() - began) from None
+        self._clock = _FileClock(start_ns, period_ns=round(1e9 / (self._reader.fps or self._config.fps)))
         self._count = 0
-        self._capture = capture
-        promised = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frames = promised if promised > 0 and not self._is_url and not self._config.loop else None
+        self._start_reading(self._reader)
 
-    def _paced(self, image: NDArray[Any], capture: cv2.VideoCapture) -> Frame:
-        step_ns = self._clock.step_ns(capture.get(cv2.CAP_PROP_POS_MSEC))
+    def _start_reading(self, reader: AvReader) -> None:
+        snapshots = self._is_url and reader.format in PICTURE_FORMATS
+        film = self._is_url and self._source.startswith("http") and reader.format not in ("hls",) and reader.seconds
+        self.live = self._is_url and not film
+        self.frames = None if self.live or self._config.loop else reader.frames
+        if self.live and not snapshots:
+            self._packets = LivePackets(reader)
+        else:
+            self._pictures = reader.frames_of_file()
+
+    def _newest(self, packets: LivePackets, reader: AvReader) -> Frame:
+        """The next frame of a live stream: the packets before the newest key frame are left out where the machine is
+        too slow for them. Its time is when its packet came."""
+        began, bad = time.monotonic(), 0
+        while not self._ready:
+            left = self._config.timeout_seconds - (time.monotonic() - began)
+            try:
+                arrived = packets.take(max(0.0, left))
+            except TimeoutError:
+                raise CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s") from None
+            except av.FFmpegError as error:
+                raise self._lost(error) from None
+            if arrived is None:
+                raise self._lost(None)
+            before = reader.bad
+            self._decode(arrived.packet, arrived.at_ns, reader)
+            bad = bad + reader.bad - before
+            if bad > MOST_BAD_IN_A_ROW:
+                raise CameraError(f"{self.title}: {bad} frames in a row could not be decoded")
+        image, taken_ns = self._ready.pop(0)
+        self._tell_lag(packets, reader, taken_ns)
+        return self._maker.make(image, taken_ns=taken_ns)
+
+    def _decode(self, packet: Any, at_ns: int, reader: AvReader) -> None:
+        if packet.pts is not None:
+            self._arrivals[packet.pts] = at_ns
+        if len(self._arrivals) > 64:
+            del self._arrivals[next(iter(self._arrivals))]
+        for frame in reader.decoded(packet):
+            taken_ns = self._arrivals.pop(frame.pts, at_ns) if frame.pts is not None else at_ns
+            self._ready.append((reader.picture(frame), taken_ns))
+
+    def _tell_lag(self, packets: LivePackets, reader: AvReader, taken_ns: int) -> None:
+        lag = (time.monotonic_ns() - taken_ns) / 1e9
+        if packets.skipped or lag > LAG_WARNING_SECONDS:
+            self._tell("this machine is too slow for the stream; frames are left out to stay with the newest")
+        if reader.bad:
+            self._tell("frames that could not be decoded are left out")
+        self._tell_transfer(reader)
+
+    def _tell_transfer(self, reader: AvReader) -> None:
+        if reader.picture.transfer:
+            self._tell(f"HDR ({reader.picture.transfer}), tone-mapped")
+
+    def _tell(self, what: str) -> None:
+        """Warn, once."""
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("%s: %s", self.title, what)
+
+    def _snapshot(self) -> Frame:
+        """Ask for the next picture when it is due."""
+        self._next_snapshot = max(self._next_snapshot + 1 / self._config.fps, time.monotonic())
+        time.sleep(max(0.0, self._next_snapshot - time.monotonic()))
+        self.close()
+        self._start(self._maker.start_ns())
+        found = next(self._pictures, None)
+        if found is None:
+            raise CameraError(f"{self.title}: the picture cannot be decoded")
+        return self._maker.make(found[0], taken_ns=time.monotonic_ns())
+
+    def _paced(self, image: Image, position_s: float | None) -> Frame:
+        if self.live:  # the first snapshot
+            self._next_snapshot = time.monotonic()
+            return self._maker.make(image, taken_ns=time.monotonic_ns())
+        if self._reader:
+            self._tell_transfer(self._reader)
+        step_ns = self._clock.step_ns((position_s or 0.0) * 1e3)
         if self._config.pace == "real":  # a gap in a recording must not look like a camera that hangs
             step_ns = min(step_ns, round(self._config.timeout_seconds * 1e9))
         taken_ns = self._clock.advance(step_ns)
@@ -104,16 +200,22 @@ class StreamCamera:
         self._count += 1
         return self._maker.make(image, taken_ns=taken_ns)
 
-    def _check_end(self, capture: cv2.VideoCapture) -> None:
-        """Complain where a file gave its last frame early."""
+    def _check_end(self, reader: AvReader) -> None:
+        """Complain where a file gave its last frame early, or frames of it could not be decoded."""
         if self._count == 0:
             raise CameraError(f"{self.title} holds no picture that can be decoded; does it play elsewhere?")
-        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        # of a film whose rate varies the number is made of its length: then so much of that was seen
-        seen = max(self._count, self._clock.position_s * capture.get(cv2.CAP_PROP_FPS))
-        if seen < TRUNCATED_BELOW * promised:
-            self.damaged += 1
-            log.warning("%s: ended after %d of %d frames, truncated or damaged", self.title, self._count, promised)
+        if reader.bad:
+            self.damaged += reader.bad
+            self._note(f"{reader.bad} frames could not be decoded and were left out")
+        missing = 0 if self._is_url else missing_bytes(self._source)
+        if missing:
+            promised = f"of {reader.frames} " if reader.frames and reader.frames > self._count else ""
+            self._note(f"ended after {self._count} {promised}frames, truncated or damaged")
+
+    def _note(self, trouble: str) -> None:
+        self.damaged = max(1, self.damaged)
+        self.trouble = f"{self.trouble}; {trouble}" if self.trouble else trouble
+        log.warning("%s: %s", self.title, trouble)
 
     def _restart(self) -> Frame | None:
         # opened anew: not every container can seek back to its start
@@ -122,19 +224,28 @@ class StreamCamera:
         self._start(next_ns)
         return self.read()
 
-    def _refused(self, seconds: float) -> CameraError:
+    def _refused(self, error: Exception, seconds: float) -> CameraError:
         if not self._is_url:
+            if isinstance(error, av.error.DecoderNotFoundError):
+                return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
             return CameraError(
                 f"{self.title} cannot be read as a video: it is damaged, truncated or of an unknown kind"
             )
-        if seconds >= 0.9 * self._config.timeout_seconds:
+        if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or (
+            seconds >= 0.9 * self._config.timeout_seconds
+        ):
             return CameraTimeout(f"{self.title} did not answer within {self._config.timeout_seconds:g} s")
-        return CameraError(f"{self.title} cannot be opened: check the address, the password and that it is a video")
+        return CameraError(f"{self.title} cannot be opened: {reason(error, self._source)}")
 
-    def _lost(self, seconds: float) -> CameraError:
-        if seconds >= 0.9 * self._config.timeout_seconds:
+    def _lost(self, error: av.FFmpegError | None) -> CameraError:
+        if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
+
+
+def _path(source: str) -> str:
+    """A `file://` address as the path that it means; all else as it is."""
+    return unquote(source.removeprefix("file://"), errors="surrogateescape") if source.startswith("file://") else source
 
 
 class _FileClock:

@@ -70,7 +70,7 @@ class Run:
             with closing(open_source(self.pipeline.config, source)) as camera:
                 self.progress.update(task, total=camera.frames)
                 self._frames(camera, source, index, task, there.frame if there else 0)
-                return _damage(camera, int(self.progress.tasks[task].completed))
+                return camera.trouble
         except CameraError as error:
             log.error("%s", error)
             return str(error)
@@ -147,12 +147,3 @@ class Run:
         return f"{at} of {printable(shown(sources[index]))}" + (
             f" (source {index + 1} of {len(sources)})" if len(sources) > 1 else ""
         )
-
-
-def _damage(camera: Recording, frames: int) -> str | None:
-    """What could not be read, as a report says it."""
-    if not camera.damaged:
-        return None
-    if camera.picture:
-        return f"{camera.damaged} of {camera.frames} pictures could not be decoded"
-    return f"ended after {frames} of {camera.frames} frames, truncated or damaged"

@@ -1,0 +1,162 @@
+"""Films and streams through PyAV: opened within limits, decoded frame by frame, whatever is damaged counted.
+
+One decoder, its threads and its pool of frames bounded. Nothing that was not decoded gets out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import av
+
+from fer_edge.camera.decoded_picture import Deinterlacer, PictureMaker
+from fer_edge.records import Image
+
+log = logging.getLogger(__name__)
+
+FILE_PROTOCOLS = "file,fd,pipe"
+URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,srt,hls,crypto,data"
+FORMATS = (  # no playlists of files, no devices, no scripts
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,gif,apng,dv,h264,hevc,av1,obu,ivf,vvc,"
+    "mjpeg,mpjpeg,mjpeg_2000,rtsp,rtp,sdp,hls,nut,mxf,gxf,rm,wtv,dhav,yuv4mpegpipe,vob,vc1,swf,nsv,3gp,mp4,"
+    "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,gif_pipe,webp,smjpeg,rpl,rawvideo,h263,h261,avs,cavsvideo"
+)
+PICTURE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "image2")
+MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its own
+MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
+MOST_READ_ERRORS = 20
+
+
+class AvReader:
+    """One open film or stream."""
+
+    def __init__(self, source: str, *, timeout_seconds: float | None = None) -> None:
+        """Open it. `timeout_seconds`: for a URL, how long it may be silent. Raises av.FFmpegError, and
+        NoVideo where there is no picture in it."""
+        av.logging.set_level(None)  # what FFmpeg finds is told in one line
+        self._is_url = timeout_seconds is not None
+        self.bad = 0
+        """Packets and frames that could not be decoded and were left out."""
+        self._container = _opened(source, timeout_seconds)
+        self.stream = _film_stream(self._container)
+        if self.stream is None:
+            self._container.close()
+            raise NoVideo
+        self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
+        pixels = self.stream.codec_context.width * self.stream.codec_context.height
+        self.stream.codec_context.thread_count = 2 if pixels <= MOST_PX_FOR_TWO_THREADS else 1
+        aspect = self.stream.sample_aspect_ratio
+        self.picture = PictureMaker(aspect=float(aspect) if aspect and 0.1 < aspect < 10 else 1.0)
+        self._deinterlace = Deinterlacer()
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the container."""
+        return str(self._container.format.name)
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second as the container promises, None where it does not, or nonsense."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return float(rate) if rate and 0 < rate <= 1000 else None
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames the container promises: itself, or by its length and rate."""
+        if self.stream.frames:
+            return int(self.stream.frames)
+        seconds = self.seconds
+        return round(seconds * self.fps) or None if seconds and self.fps else None
+
+    @property
+    def seconds(self) -> float | None:
+        """The length that the container promises."""
+        if self.stream.duration:
+            return float(self.stream.duration * self.stream.time_base)
+        return self._container.duration / av.time_base if self._container.duration else None
+
+    def packets(self) -> Iterator[Any]:
+        """What is read of the film; errors between packets are passed over, a few in a row. The last is empty.
+
+        Raises av.FFmpegError where reading fails for good."""
+        errors = 0
+        while True:
+            try:
+                for packet in self._container.demux(self.stream):
+                    errors = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError:
+                errors += 1
+                self.bad += 1
+                if errors > MOST_READ_ERRORS:
+                    raise
+
+    def decoded(self, packet: Any) -> Iterator[av.VideoFrame]:
+        """The frames that a packet completes; an empty packet: those that are left."""
+        last = not packet.size and packet.dts is None
+        try:
+            found = packet.decode()
+        except av.error.EOFError:
+            found = []
+        except (av.error.InvalidDataError, av.error.PatchWelcomeError, av.error.ExternalError, av.error.UnknownError):
+            self.bad += 1
+            found = []
+        for frame in found:
+            assert isinstance(frame, av.VideoFrame)
+            if _is_decoded(frame):
+                yield from self._deinterlace(frame)
+            else:
+                self.bad += 1
+        if last:
+            yield from self._deinterlace(None)
+
+    def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
+        """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
+        for packet in self.packets():
+            for frame in self.decoded(packet):
+                yield self.picture(frame), frame.time
+
+    def close(self) -> None:
+        """Give everything back."""
+        with suppress(av.FFmpegError):
+            self._container.close()
+
+
+class NoVideo(Exception):
+    """There is sound, or cover art, but no film."""
+
+
+def _opened(source: str, timeout_seconds: float | None) -> Any:
+    options = {"format_whitelist": FORMATS}
+    if timeout_seconds is None:
+        options["protocol_whitelist"] = FILE_PROTOCOLS
+        return av.open("file:" + source, options=options)
+    options |= {
+        "protocol_whitelist": URL_PROTOCOLS,
+        "rtsp_flags": "prefer_tcp",
+        "fflags": "nobuffer",
+        "analyzeduration": "2000000",
+        "reconnect": "0",
+    }
+    return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
+
+
+def _film_stream(container: Any) -> Any:
+    """The best stream of pictures that is no cover art."""
+    films = [stream for stream in container.streams.video if not _is_cover(stream)]
+    best = container.streams.best("video")
+    return best if best in films else next(iter(films), None)
+
+
+def _is_cover(stream: Any) -> bool:
+    disposition = getattr(stream, "disposition", 0)
+    return bool(int(disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+
+
+def _is_decoded(frame: av.VideoFrame) -> bool:
+    """Whether a decoder made all of it: it conceals what is missing and says so."""
+    return not frame.is_corrupt and frame.width > 0 and frame.height > 0

@@ -1,0 +1,79 @@
+"""Whether a film's file is as long as its container says: what a film's rate and duration cannot tell."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
+RIFF_UNKNOWN = (0, 0xFFFFFFFF)  # as written to a pipe
+
+
+def missing_bytes(path: str | Path) -> int:
+    """How many bytes a Matroska, MP4, QuickTime or AVI file lacks at its end; 0 for other kinds, for whole files and
+    where the length was never filled in."""
+    try:
+        if not os.path.isfile(path):  # a FIFO may be read only once
+            return 0
+        with open(path, "rb") as file:
+            return max(0, _promised(file) - os.fstat(file.fileno()).st_size)
+    except OSError:
+        return 0
+
+
+def _promised(file: BinaryIO) -> int:
+    head = file.read(12)
+    file.seek(0)
+    if head.startswith(EBML):
+        return _matroska_end(file)
+    if head[:4] == b"RIFF":
+        return _riff_end(file)
+    return _mp4_end(file) if head[4:8] in BOXES else 0
+
+
+def _mp4_end(file: BinaryIO) -> int:
+    """ISO/IEC 14496-12: box after box; a size of 1 means that 64 bits follow, of 0 that the box goes to the end."""
+    end = 0
+    while len(head := file.read(16)) >= 8:
+        size = int.from_bytes(head[:4])
+        if size == 1:
+            size = int.from_bytes(head[8:16])
+        if size < 8 or not head[4:8].isascii():
+            break
+        end += size
+        file.seek(end)
+    return end
+
+
+def _riff_end(file: BinaryIO) -> int:
+    """An AVI of more than 1 GB has several RIFF chunks (OpenDML)."""
+    end = 0
+    while len(head := file.read(8)) == 8 and head[:4] == b"RIFF":
+        size = int.from_bytes(head[4:8], "little")
+        if size in RIFF_UNKNOWN:
+            return 0
+        end += 8 + size + size % 2
+        file.seek(end)
+    return end - 1 if end else 0  # the last padding byte may be left out
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    file.read(4)
+    header = _vint(file)
+    file.seek(header, os.SEEK_CUR)
+    if file.read(4) != SEGMENT:
+        return 0
+    length = _vint(file)
+    return file.tell() + length if length else 0
+
+
+def _vint(file: BinaryIO) -> int:
+    """An EBML size (RFC 8794): the leading zeros of its first byte tell its length; all ones: unknown, here 0."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0
+    more = 8 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (1 << (7 - more)) - 1]) + file.read(more))
+    return 0 if value == (1 << 7 * (more + 1)) - 1 else value

@@ -1,0 +1,160 @@
+"""Network cameras as they are: what they refuse, what they send instead of a stream, and what must not be shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.camera import shown
+from fer_edge.camera.stream import StreamCamera
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.errors import CameraError
+from tests.support.films import write_avi
+
+PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 120, np.uint8))[1].tobytes()
+MULTIPART = "multipart/x-mixed-replace; boundary=frame"
+HEAD = b"Content-Type: image/jpeg\r\n\r\n"
+
+
+@contextmanager
+def served(body: bytes, kind: str, *, status: int = 200, length: bool = True) -> Iterator[str]:
+    """A server on loopback that answers everything with this; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            if length:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def camera_at(url: str) -> StreamCamera:
+    return StreamCamera(CameraConfig(backend="stream", source=url, pace="max", fps=30, timeout_seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (401, "text/plain", r"the user or password is wrong \(401\); an @ in it is written %40"),
+        (403, "text/plain", r"may not see this \(403\)"),
+        (404, "text/plain", r"nothing at this path \(404\)"),
+        (500, "text/plain", r"an error of its own \(5xx\)"),
+        (200, "text/html", r"no video stream \(a web page\?\)"),
+    ],
+)
+def test_why_a_server_gives_no_stream(status: int, kind: str, said: str) -> None:
+    with served(b"<html><body>hello</body></html>" * 50, kind, status=status) as url:
+        camera = camera_at(url)
+        with pytest.raises(CameraError, match=said):
+            camera.open()
+        camera.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rtsp://127.0.0.1:1/live", "connection refused"),
+        ("rtsp://camera.invalid/live", "unknown host camera.invalid"),
+        ("gopher2://127.0.0.1/live", "this kind of address is not supported"),
+    ],
+)
+def test_why_there_is_no_server(url: str, said: str) -> None:
+    with pytest.raises(CameraError, match=said):
+        camera_at(url).open()
+
+
+def test_a_snapshot_camera_is_asked_again_and_again() -> None:
+    with served(PICTURE, "image/jpeg") as url:
+        camera = camera_at(url + "snap.jpg")
+        camera.open()
+        assert camera.live
+        frames = [camera.read() for _ in range(3)]
+        camera.close()
+    times = [frame.taken_ns for frame in frames if frame]
+    assert len(times) == 3
+    assert times[2] - times[0] > 50_000_000, "at fps"
+
+
+def test_a_film_at_an_address_has_an_end(tmp_path: Path) -> None:
+    write_avi(tmp_path / "a.avi", [np.full((48, 64, 3), level, np.uint8) for level in range(10)])
+    with served((tmp_path / "a.avi").read_bytes(), "video/x-msvideo") as url:
+        camera = camera_at(url + "a.avi")
+        camera.open()
+        assert not camera.live
+        assert len(list(iter(camera.read, None))) == 10
+        assert camera.damaged == 0
+        camera.close()
+
+
+ODD = {
+    "an empty part": (b"--frame\r\n" + HEAD + PICTURE + b"\r\n") * 5
+    + b"--frame\r\n" + HEAD + b"\r\n" + (b"--frame\r\n" + HEAD + PICTURE + b"\r\n") * 5,
+    "a broken picture": (b"--frame\r\n" + HEAD + PICTURE + b"\r\n") * 5
+    + b"--frame\r\n" + HEAD + PICTURE[:30] + b"\r\n" + (b"--frame\r\n" + HEAD + PICTURE + b"\r\n") * 5,
+    "no first boundary": (HEAD + PICTURE + b"\r\n--frame\r\n") * 11,
+    "a wrong length": (b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 5\r\n\r\n" + PICTURE + b"\r\n") * 11,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_motion_jpeg_is_read_all_the_same(name: str) -> None:
+    with served(ODD[name], MULTIPART, length=False) as url:
+        camera, count = camera_at(url), 0
+        camera.open()
+        with pytest.raises(CameraError, match="stream ended"):
+            while camera.read():
+                count += 1
+        camera.close()
+    assert count >= 9
+
+
+def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = (b"--frame\r\n" + HEAD + PICTURE + b"\r\n") * 40
+    monkeypatch.setattr("fer_edge.camera.live_packets.LONGEST_LAG_NS", 0)
+    with served(body, MULTIPART, length=False) as url:
+        camera = camera_at(url)
+        camera.open()
+        deadline = time.monotonic() + 30
+        packets = camera._packets
+        assert packets is not None
+        while not packets._over and time.monotonic() < deadline:
+            time.sleep(0.01)
+        first = camera.read()
+        assert first is not None
+        assert packets.skipped >= 30, "it went on at the newest key frame"
+        camera.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "safe"),
+    [
+        ("rtsp://host/user=admin&password=s3cr3t&stream=0.sdp", "rtsp://host/user=***&password=***&stream=0.sdp"),
+        ("rtsp://u:s3c@r3t@host/live", "rtsp://***@host/live"),
+        ("http://host/a?password=s3cr3t", "http://host/a?***"),
+        ("http://host/token=s3cr3t/video", "http://host/token=***/video"),
+        ("http://host/video.mjpg", "http://host/video.mjpg"),
+        ("password=s3cr3t.mp4", "password=s3cr3t.mp4"),
+    ],
+)
+def test_no_secret_of_an_address_is_shown(source: str, safe: str) -> None:
+    assert shown(source) == safe
