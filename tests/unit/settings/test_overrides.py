@@ -38,7 +38,7 @@ def test_every_other_key_is_refused_whatever_the_payload(key: str) -> None:
         ("privacy/images", "what may leave the machine is decided in config.yaml alone"),
         ("privacy", "decided in config.yaml alone"),
         ("camera/width", "needs a restart; change it in config.yaml"),
-        ("detector/region", "takes a restart"),
+        ("detector/region", "needs a restart"),
         ("alerts/door/expressions", "of an alert, only enabled, min_confidence, for_seconds"),
         ("alerts/window/enabled", "config.yaml has no alert window; it has: door, till"),
         ("detector/min_scor", "unknown; did you mean detector.min_score?"),
