@@ -184,8 +184,8 @@ class CaptureThread:
         return True
 
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
-        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it is
-        lost again at once."""
+        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
+        is lost again at once."""
         pause, self._tried = self._pause if self.away else 0.0, time.monotonic()
         self._opened.set()
         while not self._stop.wait(pause):

@@ -20,7 +20,7 @@ DESCRIPTION = """\
 Per-face expression events from a camera, over MQTT.
 
 A first try, without camera and broker:
-  fer-edge analyze demo --still | head -1
+  fer-edge analyze demo --still --draw faces/
 """
 
 

@@ -145,7 +145,7 @@ events: 5
         ("camera: {focus_dioptres: 2}", "key focus_dioptres: expected a number when focus is manual, otherwise null"),
         ("camera: {exposure_us: 70000}", "key exposure_us: expected at most 66666, the time between two frames at 15"),
         ("camera: {pace: max}", "key pace: expected real: a live camera sets its own pace, got "),
-        ("camera: {backend: v4l2, loop: true}", "key loop: expected false: a live camera has no end"),
+        ("camera: {backend: v4l2, loop: true}", "key loop: expected false: a live camera has no end to loop from"),
         ("camera: {backend: stream, source: 'rtsp://x/y', pace: max}", "key pace: expected real"),
         ("mqtt: {broker: embedded, version: '5'}", "does not support MQTT 5"),
         ("mqtt: {broker: embedded, tls: true}", "neither tls, username nor websockets"),
