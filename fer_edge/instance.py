@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import logging
 import os
 import re
 import socket
@@ -19,6 +21,9 @@ from fer_edge.records import Identity, ModelId
 from fer_edge.vision.model_card import Card
 from fer_edge.vision.tflite import runtime_name
 
+log = logging.getLogger(__name__)
+
+LOCK_FILE = "lock"
 MACHINE_ID = Path("/etc/machine-id")
 SERVICE_FOLDER = Path("/var/lib/fer-edge")
 """What systemd gives the service as its StateDirectory."""
@@ -59,24 +64,15 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
 def lock(config: Config) -> Iterator[None]:
     """Hold this device id for as long as the block runs.
 
-    The lock is a name in Linux's abstract socket namespace (unix(7)): it is the same for all users, needs no folder,
-    and the kernel lets go of it when the process dies, however it dies.
+    What counts is a lock on a file in the state folder (flock(2)): it holds for everybody who shares that folder, in
+    containers too, and the kernel lets go of it when the process dies, however it dies. A name in Linux's abstract
+    socket namespace (unix(7)) finds a second daemon of this user, or root, that keeps its state elsewhere.
 
     Raises:
-        AlreadyRunning: another process holds it.
+        AlreadyRunning: another process holds it, or the file cannot be trusted.
     """
-    name = f"\0fer-edge-{device_id(config)}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as holder:
-        try:
-            holder.bind(name)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise AlreadyRunning(
-                f"a fer-edge daemon with device id {device_id(config)} runs already ({_process(name)}); "
-                "stop it, or give this one another device.id"
-            ) from None
-        holder.listen()
+    device = device_id(config)
+    with _file_lock(state_folder(config, device) / LOCK_FILE, device), _name_lock(device):
         yield
 
 
@@ -90,12 +86,81 @@ def is_running(device_id: str) -> bool:
     return False
 
 
-def _process(name: str) -> str:
-    """Who listens on a socket, as the kernel knows it."""
+@contextmanager
+def _file_lock(path: Path, device: str) -> Iterator[None]:
+    descriptor = _open_lock(path)
+    if descriptor is None:
+        yield
+        return
+    with os.fdopen(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _already(device, f"process {file.read(20).strip() or 'unknown'}") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _open_lock(path: Path) -> int | None:
+    """The lock file, open; None: nothing can be written there, then nobody's state is at stake.
+
+    Raises:
+        AlreadyRunning: somebody else owns it, who could hold it against us.
+
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.ELOOP) and os.path.lexists(path):
+            what = f"{path}: cannot be locked: {error.strerror}; expected a file of this user (id {os.geteuid()})"
+            advice = "stop what runs as another user with this state.folder, and remove it"
+            raise AlreadyRunning(f"{what}; {advice}") from None
+        log.warning("%s: cannot be made (%s): a second daemon there is not noticed", path, error.strerror)
+        return None
+    folder, owner = path.parent.stat(), os.fstat(descriptor).st_uid
+    if os.geteuid() == 0 and owner == 0:  # as `sudo fer-edge check`: the service must be able to lock it, too
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    elif owner not in (os.geteuid(), 0, folder.st_uid):
+        os.close(descriptor)
+        what = f"{path}: belongs to user id {owner}; expected {os.geteuid()}"
+        raise AlreadyRunning(f"{what}; another user can lock it: remove it, and let nobody else write to that folder")
+    return descriptor
+
+
+@contextmanager
+def _name_lock(device: str) -> Iterator[None]:
+    name = f"\0fer-edge-{device}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as holder:
+        try:
+            holder.bind(name)
+            holder.listen()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            process, user = _holder(name)
+            if user in (os.geteuid(), 0):
+                raise _already(device, f"process {process}") from None
+            log.warning("process %s of user id %s holds the name of device id %s; going on", process, user, device)
+        yield
+
+
+def _already(device: str, who: str) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"a fer-edge daemon with device id {device} runs already ({who}); stop it, or give this one another device.id"
+    )
+
+
+def _holder(name: str) -> tuple[int | str, int | None]:
+    """Process and user id of who listens on a socket, as the kernel knows them."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        visitor.settimeout(1.0)
         try:
             visitor.connect(name)
-        except OSError:  # it is just starting or ending
-            return "process unknown"
+        except OSError:  # it does not listen, as a daemon would
+            return "unknown", None
         credentials = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return f"process {struct.unpack('3i', credentials)[0]}"
+    process, user, _ = struct.unpack("3i", credentials)
+    return process, user

@@ -95,6 +95,8 @@ class Pipeline:
     def step(self, frame: Frame) -> Update:
         """Process one frame: follow known faces, detect new ones when it is time, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
+        if self.cadence.cut(frame, watched=self.tracker.watched):
+            self.tracker.clear()
         followed = self.tracker.active_faces()
         readings = self.read(frame, followed, watch)
         for found in self.detect_new(frame, readings, len(followed), watch):

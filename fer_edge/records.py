@@ -292,6 +292,11 @@ class FaceState:
     expression: str | None
     reason: Reason | None
 
+    @property
+    def in_view(self) -> bool:
+        """Whether the newest frame shows it. A hidden one is open for tracking.keep_seconds, but counted nowhere."""
+        return not self.track.misses
+
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
@@ -340,7 +345,7 @@ class Update:
 
     frame: Frame | None  # None: the camera is away; `events` then hold the ends
     tracks: tuple[Track, ...] = ()  # all, the hidden and the not yet confirmed too
-    faces: tuple[FaceState, ...] = ()  # the confirmed ones, with what was committed for them
+    faces: tuple[FaceState, ...] = ()  # the confirmed ones, hidden ones too, with what was committed for them
     events: tuple[FaceEvent, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     stats: Stats | None = None  # every stats.interval_seconds

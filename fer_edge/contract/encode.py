@@ -87,13 +87,13 @@ def _rounded(points: Floats) -> list[list[float]]:
 
 
 def state_payload(faces: tuple[FaceState, ...]) -> StatePayload:
-    """How many faces show which expression now."""
-    shown = [face.expression for face in faces]
+    """How many faces in view show which expression now."""
+    shown = [face.expression for face in faces if face.in_view]
     counts = {label: shown.count(label) for label in LABELS}
     dominant = max(counts, key=counts.__getitem__)
     return StatePayload(
         v=CONTRACT,
-        faces=len(faces),
+        faces=len(shown),
         expressions={**counts, "none": shown.count(None)},
         dominant=dominant if counts[dominant] else None,
     )

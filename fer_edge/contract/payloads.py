@@ -199,7 +199,12 @@ class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):
     dropped_events: Annotated[
         int, Meta(description="events lost since the start: too many waited, or the broker refused them")
     ]
-    outbox: Annotated[str | None, Meta(description="why waiting events are in memory only; null: all is well")]
+    outbox: Annotated[
+        str | None,
+        Meta(
+            description="what is wrong with waiting events: in memory only, or damaged and set aside; null: all is well"
+        ),
+    ]
     rss_mb: Annotated[float, Meta(description="memory of the process, 10^6 bytes")]
     temperature_c: Annotated[float | None, Meta(description="of the SoC; null elsewhere")]
     throttled: Annotated[int | None, Meta(description="the Pi firmware's bits; null elsewhere")]

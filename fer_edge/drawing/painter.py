@@ -152,7 +152,7 @@ def confidence(face: FaceState) -> float:
 
 def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
     """Who is here, and how the daemon fares, as far as it is known yet."""
-    count = sum(not face.track.misses for face in faces)
+    count = sum(face.in_view for face in faces)
     parts = [f"{count} face{'' if count == 1 else 's'}"]
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]

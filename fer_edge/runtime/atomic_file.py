@@ -39,7 +39,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_re
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create_beside(path: Path, *, mode: int = 0o640) -> tuple[int, Path]:
@@ -54,7 +54,7 @@ def create_beside(path: Path, *, mode: int = 0o640) -> tuple[int, Path]:
             return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), partial
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

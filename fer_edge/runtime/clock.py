@@ -8,7 +8,7 @@ import math
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,8 @@ TIMEDATED = (
 ANSWER_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 10.0  # doubled with each answer that it is not synchronised yet, up to ...
 LONGEST_PAUSE_SECONDS = 600.0
+STEADY_SECONDS = 3600.0
+JUMP_SECONDS = 5.0  # more than a clock that is being corrected gains or loses between two looks
 SYNCED_PAUSE_SECONDS = 3600.0  # the kernel takes hours to doubt a clock that nobody sets any more
 
 
@@ -91,6 +93,30 @@ class Timedated:
 def _timedated() -> Timedated:
     """One for the process, and none where nobody asks."""
     return Timedated()
+
+
+class SteadyClock:
+    """The wall clock, where it can be relied on: it has been synchronised, and has not jumped, for STEADY_SECONDS."""
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        mono: Callable[[], float] = time.monotonic,
+        synced: Callable[[], bool] = clock_synced,
+    ) -> None:
+        self._wall, self._mono, self._synced = wall, mono, synced
+        self._ahead: float | None = None  # of the monotonic clock; None: it was not synchronised
+        self._since = 0.0  # monotonic seconds
+
+    def now(self) -> float | None:
+        """Seconds of the epoch; None: better not to rely on it. To be asked every few minutes at least: it is watched
+        from one time to the next."""
+        wall, mono = self._wall(), self._mono()
+        jumped = self._ahead is None or abs(wall - mono - self._ahead) > JUMP_SECONDS
+        if jumped or not self._synced():
+            self._since = mono
+        self._ahead = wall - mono if self._synced() else None
+        return wall if self._ahead is not None and mono - self._since >= STEADY_SECONDS else None
 
 
 def minute_of_day() -> int | None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import sys
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class LineFile:
     """Appends whole lines to a file, or to stdout (path "-"), straight to the system: nothing waits in a buffer.
 
     A regular file rotates before it outgrows `max_bytes`: NAME -> NAME.1 -> ... -> NAME.<backups>; without
-    backups it starts anew. All methods raise OSError.
+    backups it starts anew. One that was moved, deleted or replaced under way is opened again under its name, which
+    suits logrotate. All methods raise OSError.
     """
 
     def __init__(self, path: str, *, max_bytes: int, backups: int) -> None:
@@ -22,6 +26,7 @@ class LineFile:
         self._descriptor: int | None = None
         self._size: int | None = None  # bytes in the file; None: nothing that could rotate
         self._torn = False  # what stands there last is part of a line
+        self._opened_once = False
 
     def open(self) -> int:
         """Open for appending, where it is not open. The descriptor."""
@@ -33,7 +38,10 @@ class LineFile:
             sys.stdout.flush()  # what was printed before comes first
             self._descriptor = os.dup(sys.stdout.fileno())
             return self._descriptor
+        if self._opened_once:  # so its folder was there
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._opened_once = True
         status = os.fstat(self._descriptor)
         if stat.S_ISREG(status.st_mode):
             self._size = status.st_size
@@ -42,6 +50,9 @@ class LineFile:
 
     def write(self, line: bytes) -> None:
         """Append a line (which ends with a newline). Where that fails, no part of it stays in the file."""
+        if self._moved():
+            log.info("%s was moved, deleted or replaced; going on in a new file of that name", self._path)
+            self.close()
         descriptor = self.open()
         if self._size and self._size + len(line) > self._max_bytes:
             descriptor = self._rotate()
@@ -55,6 +66,19 @@ class LineFile:
         self._torn = False
         if self._size is not None:
             self._size += done
+
+    def _moved(self) -> bool:
+        """Whether what is open is not what stands under the name any more; also notes how large it is: others may cut
+        it off."""
+        if self._descriptor is None or self._size is None:
+            return False
+        ours = os.fstat(self._descriptor)
+        self._size = ours.st_size
+        try:
+            there = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _take_back(self, descriptor: int, written: int) -> None:
         """Remove the first `written` bytes of a line; where that cannot be, the next line starts on its own."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.runtime.sealed_file import seal, unseal
 
 TUNING_FILE = "tuning.json"
 
@@ -16,7 +17,7 @@ TUNING_FILE = "tuning.json"
 def stored(path: Path) -> dict[str, Any]:
     """What the last run left. Raises OSError, or ValueError where it cannot be understood."""
     try:
-        content: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        content: dict[str, Any] = msgspec.json.decode(unseal(path.read_bytes()), type=dict[str, Any])
     except FileNotFoundError:
         return {}
     except RecursionError:
@@ -39,7 +40,7 @@ def load(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 def save(path: Path, overrides: dict[str, Any]) -> str | None:
     """Write them. What hinders it, in words."""
     try:
-        replace_file(path, msgspec.json.encode(overrides))
+        replace_file(path, seal(msgspec.json.encode(overrides)))
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"
     return None

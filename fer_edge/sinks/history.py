@@ -5,6 +5,7 @@ No pictures, no landmarks, no boxes of single faces: where faces were is kept as
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -22,10 +23,11 @@ from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ReportError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
-from fer_edge.runtime.clock import clock_synced
+from fer_edge.runtime.clock import SteadyClock, clock_synced
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.sqlite_file import SqliteFile
+from fer_edge.sinks.checked_rows import DamagedRows, Row, add_check_column, intact, lenient_text, readable, sealed
+from fer_edge.sinks.sqlite_file import FAULTS, SqliteFile
 from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 
 log = logging.getLogger(__name__)
@@ -36,21 +38,36 @@ WAITING = 20_000  # minutes and events, each, that may wait for one that refuses
 WRITE_SECONDS = 10.0  # a crash or a power cut costs as much of the events, and the minute that has begun
 TICK_SECONDS = 0.5
 DAY_SECONDS = 86_400
-TRIM_SHARE = 0.02  # of the time that is kept goes at once where the file is too large
+TRIM_PARTS = 50  # the oldest of so many parts goes at once where the file is too large
+PLAUSIBLE_SECONDS = 86_400  # so far ahead of a clock that can be relied on may a row be
+LARGEST_WAL = 4_194_304
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS minutes (begin_s INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS minutes (begin_s INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER)",
     "CREATE TABLE IF NOT EXISTS events (at_s REAL NOT NULL, run TEXT NOT NULL, track_id INTEGER NOT NULL,"
-    " kind TEXT NOT NULL, expression TEXT, reason TEXT, dwell_s REAL NOT NULL)",
+    " kind TEXT NOT NULL, expression TEXT, reason TEXT, dwell_s REAL NOT NULL, crc INTEGER)",
     "CREATE INDEX IF NOT EXISTS events_by_time ON events (at_s)",
+    # what a clock that was wrong has dated: kept as long as there is room for it, but in no report
+    "CREATE TABLE IF NOT EXISTS misdated (source TEXT, at_s REAL, content TEXT)",
+)
+MISDATED = (
+    "INSERT INTO misdated SELECT 'minutes', begin_s, body FROM minutes WHERE begin_s > ?",
+    "INSERT INTO misdated SELECT 'events', at_s, kind || ' ' || ifnull(expression, '') FROM events WHERE at_s > ?",
+    "DELETE FROM minutes WHERE begin_s > ?",
+    "DELETE FROM events WHERE at_s > ?",
 )
 
 
 class HistoryTable:
-    """What waits to be written, and the tables. See `disk.Part`."""
+    """What waits to be written, and the tables. See `sqlite_file.Part`.
 
-    def __init__(self, config: HistoryConfig, now_s: Callable[[], float] = time.time) -> None:
-        """`now_s`: the wall clock, seconds of the epoch."""
-        self._config, self._now_s = config, now_s
+    Rows go by their age only where the clock can be relied on; a clock that jumps takes none with it, and rows that it
+    has dated far into the future are set aside once it is right again.
+    """
+
+    def __init__(self, config: HistoryConfig, sure_now: Callable[[], float | None] | None = None) -> None:
+        """`sure_now`: the wall clock, seconds of the epoch, where it can be relied on."""
+        self._config, self._sure_now = config, sure_now or SteadyClock().now
+        self.damaged = DamagedRows(Path(HISTORY_FILE))
         self._minutes: deque[Minute] = deque(maxlen=WAITING)
         self._moments: deque[EventRow] = deque(maxlen=WAITING)
         self._since: float | None = None
@@ -68,25 +85,49 @@ class HistoryTable:
         """See `Part.attach`."""
         for statement in SCHEMA:
             db.execute(statement)
+        for table in ("minutes", "events"):
+            add_check_column(db, table)
 
     def write(self, db: sqlite3.Connection) -> None:
         """See `Part.write`. What is too old, or too much, goes."""
         for minute in self._minutes:
-            row = db.execute("SELECT body FROM minutes WHERE begin_s = ?", (minute.begin_s,)).fetchone()
-            parts = [msgspec.json.decode(row[0], type=Minute), minute] if row else [minute]
-            whole = msgspec.json.encode(added(parts, minute.begin_s))
-            db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?)", (minute.begin_s, whole))
-        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", self._moments)
-        self._forget(db, self._now_s() - self._config.keep_days * DAY_SECONDS)
-        while _used_bytes(db) > self._config.max_mb * 1e6 and (span := _span(db)):
-            first, last = span
-            self._forget(db, first + max(1.0, (last - first) * TRIM_SHARE))
+            row = db.execute("SELECT * FROM minutes WHERE begin_s = ?", (minute.begin_s,)).fetchone()
+            earlier = row and minute_of(row)
+            if row and earlier is None:
+                self.damaged.add("minutes", row)
+            whole = msgspec.json.encode(added([earlier, minute] if earlier else [minute], minute.begin_s))
+            db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?, ?)", sealed(minute.begin_s, whole))
+        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_row(each) for each in self._moments])
+        if (now_s := self._sure_now()) is not None:
+            for statement in MISDATED:
+                db.execute(statement, (now_s + PLAUSIBLE_SECONDS,))
+            self._forget(db, now_s - self._config.keep_days * DAY_SECONDS)
+        while _used_bytes(db) > self._config.max_mb * 1e6 - wal_bytes(self._config) and self._shorten(db):
+            pass
+
+    def _shorten(self, db: sqlite3.Connection) -> bool:
+        """Let the oldest go, those with a wrong date first. False: there is nothing."""
+        if db.execute("DELETE FROM misdated").rowcount:
+            _shrink(db)
+            return True
+        firsts = [row[0] for sql in OLDEST if (row := db.execute(sql, (TRIM_PARTS,)).fetchone())]
+        return bool(firsts) and self._forget(db, (min(firsts) // 60 + 1) * 60)
 
     def written(self) -> None:
         """See `Part.written`."""
         self._minutes.clear()
         self._moments.clear()
         self._since = None
+
+    def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:
+        """See `Part.rescue`. The newest of a damaged history go on; who deletes one wants it gone."""
+        for sql, waiting, made in ((MINUTES, self._minutes, minute_of), (EVENTS, self._moments, moment_of)):
+            with contextlib.suppress(*FAULTS):
+                newest, oldest = f"{sql} DESC LIMIT {WAITING}", f"{sql} LIMIT {WAITING}"
+                rows = readable(db, newest, oldest, (-ALWAYS, ALWAYS)) if damaged else []
+                for row in rows:
+                    if (found := made(row)) and len(waiting) < WAITING:
+                        waiting.appendleft(found)  # type: ignore[arg-type]  # each its own
 
     def detach(self, *, lost: bool) -> None:
         """See `Part.detach`: what waits is all in memory."""
@@ -95,11 +136,29 @@ class HistoryTable:
         """See `Part.waiting_since`."""
         return self._since
 
-    def _forget(self, db: sqlite3.Connection, before_s: float) -> None:
+    def _forget(self, db: sqlite3.Connection, before_s: float) -> bool:
         gone = db.execute("DELETE FROM minutes WHERE begin_s < ?", (before_s,)).rowcount
         gone += db.execute("DELETE FROM events WHERE at_s < ?", (before_s,)).rowcount
-        for _ in range(db.execute("PRAGMA freelist_count").fetchone()[0] if gone else 0):
-            db.execute("PRAGMA incremental_vacuum")  # one page: sqlite3 does not finish a statement without rows
+        gone += db.execute("DELETE FROM misdated WHERE at_s < ?", (before_s,)).rowcount
+        if gone:
+            _shrink(db)
+        return gone > 0
+
+
+OLDEST = (  # the last one of the first part
+    "SELECT begin_s FROM minutes ORDER BY begin_s LIMIT 1 OFFSET (SELECT count(*) FROM minutes) / ?",
+    "SELECT at_s FROM events ORDER BY at_s LIMIT 1 OFFSET (SELECT count(*) FROM events) / ?",
+)
+
+
+def wal_bytes(config: HistoryConfig) -> int:
+    """How much of what the history may take is for changes that SQLite gathers beside the file."""
+    return min(LARGEST_WAL, int(config.max_mb * 1e6 / 4))
+
+
+def _shrink(db: sqlite3.Connection) -> None:
+    for _ in range(db.execute("PRAGMA freelist_count").fetchone()[0]):
+        db.execute("PRAGMA incremental_vacuum")  # one page: sqlite3 does not finish a statement without rows
 
 
 def _used_bytes(db: sqlite3.Connection) -> float:
@@ -110,14 +169,30 @@ def _used_bytes(db: sqlite3.Connection) -> float:
 PAGES = ("page_count", "freelist_count", "page_size")
 
 
-def _span(db: sqlite3.Connection) -> tuple[float, float] | None:
-    """The first and the last moment in the file."""
-    sql = (
-        "SELECT min(first), max(last) FROM (SELECT min(begin_s) AS first, max(begin_s) AS last FROM minutes"
-        " UNION ALL SELECT min(at_s), max(at_s) FROM events)"
-    )
-    first, last = db.execute(sql).fetchone()
-    return None if first is None else (first, last)
+def minute_of(row: Row) -> Minute | None:
+    """A row of `minutes`; None: it is damaged. Earlier versions wrote no checksums: then the content has to do."""
+    try:
+        minute = msgspec.json.decode(row[1], type=Minute)  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError):
+        return None
+    return minute if _whole(row, 2) and minute.begin_s == row[0] else None
+
+
+def moment_of(row: Row) -> EventRow | None:
+    """A row of `events`, likewise."""
+    try:
+        return msgspec.convert(row[:7], type=EventRow) if _whole(row, 7) else None
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _row(moment: EventRow) -> Row:
+    """A row of `events`; numbers have the type that SQLite would give them, for the checksum."""
+    return sealed(*moment._replace(at_s=float(moment.at_s), dwell_s=float(moment.dwell_s)))
+
+
+def _whole(row: Row, columns: int) -> bool:
+    return len(row) == columns or row[columns] is None or intact(row)
 
 
 class HistorySink:
@@ -127,7 +202,7 @@ class HistorySink:
 
     def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
         self._path = state_folder(config, identity.device_id) / HISTORY_FILE
-        self._run_id = identity.boot_id
+        self._run_id, self._config = identity.boot_id, config.history
         self._history = HistoryTable(config.history)
         self._steps: Backlog[Step] = Backlog(QUEUE)
         self._worker = Worker("history", self._run)
@@ -155,7 +230,8 @@ class HistorySink:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             log.warning("history: %s: %s", self._path.parent, error.strerror)  # the disk says more, again and again
-        disk, maker = SqliteFile(self._path, write_every_seconds=WRITE_SECONDS), MinuteMaker()
+        disk = SqliteFile(self._path, write_every_seconds=WRITE_SECONDS, wal_bytes=wal_bytes(self._config))
+        self._history.damaged, maker = disk.damaged, MinuteMaker()
         disk.add(self._history)
         while True:
             closing_now = self._closing.is_set()
@@ -180,6 +256,11 @@ def _stamped(minute: Minute | None) -> Minute | None:
     return minute and msgspec.structs.replace(minute, synced=clock_synced())
 
 
+ALWAYS = 1e15  # seconds
+MINUTES = "SELECT * FROM minutes WHERE begin_s >= ? AND begin_s < ? ORDER BY begin_s"
+EVENTS = "SELECT * FROM events WHERE at_s >= ? AND at_s < ? ORDER BY at_s"
+
+
 def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Minute], list[EventRow]]:
     """The minutes and events of a period; the daemon may be writing at the same time.
 
@@ -191,13 +272,15 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
         raise ReportError(f"{path}: there is no history; set history.enabled: true, and let the daemon run for a while")
     try:
         with closing(sqlite3.connect(_uri(path), uri=True, timeout=5.0)) as db:
+            db.text_factory = lenient_text
             period = (since_s, until_s)
-            rows = db.execute("SELECT body FROM minutes WHERE begin_s >= ? AND begin_s < ? ORDER BY begin_s", period)
-            found = [msgspec.json.decode(body, type=Minute) for (body,) in rows]
-            rows = db.execute("SELECT * FROM events WHERE at_s >= ? AND at_s < ? ORDER BY at_s, rowid", period)
-            return found, [EventRow(*row) for row in rows]
-    except (sqlite3.Error, msgspec.MsgspecError) as error:
+            minutes = [minute_of(row) for row in readable(db, MINUTES, f"{MINUTES} DESC", period)]
+            found = [moment_of(row) for row in readable(db, EVENTS, f"{EVENTS} DESC, rowid DESC", period)]
+    except (sqlite3.Error, UnicodeError, MemoryError) as error:
         raise ReportError(f"{path}: cannot read the history: {error}; is it fer-edge's, and may you read it?") from None
+    if damaged := minutes.count(None) + found.count(None):
+        log.warning("%s: damaged rows, left out: %d; check the disk", path, damaged)
+    return [minute for minute in minutes if minute], [moment for moment in found if moment]
 
 
 def _uri(path: Path) -> str:

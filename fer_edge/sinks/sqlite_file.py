@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from fer_edge.runtime.atomic_file import sync_folder
+from fer_edge.sinks.checked_rows import DamagedRows, lenient_text
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 RETRY_SECONDS = 60.0  # how long a disk that refused is left alone
+WAL_BYTES = 4_194_304
 PRAGMAS = (
     "auto_vacuum=INCREMENTAL",  # first, for it is fixed with the first page
     "journal_mode=WAL",
     # NORMAL would not corrupt the file either, but it syncs at checkpoints only: a power cut could take hours of
-    # events. FULL syncs once a batch; events are in none while the broker acknowledges in time.
+    # events. FULL syncs once a batch.
     "synchronous=FULL",
-    "journal_size_limit=4194304",  # bytes: a large batch leaves no large WAL behind
     "secure_delete=FAST",  # some systems would write every page of deleted events once more, with zeros
 )
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 STRANGE = (*DAMAGED, sqlite3.SQLITE_ERROR)  # while it is opened, SQLITE_ERROR means that its tables are not ours
-READABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)  # it can be read, but not be written now
+
+
+# what the sqlite3 module makes of damaged names, messages and lengths
+MALFORMED = (UnicodeError, MemoryError, OverflowError)
+FAULTS = (sqlite3.Error, OSError, *MALFORMED)
 
 
 class Table(Protocol):
@@ -41,6 +51,9 @@ class Table(Protocol):
     def written(self) -> None:
         """What `write` did has been committed."""
 
+    def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:
+        """The file is damaged, or was taken away: hold in memory what can still be read of it, to write it anew."""
+
     def detach(self, *, lost: bool) -> None:
         """The file cannot be read, for now or (lost) for good."""
 
@@ -49,49 +62,75 @@ class Table(Protocol):
 
 
 class SqliteFile:
-    """One SQLite file that may fail, be away and come back. Errors never leave it: they stand in `trouble`."""
+    """One SQLite file that may fail, be away and come back. Errors never leave it: they stand in `trouble`.
 
-    def __init__(self, path: Path, *, write_every_seconds: float) -> None:
-        """Opens the file when the first part is added; never raises."""
-        self._path, self._write_every_seconds = path, write_every_seconds
+    A file that cannot be written is read for as long as that goes. One that was deleted, moved or replaced under way
+    is noticed before the next write; a new one then gets what waits.
+    """
+
+    def __init__(self, path: Path, *, write_every_seconds: float, wal_bytes: int = WAL_BYTES) -> None:
+        """Opens the file when the first part is added; never raises. `wal_bytes`: at most about so large is the file
+        beside it, in which SQLite gathers changes."""
+        self._path, self.write_every_seconds, self._wal_bytes = path, write_every_seconds, wal_bytes
         self._parts: list[Table] = []
         self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, ...] = ()  # of the file and its WAL; empty: none was open yet
         self._trouble: str | None = None  # now
         self._damage: str | None = None  # since the start
         self._retry_at = 0.0  # monotonic seconds
+        self._gathering = False
+        self.damaged = DamagedRows(path)
 
     @property
     def trouble(self) -> str | None:
         """What is wrong, where, and what to do, in one line; None: all is well. That a damaged file was moved
-        aside is said until the end of the process, for the card may be dying."""
-        return self._trouble or self._damage
+        aside, or rows of it, is said until the end of the process, for the card may be dying."""
+        return self._trouble or self._damage or self.damaged.in_words()
+
+    @property
+    def failing(self) -> bool:
+        """Whether what comes in now cannot be made to last."""
+        return self._trouble is not None
 
     def add(self, part: Table) -> None:
         """Give somebody a table."""
         self._parts.append(part)
-        self._open(self._parts if self._db is None else [part])
+        self._open([part]) if self._db else self._open(self._parts)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
         """The answer to a query; None: the file cannot be read."""
         try:
             return query(self._db) if self._db else None
-        except sqlite3.Error as error:
-            self._fail(error)
+        except FAULTS as error:
+            self._fail(error, reading=True)
             return None
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """All changes of the block go into one transaction: in it `tick` writes nothing."""
+        self._gathering = True
+        try:
+            yield
+        finally:
+            self._gathering = False
 
     def tick(self, now: float) -> None:
         """Write what has waited long enough, or try a disk that refused again; `now`: monotonic time in seconds."""
         times = [since for part in self._parts if (since := part.waiting_since()) is not None]
-        due = min(times, default=float("inf")) + self._write_every_seconds
-        if now >= (self._retry_at if self._trouble else due):
+        due = min(times, default=float("inf")) + self.write_every_seconds
+        if now >= (self._retry_at if self._trouble else due) and not self._gathering:
             self.flush()
 
     def flush(self) -> bool:
         """Write what waits, now. False: it could not be written."""
-        if self._db is None:
-            return self._open(self._parts)
         waits = any(part.waiting_since() is not None for part in self._parts)
-        return self._commit(self._parts) if waits or self._trouble else True
+        if self._replaced():
+            self._start_anew()
+        elif not (waits or self._trouble or self._db is None):
+            return True
+        if self._db is None or self._trouble:
+            return self._open(self._parts)
+        return self._commit(self._parts, self._db)
 
     def close(self) -> None:
         """Write what waits and close the file."""
@@ -99,57 +138,140 @@ class SqliteFile:
         self._detach()
 
     def _open(self, parts: Sequence[Table]) -> bool:
-        """Open the file, or a new one where it turns out to be damaged."""
-        damage, done = self._damage, self._commit(parts, attach=True)
-        return done if self._damage == damage else self._commit(self._parts, attach=True)
+        """Open the file, or a new one where it turns out to be damaged. While that fails, one that is open is read."""
+        damage, done = self._damage, self._connected(parts)
+        return done if self._damage == damage else self._connected(self._parts)
 
-    def _commit(self, parts: Sequence[Table], *, attach: bool = False) -> bool:
+    def _connected(self, parts: Sequence[Table]) -> bool:
         try:
-            db = self._db or self._connect()
+            db = self._connect() if self._db is None or self._trouble else self._db
+        except FAULTS as error:
+            self._fail(error, attaching=self._db is None)
+            return False
+        return db is not None and self._commit(parts, db, attach=True)
+
+    def _commit(self, parts: Sequence[Table], db: sqlite3.Connection, *, attach: bool = False) -> bool:
+        try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 for part in parts:
                     if attach:
                         part.attach(db)
                     part.write(db)
-        except (sqlite3.Error, OSError) as error:
-            self._fail(error, attached=not attach)
+                self.damaged.write(db)
+        except FAULTS as error:
+            self._fail(error, attaching=attach, db=db)
             return False
         self._trouble = None
+        self._take(db)
+        self.damaged.written()
         for part in parts:
             part.written()
         return True
 
-    def _connect(self) -> sqlite3.Connection:
+    def _take(self, db: sqlite3.Connection) -> None:
+        """Something was written: from now on this is the file."""
+        if db is not self._db:
+            self._close_connection()
+            self._db = db
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._wal().stat().st_size > self._wal_bytes:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._identity = self._identify()
+
+    def _connect(self) -> sqlite3.Connection | None:
+        """A new connection; None: there is none, and why stands in `trouble`."""
+        if self._identity:  # it was there, so its folder may be made again
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = not self._path.exists()
         # SQLite says less about why a file cannot be opened, and would let everybody read a new one
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        if new:
+            sync_folder(self._path.parent)
         # made in one thread and used in another, never in two at a time; the timeout is for people who look into it
-        self._db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)
-        for pragma in PRAGMAS:
-            self._db.execute(f"PRAGMA {pragma}")
-        return self._db
+        db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)
+        db.text_factory = lenient_text
+        try:
+            for pragma in (*PRAGMAS, f"journal_size_limit={self._wal_bytes}"):
+                db.execute(f"PRAGMA {pragma}")
+            _verify(db)
+        except FAULTS as error:
+            self._fail(error, attaching=True, db=db)
+            return None
+        return db
 
-    def _detach(self, *, lost: bool = False) -> None:
+    def _wal(self) -> Path:
+        return self._path.with_name(f"{self._path.name}-wal")
+
+    def _identify(self) -> tuple[int, ...]:
+        """Which files these are; empty: one is not there."""
+        try:
+            found = (self._path.stat(), self._wal().stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError:  # a disk that fails says nothing about it
+            return self._identity
+        return tuple(number for status in found for number in (status.st_dev, status.st_ino))
+
+    def _replaced(self) -> bool:
+        """Whether what is open is not what stands under the file's name any more."""
+        return self._db is not None and bool(self._identity) and self._identify() != self._identity
+
+    def _start_anew(self) -> None:
+        """The file that is open was deleted, moved or replaced: read it once more, then let go of it."""
+        log.warning("%s was deleted, moved or replaced under way; it is made anew with what waits", self._path)
+        self._rescue(self._db, damaged=False)
+        self._detach()
+        if not self._path.exists():  # changes of a file that is gone are nothing to a new one
+            with contextlib.suppress(OSError):
+                self._wal().unlink(missing_ok=True)
+
+    def _close_connection(self) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
+
+    def _detach(self, *, lost: bool = False) -> None:
+        self._close_connection()
         for part in self._parts:
             part.detach(lost=lost)
 
-    def _fail(self, error: sqlite3.Error | OSError, *, attached: bool = True) -> None:
-        """Note what is wrong; let go of the file, unless it is attached and can still be read."""
+    def _fail(
+        self,
+        error: Exception,
+        *,
+        attaching: bool = False,
+        reading: bool = False,
+        db: sqlite3.Connection | None = None,
+    ) -> None:
+        """Note what is wrong; let go of a file that is damaged, or cannot be read."""
         self._retry_at = time.monotonic() + RETRY_SECONDS
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it are details
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if code in (DAMAGED if attached else STRANGE):
-            self._detach(lost=True)
-            reason = self._move_aside(reason)
-        elif not attached or code not in READABLE:
+        code, reason = _named(error)
+        if code in (STRANGE if attaching else DAMAGED):
+            reason = self._give_up(reason, db or self._db)
+        elif reading and code != sqlite3.SQLITE_BUSY:
             self._detach()
+        if db is not None and db is not self._db:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
         advice = "free space there" if code == sqlite3.SQLITE_FULL else "check state.folder, its owner and its disk"
         what = f"{reason}; events wait in memory, and a restart loses them; {advice}"
         self._trouble = f"{self._path}: {what}; trying again every {RETRY_SECONDS:g} s"
+
+    def _rescue(self, db: sqlite3.Connection | None, *, damaged: bool) -> None:
+        for part in self._parts if db else ():
+            with contextlib.suppress(*FAULTS):
+                part.rescue(db, damaged=damaged)  # type: ignore[arg-type]  # it is not None here
+
+    def _give_up(self, reason: str, db: sqlite3.Connection | None) -> str:
+        """Take out of a damaged file what can be read, and move it aside. The reason to tell."""
+        self._rescue(db, damaged=True)
+        if db is not None and db is not self._db:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+        self._detach(lost=True)
+        return self._move_aside(reason)
 
     def _move_aside(self, reason: str) -> str:
         """Rename the damaged file, so that the next attempt makes a new one; older ones go. The reason to tell."""
@@ -164,8 +286,27 @@ class SqliteFile:
                 file.unlink()
         except OSError as error:
             return f"{reason}, and the file cannot be moved aside: {error.strerror}"
-        self._damage = f"{self._path}: {reason}; it is now {target.name}, its events are lost; check the SD card"
+        what = "what could not be read of it is lost; check the SD card"
+        self._damage = f"{self._path}: {reason}; it is now {target.name}, {what}"
         return reason
+
+
+def _named(error: Exception) -> tuple[int, str]:
+    """SQLite's code of an error, and its reason in words."""
+    if isinstance(error, OSError):
+        return 0, error.strerror or str(error)
+    if isinstance(error, MALFORMED):
+        return sqlite3.SQLITE_CORRUPT, "database schema or row is malformed"
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF, str(error)  # the rest of the code are details
+
+
+def _verify(db: sqlite3.Connection) -> None:
+    """SQLite may read around a fault for long, and then write into it. Raises sqlite3.Error where there is one."""
+    (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        error = sqlite3.DatabaseError(str(found).splitlines()[-1])
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
 
 
 class NoFile(SqliteFile):
@@ -173,6 +314,11 @@ class NoFile(SqliteFile):
 
     def __init__(self) -> None:
         super().__init__(Path(), write_every_seconds=0.0)
+
+    @property
+    def failing(self) -> bool:
+        """See `Disk.failing`."""
+        return True
 
     def _open(self, _parts: Sequence[Table]) -> bool:
         return False

@@ -162,7 +162,7 @@ class EventStateMachine:
             pose=track.landmarks.pose,
             quality=track.quality,
             reason=reason,
-            face_count=len(self._open),
+            face_count=sum(not face.track.misses for face in self._open.values()),
         )
 
     def _states(self) -> tuple[FaceState, ...]:

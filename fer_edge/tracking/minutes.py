@@ -62,7 +62,7 @@ class Step:
 def step_of(update: Update, *, at_s: float, mono_ns: int) -> Step:
     """An update's step; where it has no frame, the camera is away and nobody is in view."""
     size = (update.frame.width, update.frame.height) if update.frame else None
-    return Step(at_s, mono_ns, tuple(view(face, size) for face in update.faces), update.events)
+    return Step(at_s, mono_ns, tuple(view(face, size) for face in update.faces if face.in_view), update.events)
 
 
 def moments(step: Step, run: str) -> list[EventRow]:

@@ -42,7 +42,7 @@ class SummaryMaker:
 
         Args:
             events: what this step told.
-            faces: all confirmed faces; the hidden ones count while they are open.
+            faces: all confirmed faces; those in view count.
             now_ns: the frame's time.
 
         """
@@ -52,7 +52,7 @@ class SummaryMaker:
             self._interval, self._step_ns = FaceTimeCounter(now_ns), now_ns
         self._interval.add_time(self._shown, self._step_ns, now_ns)
         summary, self._interval = self._close(self._interval, now_ns)
-        self._shown = tuple(view(face) for face in faces)
+        self._shown = tuple(view(face) for face in faces if face.in_view)
         self._interval.add_step(events, self._shown)
         self._step_ns = now_ns
         return summary

@@ -48,6 +48,11 @@ class Tracker:
         """Whether a face is waited for that the last frame did not show."""
         return any(track.misses for track in self._tracks.values())
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is any face, hidden ones too."""
+        return bool(self._tracks)
+
     def active_faces(self) -> list[Face]:
         """The faces of the last frame as candidates for the next one."""
         return [

@@ -22,6 +22,12 @@ class ScheduleSnapshot:
     last_ns: int | None
     closer_ns: int | None
     tile: int
+    scene: bool = False  # whether a scene is known; a frame of it is not kept: `review` brings it back
+
+
+SLACK_NS = 500_000  # or a pause that divides the frame rate would miss every other frame
+SAME_SCENE = 0.5  # correlation of two thumbnails, below which there is a cut between them
+LEAST_CONTRAST = 4.0  # gray levels, the standard deviation: a thumbnail of less shows nothing
 
 
 class DetectionSchedule:
@@ -30,6 +36,7 @@ class DetectionSchedule:
     While faces are followed it looks every `every_seconds`; every `idle_every_seconds` while nobody is there or
     somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
     every `idle_every_seconds`). Beside that it looks closer at one tile of the picture every `closer_every_seconds`.
+    After a cut it looks at once.
     """
 
     THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
@@ -40,6 +47,8 @@ class DetectionSchedule:
         self._closer_ns: int | None = None
         self._tile = 0
         self._thumb: NDArray[np.int16] | None = None
+        self._scene: NDArray[np.int16] | None = None
+        self._reviews_scene = False
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
@@ -47,18 +56,38 @@ class DetectionSchedule:
 
     def snapshot(self) -> ScheduleSnapshot:
         """All that was learned from frames."""
-        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile)
+        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None)
 
     def restore(self, memory: ScheduleSnapshot) -> None:
         """Go on from there."""
         self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
         self._tile, self._thumb = memory.tile, None
+        self._scene, self._reviews_scene = None, memory.scene
 
     def review(self, frame: Frame) -> None:
         """Take up a frame from before `snapshot` once more: the last one that the detector looked at is needed to
-        notice motion."""
+        notice motion, and the last one that shows something to notice a cut."""
+        thumb = self._thumbnail(frame)
         if frame.taken_ns == self._last_ns:
-            self._thumb = self._thumbnail(frame)
+            self._thumb = thumb
+        if self._reviews_scene and thumb.std() >= LEAST_CONTRAST:
+            self._scene = thumb
+
+    def cut(self, frame: Frame, *, watched: bool) -> bool:
+        """Whether this frame shows another scene than the last one, so that no face of that can be in it: a cut in a
+        film, not a light that is switched. Looked for while faces are `watched`; black frames in between count for
+        nothing."""
+        if not watched:
+            self._scene = None
+            return False
+        before, now = self._scene, self._thumbnail(frame)
+        if now.std() < LEAST_CONTRAST:
+            return False
+        self._scene = now
+        if before is None or float(np.corrcoef(before.ravel(), now.ravel())[0, 1]) >= SAME_SCENE:
+            return False
+        self._last_ns = None
+        return True
 
     def should_detect(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.
@@ -70,7 +99,7 @@ class DetectionSchedule:
             missing: a face that was lost earlier is still waited for.
 
         """
-        since = None if self._last_ns is None else (frame.taken_ns - self._last_ns) / 1e9
+        since = None if self._last_ns is None else (frame.taken_ns - self._last_ns + SLACK_NS) / 1e9
         config = self._config
         pause = config.idle_every_seconds if missing or not known else config.every_seconds
         if (
@@ -86,7 +115,7 @@ class DetectionSchedule:
     def next_tile(self, frame: Frame) -> int | None:
         """Which of TILES parts of this frame to look at closer; None: none."""
         pause_ns = self._config.closer_every_seconds * 1e9
-        if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns < pause_ns):
+        if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns + SLACK_NS < pause_ns):
             return None
         self._closer_ns, self._tile = frame.taken_ns, (self._tile + 1) % TILES
         return self._tile

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.testing.brokers import wait_for
 from tests.support.browser import CHROMIUM, REASON, browser, complaints, daemon
 from tests.support.web_helpers import SECONDS, TOKEN
@@ -114,7 +115,7 @@ def test_a_slider_changes_the_config_in_force_and_is_saved(page: Page, port: int
         expect(other.get_by_label("Report from", exact=True)).to_have_value("0.55")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("#unsaved")).to_have_text("Saved")
-        assert json.loads(kept.read_text()) == {"events.enter": 0.55}
+        assert json.loads(unseal(kept.read_bytes())) == {"events.enter": 0.55}
         other.get_by_label("Report from, as a number").fill("0.1")
         other.keyboard.press("Tab")
         expect(other.locator(".problem", has_text="expected at most events.enter")).to_be_visible()

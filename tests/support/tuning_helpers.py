@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.constraints import combination_errors
 from fer_edge.settings.overrides import Tuning, topic_of
 
@@ -34,7 +35,7 @@ def reason(key: str, payload: bytes) -> str:
 
 
 def stored(folder: Path) -> Any:
-    return json.loads((folder / "tuning.json").read_text())
+    return json.loads(unseal((folder / "tuning.json").read_bytes()))
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fer_edge.commands.analyze.checkpoint import CheckpointWriter, load
+from fer_edge.commands.analyze.claim import claimed
 from fer_edge.commands.analyze.lines import shown_by_clip, shown_by_pictures
 from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
 from fer_edge.commands.analyze.output import Output
@@ -34,6 +35,11 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
 
     """
     check(options)
+    with claimed(options.files()):
+        return _run(config, options, stop or Event())
+
+
+def _run(config: Config, options: AnalyzeOptions, stop: Event) -> int:
     pipeline = Pipeline(config)
     keeper, begun = (
         CheckpointWriter(options.resume_file(), every_seconds=options.save_seconds),
@@ -43,7 +49,7 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
     earlier = load(keeper.path, begun) if options.resume and keeper.path else None
     with _progress() as progress, outputs:
         outputs.start(earlier.outputs if earlier else None)
-        failed = Run(pipeline, options, outputs, keeper, begun, progress, stop or Event()).all(earlier)
+        failed = Run(pipeline, options, outputs, keeper, begun, progress, stop).all(earlier)
         outputs.tell(lambda output: output.make(None))
         keeper.forget()
         outputs.tell(lambda output: output.finish())

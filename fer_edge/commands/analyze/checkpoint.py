@@ -17,6 +17,7 @@ import numpy as np
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import PipelineSnapshot
 from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.runtime.sealed_file import seal, unseal
 
 SUFFIX = ".resume"
 LEAST_WORK = 20  # times as long as a checkpoint takes is what lies between two
@@ -86,7 +87,7 @@ class CheckpointWriter:
         """Write one. `begun`: when its making began, by time.monotonic(). Raises SinkError."""
         assert self.path is not None
         try:
-            replace_file(self.path, pack(checkpoint))
+            replace_file(self.path, seal(pack(checkpoint)))
         except OSError as error:
             raise SinkError(f"{self.path}: cannot write: {error.strerror}; free space there") from None
         now = time.monotonic()
@@ -106,10 +107,10 @@ def load(path: Path, origin: Origin) -> Checkpoint:
 
     """
     try:
-        kept: Checkpoint = unpack(path.read_bytes(), Checkpoint)
+        kept: Checkpoint = unpack(unseal(path.read_bytes(), needed=True), Checkpoint)
     except FileNotFoundError:
         raise SinkError(f"{path}: there is nothing to resume: no run was interrupted; leave out --resume") from None
-    except (OSError, msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise SinkError(f"{path}: cannot be read ({error}); begin anew, without --resume") from None
     other = [name for name in Origin.__struct_fields__ if getattr(kept.origin, name) != getattr(origin, name)]
     if other:

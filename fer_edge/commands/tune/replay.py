@@ -90,7 +90,7 @@ class Replay:
         events, faces = self._maker.update(tracks, look.now_ns, width=width, height=height)
         if self._last:
             self._tally.add_time(self._shown, self._last.now_ns, look.now_ns)
-        self._shown = tuple(view(face) for face in faces)
+        self._shown = tuple(view(face) for face in faces if face.in_view)
         self._tally.add_step(events, self._shown)
         self._told += events
         self._last = look

@@ -18,9 +18,10 @@ from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.sinks.mqtt.blocked import Blocked
 from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.event_copy import Entry
 from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.open_faces import OpenFaces
-from fer_edge.sinks.mqtt.outbox import Entry, Outbox
+from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.replay import Throttle, is_late, replayed
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
@@ -49,10 +50,12 @@ class Store:
         self._faces = OpenFaces(self.outbox.disk)
         crashed = self._faces.left_over()
         beyond = max((last.seq for last in crashed), default=0) + CRASHED_SEQ
-        for number, last in enumerate(crashed, 1):
-            end = end_of(last, seq=beyond + number)
-            self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
-        self._faces.clear_left_over()
+        with self.outbox.disk.gathered():
+            for number, last in enumerate(crashed, 1):
+                end = end_of(last, seq=beyond + number)
+                self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
+            self._faces.clear_left_over()
+        self.outbox.flush()
         if crashed:
             log.warning("MQTT: the last run crashed; faces that it left open and that are ended now: %d", len(crashed))
 
@@ -65,15 +68,12 @@ class Store:
 
     def keep(self) -> None:
         """Move what `submit` left into the outbox, and write to the disk what is due."""
-        while event := self._outgoing.events.get():
-            ends, heartbeat = event.event_type == "end", event.event_type == "update"
-            heartbeat &= event.expression == event.previous
-            if not (ends or heartbeat):  # an open face is known before its start can be sent, until its end is safe
+        with self.outbox.disk.gathered():  # a face and its events become durable together
+            while event := self._outgoing.events.get():
                 self._faces.note(event)
-            self.outbox.put(event.boot_id, event.seq, msgspec.json.encode(event))
-            if ends:
-                self._faces.note(event)
+                self.outbox.put(event.boot_id, event.seq, msgspec.json.encode(event))
         self.outbox.tick(time.monotonic())
+        self.outbox.secure()
         if self.outbox.trouble != self._trouble:
             self._trouble = self.outbox.trouble
             log.warning("MQTT outbox: %s", self._trouble or "the disk is in order again")
@@ -84,7 +84,7 @@ class Store:
     @property
     def volatile(self) -> bool:
         """Whether events wait that would be lost with the process."""
-        return bool(self._path is None or self.outbox.trouble) and self._waiting() > 0
+        return bool(self._path is None or self.outbox.disk.failing) and self._waiting() > 0
 
     def _waiting(self) -> int:
         return len(self.outbox) + len(self._outgoing.events)
@@ -207,12 +207,13 @@ class Delivery:
             self._busy.add(message.topic)
 
     def _send_events(self, link: Connection) -> None:
+        self._outbox.secure()
         room = self._room(link)
         if self._sent < self._held:
             room = min(room, self._throttle.allowed())
         # while none is in flight all are unsent, also those that a disk has brought back in front of the others
         flying = any(entry for _, entry in self._pending.values())
-        for entry in self._outbox.oldest(room, after=self._sent if flying else 0) if room > 0 else ():
+        for entry in self._outbox.sendable(room, after=self._sent if flying else 0) if room > 0 else ():
             payload = replayed(entry.payload) if is_late(entry, self._boot_id) else entry.payload
             self._throttle.spend(entry.id <= self._held)
             self._sent = entry.id

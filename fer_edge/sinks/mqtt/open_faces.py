@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 
 import msgspec
 
 from fer_edge.contract.payloads import EventPayload
+from fer_edge.sinks.checked_rows import add_check_column, checksum, intact, sealed
 from fer_edge.sinks.sqlite_file import SqliteFile
 
 Key = tuple[str, int]  # boot id, track id
@@ -16,8 +18,10 @@ Key = tuple[str, int]  # boot id, track id
 class OpenFaces:
     """Remembers each open face's last event in the outbox's file, with its batches and in its thread.
 
-    What a kill -9 or power cut costs is the last `write_every_seconds`: a face that appeared in them stays open, one
-    that left in them is ended once more. While the disk refuses, the faces are known in memory only.
+    Noted together with the event (`Disk.gathered`), a face is in the file before its `start` can be sent, its newest
+    event before that is sent, and it is out of the file before its `end` is: so a kill -9 or power cut costs no end,
+    makes none twice, and none that lies before what was published. While the disk refuses, the faces are known in
+    memory only.
     """
 
     def __init__(self, disk: SqliteFile) -> None:
@@ -26,12 +30,12 @@ class OpenFaces:
         self._stored: dict[Key, bytes] = {}  # what the file holds
         self._since: float | None = None  # when (monotonic seconds) memory and file began to differ
         self._met = False  # the file has been read
+        self._damaged = False  # and has rows that do not check
         self._disk = disk
         disk.add(self)
 
     def note(self, payload: EventPayload) -> None:
-        """A face is there (note that before its `start` goes out), or has ended (after its `end` has gone into the
-        outbox): then a crash in between costs an `end` too many, not one too few."""
+        """A face is there, or has ended: its newest event."""
         key = payload.boot_id, payload.track_id
         if payload.event_type == "end":
             self._open.pop(key, None)
@@ -42,13 +46,7 @@ class OpenFaces:
     def left_over(self) -> list[EventPayload]:
         """The last event of each face that an earlier run left open, in the order in which they appeared. Empty while
         the file cannot be read; what another version wrote and this one cannot read is left out."""
-        payloads = []
-        for data in self._left_over.values():
-            try:
-                payloads.append(msgspec.json.decode(data, type=EventPayload))
-            except msgspec.MsgspecError:
-                continue
-        return payloads
+        return [last for data in self._left_over.values() if (last := _decoded(data))]
 
     def clear_left_over(self) -> None:
         """Their ends have been put into the outbox. Written in one batch with what was put before."""
@@ -67,26 +65,54 @@ class OpenFaces:
     def attach(self, db: sqlite3.Connection) -> None:
         """See `Part.attach`."""
         columns = "boot_id TEXT NOT NULL, track_id INTEGER NOT NULL, payload BLOB NOT NULL"
-        db.execute(f"CREATE TABLE IF NOT EXISTS open_faces ({columns}, PRIMARY KEY (boot_id, track_id))")
-        rows = db.execute("SELECT boot_id, track_id, payload FROM open_faces ORDER BY rowid").fetchall()
-        self._stored = {(boot_id, track_id): payload for boot_id, track_id, payload in rows}
+        db.execute(f"CREATE TABLE IF NOT EXISTS open_faces ({columns}, crc INTEGER, PRIMARY KEY (boot_id, track_id))")
+        if add_check_column(db, "open_faces"):  # an earlier version wrote them
+            for *values, _ in db.execute("SELECT * FROM open_faces").fetchall():
+                update = "UPDATE open_faces SET crc = ? WHERE boot_id = ? AND track_id = ?"
+                db.execute(update, (checksum(*values), *values[:2]))
+        self._stored = self._sound(db)
         if not self._met:  # afterwards, memory knows better
             self._left_over = {key: payload for key, payload in self._stored.items() if key not in self._open}
             self._met = True
 
+    def _sound(self, db: sqlite3.Connection) -> dict[Key, bytes]:
+        """The rows that check, in order; the others are set aside."""
+        found: dict[Key, bytes] = {}
+        with contextlib.closing(db.execute("SELECT * FROM open_faces ORDER BY rowid")) as rows:
+            for row in rows:
+                if len(row) == 4 and intact(row):
+                    found[row[0], row[1]] = row[2]
+                elif self._disk.damaged.add("open_faces", row):
+                    self._damaged, self._since = True, self._since or time.monotonic()
+        return found
+
     def write(self, db: sqlite3.Connection) -> None:
         """See `Part.write`."""
         wanted = self._wanted()
+        if self._damaged:  # SQLite may not find damaged rows to delete them
+            db.execute("DELETE FROM open_faces")
+            self._stored = {}
         db.executemany("DELETE FROM open_faces WHERE boot_id = ? AND track_id = ?", self._stored.keys() - wanted.keys())
-        news = [(*key, payload) for key, payload in wanted.items() if self._stored.get(key) != payload]
+        news = [sealed(*key, payload) for key, payload in wanted.items() if self._stored.get(key) != payload]
         # not OR REPLACE, which would put the face at the end of the order
-        upsert = "INSERT INTO open_faces VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET payload = excluded.payload"
+        upsert = (
+            "INSERT INTO open_faces (boot_id, track_id, payload, crc) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET payload = excluded.payload, crc = excluded.crc"
+        )
         db.executemany(upsert, news)
 
     def written(self) -> None:
         """See `Part.written`."""
         self._stored = self._wanted()
-        self._since = None
+        self._since, self._damaged = None, False
+
+    def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:  # noqa: ARG002 - both mean the same here
+        """See `Part.rescue`."""
+        if not self._met:
+            self._left_over = {key: payload for key, payload in self._sound(db).items() if key not in self._open}
+            self._met = True
+        self._stored = {}
+        self._since = self._since or time.monotonic()
 
     def detach(self, *, lost: bool) -> None:  # noqa: ARG002 - what is open is all in memory
         """See `Part.detach`."""
@@ -95,3 +121,10 @@ class OpenFaces:
     def waiting_since(self) -> float | None:
         """See `Part.waiting_since`."""
         return self._since
+
+
+def _decoded(data: bytes) -> EventPayload | None:
+    try:
+        return msgspec.json.decode(data, type=EventPayload)
+    except (msgspec.MsgspecError, UnicodeError, TypeError):
+        return None

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from fer_edge.sinks.mqtt.outbox import Entry
+from fer_edge.sinks.mqtt.event_copy import Entry
 
 LATE_SECONDS = 5.0
 """An event that is sent so long after it happened is one that waited: nobody should act upon it as upon news."""

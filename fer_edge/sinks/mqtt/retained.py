@@ -17,6 +17,7 @@ from fer_edge.contract.encode import alert_payload, config_payload, info_payload
 from fer_edge.instance import is_running
 from fer_edge.records import AlertState, Identity
 from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.names import name_of, unit_of
 from fer_edge.settings.overrides import Tunable as Setting
@@ -140,7 +141,7 @@ class RetainedTopics:
         if self._path is None or published == before:
             return
         try:
-            replace_file(self._path, msgspec.json.encode(published))
+            replace_file(self._path, seal(msgspec.json.encode(published)))
         except OSError as error:
             log.warning("%s: cannot note what is retained on the broker: %s", self._path, error.strerror)
 
@@ -153,10 +154,10 @@ def _off(name: str) -> bytes:
 def _read(path: Path) -> Published:
     """What an earlier run noted, as far as it can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Published)
+        return msgspec.json.decode(unseal(path.read_bytes()), type=Published)
     except FileNotFoundError:
         return Published()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("%s: cannot read what is retained on the broker, nothing of it is removed: %s", path, error)
         return Published()
 

@@ -176,7 +176,7 @@ def _face(face: FaceState, now_ns: int) -> WebFace:
         expression=face.expression,
         reason=face.reason.value if face.reason else None,
         seconds=round((now_ns - face.track.first_ns) / 1e9, 1),
-        hidden=face.track.misses > 0,
+        hidden=not face.in_view,
         shares=(judged.probabilities * 100).round().astype(int).tolist() if judged else [],
     )
 

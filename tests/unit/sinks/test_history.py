@@ -18,7 +18,8 @@ from fer_edge.config import Config, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ReportError
 from fer_edge.records import Box, EventType, FaceState, Reason, Update
-from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, HistorySink, HistoryTable, read_history
+from fer_edge.runtime.clock import STEADY_SECONDS, SteadyClock
+from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, HistorySink, HistoryTable, read_history, wal_bytes
 from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.testing.brokers import wait_for
 from fer_edge.tracking.counters import HEAT_COLUMNS, View, view
@@ -171,16 +172,120 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
 
 def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
     file = File(tmp_path / "history.db", keep_days=3660, max_mb=1)
+    begin_s = file.now_s
     for number in range(20_000):
-        file.add((file.now_s // 60 + number) * 60, watched_s=60.0)
+        file.add((begin_s // 60 + number) * 60, watched_s=60.0)
+        file.now_s = begin_s + number * 60
         if number % 500 == 0:
             file.disk.flush()
     file.disk.close()
     found, events = file.read()
-    assert found[-1].begin_s == (file.now_s // 60 + 19_999) * 60, "the newest stay"
+    assert found[-1].begin_s == (begin_s // 60 + 19_999) * 60, "the newest stay"
     assert 2000 < len(found) < 20_000
     assert events[0].at_s >= found[0].begin_s
     assert file.path.stat().st_size < 1.2e6
+
+
+class Clocks:
+    """A wall clock that can jump, and whether it is synchronised."""
+
+    def __init__(self) -> None:
+        self.mono_s, self.ahead_s, self.synced = 0.0, 1_000_000_000.0, True
+
+    def steady(self) -> SteadyClock:
+        return SteadyClock(lambda: self.mono_s + self.ahead_s, lambda: self.mono_s, lambda: self.synced)
+
+
+def test_a_clock_is_relied_on_after_an_hour_in_sync_and_without_a_jump() -> None:
+    clocks = Clocks()
+    clock = clocks.steady()
+
+    def after(seconds: float) -> bool:
+        clocks.mono_s += seconds
+        return clock.now() is not None
+
+    assert not after(0)
+    assert not after(STEADY_SECONDS - 1)
+    assert after(1)
+    clocks.ahead_s += 1.0  # it is being corrected
+    assert after(10)
+    clocks.ahead_s += 40 * DAY_SECONDS
+    assert not after(10)
+    clocks.ahead_s -= 40 * DAY_SECONDS
+    assert not after(15)
+    assert not after(STEADY_SECONDS - 1)
+    assert after(1)
+    clocks.synced = False
+    assert not after(10)
+    clocks.synced = True
+    assert not after(STEADY_SECONDS - 1)
+
+
+def test_a_wrong_clock_takes_nothing_with_it_and_its_rows_are_set_aside(tmp_path: Path) -> None:
+    clocks, path = Clocks(), tmp_path / "history.db"
+    history, disk = (
+        HistoryTable(HistoryConfig(keep_days=30), clocks.steady().now),
+        SqliteFile(path, write_every_seconds=0),
+    )
+    disk.add(history)
+
+    def live(seconds: int) -> None:
+        """A minute every ten seconds, which is quicker than life."""
+        for _ in range(0, seconds, 10):
+            clocks.mono_s += 10
+            begin_s = int((clocks.mono_s + clocks.ahead_s) // 60 * 60)
+            history.add(
+                Minute(begin_s=begin_s, watched_s=10.0), [EventRow(begin_s, "r", 1, "start", None, "dark", 0.2)]
+            )
+            assert disk.flush()
+
+    live(4200)
+    clocks.ahead_s += 40 * DAY_SECONDS
+    live(600)
+    clocks.ahead_s -= 40 * DAY_SECONDS
+    live(600)
+    minutes, moments = read_history(path, since_s=0, until_s=2e9)
+    assert sum(minute.watched_s for minute in minutes) == 5400
+    live(4200)
+    minutes, moments = read_history(path, since_s=0, until_s=2e9)
+    assert sum(minute.watched_s for minute in minutes) == 9000, "all but what the wrong clock dated"
+    assert len(moments) == 900
+    with closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("SELECT source, count(*) FROM misdated GROUP BY source").fetchall()) == {
+            "minutes": 11,
+            "events": 60,
+        }
+    disk.close()
+
+
+def test_what_a_wrong_clock_dated_goes_first_and_takes_nothing_with_it_where_room_is_short(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db", keep_days=3660, max_mb=1)
+    begin_s = int(file.now_s // 60 * 60)
+    file.add(4_000_000_020)  # 2096
+    for number in range(8000):
+        file.add(begin_s + number * 60, watched_s=60.0)
+        file.now_s = begin_s + number * 60
+        if number % 500 == 0:
+            file.disk.flush()
+            assert len(file.read()[0]) > number * 0.3
+    file.disk.close()
+    assert file.read()[0][-1].begin_s == begin_s + 7999 * 60
+
+
+def test_the_file_and_what_stands_beside_it_stay_within_the_bound(tmp_path: Path) -> None:
+    config = HistoryConfig(keep_days=3660, max_mb=2)
+    history = HistoryTable(config, lambda: None)
+    disk, largest = SqliteFile(tmp_path / "history.db", write_every_seconds=0, wal_bytes=wal_bytes(config)), 0
+    disk.add(history)
+    for number in range(600):
+        for step in range(20):
+            begin_s = 1_000_000_020 + (number * 20 + step) * 60
+            history.add(Minute(begin_s=begin_s), [EventRow(begin_s, "r", 1, "start", None, "dark", 0.2)] * 5)
+        disk.flush()
+        largest = max(largest, sum(file.stat().st_size for file in tmp_path.glob("history.db*")))
+    disk.close()
+    assert largest < 2.1e6
+    assert len(read_history(tmp_path / "history.db", since_s=0, until_s=2e9)[0]) > 500
 
 
 def sink_of(folder: Path) -> tuple[HistorySink, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -277,3 +278,37 @@ def test_what_stops_the_thread_is_raised_by_submit(tmp_path: Path, monkeypatch: 
         wait_for(lambda: sink._worker.join(0), "the thread's end")
         with pytest.raises(RuntimeError, match="a fault of ours"):
             sink.submit(events(2, 2))
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "folder deleted", "replaced"])
+def test_a_file_that_is_taken_away_under_way_is_opened_again(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path = tmp_path / "logs" / "events.jsonl"
+    path.parent.mkdir()
+    with running(path) as sink:
+        sink.submit(events(1, 3))
+        wait_for(lambda: path.exists() and numbers(path) == [1, 2, 3], "the first lines")
+        if how == "folder deleted":
+            shutil.rmtree(path.parent)
+        elif how == "deleted":
+            path.unlink()
+        else:
+            path.rename(path.with_name("events.jsonl.1"))
+            if how == "replaced":
+                path.touch()
+        sink.submit(events(4, 5))
+        wait_for(lambda: path.exists() and numbers(path) == [4, 5], "the lines after that")
+    assert said(caplog, "was moved, deleted or replaced; going on in a new file") == 1
+
+
+def test_a_file_that_others_cut_off_may_grow_to_its_limit_again(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    file = LineFile(str(path), max_bytes=100, backups=1)
+    file.write(b"x" * 89 + b"\n")
+    os.truncate(path, 0)
+    file.write(b"y" * 59 + b"\n")
+    file.close()
+    assert path.read_bytes() == b"y" * 59 + b"\n"
+    assert not path.with_name("lines.1").exists()

@@ -96,7 +96,7 @@ def test_a_period_begins_and_ends_with_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SqliteFile(tmp_path / "history.db", write_every_seconds=3600)
-    disk.add(history := HistoryTable(HistoryConfig(), now_s=lambda: NOW))
+    disk.add(history := HistoryTable(HistoryConfig(), sure_now=lambda: NOW))
     for begin_s in range(int(NOW) - 300, int(NOW), 60):
         history.add(Minute(begin_s=begin_s, watched_s=60.0), [])
     disk.close()

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.sqlite_file import SqliteFile
-from tests.support.outbox_helpers import NEVER, die, later, well
+from tests.support.outbox_helpers import NEVER, connection, die, later, retry, well
 
 
 class Model(RuleBasedStateMachine):
@@ -82,6 +82,29 @@ class Model(RuleBasedStateMachine):
         self.waiting = list(self.written)
         self.open()
 
+    @rule(what=st.sampled_from(["outbox.db", "outbox.db-wal", ""]))
+    def take_away(self, what: str) -> None:
+        """Somebody deletes a file, or the folder."""
+        (self.folder / what).unlink(missing_ok=True) if what else shutil.rmtree(self.folder)
+        assert self.outbox.flush()
+        self.wrote()
+
+    @rule(count=st.integers(0, 3))
+    def fail_for_a_while(self, count: int) -> None:
+        """The disk can only be read; what comes in and goes out meanwhile keeps its order."""
+        self.outbox.flush()
+        self.wrote()
+        connection(self.outbox).execute("PRAGMA query_only=ON")
+        self.outbox.remove([entry.id for entry in self.outbox.oldest(count)])
+        del self.waiting[:count]
+        self.put("c", 1 + max([seq for boot, seq in self.waiting if boot == "c"], default=0))
+        assert self.write_every_seconds == 0 or not self.outbox.flush()
+        assert not well(self.outbox)
+        self.holds_the_same(well_now=False)
+        connection(self.outbox).execute("PRAGMA query_only=OFF")
+        retry(self.outbox)
+        self.wrote()
+
     @rule(count=st.integers(0, 15), data=st.data())
     def read_on(self, count: int, data: st.DataObject) -> None:
         skip = data.draw(st.integers(0, len(self.waiting)))
@@ -90,17 +113,17 @@ class Model(RuleBasedStateMachine):
         assert found == self.waiting[skip : skip + count]
 
     @invariant()
-    def holds_the_same(self) -> None:
+    def holds_the_same(self, *, well_now: bool = True) -> None:
         entries = self.outbox.oldest(99)
         assert [(entry.boot_id, entry.seq) for entry in entries] == self.waiting
         assert all(left.id < right.id for left, right in pairwise(entries))
         assert (len(self.outbox), self.outbox.dropped) == (len(self.waiting), self.dropped)
-        assert well(self.outbox)
+        assert well(self.outbox) or not well_now
 
     def teardown(self) -> None:
         if hasattr(self, "outbox"):
             self.outbox.close()
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 TestModel = Model.TestCase

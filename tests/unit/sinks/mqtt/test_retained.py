@@ -12,6 +12,7 @@ import pytest
 
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
 from fer_edge.records import AlertState, Update
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
@@ -184,7 +185,7 @@ def test_a_list_that_cannot_be_read_or_written_is_no_fault(tmp_path: Path, caplo
         run_once(broker.port)
         assert "cannot read what is retained on the broker" in caplog.text
         run_once(broker.port)
-    assert json.loads((folder / "published.json").read_text())["discovery"][0] == DISCOVERY
+    assert json.loads(unseal((folder / "published.json").read_bytes()))["discovery"][0] == DISCOVERY
 
 
 def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:

@@ -18,6 +18,7 @@ from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox, Web
 from fer_edge.drawing.palette import PALETTE
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import LABELS, AlertState, EventType, Image, Update
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import parse_config
 from fer_edge.settings.overrides import Answer
@@ -184,7 +185,11 @@ def test_saved_it_outlasts_the_restart(tmp_path: Path) -> None:
         page.say(type="keep")
         replies = [page.receive("reply") for _ in range(3)]
         assert replies[-1] == {"type": "reply", "key": "", "problem": None}
-    assert json.loads((tmp_path / "tuning.json").read_text()) == {"events.enter": 0.8, "alerts.cheer.enabled": False}
+    kept = json.loads(unseal((tmp_path / "tuning.json").read_bytes()))
+    assert kept == {
+        "events.enter": 0.8,
+        "alerts.cheer.enabled": False,
+    }
     with serving(tmp_path) as again, again.page() as page:
         assert again.control.config.events.enter == 0.8
         assert page.setting("events.enter", page.receive("hello"))["kept"] == 0.8
