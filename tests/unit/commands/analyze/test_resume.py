@@ -24,6 +24,7 @@ from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
 from fer_edge.pipeline import Pipeline, PipelineSnapshot
 from fer_edge.records import Image
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.testing.brokers import wait_for
 from tests.support.films import NAMES, decoded, digests, json_lines, pan, wanted, write_avi
 from tests.support.full_disk import disk_that_ends_at
@@ -106,7 +107,7 @@ def test_what_is_kept_to_resume_holds_no_picture(tmp_path: Path, film: Path) -> 
     with pytest.raises(Interrupted):
         analyze(Config(), options, StopAfter(250))
     (path,) = (tmp_path / "out").glob("*.resume")
-    assert arrays(msgspec.msgpack.decode(path.read_bytes())) <= 68 * 2 * 8
+    assert arrays(msgspec.msgpack.decode(unseal(path.read_bytes()))) <= 68 * 2 * 8
 
 
 def test_it_can_be_stopped_again_and_again(tmp_path: Path, film: Path, whole: dict[str, str]) -> None:

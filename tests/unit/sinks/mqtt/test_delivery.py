@@ -17,6 +17,7 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
+from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings import overrides_file
 from fer_edge.settings.control import QUEUE, Control
 from fer_edge.sinks.mqtt.connection import Connection
@@ -197,7 +198,7 @@ def test_a_flood_of_changes_is_written_in_groups(tmp_path: Path, monkeypatch: py
     wait_for(lambda: control.tuning.written, "the last one is written")
     control.close()
     assert len(written) < 10
-    assert msgspec.json.decode(written[-1]) == {"events.enter": 0.61}
+    assert msgspec.json.decode(unseal(written[-1])) == {"events.enter": 0.61}
 
 
 def test_a_storm_of_reloads_is_one_now_and_then(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from fer_edge.sinks.mqtt import event_copy
 from fer_edge.sinks.mqtt import outbox as outbox_module
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery, Store
-from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.limits import Limits, Message
 from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.sqlite_file import SqliteFile
@@ -44,7 +44,7 @@ def told(seq: int, kind: EventType, *, track_id: int = 1, **changes: Any) -> Eve
 class Wire:
     """Takes the place of a link; calls `look` with each event before it is on its way."""
 
-    window, busy = 20, True
+    window, busy, limits = 20, True, Limits()
 
     def __init__(self, look: Callable[[EventPayload], None]) -> None:
         self.look, self.sent = look, 0
@@ -53,6 +53,9 @@ class Wire:
         self.look(msgspec.json.decode(message.payload, type=EventPayload))
         self.sent += 1
         return self.sent
+
+    def acknowledges(self, _: Message) -> bool:
+        return True
 
 
 def test_a_face_and_its_events_are_on_the_disk_before_they_are_sent(tmp_path: Path) -> None:
