@@ -78,11 +78,8 @@ def main() -> None:
         for title, (size, frames, codec) in FILMS.items():
             path = Path(folder) / "film.mkv"
             source = f"testsrc2=size={size}:rate=30"
-            subprocess.run(
-                ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", source]
-                + ["-frames:v", str(frames), *codec.split(), str(path)],
-                check=True,
-            )
+            made = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", source, "-frames:v", str(frames)]
+            subprocess.run([*made, *codec.split(), str(path)], check=True)
             compare(title, path)
 
 

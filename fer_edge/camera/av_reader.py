@@ -102,7 +102,13 @@ class AvReader:
             found = packet.decode()
         except av.error.EOFError:
             found = []
-        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError, av.error.ExternalError, av.error.UnknownError):
+        except (
+            av.error.InvalidDataError,
+            av.error.ArgumentError,
+            av.error.PatchWelcomeError,
+            av.error.ExternalError,
+            av.error.UnknownError,
+        ):
             self.bad += 1
             found = []
         for frame in found:
