@@ -12,6 +12,7 @@ from fer_edge.commands import COMMANDS, chosen, parser
 from fer_edge.commands.arguments import DEFAULT_CONFIG
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
+from fer_edge.runtime.say_once import OneLineFormatter, SayOnce, one_line
 from fer_edge.settings.loader import load_config
 
 
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(error: FerEdgeError) -> None:
     """One line for each thing that is wrong; in the journal, as an error."""
     mark = "<3>" if _in_journal() else ""
-    for line in str(error).splitlines():
-        print(f"{mark}fer-edge: {line}", file=sys.stderr)
+    for line in error.findings if isinstance(error, ConfigError) else (str(error),):
+        print(f"{mark}fer-edge: {one_line(line)}", file=sys.stderr)
 
 
 def _in_journal() -> bool:
@@ -72,7 +73,7 @@ def _config(options: argparse.Namespace) -> Config:
     return load_config(options.config or DEFAULT_CONFIG)
 
 
-class JournalFormatter(logging.Formatter):
+class JournalFormatter(OneLineFormatter):
     """Lines with the priority that the journal understands (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -87,8 +88,9 @@ def _log_to_stderr(level: str) -> None:
     handler.setFormatter(
         JournalFormatter("%(message)s")
         if _in_journal()
-        else logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+        else OneLineFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     )
+    handler.addFilter(SayOnce())
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 

@@ -89,6 +89,7 @@ class Camera(Section, frozen=True):
     pace: Literal["real", "max"] = "real"
     loop: bool = False
     timeout_seconds: Interval = 5.0
+    paused: bool = False
 
 
 class Models(Section, frozen=True):
@@ -98,6 +99,7 @@ class Models(Section, frozen=True):
     detector: Name = "detector"
     landmarks: Name = "landmarks"
     expression: Name = "expression"
+    intensity: Name | None = None
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
     threads: Annotated[int, Meta(ge=1, le=16)] = 1
     delegate: Annotated[str, Meta(min_length=1, pattern=TEXT)] | None = None
@@ -126,6 +128,7 @@ class Quality(Section, frozen=True):
     min_height_px: Pixels = 24
     max_yaw_deg: Degrees = 40.0
     max_pitch_deg: Degrees = 35.0
+    max_pose_error_deg: Degrees = 12.0
     max_blur: Fraction = 0.7
     min_brightness: Fraction = 0.12
     max_brightness: Fraction = 0.92

@@ -15,8 +15,8 @@ from threading import Event
 
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
-from fer_edge.camera import open_camera, shown
-from fer_edge.camera.capture import CaptureThread
+from fer_edge.camera import is_live_source, open_camera, shown
+from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -54,8 +54,11 @@ class Gauges:
         return self.governor.annotate(self.meter.due(dropped_frames))
 
 
-def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
+def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     """The daemon: runs until `signals.stop` is set or the source ends. `path`: where config comes from.
+
+    Returns:
+        Whether it is to be started anew.
 
     Raises:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
@@ -67,7 +70,8 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
-        feed = CaptureThread(partial(open_camera, config.camera))
+        feed = CaptureThread(partial(open_camera, config.camera), live=is_live_source(config.camera))
+        feed.paused = control.config.camera.paused
         stack.callback(feed.close)
         feed.start(signals.stop)
         who = identity(config, pipeline.cards)
@@ -87,15 +91,17 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
         finally:
             notifier.stopping()
             submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
+        return control.restart_wanted and not signals.stop.is_set()
 
 
 def _watch(
     pipeline: Pipeline, feed: CaptureThread, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
 ) -> None:
     """Step through frames as they come; a camera that is away ends all faces, once."""
-    config, away, newest = pipeline.config, False, time.monotonic()
-    while not signals.stop.is_set():
+    config, away, newest = pipeline.config, "", time.monotonic()  # away: why there is no picture
+    while not (signals.stop.is_set() or control.restart_wanted):
         _obey(pipeline, gauges, control, signals)
+        feed.paused = control.config.camera.paused
         feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
         try:
             frame = feed.mailbox.get(POLL_SECONDS)
@@ -103,14 +109,17 @@ def _watch(
             feed.raise_error()
             log.info("the source has ended")
             return
-        if frame is None:
-            silent = time.monotonic() - newest > config.camera.timeout_seconds
-            if not away and (feed.away or silent):
-                away = True
-                gauges.notifier.status("The camera is away")
+        if frame is None or feed.paused:
+            reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
+            if reason and reason != away:
+                away = reason
+                gauges.notifier.status(f"No picture from the camera: {reason}")
+                control.report("camera", reason)
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
                 submit_to_all(sinks, Update(None, stats=stats))
+            if feed.waiting:
+                gauges.notifier.alive(f"No picture from the camera: {away}")
             continue
         if not gauges.governor.takes(frame):
             newest = time.monotonic()
@@ -122,7 +131,15 @@ def _watch(
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
-        away, newest = False, time.monotonic()
+            control.report("camera", "")
+        away, newest = "", time.monotonic()
+
+
+def _why_no_picture(feed: CaptureThread, *, silent: bool) -> str:
+    """In words; empty where the next frame may come any moment."""
+    if feed.away or feed.paused:
+        return feed.reason or PAUSED
+    return "it delivers no frames" if silent else ""
 
 
 def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:

@@ -80,6 +80,16 @@ def lock(config: Config) -> Iterator[None]:
         yield
 
 
+def is_running(device_id: str) -> bool:
+    """Whether a daemon with this device id runs on this machine."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as holder:
+        try:
+            holder.bind(f"\0fer-edge-{device_id}")
+        except OSError:
+            return True
+    return False
+
+
 def _process(name: str) -> str:
     """Who listens on a socket, as the kernel knows it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:

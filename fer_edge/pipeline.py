@@ -21,6 +21,7 @@ from fer_edge.tracking.tracker import Tracker, TrackerSnapshot, deduplicate, new
 from fer_edge.vision.classifier import Classifier
 from fer_edge.vision.delegate import Delegate
 from fer_edge.vision.detector import TILES, Detector
+from fer_edge.vision.intensity import IntensityReader
 from fer_edge.vision.landmarks import Landmarker, face_box, fuse_scores
 from fer_edge.vision.model_card import models_folder
 from fer_edge.vision.quality import assess
@@ -45,14 +46,16 @@ class Pipeline:
 
     def __init__(self, config: Config) -> None:
         """Load the models that config names. Raises ModelError."""
-        self.models = detector, landmarker, classifier = load_models(config.models)
+        self.models = load_models(config.models)
+        detector, landmarker, classifier, *more = self.models
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
-        self.cards = (detector.card, landmarker.card, classifier.card)
+        self.cards = tuple(model.card for model in self.models)
         self.colour = any(card.input.color != "gray" for card in self.cards)
         self.config = config
         self.detector = Detector(detector, config.detector)
         self.landmarker = Landmarker(landmarker)
         self.classifier = Classifier(classifier)
+        self.intensities = IntensityReader(more[0]) if more else None
         self.reset()
 
     def reset(self) -> None:
@@ -160,7 +163,8 @@ class Pipeline:
             quality = assess(crop, landmarks, self.config.quality)
             judged = quality.reason is None and self.tracker.should_classify(face, frame.taken_ns)
             expression = self.classifier(crop) if judged else None
-        return Reading(replace(face, box=box), landmarks, quality, expression)
+            lively = self.intensities(frame, landmarks) if self.intensities and quality.reason is None else None
+        return Reading(replace(face, box=box), landmarks, quality, expression, lively)
 
     def _is_face(self, face: Face, presence: float) -> bool:
         """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""
@@ -170,16 +174,18 @@ class Pipeline:
         return face.track_id is not None or fuse_scores(face.score, presence) >= config.detector.min_score
 
 
-def load_models(config: Models) -> tuple[Model, Model, Model]:
-    """Detector, landmarks and expression model. Raises ModelError."""
+def load_models(config: Models) -> tuple[Model, ...]:
+    """Detector, landmarks and expression model; the one for intensities where config names it. Raises ModelError."""
     load = partial(Model, models_folder(config.folder), threads=config.threads, runtime=config.runtime)
     delegate = Delegate(config.delegate, config.delegate_options) if config.delegate else None
     on = dict.fromkeys(config.delegate_roles, delegate)
-    models = (
+    models: tuple[Model, ...] = (
         load(config.detector, role="detector", delegate=on.get("detector")),
         load(config.landmarks, role="landmarks", delegate=on.get("landmarks")),
         load(config.expression, role="expression", delegate=on.get("expression")),
     )
+    if config.intensity:
+        models += (load(config.intensity, role="intensity"),)
     if slow := ", ".join(model.card.name for model in models if not model.accelerated):
         log.warning("%s: %s", slow, UNACCELERATED)
     return models

@@ -181,6 +181,20 @@ class Pose:
     yaw_deg: float  # positive: the nose points to the right of the picture (with the head held level)
     pitch_deg: float  # positive: the nose points down
     roll_deg: float  # positive: the head leans clockwise in the picture
+    error_deg: float | None = None  # how far the angles are likely off, in the mean; None: the model does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Intensities:
+    """How strongly parts of a face move: what a network copies from another one, not what a human coder would say.
+    "Left" is the left of the picture."""
+
+    names: tuple[str, ...]  # e.g. "smile", "jaw_open": those that the model's card publishes
+    values: Floats  # f32[K] 0..1, in the order of the names
+
+    def get(self, name: str) -> float | None:
+        """One of them; None where the model does not publish it."""
+        return float(self.values[self.names.index(name)]) if name in self.names else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +243,7 @@ class Reading:
     landmarks: Landmarks
     quality: Quality
     expression: Expression | None  # None: abstained (quality.reason), or not this face's turn
+    intensities: Intensities | None = None  # None: abstained, or config names no model for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +260,7 @@ class Track:
     hits: int  # frames that showed it
     misses: int  # frames since then; 0 = it is in this frame
     classified_ns: int | None = None  # the last frame that was classified
+    intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
 
 
 @dataclass(frozen=True, slots=True)

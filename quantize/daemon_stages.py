@@ -13,9 +13,9 @@ from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Floats, Frame, Image, Landmarks
 from fer_edge.vision import transforms
 from fer_edge.vision.detector import Detector
-from fer_edge.vision.landmarks import decode_landmarks, pose
+from fer_edge.vision.landmarks import decode_outputs
 from fer_edge.vision.model_card import Role
-from fer_edge.vision.tflite import Model, sigmoid
+from fer_edge.vision.tflite import Model
 from fer_edge.vision.transforms import Matrix
 from quantize.data.sets import DataError
 
@@ -48,11 +48,10 @@ def detector(model: Model, *, min_score: float = DEFAULT_THRESHOLD) -> Detector:
 
 def landmarks(model: Model, gray: Image, matrix: Matrix) -> Landmarks:
     """The landmarks in the crop of a picture u8[H,W] that a matrix leads to."""
-    card, side = model.card.points, model.size[0]
-    assert card is not None  # tflite.py refuses a landmarks card without it
-    offsets, logit = model.infer(transforms.warp(model.view(frame_of(gray)), matrix, side))
-    points = transforms.transform(decode_landmarks(offsets, card.shape(), side), transforms.invert(matrix))
-    return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+    side = model.size[0]
+    return decode_outputs(
+        model.infer(transforms.warp(model.view(frame_of(gray)), matrix, side)), model.card, matrix, side
+    )
 
 
 def logits(model: Model, crops: Image) -> Floats:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -139,6 +140,7 @@ class HealthWatch:
 
     def _run(self) -> None:
         while True:
-            self.look()
+            with suppress(OSError):  # such as too many open files: the last figures hold until the next look
+                self.look()
             if self._stop.wait(EVERY_SECONDS):
                 return

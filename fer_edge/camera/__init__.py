@@ -85,6 +85,12 @@ def open_camera(config: CameraConfig) -> Camera:
     return camera
 
 
+def is_live_source(config: CameraConfig) -> bool:
+    """Whether what config names is a camera, which may not be there yet, and no recording."""
+    url = "://" in config.source.removeprefix("file://")
+    return config.backend in ("picamera2", "v4l2") or (config.backend == "stream" and url)
+
+
 PRIVATE_NAMES = "user|username|usr|login|password|passwd|pass|pwd|psw|auth|token|key|apikey|secret"
 PRIVATE_IN_PATH = re.compile(rf"((?:^|[/&;_,])(?:{PRIVATE_NAMES})[=:])[^&/;?#]*", re.IGNORECASE)
 

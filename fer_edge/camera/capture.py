@@ -21,19 +21,31 @@ JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
-class CaptureThread:
-    """Opens a camera and owns it. A live source that is lost is opened again, with growing pauses; the end of any
-    other source closes the mailbox."""
+PAUSED = "paused: nobody looks through the camera"
+STUCK_SECONDS = 30.0
+"""An attempt to open a camera that takes longer hangs in its driver."""
 
-    def __init__(self, open_camera: Callable[[], Camera]) -> None:
+
+class CaptureThread:
+    """Opens a camera and owns it. A live source that is not there, or is lost, is opened again and again with growing
+    pauses; the end of any other source closes the mailbox. While it is paused a live camera is closed."""
+
+    def __init__(self, open_camera: Callable[[], Camera], *, live: bool = False) -> None:
+        """`live`: a source that cannot be opened at the start is waited for."""
         self.mailbox: Mailbox[Frame] = Mailbox()
         self.colour = True
         """Whether anybody looks at colours; may be set at any time."""
+        self.paused = False
+        """Whether the camera is to be closed; may be set at any time."""
+        self.reason = ""
+        """Why there is no picture, in words; empty while there is one."""
         self._open_camera = open_camera
+        self._live = live
         self._camera: Camera | None = None  # until it is open
-        self._opened = Event()  # or has failed to
+        self._opened = Event()  # or has failed to, or is waited for
         self._stop = Event()
         self._away = Event()
+        self._tried = time.monotonic()  # when it was last tried to open the camera
         self._error: BaseException | None = None
         self._last_ns = time.monotonic_ns()
         self._pause = FIRST_PAUSE_SECONDS
@@ -42,19 +54,25 @@ class CaptureThread:
 
     @property
     def away(self) -> bool:
-        """Whether the source is lost at the moment."""
+        """Whether the source is lost at the moment, or paused."""
         return self._away.is_set()
 
     @property
+    def waiting(self) -> bool:
+        """Whether it is away for a known reason and being tried again: nothing hangs."""
+        pause = time.monotonic() - self._tried
+        return self.away and (self.paused or pause < LONGEST_PAUSE_SECONDS + STUCK_SECONDS)
+
+    @property
     def live(self) -> bool:
-        """Whether frames that are not read are gone; False before the camera is open too."""
-        return self._camera is not None and self._camera.live
+        """Whether frames that are not read are gone; False before the camera is open too, unless it is waited for."""
+        return self._live or (self._camera is not None and self._camera.live)
 
     def start(self, stop: Event) -> None:
         """Open the camera and start reading. Returns early where `stop` is set: a driver may take its time.
 
         Raises:
-            CameraError: it cannot be opened.
+            CameraError: it cannot be opened, and is not waited for.
         """
         self._thread.start()
         while not (self._opened.wait(POLL_SECONDS) or stop.is_set()):
@@ -82,9 +100,9 @@ class CaptureThread:
 
     def _main(self) -> None:
         try:
-            self._camera = self._open_camera()
+            self._camera = self._first()
             self._opened.set()
-            while not self._stop.is_set() and self._read(self._camera):
+            while self._camera and not self._stop.is_set() and self._read(self._camera):
                 pass
         except BaseException as error:  # the top of a thread: kept and raised again in main
             self._error = error
@@ -94,8 +112,26 @@ class CaptureThread:
             self.mailbox.close()
             self._opened.set()
 
+    def _first(self) -> Camera | None:
+        """Open the camera; None where the daemon stops before it is there."""
+        if self.paused:
+            self._rest()
+        if not self._live or self._stop.is_set():
+            return None if self._stop.is_set() else self._open_camera()
+        try:
+            return self._open_camera()
+        except CameraError as error:
+            log.error("%s; waiting for it", error)
+            self._lost(str(error))
+        return self._again(self._open_camera)
+
     def _read(self, camera: Camera) -> bool:
         """Read one frame; False at the end of the source."""
+        if self.paused:
+            if camera.live:
+                camera.close()
+            self._rest()
+            return not camera.live or self._reopened(camera)
         camera.colour = self.colour
         try:
             frame = camera.read()
@@ -103,31 +139,70 @@ class CaptureThread:
             if not camera.live:
                 raise
             log.error("%s; faces are ended, trying to open it again", error)
-            frame = self._reopen(camera)
+            self._lost(str(error))
+            if time.monotonic() >= self._steady_at:
+                self._pause = FIRST_PAUSE_SECONDS
+            camera.close()
+            return self._reopened(camera)
         if frame is None:
             return False
         self._last_ns = frame.taken_ns
         self.mailbox.put(frame, wait=not camera.live)
         return True
 
-    def _reopen(self, camera: Camera) -> Frame | None:
-        """Open a lost source again and again until a frame comes, which is returned; None: it has an end after all, or
-        the daemon stops. The pauses go on growing where it was lost again at once."""
+    def _lost(self, reason: str) -> None:
+        self.reason = reason
         self._away.set()
-        if time.monotonic() >= self._steady_at:
-            self._pause = FIRST_PAUSE_SECONDS
-        camera.close()
-        while not self._stop.wait(self._pause):
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _rest(self) -> None:
+        """Wait until it is not paused any more."""
+        self._lost(PAUSED)
+        log.info("the camera is paused")
+        self._opened.set()
+        while self.paused and not self._stop.wait(POLL_SECONDS):
+            pass
+        self.reason = ""
+        self._away.clear()
+
+    def _reopened(self, camera: Camera) -> bool:
+        """Open a lost source again until a frame comes; False where it has an end after all, or the daemon stops."""
+        found: list[Frame | None] = []
+
+        def reopen() -> Camera:
+            camera.open()
             try:
-                camera.open()
-                frame = camera.read()
+                found.append(camera.read())
+            except CameraError:
+                camera.close()
+                raise
+            return camera
+
+        if self._again(reopen) is None or found[-1] is None:
+            return False
+        self._last_ns = found[-1].taken_ns
+        self.mailbox.put(found[-1], wait=not camera.live)
+        return True
+
+    def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
+        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
+        is lost again at once."""
+        pause, self._tried = self._pause if self.away else 0.0, time.monotonic()
+        self._opened.set()
+        while not self._stop.wait(pause):
+            if self.paused:
+                self._rest()
+            self._tried = time.monotonic()
+            try:
+                camera = open_camera()
             except CameraError as error:
                 log.debug("still away: %s", error)
-                camera.close()
-                continue
-            log.info("the camera is back")
-            self._steady_at = time.monotonic() + STEADY_SECONDS
-            self._away.clear()
-            return frame
+                self._lost(str(error))
+                pause = self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
+            else:
+                log.info("the camera is back")
+                self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+                self._steady_at = time.monotonic() + STEADY_SECONDS
+                self.reason = ""
+                self._away.clear()
+                return camera
         return None

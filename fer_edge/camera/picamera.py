@@ -28,6 +28,8 @@ from fer_edge.records import Frame, Image
 
 log = logging.getLogger(__name__)
 
+OTHER_WAYS = "or set camera.backend to v4l2 (USB webcam), stream (RTSP, HTTP), or replay with source: demo"
+
 BUFFERS = 4  # fewer drop frames while we copy one; each takes main + lores from the CMA heap
 CLOSE_SECONDS = 5.0  # libcamera needs well under one
 CANCEL_SECONDS = 1.0
@@ -157,7 +159,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise CameraError(f"camera.backend 'picamera2' needs {name} ({error}): {_advice()}") from None
+        raise CameraError(f"camera.backend 'picamera2' needs {name} ({error}): {_advice()}; {OTHER_WAYS}") from None
     except ValueError as error:  # "numpy.dtype size changed": compiled for the system's numpy, found pip's
         raise CameraError(
             f"{name} is incompatible with numpy in {Path(np.__file__).parent} ({error}): `pip uninstall numpy` there, "
@@ -184,7 +186,9 @@ def _cameras(library: Any) -> list[dict[str, Any]]:
 def _number(source: str, cameras: list[dict[str, Any]]) -> int:
     found = ", ".join(f"{number} ({camera.get('Model', 'unknown')})" for number, camera in enumerate(cameras))
     if not cameras:
-        raise CameraError("no camera is connected: check its cable, then see `rpicam-hello --list-cameras`")
+        raise CameraError(
+            f"no camera is connected: check its cable, then see `rpicam-hello --list-cameras`; {OTHER_WAYS}"
+        )
     if source and not source.isdecimal():
         raise CameraError(f"camera.source {source!r}: backend picamera2 expects a camera's number; found: {found}")
     if int(source or 0) >= len(cameras):

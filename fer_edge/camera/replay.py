@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ LEFT_OUT = {
 }
 """What a folder may hold that is not read, and why."""
 MAX_SIDE_PX = 8192  # the most that config allows a camera
+MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels as are allowed
 
 Picture = tuple[Path | None, Image]
 
@@ -188,7 +190,8 @@ def read_picture(path: Path) -> Image:
     """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
-    3 bytes a pixel.
+    3 bytes a pixel. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (fer_edge/__init__.py) is
+    refused before there is room for them.
 
     Raises:
         CameraError: the file cannot be read or decoded.
@@ -196,18 +199,40 @@ def read_picture(path: Path) -> Image:
     """
     if path.suffix.lower() in HEIF:
         raise CameraError(f"{path}: {HEIF_REFUSED}")
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would hang for ever
-        raise CameraError(f"{path}: cannot be read: it is not a regular file")
+    data = _bytes_of(path)
     try:
-        data = path.read_bytes()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
-    except OSError as error:
-        raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
-    except cv2.error:  # an empty file, or more pixels than OpenCV allows
+    except cv2.error as error:  # an empty file, or more pixels than OpenCV allows
+        if "MAX_IMAGE" in str(error):
+            raise CameraError(f"{path}: has more than {max_pixels()} pixels; make it smaller") from None
         image = None
     if image is None or _is_cut_off(data):
         raise CameraError(f"{path}: cannot be decoded") from None
     return _shrunk(image.astype(np.uint8, copy=False))
+
+
+def max_pixels() -> int:
+    """The most a picture may have, by its header."""
+    return int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+
+
+def _bytes_of(path: Path) -> bytes:
+    """A picture file's content. Raises CameraError, also where it is too large or no file: a pipe or a device would be
+    read without an end."""
+    try:
+        found = path.stat()
+        size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+        if size <= MAX_PICTURE_BYTES and not _is_endless(found.st_mode):
+            return path.read_bytes()
+    except OSError as error:
+        raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
+    if size:
+        raise CameraError(f"{path}: has {size} bytes, expected at most {MAX_PICTURE_BYTES}; make it smaller")
+    raise CameraError(f"{path}: not a regular file; expected a picture")
+
+
+def _is_endless(mode: int) -> bool:
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))  # reading a folder fails with words of its own
 
 
 def _shrunk(image: Image) -> Image:

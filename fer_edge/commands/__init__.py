@@ -20,7 +20,7 @@ DESCRIPTION = """\
 Per-face expression events from a camera, over MQTT.
 
 A first try, without camera and broker:
-  fer-edge analyze demo --still | head -1
+  fer-edge analyze demo --still --draw faces/
 """
 
 
@@ -52,6 +52,9 @@ class Command:
 COMMANDS = {
     "run": Command("fer_edge.commands.run", "run the daemon until it is told to stop (SIGTERM, Ctrl-C)"),
     "watch": Command("fer_edge.commands.watch.command", "subscribe and show events as they come, from any machine"),
+    "forget": Command(
+        "fer_edge.commands.forget", "remove what broker and Home Assistant keep of a device that is gone"
+    ),
     "check": Command(
         "fer_edge.commands.check", "check configuration, models, camera, broker, permissions, clock, heat"
     ),

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +20,24 @@ from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.config import Config, Jsonl, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
-from fer_edge.instance import device_id, lock, state_folder
+from fer_edge.instance import device_id, is_running, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.settings.overrides_file import TUNING_FILE, stored
 from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
+from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
 BROKER_SECONDS = 5.0
+EVENT_BYTES = 4096
+"""An event with landmarks, the largest of what is not split for a small broker."""
+
+PROBE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,7 @@ def _camera(config: Config) -> Finding:
 
 
 def _broker(config: Config) -> Finding:
+    """As the daemon connects: with its client id and its will, and a message."""
     mqtt = config.mqtt
     if not mqtt.enabled:
         return Finding(True, "MQTT is off (mqtt.enabled)")
@@ -147,15 +155,36 @@ def _broker(config: Config) -> Finding:
         broker.start()
         broker.close()
         return Finding(True, f"the embedded broker can listen on 127.0.0.1:{broker.port}")
-    target = broker_of(mqtt)
-    link = Connection(target, f"fer-edge-check-{device_id(config)}")
+    target, device = broker_of(mqtt), device_id(config)
+    base, refusals = f"{mqtt.topic}/{device}", dict[int, str | None]()
+    # with the client id of a daemon that runs we would throw that out
+    client = f"fer-edge-check-{device}" if is_running(device) else f"fer-edge-{device}"
+    will = None if is_running(device) else Will(f"{base}/availability", b"offline")
+    link = Connection(target, client, will=will, on_ack=refusals.__setitem__)
     try:
         link.connect(BROKER_SECONDS)
+        found = _not_taken(link, Message(f"{base}/response/check", b"{}"), refusals)
     except LinkError as error:
         # a broker that is away is no failure of the daemon: events wait for it
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
+    finally:
+        link.drop()
+    text = f"{target} accepted the connection (MQTT {link.version}{', TLS' if mqtt.tls else ''})"
+    return Finding(not found, "; ".join([text, *found]), fatal=False)
+
+
+def _not_taken(link: Connection, message: Message, refusals: dict[int, str | None]) -> list[str]:
+    """What the broker does not take, in words. Raises LinkError where it ends the connection."""
+    number, end = link.publish(message), time.monotonic() + BROKER_SECONDS
+    while number not in refusals and link.acknowledges(message) and time.monotonic() < end:
+        link.poll(end - time.monotonic())
+    found = link.limits.warnings()
+    if refusals.get(number):
+        found.append(f"it refuses {message.topic}: {refusals[number]}; allow this user to write there (docs/mqtt.md)")
+    if (limit := link.limits.packet_bytes) and limit < EVENT_BYTES:
+        found.append(f"it takes messages of {limit} bytes at most, and an event may take {EVENT_BYTES}")
     link.close()
-    return Finding(True, f"{target} accepted the connection (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+    return found
 
 
 def _display(config: Config) -> Finding:
@@ -176,7 +205,22 @@ def _permissions(config: Config) -> Finding:
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         costs = "events wait in memory only, and what is set over MQTT lasts until the restart; check state.folder"
         return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
+    if trouble := _unwritable(there):
+        costs = "events wait in memory only, and what is set over MQTT lasts until the restart"
+        return Finding(ok=False, text=f"{there} cannot be written: {trouble}: {costs}; free space there", fatal=False)
     return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
+
+
+def _unwritable(folder: Path) -> str | None:
+    """What hinders writing a megabyte: a disk that is full, read-only or failing says so only then."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _jsonl(jsonl: Jsonl) -> str:

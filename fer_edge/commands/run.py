@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import os
 import signal
+import sys
+from typing import NoReturn
 
 from fer_edge.config import Config
 from fer_edge.daemon import Signals
@@ -44,5 +47,13 @@ def run(config: Config, options: argparse.Namespace) -> int:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_reload)
     faulthandler.enable(file=2)  # systemd's watchdog aborts what hangs: the journal then shows where that was
-    run_daemon(config, signals, path=options.config)
-    return 0
+    if not run_daemon(config, signals, path=options.config):
+        return 0
+    if "INVOCATION_ID" in os.environ:  # of systemd, which starts it again (systemd.exec(5))
+        return os.EX_TEMPFAIL
+    return _start_anew()
+
+
+def _start_anew() -> NoReturn:
+    """Where nobody else would start the daemon again."""
+    os.execv(sys.executable, [sys.executable, "-m", "fer_edge", *sys.argv[1:]])  # noqa: S606 - ourselves

@@ -69,7 +69,7 @@ class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
     clock_synced: Annotated[
         bool, Meta(description="whether the wall clock was synchronised (NTP) then; if not, ts may be off")
     ]
-    replayed: Annotated[bool, Meta(description="it waited while the broker was away")]
+    replayed: Annotated[bool, Meta(description="it is sent more than 5 s after it happened: the broker was away")]
     expression: Annotated[str | None, Meta(description="the committed expression; null: none, see reason")]
     confidence: Annotated[
         Share, Meta(description="its smoothed probability; without an expression that of the most likely one, or 0")
@@ -93,6 +93,16 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
     faces: Annotated[int, Meta(description="faces in view")]
     expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
     dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+
+
+class CameraPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the camera delivers pictures, and why not."""
+
+    v: Version
+    state: Annotated[
+        Literal["online", "away", "paused"], Meta(description="paused: closed on purpose (`camera.paused`)")
+    ]
+    reason: Annotated[str | None, Meta(description="why there is no picture; it is tried again by itself")]
 
 
 class AlertPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +196,9 @@ class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     queue: Annotated[int, Meta(description="events that wait for the broker")]
-    dropped_events: Annotated[int, Meta(description="events lost because too many waited, since the start")]
+    dropped_events: Annotated[
+        int, Meta(description="events lost since the start: too many waited, or the broker refused them")
+    ]
     outbox: Annotated[str | None, Meta(description="why waiting events are in memory only; null: all is well")]
     rss_mb: Annotated[float, Meta(description="memory of the process, 10^6 bytes")]
     temperature_c: Annotated[float | None, Meta(description="of the SoC; null elsewhere")]

@@ -16,6 +16,7 @@ import msgspec
 from fer_edge.contract.payloads import (
     CONTRACT,
     AlertPayload,
+    CameraPayload,
     ConfigPayload,
     EventPayload,
     InfoPayload,
@@ -43,6 +44,7 @@ class Topic:
 TOPICS = (
     Topic("availability", "`online` or `offline`", "after every connect; at the end, or by the broker (will)", True),
     Topic("camera/availability", "`online` or `offline`", "with the first frame; when the camera is lost", True),
+    Topic("camera/status", CameraPayload, "when it changes", retained=True),
     Topic("info", InfoPayload, "after every connect, and when `restart_required` changes", retained=True),
     Topic("state", StatePayload, "when it changes", retained=True),
     Topic("event", EventPayload, "when something happens to a face"),
@@ -52,7 +54,7 @@ TOPICS = (
     Topic("stats", StatsPayload, "every `stats.interval_seconds`", qos=0),
     Topic("set/<section>/<key>", "a JSON value, or as plain text", "yours: another value", received=True),
     Topic("config/<section>/<key>", ConfigPayload, "after every connect, and in answer to `set`", retained=True),
-    Topic("request/<operation>", RequestPayload, "yours: `ping`, `reload` or `snapshot`", received=True),
+    Topic("request/<operation>", RequestPayload, "yours: `ping`, `reload`, `restart` or `snapshot`", received=True),
     Topic("response/<operation>", ResponsePayload, "in answer to `request`"),
     Topic("snapshot", "a JPEG picture", "in answer to `request/snapshot`, where `privacy.images`", qos=0),
 )

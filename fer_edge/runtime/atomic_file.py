@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -23,10 +24,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_re
     if path.exists() and not path.is_file():  # /dev/null must stay what it is
         path.write_bytes(data)
         return
-    # beside it under a name that nobody else uses: config.yaml.new is install.sh's
-    partial = path.with_name(f"{path.name}.partial")
+    descriptor, partial = create_beside(path, mode=mode)
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
             if like:
                 with contextlib.suppress(PermissionError):
@@ -41,6 +40,18 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_re
             partial.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def create_beside(path: Path, *, mode: int = 0o640) -> tuple[int, Path]:
+    """Create a file in the same folder, open for writing, which is to take the place of `path`.
+
+    As `tempfile.mkstemp` does, under a name that cannot be guessed and is not taken: a link that somebody has put
+    there is not followed. Unlike mkstemp with permissions that obey the umask. Raises OSError.
+    """
+    while True:
+        partial = path.with_name(f".{secrets.token_hex(8)}.partial")  # its length does not depend on path's
+        with contextlib.suppress(FileExistsError):
+            return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), partial
 
 
 def _sync_folder(folder: Path) -> None:

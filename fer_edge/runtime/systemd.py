@@ -17,11 +17,12 @@ class Notifier:
         self._fed = -1e9
         self._ready = False
 
-    def alive(self) -> None:
-        """A step on a new frame was finished: READY=1 the first time, WATCHDOG=1 from then on."""
+    def alive(self, status: str = "Watching") -> None:
+        """A step on a new frame was finished, or the camera is waited for: READY=1 the first time, WATCHDOG=1 from
+        then on."""
         if not self._ready:
             self._ready = True
-            self._send("READY=1\nSTATUS=Watching")
+            self._send(f"READY=1\nSTATUS={status!s}".replace("\r", " "))
         if self._pause and time.monotonic() - self._fed >= self._pause:
             self._fed = time.monotonic()
             self._send("WATCHDOG=1")

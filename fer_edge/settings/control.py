@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Event
 
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
+from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.loader import load_config
 from fer_edge.settings.overrides import Answer, Reload, Tuning
@@ -26,6 +28,13 @@ QUEUE = 100
 """Requests that may wait. Nobody asks so much; what floods us is refused."""
 
 END_SECONDS = 2.0
+
+WRITE_SECONDS = 5.0
+"""A change is written at once, those that follow within so many seconds together: whoever floods us must not wear out
+an SD card."""
+
+RELOAD_SECONDS = 2.0
+"""config.yaml is read again at most so often, but for the first few times."""
 
 
 class Control:
@@ -42,12 +51,21 @@ class Control:
         self._ending = Event()
         self._listeners: list[Callable[[], None]] = []
         self.restart_required = False
+        self.restart_wanted = False
+        """Whether somebody has asked the daemon to start anew."""
         self._reports: dict[str, str] = {}
+        self._written = -WRITE_SECONDS  # when changes were last written (monotonic seconds)
+        self._reloads = RateLimit(burst=3, every_seconds=RELOAD_SECONDS)
 
     @property
     def config(self) -> Config:
         """The configuration in force: another object after every change."""
         return self._tuning.config
+
+    @property
+    def path(self) -> Path | None:
+        """The configuration file."""
+        return self._path and self._path.absolute()
 
     def answers(self) -> tuple[Answer, ...]:
         """Every key that can be set, with its value in force."""
@@ -97,7 +115,7 @@ class Control:
 
     def reload(self, reply: Callable[[Reload | str], None]) -> bool:
         """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
-        return self._ask(partial(self._reload, reply))
+        return self._reloads.allows() and self._ask(partial(self._reload, reply))
 
     def _ask(self, job: Callable[[], None]) -> bool:
         try:
@@ -107,14 +125,34 @@ class Control:
         return True
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next_job()) is not None:
             job()
             if self._ending.is_set() and self._jobs.full():
-                return
+                break
+        self._write()
+
+    def _next_job(self) -> Callable[[], None] | None:
+        """Wait for it; meanwhile what was changed is written when it is time."""
+        if self._tuning.written:
+            return self._jobs.get()
+        try:
+            return self._jobs.get(timeout=max(0.0, self._written + WRITE_SECONDS - time.monotonic()))
+        except Empty:
+            return self._write
+
+    def _write(self) -> None:
+        """Write the changes that wait. What hinders it is said, and tried with the next change."""
+        if not self._tuning.written:
+            self._written = time.monotonic()
+            if trouble := self._tuning.write():
+                log.warning("changes will not survive a restart: %s", trouble)
 
     def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool) -> None:
         before = self.config
-        answer = self._tuning.set(key, payload, keep=keep)
+        now = time.monotonic()
+        at_once = now - self._written >= WRITE_SECONDS
+        answer = self._tuning.set(key, payload, keep=keep, write=at_once)
+        self._written = now if at_once and keep and answer.accepted else self._written
         if self.config is not before:
             log.info("%s is now %s", answer.key, answer.value)
             self._tell()

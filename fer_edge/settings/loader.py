@@ -173,10 +173,13 @@ def secret(name: str, file: str | None) -> str | None:
     if path is None:
         return os.environ.get("FER_EDGE_" + name.upper().replace("-", "_"))
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")  # an editor's byte order mark is no part of it
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the secret {name!r}: {reason}; check path and permissions") from None
+    if not value:
+        raise ConfigError(f"{path}: the secret {name!r} is empty; expected one line with the secret alone")
+    return value
 
 
 def _place(section: str, key: str) -> str:

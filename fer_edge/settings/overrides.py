@@ -33,6 +33,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "stats": ("interval_seconds",),
     "rate": Rate.__struct_fields__,
     "log": ("level",),
+    "camera": ("paused",),
 }
 """The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""
 
@@ -97,6 +98,7 @@ class Tuning:
         `folder` is made where it is missing; None: overrides last until the restart.
         """
         self._path = folder and folder / TUNING_FILE
+        self._unwritable: dict[str, Any] | None = None  # what could not be written
         self._stored, warnings = load(self._path) if self._path else ({}, ())  # what the file holds
         self.warnings = warnings + self._adopt(config, self._stored, self._stored)
 
@@ -121,10 +123,11 @@ class Tuning:
         """The same without the overrides."""
         return self._base
 
-    def set(self, key: str, payload: bytes, *, keep: bool = True) -> Answer:
+    def set(self, key: str, payload: bytes, *, keep: bool = True, write: bool = True) -> Answer:
         """Change a key, in either spelling. An empty payload or `null` returns to config.yaml's value.
 
-        Without `keep`, what it was before comes back with the restart, unless `keep_all` is called before.
+        Without `keep`, what it was before comes back with the restart, unless `keep_all` is called before. Without
+        `write`, the file follows with `write()`.
         """
         name = key_of(key)
         if name not in self._kinds:
@@ -142,13 +145,24 @@ class Tuning:
         kept = self._changed(self._kept, name, value)
         # a value that is right only beside others, which are not kept yet, is kept with these
         self._kept = overrides if any(_broken(_with(self._base, kept))) else kept
-        trouble = self._save()
+        trouble = self._save() if write else None
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
 
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
         """Overrides with another value of one key; one that is config.yaml's is no override."""
         others = {other: own for other, own in overrides.items() if other != name}
         return others if value is None or value == _at(self._base, name) else others | {name: value}
+
+    @property
+    def written(self) -> bool:
+        """Whether the file holds what is kept, or nothing can be written."""
+        return self._path is None or self._kept in (self._stored, self._unwritable)
+
+    def write(self) -> str | None:
+        """Write what is kept. What hinders it, in words; then it is tried again with the next change."""
+        trouble = self._save()
+        self._unwritable = self._kept if trouble else None
+        return trouble
 
     def keep_all(self) -> str | None:
         """Let all that is in force outlast the restart. What hinders it, in words."""

@@ -105,6 +105,7 @@ class Tracker:
             hits=track.hits + 1,
             misses=0,
             classified_ns=now_ns if reading.expression else track.classified_ns,
+            intensities=reading.intensities,
         )
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
@@ -137,6 +138,7 @@ def new_track(track_id: int, reading: Reading, now_ns: int) -> Track:
         hits=1,
         misses=0,
         classified_ns=now_ns if reading.expression else None,
+        intensities=reading.intensities,
     )
 
 

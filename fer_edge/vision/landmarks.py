@@ -1,14 +1,15 @@
-"""Places 68 landmarks on a face, reads the head's pose from them, and frames the face with them."""
+"""Places 68 landmarks on a face, tells the head's pose, and frames the face with the points."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
 from fer_edge.vision import transforms
-from fer_edge.vision.model_card import PointsCard
+from fer_edge.vision.model_card import Card, PointsCard, PoseCard
 from fer_edge.vision.tflite import Model, sigmoid
 
 RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
@@ -46,15 +47,13 @@ class Landmarker:
         self._model = model
         assert model.card.points is not None  # tflite.py refuses a landmarks card without it
         self._card = model.card.points
-        self._mean = self._card.shape()
         self._size = model.card.input.shape[1]
 
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
-        offsets, logit = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
-        points = transforms.transform(decode_landmarks(offsets, self._mean, self._size), transforms.invert(matrix))
-        return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+        outputs = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
+        return decode_outputs(outputs, self._model.card, matrix, self._size)
 
 
 def fuse_scores(score: float, presence: float) -> float:
@@ -67,6 +66,23 @@ def fuse_scores(score: float, presence: float) -> float:
 def _logit(share: float) -> float:
     share = min(max(share, 1e-6), 1 - 1e-6)
     return math.log(share / (1 - share))
+
+
+def decode_outputs(outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int) -> Landmarks:
+    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to."""
+    assert card.points is not None  # tflite.py refuses a landmarks card without it
+    offsets, logit, *heads = outputs
+    points = transforms.transform(decode_landmarks(offsets, card.points.shape(), size), transforms.invert(matrix))
+    turned = pose_of(heads[0], heads[1], card.pose, matrix) if card.pose else pose(points)
+    return Landmarks(points, float(sigmoid(logit)[0, 0]), turned)
+
+
+def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transforms.Matrix) -> Pose:
+    """The pose in the picture, from outputs f32[1,3] and f32[1,1] that are about the crop: only the roll differs."""
+    yaw, pitch, roll = (angles.reshape(-1) * card.unit_deg).tolist()
+    roll += math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
+    error = min(90.0, card.error_unit_deg * math.exp(float(logarithm.reshape(-1)[0])))
+    return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=(roll + 180) % 360 - 180, error_deg=error)
 
 
 def decode_landmarks(offsets: Floats, mean: Floats, size: int) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,10 +13,11 @@ import numpy as np
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
 
-Role = Literal["detector", "landmarks", "expression"]
+Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Scale = Annotated[float, msgspec.Meta(gt=0)]
 LANDMARKS = 68
+MAX_CARD_BYTES = 1_000_000
 
 
 class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,25 @@ class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
         return np.array(self.mean, np.float32)
 
 
+class PoseCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A landmarks model's third and fourth output: yaw, pitch and roll within the crop, and the natural logarithm of
+    how far they are off, in the mean. Without this entry the pose is worked out from the points."""
+
+    unit_deg: Scale  # degrees that are 1 in the third output
+    error_unit_deg: Scale  # degrees that are 0 in the fourth
+
+
+class IntensitiesCard(msgspec.Struct, frozen=True, kw_only=True):
+    """An intensity model's output: a logit for each of these."""
+
+    names: tuple[str, ...]
+    withheld: tuple[str, ...] = ()  # not good enough to be told
+
+    def told(self) -> tuple[int, ...]:
+        """Where in the output those are that are told."""
+        return tuple(index for index, name in enumerate(self.names) if name not in self.withheld)
+
+
 class TemplateCard(msgspec.Struct, frozen=True, kw_only=True):
     """Where eyes and mouth lie in an aligned crop, 0..1 of its side."""
 
@@ -89,6 +111,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     template: TemplateCard | None = None
     ssd: SsdCard | None = None
     points: PointsCard | None = None
+    pose: PoseCard | None = None
+    intensities: IntensitiesCard | None = None
 
 
 def models_folder(configured: str | None = None) -> Path:
@@ -103,7 +127,7 @@ def read_card(folder: Path, name: str) -> Card:
     """Read NAME.json. Raises ModelError."""
     path = folder / f"{name}.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Card)
+        card = msgspec.json.decode(_read_at_most(path, MAX_CARD_BYTES), type=Card)
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise ModelError(
@@ -111,14 +135,45 @@ def read_card(folder: Path, name: str) -> Card:
         ) from None
     except msgspec.MsgspecError as error:
         raise ModelError(f"{path}: not a model card: {error}; restore the file from the release") from None
+    if not is_plain_name(card.file):
+        raise ModelError(
+            f"{path}: file expected to be the name of a file beside the card, got {card.file[:100]!r}; "
+            "restore the card from the release"
+        )
+    return card
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether this names a file in the same folder, and nothing else: no path, no control characters."""
+    return name not in ("", ".", "..") and "/" not in name and name.isprintable()
+
+
+def _read_at_most(path: Path, size: int) -> bytes:
+    """A file that is expected to be small. Raises OSError, also where it is not, or is no file."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > size:
+        raise OSError(errno.EFBIG, f"{found.st_size} bytes, expected at most {size}")
+    return path.read_bytes()
 
 
 def check_role(card: Card, where: Path) -> None:
     """A card must carry what its role needs, and that must fit its own tensors."""
-    needed = {"detector": card.ssd, "landmarks": card.points, "expression": card.template}[card.role]
+    needed = {
+        "detector": card.ssd,
+        "landmarks": card.points,
+        "expression": card.template,
+        "intensity": card.intensities,
+    }[card.role]
     if needed is None:
         raise ModelError(f"{where}: role {card.role!r} needs {_NEEDS[card.role]!r}; restore the file from the release")
-    of_role = {"detector": _ssd_errors, "landmarks": _points_errors, "expression": _label_errors}[card.role]
+    of_role = {
+        "detector": _ssd_errors,
+        "landmarks": _points_errors,
+        "expression": _label_errors,
+        "intensity": _intensity_errors,
+    }[card.role]
     wrong = _input_errors(card) or of_role(card) or _output_errors(card)  # each relies on what those before checked
     if wrong:
         raise ModelError(f"{where}: {'; '.join(wrong)}; restore the file from the release")
@@ -141,7 +196,10 @@ def output_shapes(card: Card, *, width: int, height: int) -> tuple[tuple[int, ..
     if card.role == "expression":
         return ((1, len(LABELS)),)
     if card.role == "landmarks":
-        return (1, 2 * LANDMARKS), (1, 1)
+        return (1, 2 * LANDMARKS), (1, 1), *(((1, 3), (1, 1)) if card.pose else ())
+    if card.role == "intensity":
+        assert card.intensities is not None  # check_role refuses an intensity model without it
+        return ((1, len(card.intensities.names)),)
     assert card.ssd is not None  # check_role refuses a detector without it
     depths = (1, 4, 2 * card.ssd.keypoints)  # score, box, key points
     return tuple((1, height // stride, width // stride, depth) for stride in card.ssd.strides for depth in depths)
@@ -193,15 +251,29 @@ def _points_errors(card: Card) -> list[str]:
     return wrong
 
 
+def _intensity_errors(card: Card) -> list[str]:
+    intensities = card.intensities
+    assert intensities is not None  # check_role refuses an intensity model without it
+    names, strangers = intensities.names, sorted(set(intensities.withheld) - set(intensities.names))
+    wrong = _template_errors(card.template) if card.template else ["template expected, got none"]
+    if not names or not all(names) or len(set(names)) < len(names):
+        wrong.append(f"intensities: names expected to be unique, got {', '.join(map(repr, names)) or 'none'}")
+    if strangers:
+        wrong.append(f"intensities: withheld expected among the names, got also {', '.join(strangers)}")
+    return wrong
+
+
 def _label_errors(card: Card) -> list[str]:
     wrong = []
     if card.labels != LABELS:
         wrong.append(f"labels expected {', '.join(LABELS)}, got {', '.join(card.labels) or 'none'}")
     if card.temperature <= 0:
         wrong.append(f"temperature expected above 0, got {card.temperature:g}")
-    if card.template and len(np.unique(card.template.points(), axis=0)) < 3:
-        wrong.append("template expected three different points")
-    return wrong
+    return wrong + (_template_errors(card.template) if card.template else [])
 
 
-_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template"}
+def _template_errors(template: TemplateCard) -> list[str]:
+    return [] if len(np.unique(template.points(), axis=0)) == 3 else ["template expected three different points"]
+
+
+_NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template", "intensity": "intensities"}

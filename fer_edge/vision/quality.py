@@ -26,11 +26,17 @@ def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     return replace(measured, reason=reason_of(measured, pose, config))
 
 
+def turned(pose: Pose, config: QualityConfig) -> bool:
+    """Whether a face looks too far away to be judged, or in a way that nobody can tell: in profile, behind a hand."""
+    beyond = abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg
+    return beyond or (pose.error_deg is not None and pose.error_deg > config.max_pose_error_deg)
+
+
 def reason_of(measured: Quality, pose: Pose, config: QualityConfig) -> Reason | None:
     """The first limit that a face's measures are beyond."""
     checks = (
         (Reason.TOO_SMALL, measured.height_px < config.min_height_px),
-        (Reason.TURNED, abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg),
+        (Reason.TURNED, turned(pose, config)),
         (Reason.DARK, measured.brightness < config.min_brightness),
         (Reason.BRIGHT, measured.brightness > config.max_brightness),
         (Reason.BLURRED, measured.blur > config.max_blur),

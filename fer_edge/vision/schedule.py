@@ -16,12 +16,12 @@ from fer_edge.vision.detector import TILES
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSnapshot:
-    """When the detector looked, as far as the next frames ask."""
+    """When the detector looked, as far as the next frames ask. What it saw is left out: it may be written to a file,
+    which must hold no pictures; `review` makes up for it."""
 
     last_ns: int | None
     closer_ns: int | None
     tile: int
-    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
 
 
 class DetectionSchedule:
@@ -47,12 +47,18 @@ class DetectionSchedule:
 
     def snapshot(self) -> ScheduleSnapshot:
         """All that was learned from frames."""
-        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._thumb)
+        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile)
 
     def restore(self, memory: ScheduleSnapshot) -> None:
         """Go on from there."""
         self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
-        self._tile, self._thumb = memory.tile, memory.thumb
+        self._tile, self._thumb = memory.tile, None
+
+    def review(self, frame: Frame) -> None:
+        """Take up a frame from before `snapshot` once more: the last one that the detector looked at is needed to
+        notice motion."""
+        if frame.taken_ns == self._last_ns:
+            self._thumb = self._thumbnail(frame)
 
     def should_detect(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,16 +40,23 @@ def read_model(folder: Path, card: Card) -> bytes:
     """Read a model's file and check it against its card. Raises ModelError."""
     path = folder / card.file
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
+            raise ModelError(_not_its_cards(path, card, f"{found.st_size} bytes"))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
-    found = hashlib.sha256(content).hexdigest()
-    if (found, len(content)) != (card.sha256, card.bytes):
-        raise ModelError(
-            f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {len(content)} with {found}; "
-            "the file is damaged or belongs to another card: restore both from the release"
-        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(_not_its_cards(path, card, f"{len(content)} with {digest}"))
     return content
+
+
+def _not_its_cards(path: Path, card: Card, got: str) -> str:
+    return (
+        f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {got}; "
+        "the file is damaged or belongs to another card: restore both from the release"
+    )
 
 
 class Model:
@@ -82,11 +90,13 @@ class Model:
         if self.share:
             level = logging.INFO if self.share.taken else logging.WARNING
             log.log(level, "%s: %s nodes on %s", self._path, self.share, self.share.library)
-        self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
-        self._input = self._interpreter.get_input_details()[0]
+        with _described(self._path):
+            outputs, self._input = self._interpreter.get_output_details(), self._interpreter.get_input_details()[0]
+            fast = _has_delegate(self._interpreter)
+        self._outputs = _in_card_order(outputs, self.card, where)
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
-        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or _has_delegate(self._interpreter)
+        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or fast
         """False: the runtime's own fast kernels have refused, which it does without a word. tflite-runtime has none
         for int8."""
         self.size = width, height  # of the pictures that it takes
@@ -223,6 +233,15 @@ def _open(
             refusal = _refusal(error, delegate)
     # outside, so that nothing keeps the traceback, which holds a half-made interpreter
     raise ModelError(f"{path}: {refusal}")
+
+
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """What the runtime cannot tell of a model that it took, such as names that are not text, becomes a ModelError."""
+    try:
+        yield
+    except (ValueError, RuntimeError, SystemError, LookupError) as error:
+        raise ModelError(f"{path}: the runtime cannot describe this model: {_first_line(error)}") from None
 
 
 def _has_delegate(interpreter: Any) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from quantize.data import mesh_faces
 from quantize.data.sets import TRAIN, FerPlus, Folder, read_ferplus
 from quantize.files import cards
 
@@ -36,6 +37,8 @@ def located(kind: str, data: Path) -> Path:
 
 def labels_sha256(role: str, data: Path) -> str:
     """Name a set by its labels: the same for a zip and its folder. Raises DataError."""
+    if role == "intensity":
+        return mesh_faces.labels_sha256(data)
     where = located(role, data)
     labels = _votes(read_ferplus(where)) if role == "expression" else Folder(where).read(PLACES[role].table)
     return hashlib.sha256(labels).hexdigest()

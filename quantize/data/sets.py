@@ -6,6 +6,8 @@
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
 | stills with 68 points (`landmarks68.zip`)      | `read_stills` -> Stills     | a fifth of the people           |
+| varied photos (`photos2/`)                     | `negatives.read_varied`     | folds 0 and 1, a fifth of rest  |
+| faces labelled by a mesh (`mesh/`)             | `mesh_faces.read_all`       | a fifth of the groups, folds    |
 
 A zip may be unpacked: its folder is read the same way. Coordinates are px, the first pixel's centre at 0.5.
 """

@@ -29,7 +29,13 @@ SIDES_PX: Final = (48, 96, 160)
 FRAMES: Final = ((320, 240), (480, 360), (640, 480))  # width, height
 SEED: Final = 11
 ANYTHING: Final = Quality(
-    min_height_px=1, max_yaw_deg=90, max_pitch_deg=90, max_blur=1, min_brightness=0, max_brightness=1
+    min_height_px=1,
+    max_yaw_deg=90,
+    max_pitch_deg=90,
+    max_pose_error_deg=90,
+    max_blur=1,
+    min_brightness=0,
+    max_brightness=1,
 )
 
 

@@ -6,7 +6,7 @@ of the true outer eye corners; 51 points are those without the outline of the ja
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,9 @@ from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.locate import located
 from quantize.data.sets import DataError, Still, held_out_stills, read_stills, side_of
+from quantize.evaluate import landmark_heads, presence
+from quantize.evaluate.landmark_heads import HeadsFigures
+from quantize.evaluate.presence import PresenceFigures
 
 PRESENT: Final = Tracking().min_score  # from which the daemon takes a crop for a face
 FAILED: Final = 0.10  # an error above is useless
@@ -37,6 +40,8 @@ class LandmarksFigures:
     median51: float
     failed: float  # share of faces with an error over 0.10
     presence_recall: float  # share of faces that the daemon would take for faces
+    heads: HeadsFigures | None = None  # the pose; None: no faces labelled by a mesh, or no such output
+    presence: PresenceFigures | None = None  # on a detector's finds; None: no varied photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,11 @@ def run(model: Model, data: Path, *, split: str) -> Result:
     """Measure a model on one side of a set. Raises DataError."""
     stills, name = read(data, split=split)
     placed = place(model, stills)
-    return Result(stills, placed, measure(placed, stills, name=name))
+    figures = measure(placed, stills, name=name)
+    if split == "heldout":
+        heads, found = landmark_heads.measure(model, data), presence.measure(model, data)
+        figures = replace(figures, heads=heads, presence=found)
+    return Result(stills, placed, figures)
 
 
 def read(data: Path, *, split: str) -> tuple[list[Still], str]:
@@ -116,4 +125,6 @@ def table(figures: LandmarksFigures) -> list[str]:
         f"51 inner points {figures.nme51:.4f} (median {figures.median51:.4f})   68 points {figures.nme68:.4f}   "
         f"over {FAILED:g}: {figures.failed:.1%}",
         f"taken for a face (score from {PRESENT:g}): {figures.presence_recall:.1%}",
+        *(landmark_heads.table(figures.heads) if figures.heads else []),
+        *(presence.table(figures.presence) if figures.presence else []),
     ]

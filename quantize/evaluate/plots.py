@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fer_edge.vision.classifier import softmax
 from quantize import metrics
 from quantize.data.sets import LABELS
-from quantize.evaluate import detector, expression, landmarks
+from quantize.evaluate import detector, expression, intensity, landmarks
 from quantize.evaluate.detector import LOWEST_SCORE, DetectorFigures
 from quantize.evaluate.expression import Answers, ExpressionFigures
 from quantize.evaluate.landmarks import LandmarksFigures, Placed
@@ -115,6 +115,16 @@ def precision_recall(curve: Curve, figures: DetectorFigures, path: Path) -> None
 
 
 # --- landmarks -----------------------------------------------------------------------------------------------
+
+
+def plot_intensity(result: intensity.Result, folder: Path) -> None:
+    """Draw intensity_correlations.png."""
+    figures = result.figures
+    figure, axes = _page(f"Correlation with the mesh: {figures.images} faces", width=7.2)
+    axes.barh(list(figures.correlations), list(figures.correlations.values()))
+    axes.axvline(intensity.LEAST_CORRELATION, linestyle="--")
+    axes.set_xlim(0, 1)
+    _save(figure, folder / "intensity_correlations.png")
 
 
 def plot_landmarks(result: landmarks.Result, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fer_edge.vision.tflite import Model
 from quantize.data.sets import SPLITS, DataError
-from quantize.evaluate import detector, expression, landmarks, robustness
+from quantize.evaluate import detector, expression, intensity, landmarks, robustness
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,16 @@ MEASURING: Final = {
         table=landmarks.table,
         conditions=robustness.of_landmarks,
     ),
+    "intensity": Measuring(
+        splits=intensity.SPLITS,
+        gate="heldout",
+        data="a folder with mesh/, which quantize.data.mesh_labels writes",
+        run=intensity.run,
+        table=intensity.table,
+        conditions=intensity.conditions,
+    ),
 }
+TOGETHER: Final = ("expression", "detector", "landmarks")  # the roles without which the daemon does not run
 
 
 def draw(role: str, result: Any, folder: Path) -> None:

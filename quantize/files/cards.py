@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
 from fer_edge.vision.tflite import open_interpreter
 from quantize.data.sets import DataError
 from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
-SOURCES: Final = {
-    "start",
-    "teachers",
-    "detector",
-}  # options of quantize.train that name runs or published files
+# Options of quantize.train that name runs or published files.
+SOURCES: Final = {"start", "teachers", "detector", "landmarks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +127,23 @@ def text(card: dict[str, Any]) -> bytes:
 
 def replace_all(files: Mapping[Path, bytes]) -> None:
     """Put files in the place of others, each in one step, and none before all are written."""
-    partials = {path: path.with_name(f".{path.name}.partial") for path in files}
-    for path, partial in partials.items():
-        with partial.open("wb") as file:
-            file.write(files[path])
+    partials = {}
+    for path, content in files.items():
+        descriptor, partials[path] = create_beside(path, mode=FOR_ALL)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
     for path, partial in partials.items():
         partial.replace(path)
 
 
 def rounded(value: Any) -> Any:
-    """Figures to four decimals, all the way down."""
+    """Figures to four decimals, all the way down; None for what could not be measured, as JSON has no NaN."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(inner) for inner in value]
-    return round(value, 4) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    return value

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from fer_edge.errors import ModelError
 from quantize.data.sets import DataError
-from quantize.evaluate import end_to_end, fairness
-from quantize.evaluate.registry import MEASURING
+from quantize.evaluate import end_to_end, fairness, intensity
+from quantize.evaluate.registry import MEASURING, TOGETHER
 from quantize.evaluate.robustness import Conditions
 from quantize.files import cards
-from quantize.publish.gates import FLOORS, Candidate, examine, failed
+from quantize.publish.gates import FLOORS, Candidate, examine, failed, figure
 
 NOT_IN_CARDS: Final = ("confusion",)  # what per_class sums up
 
@@ -64,7 +64,9 @@ def _publish(options: argparse.Namespace) -> list[str]:
     candidate = examine(options.role, options.data, options.run)
     check(candidate, floors=floors)
     publish(candidate, candidate.conditions(options.run), floors=floors, models=options.models)
-    lost = {name: candidate.real[name] - candidate.int8[name] for name in FLOORS[options.role]}
+    lost = {
+        name: (figure(candidate.real, name) or 0) - (figure(candidate.int8, name) or 0) for name in FLOORS[options.role]
+    }
     return [
         *MEASURING[options.role].table(candidate.result.figures),
         f"float minus int8: {', '.join(f'{name} {value:+.4f}' for name, value in lost.items())}",
@@ -102,10 +104,16 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
         "conditions": conditions,
         "floors": dict(floors),
     }
-    card = cards.text(candidate.card | {"metrics": cards.rounded(metrics)})
+    card = cards.text(candidate.card | _told(candidate) | {"metrics": cards.rounded(metrics)})
     # Two files cannot be replaced at once. Between the two the old card's sha256 does not fit the new model: a
     # daemon that starts just then refuses it instead of running it under a wrong description.
     cards.replace_all({models / candidate.card["file"]: candidate.content, models / f"{candidate.role}.json": card})
+
+
+def _told(candidate: Candidate) -> dict[str, Any]:
+    """The card's entry of intensities, without those that are not good enough."""
+    known = candidate.card.get("intensities")
+    return {"intensities": known | {"withheld": intensity.withheld(candidate.int8)}} if known else {}
 
 
 def _for_card(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _together(options: argparse.Namespace) -> list[str]:
     """Measure what takes several models, and write it into the cards of those it is about."""
     by_group = fairness.measure(options.models, options.data)
     whole = end_to_end.measure(options.models, options.data, options.data)
-    known = {role: cards.read(options.models / f"{role}.json") for role in MEASURING}
+    known = {role: cards.read(options.models / f"{role}.json") for role in TOGETHER}
     models = {role: card["sha256"] for role, card in known.items()}
     findings = {
         "detector": {"groups": asdict(by_group)},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quantize.data.sets import DataError
-from quantize.evaluate.registry import MEASURING
+from quantize.evaluate.registry import MEASURING, TOGETHER
 from quantize.files import cards
 
 Card = Mapping[str, Any]
@@ -24,6 +24,7 @@ SHOWN: Final = {  # the figures of a model as a whole, in their order
     "expression": ("accuracy", "macro_f1", "ece"),
     "detector": ("ap", "recall", "recall_16", "fp_per_image", "threshold"),
     "landmarks": ("nme51", "nme68", "median51", "failed", "presence_recall"),
+    "intensity": ("images", "told"),
 }
 MEANINGS: Final = {
     "expression": "`ece`: expected calibration error, 15 bins.",
@@ -31,6 +32,8 @@ MEANINGS: Final = {
     "per photo) at `threshold`, the daemon's default; `ap`: average precision at IoU 0.5.",
     "landmarks": "Errors in distances of the outer eye corners, over the 51 inner and all 68 points; `failed`: faces "
     "with an error above 0.10.",
+    "intensity": "`told`: outputs with a correlation of 0.75 and more with the teacher (closed eyes: and an area under "
+    "the ROC curve of 0.90); the others are withheld.",
 }
 
 
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args(arguments)
     try:
-        known = {role: cards.read(options.models / f"{role}.json") for role in MEASURING}
+        there = [role for role in MEASURING if role in TOGETHER or (options.models / f"{role}.json").exists()]
+        known = {role: cards.read(options.models / f"{role}.json") for role in there}
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -72,6 +76,12 @@ def _card(role: str, card: Card) -> Iterator[str]:
     yield f"**Command.** `{training['command']}` ({training['epochs']} epochs)\n"
     yield f"**Figures** on {metrics['int8']['set']}. {MEANINGS[role]}\n"
     yield from _table("", {kind: {name: metrics[kind][name] for name in SHOWN[role]} for kind in ("float", "int8")})
+    if metrics["int8"].get("heads"):
+        yield from _table("pose, degrees of yaw", {"beside the mesh": metrics["int8"]["heads"]})
+    if metrics["int8"].get("presence"):
+        yield from _table("presence, a detector's finds", {"kept photos": metrics["int8"]["presence"]})
+    if "correlations" in metrics["int8"]:
+        yield from _intensities(card)
     if "per_class" in metrics["int8"]:
         yield from _table("expression, int8", metrics["int8"]["per_class"])
     yield from _table("condition, int8", metrics["conditions"])
@@ -79,6 +89,19 @@ def _card(role: str, card: Card) -> Iterator[str]:
         yield from _end_to_end(metrics["end_to_end"])
     if "groups" in metrics:
         yield from _groups(role, metrics["groups"])
+
+
+def _intensities(card: Card) -> Iterator[str]:
+    figures, withheld = card["metrics"]["int8"], card["intensities"]["withheld"]
+    rows = {
+        name: {
+            "correlation": value,
+            "area, closed eyes": figures["aucs"].get(name, ""),
+            "told": "no" if name in withheld else "yes",
+        }
+        for name, value in figures["correlations"].items()
+    }
+    yield from _table("intensity, int8", rows)
 
 
 def _end_to_end(figures: Card) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The three networks: small CNNs of plain 3x3 convolutions.
+"""The networks: small CNNs of plain 3x3 convolutions.
 
 Everything in them has a fast int8 kernel, and convolution + batch norm + ReLU folds into a single one. Depthwise
 convolutions would save MACs, but per MAC they are slow on a Pi, and they lose more in int8.
@@ -24,6 +24,7 @@ KEYPOINTS: Final = 5
 
 LANDMARKS_SIDE: Final = 80
 LANDMARKS: Final = 68
+POSE_HIDDEN: Final = 32
 
 
 def expression_net(widths: Sequence[int] = EXPRESSION_WIDTHS, *, batch: int | None = None) -> Any:
@@ -62,7 +63,8 @@ def detector_net(size: tuple[int, int] | None = None, *, batch: int | None = Non
 
 
 def landmarks_net(*, batch: int | None = None) -> Any:
-    """Build 80x80x1 gray in LOW..HIGH -> 68 offsets from the mean shape in crop sides, and a logit: is it a face?"""
+    """Build 80x80x1 gray in LOW..HIGH -> 68 offsets from the mean shape in crop sides; a logit: is it a face?; yaw,
+    pitch and roll; the logarithm of how far these are off."""
     image = keras.Input((LANDMARKS_SIDE, LANDMARKS_SIDE, 1), batch_size=batch, name="image")  # 80x80x1
     x = _conv(image, 16, stride=2)  # 40x40x16
     x = _residual(x, 32, stride=2)  # 20x20x32
@@ -73,7 +75,24 @@ def landmarks_net(*, batch: int | None = None) -> Any:
     start = keras.initializers.RandomNormal(stddev=0.003)  # near the mean shape
     points = layers.Dense(2 * LANDMARKS, kernel_initializer=start, dtype="float32", name="points")(x)  # 136
     score = layers.Dense(1, dtype="float32", name="score")(x)  # 1
-    return keras.Model(image, [points, score], name="landmarks")
+    turned = layers.Dense(POSE_HIDDEN, activation="relu", name="pose_hidden")(x)  # 32
+    pose = layers.Dense(3, dtype="float32", name="pose")(turned)  # 3
+    spread = layers.Dense(1, dtype="float32", name="spread")(turned)  # 1
+    return keras.Model(image, [points, score, pose, spread], name="landmarks")
+
+
+def intensity_net(outputs: int, *, batch: int | None = None) -> Any:
+    """Build 48x48x1 gray in LOW..HIGH -> a logit for each intensity."""
+    image = keras.Input((FER_SIDE, FER_SIDE, 1), batch_size=batch, name="image")  # 48x48x1
+    x = _conv(image, 16, stride=2)  # 24x24x16
+    x = _conv(x, 24)  # 24x24x24
+    x = _conv(x, 48, stride=2)  # 12x12x48
+    x = _residual(x, 48, stride=1)  # 12x12x48
+    x = _conv(x, 64, stride=2)  # 6x6x64
+    x = layers.Dropout(DROPOUT)(layers.Flatten()(x))  # 2304
+    x = layers.Dense(64, activation="relu", name="hidden")(x)  # 64
+    logits = layers.Dense(outputs, dtype="float32", name="intensities")(x)
+    return keras.Model(image, [logits], name="intensity")
 
 
 def _conv(x: Any, width: int, *, stride: int = 1, side: int = 3, relu: bool = True) -> Any:

@@ -22,6 +22,7 @@ ROLES: Final = {
     "expression": "quantize.tasks.expression:Expression",
     "detector": "quantize.tasks.detector:Detector",
     "landmarks": "quantize.tasks.landmarks:Landmarks",
+    "intensity": "quantize.tasks.intensity:Intensity",
 }
 
 Predict = Callable[[Floats], list[Floats]]  # inputs [N,H,W,1] -> the network's outputs, [N,...] each

@@ -34,7 +34,13 @@ from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train.warm_start import begin
 
-OPTIONS: Final = {"teachers": "expression", "widths": "expression", "final": "detector", "detector": "landmarks"}
+OPTIONS: Final = {
+    "teachers": "expression",
+    "widths": "expression",
+    "final": "detector",
+    "detector": "landmarks",
+    "landmarks": "landmarks",
+}
 WARM_UP: Final = 0.1  # share of the run
 AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
 BATCHES_AHEAD: Final = 8  # made by a second thread while the network learns
@@ -98,7 +104,7 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="quantize.train", description="Train one of the three networks.")
+    parser = argparse.ArgumentParser(prog="quantize.train", description="Train one of the networks.")
     parser.add_argument("role", choices=tuple(ROLES))
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data.sets names")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run; an unfinished run in it goes on")
@@ -111,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
     parser.add_argument("--final", action="store_true", help="detector: more small faces, to finish a run with")
     parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
+    parser.add_argument("--landmarks", help="landmarks: .tflite file of the model that has taken mistakes for faces")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
     return parser
 

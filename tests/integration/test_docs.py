@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from fer_edge.config import Alert, Config
 from fer_edge.settings.loader import parse_config
 from tests.support.paths import ROOT
 
@@ -27,9 +29,18 @@ def test_the_drawing_shows_the_code_as_it_is() -> None:
     made_by("scripts/draw-architecture", "--check")
 
 
-def test_the_page_of_commands_is_what_they_say() -> None:
-    made = made_by("scripts/make-commands-page")
-    assert (ROOT / "docs/commands.md").read_text() == made, "run: scripts/make-commands-page > docs/commands.md"
+@pytest.mark.parametrize("page", ["commands", "configuration"])
+def test_a_page_made_from_the_code_is_current(page: str) -> None:
+    made = made_by(f"scripts/make-{page}-page")
+    assert (ROOT / f"docs/{page}.md").read_text() == made, "run: scripts/make-docs"
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    for section in structs.fields(Config):
+        keys = Alert if section.name == "alerts" else section.type
+        part = text.partition(f"## {section.name}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)`", part, re.MULTILINE) == list(keys.__struct_fields__)
 
 
 def anchors(page: Path) -> set[str]:
@@ -69,3 +80,40 @@ def test_every_configuration_shown_is_valid(page: str) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     for block in blocks:
         parse_config(block, name=page)
+
+
+FOLDERS = ("fer_edge", "quantize", "tests", "scripts", "benchmarks", "systemd", "examples", "docs", "models")
+PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w-]+\.(?:py|md|yaml|json|tflite|js|html))?)`")
+"""A path between backticks: a file that the repository may have, or a folder."""
+
+NAMED = re.compile(r"`([A-Z][a-zA-Z]+(?:\.\w+)?|[a-z]+_\w+)(?:\(\w*\))?`")
+"""A class, a class's member, or a function."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_in_the_text_exists(page: str) -> None:
+    rooms = {folder.name for folder in (ROOT / "fer_edge").iterdir()} if page == "docs/architecture.md" else set()
+    bases = {**dict.fromkeys(FOLDERS, ROOT), **dict.fromkeys(rooms, ROOT / "fer_edge")}
+    paths = [
+        path for path in PATH.findall((ROOT / page).read_text()) if path.split("/")[0] in bases and "NAME" not in path
+    ]
+    assert [path for path in paths if not (bases[path.split("/")[0]] / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_name_in_the_text_is_one_of_the_code(page: str) -> None:
+    code = "\n".join(path.read_text() for package in ("fer_edge", "tests") for path in (ROOT / package).rglob("*.py"))
+    names = {part for name in NAMED.findall((ROOT / page).read_text()) for part in name.split(".")}
+    names = {name for name in names if not name.isupper() or name in ("BACKENDS", "COMMANDS", "SINKS")}
+    assert len(names) >= 3
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", code)] == []
+
+
+def test_the_table_of_threads_names_every_thread() -> None:
+    source = {path: path.read_text() for path in (ROOT / "fer_edge").rglob("*.py") if "testing" not in path.parts}
+    started = re.compile(r'(?:Worker\("|Thread\([^\n]*name=")([\w-]+)"')
+    threads = {name for text in source.values() for name in started.findall(text)}
+    assert {"camera", "mqtt", "web-picture", "picamera2-close"} <= threads
+    table = (ROOT / "docs/architecture.md").read_text().partition("## Threads")[2].partition("\n\nSignals")[0]
+    cells = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    assert set(re.findall(r"`([\w-]+)`", cells)) == threads

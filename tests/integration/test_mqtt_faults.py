@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -22,9 +23,9 @@ from fer_edge.config import Config
 from fer_edge.records import Update
 from fer_edge.settings.constraints import combination_errors
 from fer_edge.settings.control import Control
-from fer_edge.sinks.mqtt.delivery import Outgoing
 from fer_edge.sinks.mqtt.inbox import Inbox
-from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.sinks.mqtt.outgoing import Outgoing
+from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, program, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
 from tests.support.paths import ROOT
 from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running
@@ -109,7 +110,7 @@ def test_a_half_open_connection_is_left_and_costs_no_event(tmp_path: Path, monke
         started = time.monotonic()
         sink.submit(events(11, 60))
         assert time.monotonic() - started < 1  # the camera does not wait
-        wait_for(lambda: sink._trouble and "silent" in sink._trouble, "the silence is noticed", seconds=30)
+        wait_for(lambda: "silent" in (sink._session._trouble or ""), "the silence is noticed", seconds=30)
         stalled.clear()
         wait_for(lambda: len(first_seen(seen.of("event"))) == 60, "all events", seconds=30)
         assert first_seen(seen.of("event")) == list(range(1, 61))
@@ -129,7 +130,7 @@ def test_over_websockets(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a socket to the collector
 def test_a_port_without_websockets_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port, websockets=True) as sink:
-        wait_for(lambda: sink._trouble, "the failure")
+        wait_for(lambda: sink._session._trouble, "the failure")
     assert "answers no websocket handshake; check port and websocket_path" in caplog.text
 
 
@@ -166,6 +167,35 @@ def test_the_example_of_an_acl_gives_each_device_its_own_tree(tmp_path: Path) ->
                 seen.publish("fer-edge/kitchen/request/ping", "{}")
                 seen.wait("response/ping", 2)
         assert not [message for message in seen.messages if message.topic.startswith("fer-edge/cellar")]
+
+
+def test_another_user_cannot_take_the_id_of_a_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As examples/mosquitto/mosquitto.conf has it."""
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "salt")
+    rules = (ROOT / "examples" / "mosquitto" / "mosquitto.conf").read_text().splitlines()
+    bound = [line for line in rules if line.startswith(("use_username_as_clientid", "message_size_limit"))]
+    assert len(bound) == 2
+    folder = tmp_path / "broker"
+    with Mosquitto.with_password(folder, "kitchen", "salt", f"acl_file {ACL}", *bound) as broker:
+        added = [program("mosquitto_passwd"), "-b", str(folder / "passwords"), "cellar", "pepper"]
+        subprocess.run(added, check=True, capture_output=True)
+        broker.kill()
+        broker.start()
+        with running(broker.port, username="kitchen") as sink:
+            wait_for(lambda: "kitchen/availability" in broker.log.read_text(), "the daemon is there")
+            thief = paho.Client(CallbackAPIVersion.VERSION2, client_id="fer-edge-kitchen")
+            thief.username_pw_set("cellar", "pepper")
+            thief.connect("127.0.0.1", broker.port)
+            thief.loop_start()
+            wait_for(thief.is_connected, "the thief is connected")
+            sink.submit(events(1, 3))
+            wait_for(lambda: sink._store.figures()[0] == 0, "the daemon goes on over its connection")
+            thief.disconnect()
+            thief.loop_stop()
+        log = broker.log.read_text()
+    assert "as cellar" in log
+    assert "session taken over" not in log
+    assert "already connected" not in log
 
 
 def test_a_password_that_is_changed_at_the_broker_costs_no_event(

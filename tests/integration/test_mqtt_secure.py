@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fer_edge.errors import ConfigError, SinkError
+from fer_edge.config import Mqtt
+from fer_edge.errors import ConfigError
+from fer_edge.settings.loader import secret
+from fer_edge.sinks.mqtt.broker import Broker, broker_of, in_words
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events
 from tests.support.sink_helpers import first_seen, quick_retries, running, said
@@ -53,7 +57,9 @@ def test_a_wrong_password_is_said_once_and_tried_again(
         sink.submit(events(1, 2))
     assert said(caplog, "check user name and password") == 1
     assert said(caplog, "2 events could not be delivered") == 1
-    assert [record.levelname for record in caplog.records if "turns us away" in record.getMessage()] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if "refused the connection" in record.getMessage()] == [
+        "ERROR"
+    ]
     assert "wrong-one" not in caplog.text
 
 
@@ -132,5 +138,42 @@ def test_a_certificate_file_that_cannot_be_used_stops_the_start(tmp_path: Path, 
     }
     for broken in ("missing.pem", "garbage.pem"):
         (tmp_path / "garbage.pem").write_text("no certificate")
-        with pytest.raises(SinkError, match=key), running(1883, tls=True, **{**files, key: str(tmp_path / broken)}):
+        with pytest.raises(ConfigError, match=key), running(1883, tls=True, **{**files, key: str(tmp_path / broken)}):
             pass
+
+
+def test_a_client_certificate_that_is_missing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    certificates = Certificates.make(tmp_path / "all")
+    with (
+        Mosquitto.with_tls(tmp_path / "broker", certificates, client_certificates=True) as broker,
+        running(broker.port, tls=True, ca_file=str(certificates.ca), version="3.1.1"),
+    ):
+        wait_for(lambda: said(caplog, "the broker wants a client certificate: set mqtt.cert_file"), "a word in the log")
+
+
+@pytest.mark.parametrize("code", [9, 10])
+def test_a_certificate_of_another_time_names_the_clock(code: int) -> None:
+    """A board without a clock chip starts in the past."""
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, "certificate has expired"
+    words = str(in_words(error, Broker(host="far", port=8883)))
+    assert "by this machine's clock" in words
+    assert "ca_file" not in words
+
+
+@pytest.mark.parametrize("written", ["[::1]", " ::1 ", "::1"])
+def test_an_address_may_be_written_as_in_a_url(written: str) -> None:
+    assert broker_of(Mqtt(broker=written)).host == "::1"
+
+
+@pytest.mark.parametrize(("content", "password"), [(b"\xef\xbb\xbfsalt\r\n", "salt"), (b"salt", "salt"), (b"\n", None)])
+def test_a_password_file_may_have_a_mark_but_must_not_be_empty(
+    tmp_path: Path, content: bytes, password: str | None
+) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    if password is None:
+        with pytest.raises(ConfigError, match="is empty; expected one line"):
+            secret("mqtt-password", str(file))
+    else:
+        assert secret("mqtt-password", str(file)) == password

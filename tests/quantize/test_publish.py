@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,18 @@ GOOD = gates.Candidate(
     result=None,
 )
 DETECTOR = dataclasses.replace(GOOD, role="detector", int8={"ap": 0.8}, real={"ap": 0.8}, content=bytes(599_999))
+POSE = {"pose_30": 2.0, "pose_60": 4.0, "sign": 0.995}
+PRESENCE = {"false_presence": 0.02}
+POINTS = {"nme51": 0.041, "heads": POSE, "presence": PRESENCE}
 LANDMARKS = dataclasses.replace(
-    GOOD, role="landmarks", int8={"nme51": 0.045}, real={"nme51": 0.045}, macs=14_000_000, content=bytes(599_999)
+    GOOD, role="landmarks", int8=POINTS, real=POINTS, macs=14_000_000, content=bytes(599_999)
 )
+MOVES: dict[str, Any] = {
+    "told": 8,
+    "correlations": {"smile": 0.9, "jaw_open": 0.74, "eye_closed_left": 0.8},
+    "aucs": {},
+}
+INTENSITY = dataclasses.replace(GOOD, role="intensity", int8=MOVES, real=MOVES, macs=10_000_000, content=bytes(9))
 
 
 def failed(model: gates.Candidate) -> list[str]:
@@ -45,7 +55,7 @@ def failed(model: gates.Candidate) -> list[str]:
 # --- gates ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [GOOD, DETECTOR, LANDMARKS])
+@pytest.mark.parametrize("model", [GOOD, DETECTOR, LANDMARKS, INTENSITY])
 def test_a_good_model_passes(model: gates.Candidate) -> None:
     assert failed(model) == []
 
@@ -70,7 +80,16 @@ def test_a_good_model_passes(model: gates.Candidate) -> None:
         (DETECTOR, {"macs": 60_000_001}, "multiplications: expected at most 60,000,000"),
         (DETECTOR, {"content": bytes(600_000)}, "bytes: expected at most 599,999"),
         (DETECTOR, {"refused_sizes": ("320x256",)}, "any multiple of 32 px, got refusals of 320x256"),
-        (LANDMARKS, {"int8": {"nme51": 0.0491}}, "int8 nme51: expected at most 0.0490, got 0.0491"),
+        (LANDMARKS, {"int8": POINTS | {"nme51": 0.0426}}, "int8 nme51: expected at most 0.0425, got 0.0426"),
+        (LANDMARKS, {"int8": POINTS | {"heads": POSE | {"pose_60": 10.1}}}, "pose_60: expected at most 10.0"),
+        (LANDMARKS, {"int8": POINTS | {"heads": POSE | {"sign": 0.98}}}, "sign: expected at least 0.99"),
+        (LANDMARKS, {"int8": POINTS | {"presence": {"false_presence": 0.04}}}, "false_presence: expected at most 0.03"),
+        (
+            LANDMARKS,
+            {"int8": POINTS | {"heads": POSE | {"pose_30": math.nan}}},
+            "pose_30: not measured; expected mesh/",
+        ),
+        (INTENSITY, {"int8": MOVES | {"told": 6}}, "int8 told: expected at least 7, got 6"),
         (LANDMARKS, {"macs": 15_000_001}, "multiplications: expected at most 15,000,000"),
     ],
 )
@@ -111,6 +130,20 @@ def test_nothing_is_written_past_a_failed_gate(tmp_path: Path) -> None:
         write(dataclasses.replace(GOOD, macs=36_000_000), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["expression.tflite"]
     assert (tmp_path / "expression.tflite").read_bytes() == b"the last good one"
+
+
+def test_a_pose_that_was_not_measured_is_not_published() -> None:
+    lines = failed(dataclasses.replace(LANDMARKS, int8={"nme51": 0.041, "heads": None}))
+    assert len(lines) == 4
+    assert all("not measured" in line for line in lines)
+
+
+def test_weak_intensities_are_withheld(tmp_path: Path) -> None:
+    figures = MOVES | {"aucs": {"eye_closed_left": 0.89}}
+    own = GOOD.card | {"file": "intensity.tflite", "intensities": {"names": list(MOVES["correlations"])}}
+    write(dataclasses.replace(INTENSITY, int8=figures, card=own), tmp_path)
+    card = cards.read(tmp_path / "intensity.json")
+    assert card["intensities"]["withheld"] == ["jaw_open", "eye_closed_left"]
 
 
 def test_a_model_that_passes_is_written_with_its_figures(tmp_path: Path) -> None:
@@ -180,11 +213,11 @@ def test_a_published_card_describes_the_published_model(role: Any) -> None:
     assert len(content) < gates.MOST_BYTES[role]
     assert card["metrics"]["floors"] == gates.FLOORS[role]
     for name, floor in gates.FLOORS[role].items():
-        assert gates.floor_line(name, card["metrics"]["int8"][name], floor) == ""
+        assert gates.floor_line(name, gates.figure(card["metrics"]["int8"], name), floor) == ""
     assert card.keys() >= {"training", "intended_use", "misuse", "limits", "license", "date"}
     Model(MODELS, role, role=role)  # raises if the card is not the file's
 
 
 def test_figures_are_rounded_all_the_way_down() -> None:
-    given = {"a": [0.123456, (1, np.float64(0.55555))], "b": "text", "c": None}
-    assert cards.rounded(given) == {"a": [0.1235, [1, 0.5556]], "b": "text", "c": None}
+    given = {"a": [0.123456, (1, np.float64(0.55555))], "b": "text", "c": None, "d": math.nan}
+    assert cards.rounded(given) == {"a": [0.1235, [1, 0.5556]], "b": "text", "c": None, "d": None}

@@ -16,8 +16,9 @@ from fer_edge.vision import transforms
 from fer_edge.vision.model_card import PointsCard
 from quantize import metrics
 from quantize.data.sets import Floats, Image, Still
-from quantize.tasks import landmarks
-from quantize.tasks.landmarks import MIRROR, Landmarks
+from quantize.tasks import landmark_crops, landmark_heads, landmarks
+from quantize.tasks.landmark_crops import MIRROR
+from quantize.tasks.landmarks import Landmarks
 from quantize.tasks.networks import LANDMARKS_SIDE
 
 PEOPLE = 12
@@ -79,16 +80,16 @@ def test_a_mirror_swaps_left_and_right() -> None:
 
 def test_labels_of_mirrored_stills_have_the_fault_of_the_others() -> None:
     right = np.random.default_rng(7).uniform(0.2, 0.8, (1, 68, 2)).astype(np.float32)
-    fault = np.array([landmarks.LABEL_SHIFT, 0], np.float32)
+    fault = np.array([landmark_crops.LABEL_SHIFT, 0], np.float32)
     seen_in_a_mirror = right[:, MIRROR] * (-1, 1) + (1, 0)
-    np.testing.assert_allclose(landmarks.mirrored(right + fault), seen_in_a_mirror + fault, atol=1e-6)
+    np.testing.assert_allclose(landmark_crops.mirrored(right + fault), seen_in_a_mirror + fault, atol=1e-6)
 
 
-def test_targets_follow_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmarks, "LABEL_SHIFT", 0.0)  # these labels are right
+def test_targets_follow_the_picture(task: Landmarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmark_crops, "LABEL_SHIFT", 0.0)  # these labels are right
     rng = np.random.default_rng(2)
     stills = [still(str(index), face(rng)) for index in range(16)]
-    crops, placed = landmarks.faces(stills, rng)
+    crops, placed, _ = task._views(stills, rng)
     for crop, own in zip(crops, placed, strict=True):
         inside = np.all((own > 0.03) & (own < 0.97), axis=1)
         assert inside.sum() > 40
@@ -97,7 +98,7 @@ def test_targets_follow_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_measuring_crop_is_as_wide_as_the_card_says(task: Landmarks) -> None:
     points = face(np.random.default_rng(3))
-    placed = transforms.transform(points, landmarks.measuring_crop(points)) / LANDMARKS_SIDE
+    placed = transforms.transform(points, landmark_crops.measuring_crop(points)) / LANDMARKS_SIDE
     low, high = placed.min(axis=0), placed.max(axis=0)
     card = PointsCard(**task.card()["points"])
     np.testing.assert_allclose((low + high) / 2, 0.5, atol=1e-5)
@@ -109,10 +110,10 @@ def test_a_measuring_crop_is_as_wide_as_the_card_says(task: Landmarks) -> None:
 def test_a_miss_holds_little_of_the_face() -> None:
     rng, points = np.random.default_rng(4), face(np.random.default_rng(5))
     for _ in range(100):
-        placed = transforms.transform(points, landmarks.missing(points, rng)) / LANDMARKS_SIDE
+        placed = transforms.transform(points, landmark_crops.missing(points, rng)) / LANDMARKS_SIDE
         low, high = placed.min(axis=0), placed.max(axis=0)
         middle, half = (low + high) / 2, float((high - low).max()) / 2  # the square around the face
-        core = 0.5 / landmarks.POINTS_SCALE  # half the square that a face would fill
+        core = 0.5 / landmark_crops.POINTS_SCALE  # half the square that a face would fill
         sides = np.minimum(middle + half, 0.5 + core) - np.maximum(middle - half, 0.5 - core)
         shared = float(np.prod(np.maximum(sides, 0)))
         assert shared / (4 * core**2 + 4 * half**2 - shared) < 0.4
@@ -129,28 +130,39 @@ def test_nobody_is_on_both_sides(task: Landmarks) -> None:
 
 def test_a_batch_holds_faces_with_points_then_those_with_a_box_then_others(task: Landmarks) -> None:
     images, targets = next(task.batches(np.random.default_rng(6)))
-    known, faces = landmarks.FACES, landmarks.FACES + landmarks.BOXED + landmarks.PASTED
+    known, meshed = landmarks.FACES, landmarks.FACES + landmark_heads.MESHED
+    faces = meshed + landmarks.BOXED + landmarks.PASTED
     assert images.shape == (faces + landmarks.MISSES + landmarks.SCENES, LANDMARKS_SIDE, LANDMARKS_SIDE, 1)
-    assert targets.shape == (len(images), 138)
-    assert np.all(targets[:known, -2] > 0)
-    assert not targets[known:, :-1].any()
-    assert targets[:, -1].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
+    assert targets.shape == (len(images), landmarks.WIDTH)
+    assert np.all(targets[:known, 136] > 0)
+    assert not targets[meshed:, :137].any()
+    extra = targets[:, landmarks.PRESENT + 1 :]
+    assert extra[known:meshed, landmark_heads.ROW["yaw_known"]].all()
+    assert extra[known:meshed, landmark_heads.ROW["meshed"]].all()
+    assert not extra[meshed:].any()
+    assert targets[:, landmarks.PRESENT].tolist() == [1.0] * faces + [0.0] * (len(images) - faces)
+
+
+def answer(targets: Floats, *, logit: float = 0.0, off: float = 0.0) -> list[Floats]:
+    """What a network says that is right but for the logit, and the points by some of the crop's side."""
+    count = len(targets)
+    pose = targets[:, landmarks.PRESENT + 1 :][:, landmark_heads.ROW["pose"]]
+    return [targets[:, :136] + off, np.full((count, 1), logit, np.float32), pose, np.zeros((count, 1), np.float32)]
 
 
 def test_points_that_nobody_knows_cost_nothing(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points, logits = targets[:, :-2].copy(), np.zeros((len(targets), 1), np.float32)
-    right = float(task.loss(ops.array(targets), [points, logits]))
-    points[landmarks.FACES :] += 5
-    assert float(task.loss(ops.array(targets), [points, logits])) == pytest.approx(right)
-    points[: landmarks.FACES] += 0.1
-    assert float(task.loss(ops.array(targets), [points, logits])) > right + 0.1
+    said = answer(targets)
+    right = float(task.loss(ops.array(targets), said))
+    said[0][landmarks.FACES + landmark_heads.MESHED :] += 5
+    assert float(task.loss(ops.array(targets), said)) == pytest.approx(right)
+    said[0][: landmarks.FACES] += 0.1
+    assert float(task.loss(ops.array(targets), said)) > right + 0.1
 
 
 def test_presence_counts_faces_and_others_alike(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    points, count = ops.array(targets[:, :-2]), len(targets)
-    always, never = (float(task.loss(ops.array(targets), [points, ops.full((count, 1), x)])) for x in (4.0, -4.0))
+    always, never = (float(task.loss(ops.array(targets), answer(targets, logit=x))) for x in (4.0, -4.0))
     assert always == pytest.approx(never, rel=1e-3)
 
 
@@ -158,23 +170,25 @@ def test_a_crop_around_a_box_has_it_in_the_middle(task: Landmarks) -> None:
     rng, box = np.random.default_rng(8), np.array([100, 50, 130, 90], np.float32)
     card = PointsCard(**task.card()["points"])
     for _ in range(100):
-        middle = transforms.transform(box.reshape(2, 2), landmarks.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
+        middle = (
+            transforms.transform(box.reshape(2, 2), landmark_crops.boxed(box, card, rng)).mean(axis=0) / LANDMARKS_SIDE
+        )
         assert np.all(np.abs(middle - 0.5) < 0.25)
 
 
 def test_a_pasted_face_is_where_its_box_says() -> None:
     rng, scene = np.random.default_rng(9), np.full((150, 200), 20, np.uint8)
     for _ in range(20):
-        picture, (x0, y0, x1, y1) = landmarks.pasted(np.full((48, 48), 250, np.uint8), scene, rng)
+        picture, (x0, y0, x1, y1) = landmark_crops.pasted(np.full((48, 48), 250, np.uint8), scene, rng)
         middle = picture[int(y0 + 0.3 * (y1 - y0)) : int(y1 - 0.3 * (y1 - y0)), int((x0 + x1) / 2)]
         assert middle.min() > 200
         assert picture[0].max() < 60
-        assert landmarks.PASTED_PX[0] / 2 < x1 - x0 < landmarks.PASTED_PX[1]
+        assert landmark_crops.PASTED_PX[0] / 2 < x1 - x0 < landmark_crops.PASTED_PX[1]
 
 
 def test_the_right_answer_has_no_error(task: Landmarks) -> None:
     points = [each.points for each in task.held_out]
-    placed = landmarks.shapes(points, [landmarks.measuring_crop(each) for each in points])
+    placed = landmark_crops.shapes(points, [landmark_crops.measuring_crop(each) for each in points])
     assert metrics.point_errors(placed, placed).max() == 0
     shifted = placed + np.array([metrics.eye_distances(placed)[0], 0], np.float32)
     assert metrics.point_errors(shifted, placed)[0] == pytest.approx(np.ones(68), rel=1e-5)
@@ -182,8 +196,8 @@ def test_the_right_answer_has_no_error(task: Landmarks) -> None:
 
 def test_the_network_keeps_its_contract(task: Landmarks) -> None:
     network = task.network(batch=1)
-    assert [output.shape for output in network.outputs] == [(1, 136), (1, 1)]
-    figures = task.progress(lambda images: [np.zeros((len(images), n), np.float32) for n in (136, 1)])
+    assert [output.shape for output in network.outputs] == [(1, 136), (1, 1), (1, 3), (1, 1)]
+    figures = task.progress(lambda images: [np.zeros((len(images), n), np.float32) for n in (136, 1, 3, 1)])
     assert 0 < figures["heldout_nme51"] < 0.2  # the mean shape itself
     assert task.sample().shape[1:] == (LANDMARKS_SIDE, LANDMARKS_SIDE)
     assert len(task.sample()) > landmarks.SAMPLE  # faces, and others for the range of the score

@@ -23,7 +23,8 @@ from fer_edge.vision.model_card import Role
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.convert import layer_report, to_int8
-from quantize.data.sets import DataError, Image
+from quantize.data import mesh_faces
+from quantize.data.sets import DataError, Floats, Image
 from quantize.evaluate import command as evaluate
 from quantize.evaluate import detector, expression, landmarks
 from quantize.files import cards
@@ -38,17 +39,26 @@ pytestmark = [
     pytest.mark.timeout(900),  # half a minute of work for two cores, but machines that train have none to spare
 ]
 
-ROLES: tuple[Role, ...] = ("expression", "detector", "landmarks")
+TOGETHER: tuple[Role, ...] = ("expression", "detector", "landmarks")
+ROLES: tuple[Role, ...] = (*TOGETHER, "intensity")
 TOP_LEVEL = {
     "expression": {"accuracy", "macro_f1", "ece", "per_class"},
     "detector": {"ap", "recall", "fp_per_image"},
-    "landmarks": {"nme51", "nme68"},
+    "landmarks": {"nme51", "nme68", "heads"},
+    "intensity": {"told", "correlations", "aucs"},
 }
-FIRST_FLOOR = {"expression": "accuracy", "detector": "ap", "landmarks": "nme51"}
+FIRST_FLOOR = {"expression": "accuracy", "detector": "ap", "landmarks": "nme51", "intensity": "told"}
+FLOORS = {
+    "expression": ["accuracy=0", "macro_f1=0"],
+    "detector": ["ap=0"],
+    "landmarks": ["nme51=99", "pose_30=999", "pose_60=999", "sign=0", "false_presence=1"],
+    "intensity": ["told=0"],
+}
 SMALL = {
     "quantize.tasks.expression": {"BATCH": 32, "SAMPLE": 16},
     "quantize.tasks.detector": {"BATCH": 2, "SAMPLE": 6, "Detector.steps": 2},
     "quantize.tasks.landmarks": {"VIEWS": 2, "SAMPLE": 16},
+    "quantize.tasks.intensity": {"BATCH": 8, "SAMPLE": 16, "Intensity.steps": 2},
 }
 
 
@@ -106,8 +116,7 @@ def made(request: pytest.FixtureRequest, make: Callable[[Role], Made]) -> Made:
 
 def published(made: Made, models: Path) -> int:
     """Publish, whatever the quality."""
-    floors = {"expression": ["accuracy=0", "macro_f1=0"], "detector": ["ap=0"], "landmarks": ["nme51=99"]}[made.role]
-    options = [text for each in floors for text in ("--floor", each)]
+    options = [text for each in FLOORS[made.role] for text in ("--floor", each)]
     paths = ["--data", str(made.data), "--run", str(made.run), "--models", str(models)]
     return publish.main([made.role, *paths, *options])
 
@@ -122,7 +131,7 @@ def test_both_files_can_be_measured(made: Made, split: str, capsys: pytest.Captu
         assert evaluate.main([made.role, "--model", str(file), "--data", str(made.data), "--json", *side]) == 0
         figures = json.loads(capsys.readouterr().out)
         assert figures.keys() >= TOP_LEVEL[made.role]
-        assert figures["includes_training"] is (split == "default" and made.role != "expression")
+        assert figures["includes_training"] is (split == "default" and made.role in ("detector", "landmarks"))
 
 
 def test_an_untrained_model_is_refused_and_models_stays_as_it_is(
@@ -141,13 +150,13 @@ def test_a_model_that_passes_runs_in_the_daemon(made: Made, tmp_path: Path) -> N
     Model(tmp_path, made.role, role=made.role)
     metrics = cards.read(tmp_path / f"{made.role}.json")["metrics"]
     assert metrics["int8"].keys() >= TOP_LEVEL[made.role]
-    assert metrics["conditions"]["light 10%"]
+    assert metrics["conditions"]["32 px" if made.role == "intensity" else "light 10%"]
 
 
 def test_all_three_together(
     make: Callable[[Role], Made], sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [published(make(role), tmp_path) for role in ROLES] == [0, 0, 0]
+    assert [published(make(role), tmp_path) for role in TOGETHER] == [0, 0, 0]
     assert publish.main(["together", "--data", str(sets), "--models", str(tmp_path)]) == 0
     said, both = capsys.readouterr().out, ["--models", str(tmp_path), "--data", str(sets), "--json"]
 
@@ -161,7 +170,7 @@ def test_all_three_together(
     assert whole["faces"] == 24
     assert whole["sizes"].keys() == {"48 px", "96 px", "160 px"}
 
-    known = {role: cards.read(tmp_path / f"{role}.json") for role in ROLES}
+    known = {role: cards.read(tmp_path / f"{role}.json") for role in TOGETHER}
     assert known["detector"]["metrics"]["groups"] == known["landmarks"]["metrics"]["groups"] == groups
     assert known["expression"]["metrics"]["end_to_end"] == whole
     models = {role: card["sha256"] for role, card in known.items()}
@@ -205,8 +214,18 @@ def inputs(made: Made, width: int, height: int) -> list[Image]:
     if made.role == "detector":
         photos = detector.read(made.data, split="all")[0]
         return [transforms.letterbox(photo.image, width, height)[0] for photo in photos[:8]]
+    if made.role == "intensity":
+        faces, template = mesh_faces.read(made.data / "mesh" / "stills.npz"), made_template(made)
+        pairs = zip(faces.crops[:8], faces.points[:8], strict=True)
+        return [transforms.align(crop, points, template, width) for crop, points in pairs]
     stills = landmarks.read(made.data, split="all")[0][:8]
     return [transforms.warp(each.image, crop_around_points(each.points, 1.3, width), width) for each in stills]
+
+
+def made_template(made: Made) -> Floats:
+    template = daemon_stages.open_model(made.int8, made.role).card.template
+    assert template is not None
+    return template.points()
 
 
 def test_the_report_points_at_a_layer(made: Made) -> None:
@@ -218,7 +237,12 @@ def test_the_report_points_at_a_layer(made: Made) -> None:
     assert report["verdict"].startswith(f"Layer {worst['index']} ({worst['kind']} {worst['name']}, ")
     names = {layer["name"] for layer in report["layers"]}
     assert names >= set(
-        {"expression": ["logits"], "detector": ["score_8", "box_32"], "landmarks": ["points"]}[made.role]
+        {
+            "expression": ["logits"],
+            "detector": ["score_8", "box_32"],
+            "landmarks": ["points", "pose", "spread"],
+            "intensity": ["intensities"],
+        }[made.role]
     )
 
 

@@ -50,10 +50,10 @@ def test_pruning_keeps_what_the_strong_channels_say(start: Any, tmp_path: Path) 
     model = importlib.import_module("quantize.tasks.networks")
     rng, dead = np.random.default_rng(5), [1, 4, 7]
     wide, narrow = model.expression_net((9, 8, 8)), model.expression_net((6, 8, 8))
-    for norm in start._norms(wide):
+    for norm in start.batch_norms(wide):
         scale = rng.uniform(0.5, 1.5, norm.gamma.shape).astype(np.float32)
         norm.set_weights([scale, *(rng.uniform(0.1, 1, scale.shape) for _ in range(3))])
-    for norm in start._norms(wide)[:3]:
+    for norm in start.batch_norms(wide)[:3]:
         gamma, beta, mean, variance = norm.get_weights()
         gamma[dead] = beta[dead] = 0
         norm.set_weights([gamma, beta, mean, variance])
@@ -104,11 +104,25 @@ def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str
     start.begin(network, MODELS / f"{role}.tflite", SimpleNamespace(role=role, sample=lambda: pictures))
 
     outputs = network.predict(start.to_input(pictures), verbose=0)
-    answers = zip(*(published.see(picture) for picture in pictures), strict=True)
+    answers = zip(*(published.infer(picture) for picture in pictures), strict=True)
     for own, said in zip(outputs if isinstance(outputs, list) else [outputs], answers, strict=True):
         together = np.concatenate(said)
         assert np.corrcoef(own.ravel(), together.ravel())[0, 1] > 0.98
         assert np.abs(own - together).mean() < 0.15 * max(1.0, float(np.abs(together).mean()))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_head_that_is_newer_than_the_file_begins_anew(start: Any) -> None:
+    """An older file's weights can be gone on from after a network has been given one more output."""
+    networks, keras = (importlib.import_module(name) for name in ("quantize.tasks.networks", "keras"))
+    network = networks.expression_net()
+    novel = keras.layers.Dense(3, name="novel")(network.layers[-2].output)
+    grown = keras.Model(network.inputs, [*network.outputs, novel])
+    before = grown.get_layer("novel").get_weights()[0].copy()
+    pictures = np.stack([cv2.resize(face, (48, 48)) for face in replay_pictures()])
+    start.begin(grown, MODELS / "expression.tflite", SimpleNamespace(role="expression", sample=lambda: pictures))
+    assert np.abs(grown.get_layer("logits").get_weights()[0]).max() > 0.1
+    np.testing.assert_array_equal(grown.get_layer("novel").get_weights()[0], before)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -51,6 +51,7 @@ def check(path: str) -> int:
     # the library that checks: voluptuous, and probatio in 2026.11
     refusal: type[Exception] = (getattr(schemas, "probatio", None) or schemas.vol).Invalid
     payload = json.loads(Path(path).read_text(encoding="utf-8"))
+    import_module(f"{MQTT}.discovery")._replace_all_abbreviations(payload)  # as it does with what comes in
     print("Home Assistant", import_module("homeassistant.const").__version__)
     try:
         schemas.DEVICE_DISCOVERY_SCHEMA(payload)

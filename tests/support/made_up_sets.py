@@ -11,6 +11,7 @@ import numpy as np
 
 from quantize.data import sets
 from tests.support.ferplus_samples import ferplus, pictures, votes
+from tests.support.paths import ROOT
 
 POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
 UNLABELLED = ("5_0_0_2017.png", "25_1_0_2017.png", "30_1_2_2017.png", "70_1_0_2017.png")
@@ -129,6 +130,57 @@ def write_stills(path: Path, *, people: int, each: int = 2) -> Path:
     return write_zip(path, files | {"points68.csv": table(("image", *POINTS), rows)})
 
 
+# --- faces labelled by a mesh --------------------------------------------------------------------------------
+
+
+def write_mesh(path: Path, *, people: int) -> None:
+    """Noise, each with points of no face, turned by up to 60 degrees; every fourth is a profile."""
+    rng = np.random.default_rng(8)
+    points = rng.uniform((50, 40), (110, 120), (people, 68, 2)).astype(np.float32)
+    points[:, 36:42], points[:, 42:48], points[:, 48:] = (65, 60), (95, 60), (80, 100)
+    yaw = np.resize(np.array([5, -40, 20, 80], np.float32), people)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        names=np.array([f"Some_Body{number}_0" for number in range(people)]),
+        groups=np.array([f"Some_Body{number}" for number in range(people)]),
+        crops=rng.integers(0, 256, (people, 160, 160), dtype=np.uint8),
+        points=points,
+        poses=np.stack([np.where(yaw < 80, yaw, 0), np.zeros(people), np.zeros(people)], axis=1).astype(np.float32),
+        blendshapes=rng.uniform(0, 1, (people, 52)).astype(np.float16),
+        presence=np.full(people, 12.0),
+        five_yaw=yaw.astype(np.float64),
+        height_px=np.full(people, 90.0),
+        five=np.tile(np.array([[65, 60], [95, 60], [80, 80], [70, 100], [90, 100]], np.float32), (people, 1, 1)),
+        boxes=np.tile(np.array([[45, 30], [115, 125]], np.float32), (people, 1, 1)),
+    )
+
+
+# --- varied photos -------------------------------------------------------------------------------------------
+
+
+def write_varied(folder: Path, *, count: int) -> None:
+    """Two portraits of the demo again and again, each with a box around its middle; they stand for the face-free
+    pictures too, so that a detector finds something in these."""
+    portraits = sorted((ROOT / "fer_edge" / "camera" / "pictures").glob("*.jpg"))
+    gray = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8) for path in portraits]
+    files: dict[str, bytes | str] = {}
+    faces = []
+    for number in range(count):
+        image = gray[number % len(gray)]
+        height, width = image.shape
+        files |= {f"people/{number}.png": png(image), f"scenes/{number}.png": png(image)}
+        box = (0.3 * width, 0.2 * height, 0.7 * width, 0.8 * height)
+        faces.append((f"people/{number}.png", number % 10, *box, 0.9, *([""] * 10), "pos"))
+    points = [f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy"]
+    labels = {
+        "faces.csv": table(("photo", "fold", *sets.BOX, "score", *points, "use"), faces),
+        "negatives.csv": table(("photo",), [(f"scenes/{number}.png",) for number in range(count)]),
+    }
+    write_zip(folder / "labels.zip", labels)
+    write_zip(folder / "people_and_scenes.zip", files)
+
+
 # --- everything ----------------------------------------------------------------------------------------------
 
 
@@ -139,5 +191,7 @@ def write_everything(folder: Path) -> Path:
     write_crowd(folder / "crowd_faces.zip", made_up_crowd(9))
     write_stills(folder / "landmarks68.zip", people=12)
     write_photos(folder / "photos", count=12)
+    write_mesh(folder / "mesh" / "stills.npz", people=80)
+    write_varied(folder / "photos2", count=20)
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder

@@ -46,7 +46,7 @@ def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
 
 
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.mqtt.sink.backoff", lambda: backoff(first=0.02, longest=0.2))
+    monkeypatch.setattr("fer_edge.sinks.mqtt.session.backoff", lambda **_: backoff(first=0.02, longest=0.2))
 
 
 @contextmanager

@@ -58,6 +58,7 @@ def looks(
     while (frame := camera.read()) is not None:
         begun_ns = frame.taken_ns if begun_ns is None else begun_ns
         if index < skip:
+            pipeline.cadence.review(replace(frame, taken_ns=frame.taken_ns - begun_ns))
             yield None
         else:
             update = look(replace(frame, taken_ns=frame.taken_ns - begun_ns))

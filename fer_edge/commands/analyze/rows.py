@@ -16,6 +16,7 @@ from typing import Any
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.errors import SinkError
 from fer_edge.records import LABELS
+from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
 
 COLUMNS = {
     "source": "string",  # a picture's own file, where it has one
@@ -41,6 +42,9 @@ COLUMNS = {
     **dict.fromkeys(LABELS, "float32"),  # smoothed probabilities; null where the face could not be judged
 }
 """Name -> Arrow type."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text must not begin with in a CSV file; an apostrophe goes before it."""
 
 NEVER_NULL = {"source", "frame", "t_s", "width", "height"}
 GROUP_ROWS = 100_000
@@ -72,8 +76,13 @@ def _row(look: AnalyzedFrame, number: int) -> list[Any]:
 
 def _csv(table: list[list[Any]]) -> bytes:
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(table)
+    csv.writer(file, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in table)
     return file.getvalue().encode()
+
+
+def _inert(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection): file names are chosen by others."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def load_arro3() -> tuple[Any, Any]:
@@ -91,9 +100,9 @@ def write_parquet(table: Path, target: Path) -> None:
         core.Field(name, getattr(core.DataType, kind)(), nullable=name not in NEVER_NULL)
         for name, kind in COLUMNS.items()
     ]
-    partial = target.with_name(target.name + ".new")
+    descriptor, partial = create_beside(target, mode=FOR_ALL)
     try:
-        with partial.open("wb", buffering=0) as file:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             careful = _Careful(file)
             arrow.write_parquet(arrow.read_csv(table, core.Schema(fields), has_header=True), careful, **PARQUET)
             if careful.error:

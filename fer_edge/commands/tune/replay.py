@@ -27,7 +27,13 @@ FLIP_SECONDS = 3.0
 """An expression that is left for another and taken up again within so long has flipped."""
 
 OPEN = Quality(
-    min_height_px=1, max_yaw_deg=90.0, max_pitch_deg=90.0, max_blur=1.0, min_brightness=0.0, max_brightness=1.0
+    min_height_px=1,
+    max_yaw_deg=90.0,
+    max_pitch_deg=90.0,
+    max_pose_error_deg=90.0,
+    max_blur=1.0,
+    min_brightness=0.0,
+    max_brightness=1.0,
 )
 
 

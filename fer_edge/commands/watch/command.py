@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-import msgspec
-
 from fer_edge.commands.arguments import seconds
+from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
 from fer_edge.commands.watch import watch
 from fer_edge.commands.watch.view import WatchOptions
-from fer_edge.config import Config, Mqtt, Name
-from fer_edge.errors import ConfigError
+from fer_edge.config import Config
 
 EXAMPLES = """\
 Examples:
@@ -23,14 +21,8 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `watch` can be told; where it is silent, the configuration's mqtt section answers."""
-    parser.add_argument("--host", help="broker (default: mqtt.broker of the configuration)")
-    parser.add_argument("--port", type=int, help="its port")
+    add_broker_arguments(parser)
     parser.add_argument("--device", default="+", help="only this device id (default: all)")
-    parser.add_argument("--topic", help="first part of the topics")
-    parser.add_argument("--username", help="user name at the broker")
-    parser.add_argument("--password-file", metavar="FILE", help="file that holds the password")
-    parser.add_argument("--tls", action="store_true", help="connect with TLS")
-    parser.add_argument("--ca-file", metavar="FILE", help="trust this CA instead of the system's")
     parser.add_argument("--lines", action="store_true", help="one line an event, as where the output is no terminal")
     parser.add_argument("--json", action="store_true", help="print the messages as they are, for pipes")
     parser.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
@@ -39,18 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Watch what was asked for; the configuration says the rest."""
-    given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    host = options.host or ("127.0.0.1" if config.mqtt.broker == "embedded" else config.mqtt.broker)
-    changes |= {"broker": host, "tls": options.tls or config.mqtt.tls}
-    if config.mqtt.version == "auto":  # to ask for 5 first costs seconds where a broker, as the embedded one, is silent
-        changes["version"] = "3.1.1"
-    try:
-        if options.device != "+":
-            msgspec.convert(options.device, Name)
-        mqtt = msgspec.convert(msgspec.to_builtins(config.mqtt) | changes, Mqtt)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"watch: an option is wrong: {error}; see fer-edge watch --help") from None
+    mqtt = chosen_broker(config, options, command="watch", device=None if options.device == "+" else options.device)
     watch(
         WatchOptions(
             mqtt=mqtt,

@@ -88,8 +88,10 @@ class Lines:
 
     def show(self, topic: str, payload: bytes) -> None:
         """Show one message."""
-        self._heard = True
         device, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        if kind not in self._show:
+            return  # not subscribed to; a broker may deliver it all the same
+        self._heard = True
         try:
             self._show[kind](printable(device), payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -97,6 +99,9 @@ class Lines:
 
     def _availability(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
+        if not word:
+            self._remark(f"{device} is gone: the broker keeps nothing of it any more", "dim")
+            return
         self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
         if word == "online":
             self._online.add(device)

@@ -115,10 +115,15 @@ class TerminalScreen:
     def show(self, topic: str, payload: bytes) -> None:
         """See `Viewer.show`."""
         name, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        show = self._alert if kind.startswith("alert/") else self._kinds.get(kind)
+        if show is None:
+            return  # not subscribed to; a broker may deliver it all the same
+        if not payload and printable(name) not in self._devices:
+            return  # the rest of what is removed
         device = self._devices.setdefault(printable(name), Device())
         self._new = True
         try:
-            (self._alert if kind.startswith("alert/") else self._kinds[kind])(device, printable(name), payload)
+            show(device, printable(name), payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._note(f"{printable(topic)}: cannot read this message: {printable(str(error))}", "yellow")
 
@@ -130,12 +135,14 @@ class TerminalScreen:
 
     def _availability(self, device: Device, name: str, payload: bytes) -> None:
         word = payload.decode()
+        if not word:  # `fer-edge forget`, or another device id
+            self._devices.pop(name, None)
+            return
         if word != device.availability:
             self._note(f"{name} is {printable(word)}", "green" if word == "online" else "bold red")
         if word == "offline":
             self.over = self.over or (device.availability == "online" and self._options.until_offline)
             device.faces.clear()
-            device.alerts.clear()
             device.faces_in_view = device.stats = None
         known = device.availability != "unknown"
         device.availability = printable(word)
@@ -148,6 +155,8 @@ class TerminalScreen:
         device.camera = word
 
     def _state(self, device: Device, _: str, payload: bytes) -> None:
+        if not payload:
+            return
         device.faces_in_view = msgspec.json.decode(payload, type=ReceivedState).faces
         if not device.faces_in_view:
             device.faces.clear()
@@ -161,7 +170,8 @@ class TerminalScreen:
         alert = msgspec.json.decode(payload, type=ReceivedAlert)
         if alert.state == "ON":
             device.alerts[alert.name] = alert
-            self._note(f"{name}: alert {printable(alert.name)}", "bold red")
+            if device.availability != "offline":
+                self._note(f"{name}: alert {printable(alert.name)}", "bold red")
         else:
             device.alerts.pop(alert.name, None)
 
@@ -247,8 +257,12 @@ class TerminalScreen:
             parts += [f"{stats.queue} events wait"] if stats.queue else []
         return line.append("  " + "  ".join(parts))
 
+    def _present(self) -> list[tuple[str, Device]]:
+        """The devices that are not offline: what the others left on the broker holds no more."""
+        return [(name, device) for name, device in sorted(self._devices.items()) if device.availability != "offline"]
+
     def _alert_lines(self) -> list[Text]:
-        on = [(name, alert) for name, device in sorted(self._devices.items()) for alert in device.alerts.values()]
+        on = [(name, alert) for name, device in self._present() for alert in device.alerts.values()]
         lines = [
             Text(
                 f"{_fit(name, DEVICE_CELLS)} ALERT {printable(alert.name)} since {clock_time(alert.since)}", "bold red"
@@ -264,7 +278,9 @@ class TerminalScreen:
         for name, device in sorted(self._devices.items()):
             lines += [self._face_line(name, face, width) for face in device.faces.values()]
             unknown = (device.faces_in_view or 0) - len(device.faces)
-            if unknown > 0:  # they came before us; the next event or heartbeat tells
+            if (
+                unknown > 0 and device.availability != "offline"
+            ):  # they came before us; the next event or heartbeat tells
                 lines.append(
                     Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} from before, no details yet", "dim")
                 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from paho.mqtt.client import WebsocketConnectionError
 
 from fer_edge.config import Mqtt
-from fer_edge.errors import SinkError
+from fer_edge.errors import ConfigError
+from fer_edge.runtime.clock import clock_synced
 from fer_edge.settings.loader import secret
 
 Version = Literal["auto", "3.1.1", "5"]
@@ -21,12 +23,18 @@ NO_BROKER = "is it an MQTT broker? check port, tls and MQTT version"
 
 
 class LinkError(Exception):
-    """There is no connection, or no longer. `refused`: the broker answers but turns us away, which lasts
-    until somebody changes something. `version`: it may not speak this version of MQTT."""
+    """There is no connection, or no longer.
 
-    def __init__(self, why: str, *, refused: bool = False, version: bool = False) -> None:
+    `refused`: the broker answers but refuses us, which lasts until somebody changes something. `version`: it may not
+    speak this version of MQTT. `hung_up`: it ended a connection that was in order, perhaps for what was sent over it.
+    `oversized`: it sent more than we take.
+    """
+
+    def __init__(
+        self, why: str, *, refused: bool = False, version: bool = False, hung_up: bool = False, oversized: bool = False
+    ) -> None:
         super().__init__(why)
-        self.refused, self.version = refused, version
+        self.refused, self.version, self.hung_up, self.oversized = refused, version, hung_up, oversized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +59,12 @@ def broker_of(config: Mqtt) -> Broker:
     """The broker that config names, with its secrets and certificates read.
 
     Raises:
-        SinkError: a certificate cannot be used.
-        ConfigError: the password file cannot be read.
+        ConfigError: the password file or a certificate cannot be used.
 
     """
     files = {"ca_file": config.ca_file, "cert_file": config.cert_file, "key_file": config.key_file}
     return Broker(
-        host=config.broker,
+        host=config.broker.strip().removeprefix("[").removesuffix("]"),  # as in a URL: [::1]
         port=config.port,
         version=config.version,
         username=config.username,
@@ -72,25 +79,25 @@ def tls_context(*, ca_file: str | None, cert_file: str | None = None, key_file: 
     """TLS that trusts the system's CAs or, instead, those of `ca_file`, and may show a client certificate.
 
     Raises:
-        SinkError: a file cannot be used.
+        ConfigError: a file cannot be used.
 
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # SSLError is one too
-        raise SinkError(f"{ca_file}: cannot read CA certificates (ca_file): {_file_problem(error)}") from None
+        raise ConfigError(f"{ca_file}: cannot read CA certificates (ca_file): {_file_problem(error)}") from None
     if ca_file:
         # Python 3.13 refuses CAs without a key usage extension, as most guides to a home broker make them
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if cert_file and key_file:
         for name, path in (("cert_file", cert_file), ("key_file", key_file)):
             if not Path(path).is_file():
-                raise SinkError(f"{path}: no such file ({name}); expected a client certificate and its key in PEM")
+                raise ConfigError(f"{path}: no such file ({name}); expected a client certificate and its key in PEM")
         try:
             context.load_cert_chain(cert_file, key_file, password="")  # "": fail, never ask on a terminal
         except OSError as error:
             what = f"cannot use client certificate and key {key_file}"
-            raise SinkError(f"{cert_file}: {what} (cert_file, key_file): {_file_problem(error)}") from None
+            raise ConfigError(f"{cert_file}: {what} (cert_file, key_file): {_file_problem(error)}") from None
     return context
 
 
@@ -104,9 +111,9 @@ def in_words(error: Exception, broker: Broker) -> LinkError:
     """Why a connection could not be opened, and what to do about it."""
     match error:
         case ssl.SSLCertVerificationError():
-            advice = "check ca_file, and that the certificate names this host"
             return LinkError(
-                f"TLS: the broker's certificate is not trusted: {error.verify_message}; {advice}", refused=True
+                f"TLS: the broker's certificate is not trusted: {error.verify_message}; {_certificate_advice(error)}",
+                refused=True,
             )
         case ssl.SSLError():
             advice = "expected TLS there; check the port (usually 8883), and the client certificate if it wants one"
@@ -128,3 +135,14 @@ def in_words(error: Exception, broker: Broker) -> LinkError:
             return LinkError(error.strerror or str(error))
         case _:
             return LinkError(f"not a usable address: {error}")
+
+
+EXPIRED, NOT_YET_VALID = 10, 9  # X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_CERT_NOT_YET_VALID
+
+
+def _certificate_advice(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code not in (EXPIRED, NOT_YET_VALID):
+        return "check ca_file, and that the certificate names this host"
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    synced = "" if clock_synced() else ", which is not synchronised"
+    return f"it is {now} by this machine's clock{synced}: set the clock right, or renew the broker's certificate"

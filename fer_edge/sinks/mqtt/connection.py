@@ -1,8 +1,8 @@
 """One connection to an MQTT broker, driven by the thread that owns it.
 
 paho's own loop thread is not used: it hides why a connection failed, has no jitter, and after a reconnect
-re-sends unacknowledged retained values *behind* the new ones. A `Link` lives as long as its connection and nothing
-of a dead one lives on: what was not acknowledged is the owner's to send again, over the next link.
+re-sends unacknowledged retained values *behind* the new ones. A `Connection` is used once: what was not
+acknowledged when it ended is the owner's to send again, over the next one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import random
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Thread
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
@@ -23,13 +22,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.sinks.mqtt.broker import NO_BROKER, Broker, LinkError, Version, in_words
+from fer_edge.sinks.mqtt.limits import MAX_PACKET_BYTES, BoundedClient, Limits, Message, TooLarge
 from fer_edge.sinks.mqtt.wakeup import WakePipe
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
-
-MAX_PACKET_BYTES = 64 * 1024
-"""An MQTT 5 broker sends us nothing larger: nobody has a reason to."""
 
 OLDER: dict[Version, tuple[Version, ...]] = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
 """The versions of MQTT to try, one after the other."""
@@ -46,24 +43,19 @@ ADVICE = {
 """What to do about the reasons with which brokers turn a client away."""
 
 
+OWN_REASONS = (
+    *("Session taken over", "Server shutting down", "Server busy", "Administrative action", "Keep alive timeout"),
+    *("Server unavailable", "Use another server", "Server moved", "Connection rate exceeded", "Maximum connect time"),
+)
+"""With which a broker ends a connection whatever was sent over it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Will:
     """What the broker publishes, retained, when the connection dies."""
 
     topic: str
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is to be published. Expiry and properties are for MQTT 5; older brokers do without."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-    expiry_seconds: int | None = None  # a subscriber that was away for longer does not get it
-    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
@@ -75,9 +67,9 @@ def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
 
 
 class Connection:
-    """A connection to a broker, made by `connect` and kept going by calling `turn` again and again.
+    """A connection to a broker, made by `connect` and kept going by calling `poll` again and again.
 
-    `on_ack(mid, refusal)` is called, within `turn`, for each acknowledged message; `refusal` says in words why an
+    `on_ack(mid, refusal)` is called, within `poll`, for each acknowledged message; `refusal` says in words why an
     MQTT 5 broker did not take it. `on_message(topic, payload, retained)` likewise for what is received.
     """
 
@@ -93,18 +85,19 @@ class Connection:
         self.broker = broker
         self.connected = False
         self.window = WINDOW
+        self.limits = Limits()
         self.version: Version = OLDER[broker.version][0]
         self._client_id, self._will = client_id, will
-        self.wake: WakePipe | None = None  # what ends `turn` early
+        self.wake: WakePipe | None = None  # what ends `poll` early
         self._ack, self._message = on_ack, on_message
         self._trouble: LinkError | None = None
         self.warning: str | None = None  # about what was asked for and is not needed
         self._asked: dict[int, tuple[Sequence[str], bool]] = {}  # number -> topics, and whether they are needed
         self._client = self._make_client()
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> BoundedClient:
         broker, will = self.broker, self._will
-        client = Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=PROTOCOLS[self.version],
@@ -118,7 +111,7 @@ class Connection:
         if broker.tls:
             client.tls_set_context(broker.tls)
         if will:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
+            client.will_set(will.topic, will.payload, qos=self.limits.qos, retain=self.limits.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -136,14 +129,25 @@ class Connection:
         *newer, oldest = OLDER[self.broker.version]
         for self.version in newer:
             try:
-                self._connect(timeout)
+                self._connect_within_limits(timeout)
             except LinkError as error:
                 if not error.version:
                     raise
             else:
                 return
         self.version = oldest
-        self._connect(timeout)
+        self._connect_within_limits(timeout)
+
+    def _connect_within_limits(self, timeout: float) -> None:
+        """Connect; again with a lesser will where the broker cannot take this one."""
+        for _ in range(2):
+            before = self.limits
+            try:
+                return self._connect(timeout)
+            except LinkError:
+                if self.limits == before:
+                    raise
+        return self._connect(timeout)
 
     def _connect(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -170,15 +174,19 @@ class Connection:
 
     def publish(self, message: Message) -> int:
         """Hand a message over; the number by which it will be acknowledged. Never blocks; what a dead
-        connection swallows is never acknowledged, and the next `turn` raises."""
+        connection swallows is never acknowledged, and the next `poll` raises."""
         info: MQTTMessageInfo = self._client.publish(
             message.topic,
             message.payload,
-            qos=message.qos,
-            retain=message.retain,
+            qos=min(message.qos, self.limits.qos),
+            retain=message.retain and self.limits.retain,
             properties=_properties(message) if self.version == "5" else None,
         )
         return info.mid
+
+    def acknowledges(self, message: Message) -> bool:
+        """Whether `on_ack` will be called for a message."""
+        return min(message.qos, self.limits.qos) > 0
 
     @property
     def busy(self) -> bool:
@@ -186,7 +194,7 @@ class Connection:
         return self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], *, needed: bool = True) -> None:
-        """Ask for messages. A refusal raises from a later `turn`, or stands in `complaint` where they are not needed.
+        """Ask for messages. A refusal raises from a later `poll`, or stands in `complaint` where they are not needed.
 
         QoS 1; but what is not needed comes with QoS 0 by MQTT 3.1.1: RabbitMQ before 3.13 keeps a QoS 1 subscription on
         one node of a cluster, and turns the client away for as long as that node is down.
@@ -228,6 +236,8 @@ class Connection:
             self._client.loop_misc()
         except MQTTException as error:
             self._trouble = LinkError(f"what it answers is no MQTT ({error}); {NO_BROKER}", refused=True, version=True)
+        except TooLarge as error:
+            self._trouble = LinkError(f"it sent {error}", oversized=True)
 
     def close(self) -> None:
         """Say goodbye, which revokes the will, and close the socket."""
@@ -244,22 +254,34 @@ class Connection:
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
             self._trouble = _refusal(reason)
+            if str(reason) == "QoS not supported":
+                self.limits = replace(self.limits, qos=0)
+            if str(reason) == "Retain not supported":
+                self.limits = replace(self.limits, retain=False)
             return
         self.connected = True
         self.window = min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW))
+        self.limits = Limits(
+            packet_bytes=getattr(properties, "MaximumPacketSize", None),
+            qos=min(1, getattr(properties, "MaximumQoS", 1)),
+            retain=bool(getattr(properties, "RetainAvailable", 1)),
+        )
 
     def _on_disconnect(self, _client: Client, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
         before, self.connected = self.connected, False
         if self._trouble:
             return
         if flags.is_disconnect_packet_from_server:
-            self._trouble = _refusal(reason)
+            self._trouble = _refusal(reason, before=before)
         elif str(reason) == "Keep alive timeout":
             self._trouble = LinkError(f"the broker fell silent for {self.broker.keepalive_seconds} s (keepalive)")
         elif str(reason) == "Protocol error":
             self._trouble = LinkError(f"what it answers is no MQTT; {NO_BROKER}", refused=True, version=True)
         elif before:
-            self._trouble = LinkError("the connection was closed by the broker or the network")
+            self._trouble = LinkError("the connection was closed by the broker or the network", hung_up=True)
+        elif "CERTIFICATE_REQUIRED" in (self._client.tls_reason or ""):
+            what = "the broker wants a client certificate: set mqtt.cert_file and mqtt.key_file"
+            self._trouble = LinkError(what, refused=True)
         else:
             what = f"it closed the connection instead of answering CONNECT; {NO_BROKER}"
             self._trouble = LinkError(what, version=True)
@@ -286,39 +308,6 @@ class Connection:
             self._message(topic, bytes(message.payload), bool(message.retain))
 
 
-class ConnectThread:
-    """A connection being opened in a thread of its own: names, TLS and far brokers take seconds."""
-
-    def __init__(self, link: Connection, timeout: float) -> None:
-        self._link, self._timeout = link, timeout
-        self._failure: Exception | None = None
-        self._abandoned = False
-        self._thread = Thread(target=self._run, name="mqtt-connect", daemon=True)
-        self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether it is not decided yet."""
-        return self._thread.is_alive()
-
-    def abandon(self) -> None:
-        """Whatever comes of it, nobody wants it any more."""
-        self._abandoned = True
-
-    def check(self) -> None:
-        """Raise what hindered it, if anything did: LinkError, or a mistake of ours."""
-        if self._failure:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            self._link.connect(self._timeout)
-        except Exception as error:  # the top of a thread: `check` raises it
-            self._failure = error
-        if self._abandoned:
-            self._link.drop()
-
-
 def _properties(message: Message) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho forgot it
     if message.expiry_seconds:
@@ -328,7 +317,11 @@ def _properties(message: Message) -> Properties:
     return properties
 
 
-def _refusal(reason: ReasonCode) -> LinkError:
-    advice = ADVICE.get(str(reason))
-    why = f"the broker turns us away: {reason}" + (f"; {advice}" if advice else "")
-    return LinkError(why, refused=advice is not None, version=str(reason) == "Unsupported protocol version")
+def _refusal(reason: ReasonCode, *, before: bool = False) -> LinkError:
+    """Why the broker has not taken us; `before`: it had, and ends the connection now."""
+    name = str(reason)
+    if before and name not in OWN_REASONS:
+        return LinkError(f"the broker ended the connection: {reason}", hung_up=True)
+    advice = ADVICE.get(name)
+    why = f"the broker refused the connection: {reason}" + (f"; {advice}" if advice else "")
+    return LinkError(why, refused=advice is not None, version=name == "Unsupported protocol version")

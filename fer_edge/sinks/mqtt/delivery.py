@@ -9,82 +9,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 
 import msgspec
 
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.runtime.worker import Backlog
-from fer_edge.sinks.mqtt.connection import Connection, Message
+from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.open_faces import OpenFaces
 from fer_edge.sinks.mqtt.outbox import Entry, Outbox
+from fer_edge.sinks.mqtt.outgoing import Outgoing
+from fer_edge.sinks.mqtt.replay import Throttle, is_late, replayed
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 
 log = logging.getLogger(__name__)
 
-BURST = 10_000
-"""Events that may wait for the sink's thread, which is held up by nothing but a disk."""
-
-ANSWERS = 1000
-
 CRASHED_SEQ = 1_000_000
 """Added to the seq of a crashed run's last event: its faces' ends must not be taken for events that were lost."""
-
-
-class Outgoing:
-    """What is to be said to the broker. Filled by `submit`, emptied by the sink's thread."""
-
-    def __init__(self) -> None:
-        self.events: Backlog[EventPayload] = Backlog(BURST)
-        self.messages: Backlog[Message] = Backlog(ANSWERS)  # summaries and answers
-        self._lock = Lock()
-        self._retained: dict[str, bytes] = {}  # topic -> what subscribers should see
-        self._unsaid: dict[str, None] = {}  # the topics among them that changed, in order
-        self._newest: dict[str, Message] = {}  # by topic: figures of which older ones are worth nothing
-
-    def retain(self, topic: str, payload: bytes, *, again: bool = False) -> bool:
-        """Set a retained value; an empty one removes it from the broker. It is said where it changed, or `again`.
-        True: it will be said."""
-        with self._lock:
-            changed = again or self._retained.get(topic) != payload
-            if changed:
-                self._retained[topic] = payload
-                self._unsaid[topic] = None
-            return changed
-
-    def republish_all(self) -> None:
-        """Every retained value is news again: another broker, or one that has forgotten."""
-        with self._lock:
-            self._unsaid = dict.fromkeys(self._retained)
-
-    def retained(self) -> list[str]:
-        """The topics that have a retained value."""
-        with self._lock:
-            return [topic for topic, payload in self._retained.items() if payload]
-
-    def put_newest(self, message: Message) -> None:
-        """Leave figures in place of those of the same topic that were not sent yet."""
-        with self._lock:
-            self._newest[message.topic] = message
-
-    def take_newest(self) -> list[Message]:
-        """All such figures, once."""
-        with self._lock:
-            messages, self._newest = list(self._newest.values()), {}
-            return messages
-
-    def take_retained(self, busy: Collection[object]) -> tuple[str, bytes] | None:
-        """A changed retained value whose topic is not busy: one message a topic at a time, so the last one wins."""
-        with self._lock:
-            topic = next((topic for topic in self._unsaid if topic not in busy), None)
-            if topic is None:
-                return None
-            del self._unsaid[topic]
-            return topic, self._retained[topic]
 
 
 class Store:
@@ -96,6 +40,7 @@ class Store:
         self._size = config.outbox.max_events if config.outbox.enabled else config.mqtt.queue
         self._trouble: str | None = None  # what was logged last
         self._dropped = 0  # likewise
+        self.refused = 0  # events that the broker did not take
         self.outbox: Outbox
 
     def open(self) -> None:
@@ -149,7 +94,8 @@ class Store:
         thread."""
         if not hasattr(self, "outbox"):
             return len(self._outgoing.events), 0, None
-        return self._waiting(), self.outbox.dropped + self._outgoing.events.dropped, self.outbox.trouble
+        lost = self.outbox.dropped + self._outgoing.events.dropped + self.refused
+        return self._waiting(), lost, self.outbox.trouble
 
     def in_words(self) -> str:
         """For the log."""
@@ -180,37 +126,30 @@ def end_of(last: EventPayload, *, seq: int) -> EventPayload:
     )
 
 
-class Throttle:
-    """Lets so many pass in a second, at once or one by one."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = self._left = per_second
-        self._seen = time.monotonic()
-
-    def allowed(self) -> int:
-        """How many may pass now."""
-        now = time.monotonic()
-        self._left = min(self._per_second, self._left + (now - self._seen) * self._per_second)
-        self._seen = now
-        return int(self._left)
-
-    def spend(self, count: int) -> None:
-        """So many have passed."""
-        self._left -= count
-
-
 class Delivery:
     """What goes over one link: at most `link.window` messages unacknowledged, the rest waits."""
 
-    def __init__(self, outgoing: Outgoing, outbox: Outbox, *, event: Message, replay_per_second: int) -> None:
-        """`event` is what an event's message looks like without its payload."""
-        self._outgoing, self._outbox, self._event = outgoing, outbox, event
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        outbox: Outbox,
+        *,
+        event: Message,
+        replay_per_second: int,
+        boot_id: str | None = None,
+        blocked: Blocked | None = None,
+    ) -> None:
+        """`event` is what an event's message looks like without its payload; `boot_id` is that of this run."""
+        self._outgoing, self._outbox, self._event, self._boot_id = outgoing, outbox, event, boot_id
+        self._blocked = blocked or Blocked()
         self._throttle = Throttle(replay_per_second)
         self._held = 0  # events up to this one were held back
         self._sent = 0  # the last event that was handed over
-        self._pending: dict[int, Entry | str | Message] = {}  # number -> event, topic of a retained value, or another
+        self._pending: dict[int, tuple[Message, Entry | None]] = {}  # number -> what is on its way, and its event
+        self._busy: set[str] = set()  # topics of the retained values among them
         self._fresh = True
-        self.refusal: str | None = None  # why the broker did not take the last message that it refused
+        self.refusals: dict[str, str] = {}  # topic -> why the broker did not take a message, since these were read
+        self.refused_events = 0
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -218,56 +157,84 @@ class Delivery:
     @property
     def done(self) -> bool:
         """Whether nothing waits for an acknowledgement or to be sent."""
-        return not (self._pending or len(self._outbox) or len(self._outgoing.messages))
+        return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.unsaid)
+
+    @property
+    def pending(self) -> list[Message]:
+        """What is on its way, the oldest first."""
+        return [message for message, _ in self._pending.values()]
 
     def give_back(self) -> None:
         """The link is gone: what is not in the outbox, and was not delivered, waits for the next one."""
-        self._outgoing.messages.put_back([item for item in self._pending.values() if isinstance(item, Message)])
+        lost = [message for message, entry in self._pending.values() if entry is None and not message.retain]
+        self._outgoing.messages.put_back(lost)
         self._pending.clear()
+        self._busy.clear()
 
     def send(self, link: Connection) -> None:
         """Hand over what there is, as far as the window allows: a new connection begins with the retained values,
-        afterwards what happened to a face comes before the state that follows from it."""
+        `online` behind them; afterwards what happened to a face comes before the state that follows from it."""
         if self._fresh:
             self._held = self._outbox.last_id
-            self._send_retained(link)
             self._fresh = False
+        if self._outgoing.opening:
+            self._send_retained(link)
+        if self._outgoing.opening:
+            return
         self._send_events(link)
         self._send_retained(link)
-        while len(self._pending) < link.window and (message := self._outgoing.messages.get()):
-            self._pending[link.publish(message)] = message
+        while self._room(link) > 0 and (message := self._outgoing.messages.get()):
+            self._hand_over(link, message)
         for message in () if link.busy else self._outgoing.take_newest():
-            link.publish(message)
+            if not link.limits.refuses(message):
+                link.publish(message)
+
+    def _room(self, link: Connection) -> int:
+        return (1 if self._blocked.careful else link.window) - len(self._pending)
+
+    def _hand_over(self, link: Connection, message: Message, entry: Entry | None = None) -> None:
+        """Send a message, unless it is known that the broker will not have it."""
+        why = "it ended the connection each time" if message in self._blocked else link.limits.refuses(message)
+        if why:
+            self._finish(message, entry, why)
+            return
+        number = link.publish(message)
+        if not link.acknowledges(message):
+            self._finish(message, entry, None)
+            return
+        self._pending[number] = message, entry
+        if message.retain:
+            self._busy.add(message.topic)
 
     def _send_events(self, link: Connection) -> None:
-        room = link.window - len(self._pending)
+        room = self._room(link)
         if self._sent < self._held:
             room = min(room, self._throttle.allowed())
         # while none is in flight all are unsent, also those that a disk has brought back in front of the others
-        flying = any(isinstance(item, Entry) for item in self._pending.values())
+        flying = any(entry for _, entry in self._pending.values())
         for entry in self._outbox.oldest(room, after=self._sent if flying else 0) if room > 0 else ():
-            held = entry.id <= self._held
-            payload = replayed(entry.payload) if held else entry.payload
-            self._pending[link.publish(replace(self._event, payload=payload))] = entry
-            self._throttle.spend(held)
+            payload = replayed(entry.payload) if is_late(entry, self._boot_id) else entry.payload
+            self._throttle.spend(entry.id <= self._held)
             self._sent = entry.id
+            self._hand_over(link, replace(self._event, payload=payload), entry)
 
     def _send_retained(self, link: Connection) -> None:
-        while len(self._pending) < link.window and (value := self._outgoing.take_retained(self._pending.values())):
+        while self._room(link) > 0 and (value := self._outgoing.take_retained(self._busy)):
             topic, payload = value
-            self._pending[link.publish(Message(topic, payload, retain=True))] = topic
+            self._hand_over(link, Message(topic, payload, retain=True))
 
     def acknowledge(self, number: int, refusal: str | None) -> None:
         """The broker has a message (or says why it will not)."""
-        item = self._pending.pop(number, None)
-        if isinstance(item, Entry):
-            self._outbox.remove([item.id])
+        if number in self._pending:
+            self._finish(*self._pending.pop(number), refusal)
+
+    def _finish(self, message: Message, entry: Entry | None, refusal: str | None) -> None:
+        """Nothing more is to be done about a message."""
+        if entry:
+            self._outbox.remove([entry.id])
+        else:
+            self._busy.discard(message.topic)
+            self._outgoing.acknowledged(message.topic, taken=not refusal)
         if refusal:
-            ours = not isinstance(item, str) or item.startswith(self._event.topic.rpartition("/")[0])
-            self.refusal = refusal if ours else f"{item}: {refusal}"
-            self._outbox.dropped += isinstance(item, Entry)
-
-
-def replayed(payload: bytes) -> bytes:
-    """An encoded event that says that it waited."""
-    return msgspec.json.encode({**msgspec.json.decode(payload), "replayed": True})
+            self.refusals[message.topic] = refusal
+            self.refused_events += entry is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,8 @@ import msgspec
 
 from fer_edge.config import Alert, Config
 from fer_edge.records import LABELS, EventType, Identity
+from fer_edge.sinks.mqtt.figures import EVERYDAY, FIGURES
+from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 
 Message = tuple[str, bytes]
 """A topic and a payload, to be published retained with QoS 1."""
@@ -54,6 +57,10 @@ class Tunable:
     maximum: float = 1.0
     step: float = 0.01  # at least 0.001
     unit: str | None = None
+    everyday: bool = False  # shown without being asked for
+
+
+PAUSE = "camera/paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,23 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
         "qos": 1,
         "components": dict(_component(entity, identity.device_id) for entity in entities),
     }
-    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config", msgspec.json.encode(payload)
+    return discovery_topic(identity, config), msgspec.json.encode(abbreviated(payload))
+
+
+def discovery_topic(identity: Identity, config: Config) -> str:
+    """Where the device is described."""
+    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config"
+
+
+def split(message: Message, prefix: str, identity: Identity) -> Iterator[Message]:
+    """The same as a message for each entity, for brokers that do not take a large one."""
+    payload = spelled_out(msgspec.json.decode(message[1]))
+    shared = {name: value for name, value in payload.items() if name != "components"}
+    for key, component in payload["components"].items():
+        node, name = _object_id(identity), re.sub(r"[^a-zA-Z0-9_-]", "-", key.partition(".")[2])
+        options = {option: value for option, value in component.items() if option != "platform"}
+        topic = f"{prefix}/{component['platform']}/{node}/{name}/config"
+        yield topic, msgspec.json.encode(abbreviated(shared | options))
 
 
 def removals(old: Message, new: Message | None) -> Message | None:
@@ -97,15 +120,15 @@ def removals(old: Message, new: Message | None) -> Message | None:
     if new is None or new[0] != old[0]:
         return old[0], b""
     payload = msgspec.json.decode(new[1])
-    components = payload["components"]
-    gone = {key: {"platform": platform} for key, platform in _platforms(old[1]).items() if key not in components}
-    return (new[0], msgspec.json.encode(payload | {"components": components | gone})) if gone else None
+    components = payload["cmps"]
+    gone = {key: {"p": platform} for key, platform in _platforms(old[1]).items() if key not in components}
+    return (new[0], msgspec.json.encode(payload | {"cmps": components | gone})) if gone else None
 
 
 def _platforms(payload: bytes) -> dict[str, str]:
     """Each component of a message and its platform, without those that it removes."""
     try:
-        components = msgspec.json.decode(payload)["components"]
+        components = spelled_out(msgspec.json.decode(payload))["components"]
         return {key: component["platform"] for key, component in components.items() if len(component) > 1}
     except (ValueError, LookupError, TypeError, AttributeError):  # cut off, or not a message of ours
         return {}
@@ -122,7 +145,18 @@ def _device(identity: Identity, config: Config) -> dict[str, Any]:
         "manufacturer": "fer-edge",
         "model": "Facial expression sensor",
         "sw_version": identity.version,
+        **({"configuration_url": page} if (page := _page(config)) else {}),
     }
+
+
+def _page(config: Config) -> str | None:
+    """Where other machines find the live page."""
+    host, port = config.web.host, config.web.port
+    if not config.web.enabled or not port or host == "localhost" or host.startswith("127.") or host == "::1":
+        return None
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - this is not where we listen
+        host = f"{socket.gethostname().partition('.')[0]}.local"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _component(entity: _Entity, device_id: str) -> tuple[str, dict[str, Any]]:
@@ -232,7 +266,8 @@ def _figures(base: str, interval_seconds: float) -> Iterator[_Entity]:
         **_daemon(base),
     }
     for key, field, options in FIGURES:
-        yield _Entity("sensor", key, shared | {"value_template": f"{{{{ value_json.{field} }}}}"} | options)
+        common = shared if key in EVERYDAY else shared | {"enabled_by_default": False}
+        yield _Entity("sensor", key, common | {"value_template": f"{{{{ value_json.{field} }}}}"} | options)
     yield _Entity("binary_sensor", "throttled", shared | _throttled(base))
     camera = {
         "name": "Camera",
@@ -241,40 +276,10 @@ def _figures(base: str, interval_seconds: float) -> Iterator[_Entity]:
         "payload_off": "offline",
         "device_class": "connectivity",
         "entity_category": "diagnostic",
+        "json_attributes_topic": f"{base}/camera/status",
+        "json_attributes_template": _json_of("state", "reason"),
     }
     yield _Entity("binary_sensor", "camera", camera | _daemon(base))
-
-
-MEASUREMENT, TOTAL = {"state_class": "measurement"}, {"state_class": "total_increasing"}
-FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("fps", "fps", {"name": "Frame rate", "unit_of_measurement": "fps", "icon": "mdi:speedometer", **MEASUREMENT}),
-    (
-        "latency",
-        "latency_ms[0]",
-        {"name": "Latency", "device_class": "duration", "unit_of_measurement": "ms", **MEASUREMENT},
-    ),
-    # without a name it is called by its class, in the user's language
-    ("temperature", "temperature_c", {"device_class": "temperature", "unit_of_measurement": "°C", **MEASUREMENT}),
-    ("memory", "rss_mb", {"name": "Memory", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
-    (
-        "queue",
-        "queue",
-        {"name": "Waiting events", "unit_of_measurement": "events", "icon": "mdi:tray-full", **MEASUREMENT},
-    ),
-    ("rate_reason", "rate_reason or 'none'", {"name": "Frame rate reduced", "icon": "mdi:speedometer-slow"}),
-    (
-        "dropped_frames",
-        "dropped_frames",
-        {"name": "Dropped frames", "unit_of_measurement": "frames", "icon": "mdi:filmstrip-off", **TOTAL},
-    ),
-    (
-        "dropped_events",
-        "dropped_events",
-        {"name": "Dropped events", "unit_of_measurement": "events", "icon": "mdi:tray-remove", **TOTAL},
-    ),
-)
-"""Sensors of topic `stats`: key, field of the payload, options. A null becomes "None", which is Home Assistant's word
-for unknown."""
 
 
 def _throttled(base: str) -> dict[str, Any]:
@@ -303,7 +308,8 @@ def _tunables(base: str, tunables: Sequence[Tunable]) -> Iterator[_Entity]:
             "value_template": "{{ value_json.value }}" if number else "{{ 'ON' if value_json.value else 'OFF' }}",
             "json_attributes_topic": f"{base}/config/{tunable.key}",
             "json_attributes_template": _json_of("status", "reason"),
-            "entity_category": "config",
+            **({"icon": "mdi:eye-off"} if tunable.key == PAUSE else {"entity_category": "config"}),
+            **({} if tunable.everyday else {"enabled_by_default": False}),
             **_daemon(base),
             **(_range(tunable) if number else {}),
         }
@@ -319,6 +325,8 @@ def _requests(base: str, *, images: bool) -> Iterator[_Entity]:
     """Buttons, and the picture that one of them asks for."""
     reload = {"name": "Reload configuration", "entity_category": "config", "icon": "mdi:reload"}
     yield _Entity("button", "reload", _press(base, "reload") | reload | _daemon(base))
+    restart = {"device_class": "restart", "entity_category": "config"}
+    yield _Entity("button", "restart", _press(base, "restart") | restart | _daemon(base))
     if images:
         take = {"name": "Take snapshot", "icon": "mdi:camera"}
         yield _Entity("button", "snapshot", _press(base, "snapshot") | take)

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 LISTENER = "default"  # amqtt wants one of this name
+MAX_MESSAGE_BYTES = 1 << 20
+"""Of a client's message: a snapshot takes a third of that at most."""
+
 START_SECONDS = 10.0
 LINGER_SECONDS = 0.3
 STOP_SECONDS = 2.0
@@ -86,9 +89,19 @@ class EmbeddedBroker:
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         broker = Broker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
 
+        class BoundedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
+            """Ends a connection at a packet that says it is larger than MAX_MESSAGE_BYTES, before it is read."""
+
+            async def read(self, n: int = -1) -> bytes:
+                # amqtt reads the length of a packet, and then asks for all that this announced
+                if n > MAX_MESSAGE_BYTES:
+                    # not one of those that it takes for the end of a packet: after these it goes on reading
+                    raise ValueError(f"a packet of {n} bytes, more than {MAX_MESSAGE_BYTES}")
+                return bytes(await super().read(n))
+
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await broker.external_connected(StreamReaderAdapter(reader), StreamWriterAdapter(writer), LISTENER)
+                await broker.external_connected(BoundedReader(reader), StreamWriterAdapter(writer), LISTENER)
             finally:
                 writer.close()  # amqtt leaves it open where a client never said CONNECT
 

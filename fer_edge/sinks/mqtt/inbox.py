@@ -17,10 +17,12 @@ from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.drawing.painter import Painter
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
+from fer_edge.runtime.rate_limit import RateLimit
+from fer_edge.runtime.say_once import one_line
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
-from fer_edge.sinks.mqtt.connection import Message
-from fer_edge.sinks.mqtt.delivery import Outgoing
+from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,16 @@ BIRTH_SECONDS = (0.5, 5.0)
 """A thousand daemons must not tell Home Assistant about themselves in the moment in which it starts."""
 
 JPEG_QUALITY = 85
+LIMITS = {
+    "set": (100, 0.05),
+    "ping": (20, 0.1),
+    "reload": (5, 2.0),
+    "restart": (1, 60.0),
+    "snapshot": (10, 0.5),
+    "refusal": (20, 0.5),
+}
+"""How many requests of a kind may come at once, and the seconds after which one more may."""
+
 TOO_MANY = "too many requests wait; ask again later"
 
 
@@ -43,6 +55,7 @@ class Inbox:
         self._images = config.privacy.images
         self._birth = f"{config.homeassistant.prefix}/status" if config.homeassistant.enabled else None
         self._born: float | None = None  # monotonic seconds at which everything is to be said again
+        self._limits = {name: RateLimit(burst=burst, every_seconds=pause) for name, (burst, pause) in LIMITS.items()}
         self._newest: Update | None = None  # the last one with a picture, where pictures may leave
 
     @property
@@ -74,13 +87,14 @@ class Inbox:
             self._outgoing.republish_all()
 
     def _set(self, name: str, payload: bytes) -> None:
-        if not self._control.set(name, payload[: MAX_PAYLOAD_BYTES + 1], self._answer):
-            log.warning("MQTT: set/%s: %s", name[:100], TOO_MANY)
+        allowed = self._limits["set"].allows()
+        if not (allowed and self._control.set(name, payload[: MAX_PAYLOAD_BYTES + 1], self._answer)):
+            log.warning("MQTT: set/%r: %s", name[:100], TOO_MANY)
 
     def _answer(self, answer: Answer) -> None:
         """Say what came of it: for a setting as a retained value, for what is none just once."""
         if not answer.accepted:
-            log.warning("MQTT: a change was refused: %s", answer.reason)
+            log.warning("MQTT: a change was refused: %s", one_line(answer.reason or ""))
         topic, payload = f"{self._base}/config/{topic_of(answer.key)}", msgspec.json.encode(config_payload(answer))
         if answer.value is not None:
             self._outgoing.retain(topic, payload, again=True)
@@ -93,10 +107,18 @@ class Inbox:
         try:
             request = _parsed(payload)
         except ValueError as error:
+            if not self._limits["refusal"].allows():
+                return None
             return self._respond(operation, None, error=f'expected nothing or {{"transaction": "..."}}: {error}')
-        known = {"ping": self._ping, "reload": self._reload, "snapshot": self._snapshot}
+        known = {"ping": self._ping, "reload": self._reload, "restart": self._restart, "snapshot": self._snapshot}
         if operation not in known:
+            if not self._limits["refusal"].allows():
+                return None
             return self._respond(operation, request.transaction, error=f"unknown; known: {', '.join(known)}")
+        if not self._limits[operation].allows():
+            if self._limits["refusal"].allows():  # else nobody is answered: that would be a flood of our own
+                self._respond(operation, request.transaction, error=TOO_MANY)
+            return None
         return known[operation](request.transaction)
 
     def _ping(self, transaction: str | int | None) -> None:
@@ -113,6 +135,11 @@ class Inbox:
 
         if not self._control.reload(reply):
             self._respond("reload", transaction, error=TOO_MANY)
+
+    def _restart(self, transaction: str | int | None) -> None:
+        log.warning("MQTT: a restart was asked for")
+        self._respond("restart", transaction)
+        self._control.restart_wanted = True
 
     def _snapshot(self, transaction: str | int | None) -> None:
         update = self._newest

@@ -6,20 +6,24 @@ Retained topics outlast the daemon, so their names are written down: what a late
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Sequence, Set
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
-from fer_edge.contract.encode import config_payload, info_payload
-from fer_edge.records import Identity
+from fer_edge.contract.encode import alert_payload, config_payload, info_payload
+from fer_edge.instance import is_running
+from fer_edge.records import AlertState, Identity
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.settings.control import Control
+from fer_edge.settings.names import name_of, unit_of
 from fer_edge.settings.overrides import Tunable as Setting
 from fer_edge.settings.overrides import topic_of
-from fer_edge.sinks.mqtt.connection import Message
-from fer_edge.sinks.mqtt.delivery import Outgoing
-from fer_edge.sinks.mqtt.discovery import Tunable, discovery, removals
+from fer_edge.sinks.mqtt.discovery import Tunable, discovery, discovery_topic, removals, split
+from fer_edge.sinks.mqtt.limits import HEADER_BYTES, Message
+from fer_edge.sinks.mqtt.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -27,66 +31,109 @@ STEPS = 1000
 """A number entity has at most about so many steps over its range."""
 
 
+FIXED = ("availability", "camera/availability", "camera/status", "state", "info")
+"""The retained topics that every device has."""
+
+
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """What stands on the broker, as far as a later run has to know it."""
 
     topics: list[str] = []
-    discovery: tuple[str, bytes] | None = None
+    discovery: tuple[str, bytes] | None = None  # the message that describes the device
+    split: bool = False  # that was too large for the broker: there is a message for each entity instead
+    source: str | None = None  # the configuration file
 
 
 class RetainedTopics:
-    """Keeps the retained topics that follow from the configuration current. For one thread at a time."""
+    """Keeps the retained topics that follow from the configuration current. For any thread."""
 
     def __init__(self, base: str, identity: Identity, outgoing: Outgoing, control: Control) -> None:
         """`base`: what all topics of this device begin with."""
         self._base, self._identity, self._outgoing, self._control = base, identity, outgoing, control
         self._homeassistant = control.config.homeassistant.enabled  # takes a restart to change
+        self._fixed = {f"{base}/{name}" for name in FIXED}
         self._path: Path | None = None
         self._published = Published()
+        self._left: set[str] = set()  # what earlier runs left, until the first `refresh`
+        self._split = False
+        self._lock = Lock()
 
     def remember(self, path: Path) -> None:
-        """Keep the list in this file; what an earlier run left there is removed from the broker with `refresh`."""
+        """Keep the list in this file; what an earlier run left there is removed from the broker with `refresh`. So is
+        what this configuration left under another device id."""
         self._path = path
-        try:
-            self._published = msgspec.json.decode(path.read_bytes(), type=Published)
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            log.warning("%s: cannot read what is retained on the broker, nothing of it is removed: %s", path, error)
+        self._published = _read(path)
+        self._split = self._published.split
+        self._left = every_topic(self._published)
+        for other in left_by(path, self._control.path):
+            old, new = other.parent.name, path.parent.name
+            log.info("the device %s is called %s now: what the broker keeps of it is removed", old, new)
+            self._left |= every_topic(_read(other))
+            self._note(msgspec.structs.replace(self._published, topics=sorted(self._left)))
+            other.unlink(missing_ok=True)
+
+    def fit(self, limit: int | None, refused: str | None) -> None:
+        """The broker takes messages of at most `limit` bytes (None: it does not say), or none like the last one on a
+        topic."""
+        device = discovery_topic(self._identity, self._control.config)
+        if refused and refused.startswith(f"{self._control.config.homeassistant.prefix}/"):
+            self._homeassistant &= refused == device
+            self._split = True
+            found = {topic for topic in self._outgoing.retained() if topic.endswith("/config")}
+            self._outgoing.forget(found - self._outgoing.taken())
+        elif limit is not None:
+            self._split = len(self._described()[1]) + len(device) + HEADER_BYTES > limit
+        self.refresh()
 
     def refresh(self) -> None:
         """Say what is new, remove what is gone."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        told = self._discover()
         info = info_payload(self._identity, restart_required=self._control.restart_required)
         values = {f"{self._base}/info": msgspec.json.encode(info)}
         for answer in self._control.answers():
             values[f"{self._base}/config/{topic_of(answer.key)}"] = msgspec.json.encode(config_payload(answer))
-        for topic, payload in values.items():
+        for topic, payload in (told | values).items():
             self._outgoing.retain(topic, payload)
-        alerts = {f"{self._base}/alert/{name}" for name in self._control.config.alerts}
-        for topic in sorted({*self._published.topics, *self._mortal()} - values.keys() - alerts):
-            self._outgoing.retain(topic, b"")
-        self._note(Published(topics=sorted(values.keys() | alerts), discovery=self._discover()))
+        alerts = {f"{self._base}/alert/{name}": _off(name) for name in self._control.config.alerts}
+        for topic in alerts.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
+            self._outgoing.retain(topic, alerts[topic])
+        self._remove(self._fixed | values.keys() | alerts.keys() | told.keys())
+        device = discovery_topic(self._identity, self._control.config)
+        described = (device, told[device]) if device in told else None
+        source = str(self._control.path) if self._control.path else None
+        topics = sorted(self._outgoing.known() - {device} | alerts.keys())
+        self._note(Published(topics=topics, discovery=described, split=self._split, source=source))
 
-    def _mortal(self) -> list[str]:
-        """The retained topics whose names depend on the configuration."""
-        parts = tuple(f"{self._base}/{kind}/" for kind in ("config", "alert"))
-        return [topic for topic in self._outgoing.retained() if topic.startswith(parts)]
+    def _remove(self, wanted: Set[str]) -> None:
+        """Remove what the broker keeps and nobody wants: entities first, then the values that they show."""
+        gone = (self._left | set(self._outgoing.retained())) - wanted
+        self._left = set()
+        entities = {topic for topic in gone if topic.endswith("/config")}
+        self._outgoing.remove(entities)
+        seen_by = discovery_topic(self._identity, self._control.config)
+        self._outgoing.remove(gone - entities, after=seen_by if seen_by in wanted else None)
 
-    def _discover(self) -> tuple[str, bytes] | None:
-        """Tell Home Assistant, or take back what it was told."""
-        old, new = self._published.discovery, None
-        if self._homeassistant:
-            tuning = self._control.tuning
-            # an alert that is switched off keeps its entity: config.yaml's switch counts
-            config = msgspec.structs.replace(tuning.config, alerts=tuning.base.alerts)
-            new = discovery(self._identity, config, tunables=entities(tuning.tunables()))
-        if old and new and old[0] == new[0] and (removal := removals(old, new)):
+    def _described(self) -> tuple[str, bytes]:
+        """The message that describes the device."""
+        tuning = self._control.tuning
+        # an alert that is switched off keeps its entity: config.yaml's switch counts
+        config = msgspec.structs.replace(tuning.config, alerts=tuning.base.alerts)
+        return discovery(self._identity, config, tunables=entities(tuning.tunables()))
+
+    def _discover(self) -> dict[str, bytes]:
+        """What Home Assistant is told, by topic."""
+        if not self._homeassistant:
+            return {}
+        old, new = self._published.discovery, self._described()
+        if self._split:
+            return dict(split(new, self._control.config.homeassistant.prefix, self._identity))
+        if old and old[0] == new[0] and (removal := removals(old, new)):
             self._outgoing.messages.put(Message(*removal))  # not retained: what is retained must not name it any more
-        if old and (new is None or old[0] != new[0]):
-            self._outgoing.retain(old[0], b"")
-        if new:
-            self._outgoing.retain(*new)
-        return new
+        return dict([new])
 
     def _note(self, published: Published) -> None:
         before, self._published = self._published, published
@@ -98,6 +145,37 @@ class RetainedTopics:
             log.warning("%s: cannot note what is retained on the broker: %s", self._path, error.strerror)
 
 
+def _off(name: str) -> bytes:
+    """An alert that is not on."""
+    return msgspec.json.encode(alert_payload(AlertState(name, False, time.monotonic_ns(), (), 0)))
+
+
+def _read(path: Path) -> Published:
+    """What an earlier run noted, as far as it can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Published)
+    except FileNotFoundError:
+        return Published()
+    except (OSError, ValueError) as error:
+        log.warning("%s: cannot read what is retained on the broker, nothing of it is removed: %s", path, error)
+        return Published()
+
+
+def every_topic(published: Published) -> set[str]:
+    """All topics that such a run left, also those that every device has and that earlier versions did not list."""
+    topics = set(published.topics) | ({published.discovery[0]} if published.discovery else set())
+    bases = [topic.removesuffix("/info") for topic in topics if topic.endswith("/info")]
+    return topics | {f"{base}/{name}" for base in bases for name in FIXED}
+
+
+def left_by(path: Path, source: Path | None) -> list[Path]:
+    """The lists of devices that were run from the same configuration file under other ids, and do not run now."""
+    if source is None:
+        return []
+    others = [other for other in path.parent.parent.glob(f"*/{path.name}") if other != path]
+    return [each for each in others if _read(each).source == str(source) and not is_running(each.parent.name)]
+
+
 def entities(settings: Sequence[Setting]) -> list[Tunable]:
     """The settings that fit a number or a switch; of an alert only whether it is enabled."""
     fitting = [setting for setting in settings if setting.type != "choice"]
@@ -105,17 +183,15 @@ def entities(settings: Sequence[Setting]) -> list[Tunable]:
 
 
 def _entity(setting: Setting) -> Tunable:
-    key, name = topic_of(setting.key), setting.key.replace(".", " ").replace("_", " ").capitalize()
+    key, name = topic_of(setting.key), name_of(setting.key)
     if setting.type == "bool":
-        return Tunable(key=key, kind="switch", name=name)
+        # what is switched in everyday life; the rest waits until somebody wants it
+        everyday = setting.key == "camera.paused" or setting.key.startswith("alerts.")
+        return Tunable(key=key, kind="switch", name=name, everyday=everyday)
     low, high = setting.minimum or 0.0, 1.0 if setting.maximum is None else setting.maximum
     step = 1.0 if setting.type == "int" else _step(high - low)
-    unit = next((word for end, word in UNITS.items() if setting.key.endswith(end)), None)
     low += step if setting.above_minimum else 0
-    return Tunable(key=key, kind="number", name=name, minimum=low, maximum=high, step=step, unit=unit)
-
-
-UNITS = {"_seconds": "s", "_px": "px", "_deg": "°"}
+    return Tunable(key=key, kind="number", name=name, minimum=low, maximum=high, step=step, unit=unit_of(setting.key))
 
 
 def _step(span: float) -> float:

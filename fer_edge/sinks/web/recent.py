@@ -22,6 +22,7 @@ class RecentHistory:
         self._lock = Lock()
         self._entries: deque[Entry] = deque(maxlen=SIZE)
         self._open: dict[int, Entry] = {}  # the newest entry of each face that is here
+        self._alerts: dict[str, Entry] = {}  # since when each alert that is on has been so
         self._count = 0
 
     def note(self, update: Update) -> tuple[Entry, ...]:
@@ -40,11 +41,12 @@ class RecentHistory:
         return new
 
     def entries(self) -> list[Entry]:
-        """Those of the last ten minutes, before them the newest older one of each face that is still here."""
+        """Those of the last ten minutes, before them older ones that still hold: the newest
+        of each face that is here, and the first of each alert that is on."""
         with self._lock:
             self._forget(time.monotonic() - SECONDS)
             first = self._entries[0].n if self._entries else self._count + 1
-            older = [entry for entry in self._open.values() if entry.n < first]
+            older = [entry for entry in (*self._open.values(), *self._alerts.values()) if entry.n < first]
             return [*sorted(older, key=lambda entry: entry.n), *self._entries]
 
     def _new(self, update: Update) -> Iterator[Entry]:
@@ -53,8 +55,15 @@ class RecentHistory:
                 self._count += 1
                 yield _of_face(self._count, event)
         for alert in update.alerts:
+            if not alert.on and alert.name not in self._alerts:
+                continue  # it was not on: so the daemon tells every alert at its start
             self._count += 1
-            yield _of_alert(self._count, alert)
+            entry = _of_alert(self._count, alert)
+            if alert.on:
+                self._alerts.setdefault(alert.name, entry)
+            else:
+                del self._alerts[alert.name]
+            yield entry
 
     def _forget(self, before: float) -> None:
         while self._entries and self._entries[0].at < before:

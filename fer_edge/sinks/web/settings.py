@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fer_edge.settings.names import name_of
 from fer_edge.settings.overrides import Tunable
 from fer_edge.sinks.web.messages import Group, Setting
 
@@ -30,6 +31,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "quality.min_height_px": ("Least height", "eyebrows to chin; smaller faces are not judged"),
     "quality.max_yaw_deg": ("Furthest turn sideways", "faces that are turned further are not judged"),
     "quality.max_pitch_deg": ("Furthest turn up or down", "faces that are turned further are not judged"),
+    "quality.max_pose_error_deg": ("Pose at most off by", "faces whose pose is less certain count as turned"),
     "quality.max_blur": ("Most blur", "0 is sharp, 1 is nothing but blur"),
     "quality.min_brightness": ("Least brightness", "mean of the face; 0 is black"),
     "quality.max_brightness": ("Most brightness", "mean of the face; 1 is white"),
@@ -61,7 +63,7 @@ def groups(tunables: Sequence[Tunable]) -> list[Group]:
     for tunable in tunables:
         section, _, below = tunable.key.partition(".")
         if section in GROUPS:
-            found[GROUPS[section]].append(_setting(tunable, *WORDS[tunable.key]))
+            found[GROUPS[section]].append(_setting(tunable, *WORDS.get(tunable.key, (name_of(tunable.key), ""))))
         elif section == "alerts":
             alert, _, key = below.partition(".")
             found.setdefault(f"Alert “{alert}”", []).append(_setting(tunable, *WORDS[key]))

@@ -283,8 +283,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
             camera.open()
             return camera
 
-        def make_feed(opener: Callable[[], Filmed]) -> CaptureThread:
-            Filmed.feeds.append(CaptureThread(opener))
+        def make_feed(opener: Callable[[], Filmed], *, live: bool) -> CaptureThread:
+            Filmed.feeds.append(CaptureThread(opener, live=live))
             return Filmed.feeds[-1]
 
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)

@@ -117,3 +117,22 @@ def test_a_failure_comes_to_light(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_bits_in_words(bits: int, words: str) -> None:
     assert Health(None, bits).words() == words
+
+
+def test_no_files_left_does_not_end_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing a folder needs a file descriptor, as reading a file does."""
+    looks: list[None] = []
+
+    def no_files() -> None:
+        looks.append(None)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(health, "kernel_bits", no_files)
+    monkeypatch.setattr(health, "EVERY_SECONDS", 0.01)
+    watch = HealthWatch()
+    watch.start()
+    try:
+        wait_for(lambda: len(looks) > 2, "it goes on looking")
+        assert watch.latest == Health(None, None)
+    finally:
+        watch.close()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fer_edge.camera.capture as feed_module
-from fer_edge.camera import open_camera
-from fer_edge.camera.capture import CaptureThread
+from fer_edge.camera import is_live_source, open_camera
+from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
@@ -197,3 +197,67 @@ class Broken(Wobbly):
 
     def open(self) -> None:
         self.opened += 1
+
+
+class TestACameraThatIsNotThere:
+    def test_it_is_waited_for_at_the_start_as_it_is_later(
+        self, no_pauses: None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        camera, absent, plugged = Wobbly(2), ["no camera is connected"] * 3, Event()
+
+        def open_it() -> Wobbly:
+            if absent:
+                raise CameraError(absent.pop())
+            plugged.wait(10)
+            return camera
+
+        feed = CaptureThread(open_it, live=True)
+        feed.start(Event())  # raises nothing
+        wait_for(lambda: not absent, "three attempts")
+        assert (feed.away, feed.waiting, feed.live) == (True, True, True)
+        assert feed.reason == "no camera is connected"
+        plugged.set()
+        wait_for(lambda: not feed._thread.is_alive(), "its end")
+        assert (feed.away, feed.reason, camera.seq) == (False, "", 2)
+        assert "no camera is connected; waiting for it" in caplog.text
+        feed.close()
+
+    def test_a_stop_ends_the_waiting(self, no_pauses: None) -> None:
+        def fail() -> Wobbly:
+            raise CameraError("no camera is connected")
+
+        feed = CaptureThread(fail, live=True)
+        feed.start(Event())
+        feed.close()
+        assert not feed._thread.is_alive()
+        feed.raise_error()
+
+    def test_a_recording_that_is_not_there_is_not_waited_for(self) -> None:
+        assert is_live_source(CameraConfig(backend="picamera2"))
+        assert is_live_source(CameraConfig(backend="stream", source="rtsp://there/1"))
+        assert not is_live_source(CameraConfig(backend="stream", source="film.mp4"))
+        assert not is_live_source(CameraConfig(backend="stream", source="file:///film.mp4"))
+        assert not is_live_source(DEMO)
+
+    def test_a_pause_closes_the_camera_and_its_end_opens_it_again(self, no_pauses: None) -> None:
+        camera = Wobbly(1_000_000_000)
+        feed = CaptureThread(lambda: camera, live=True)
+        feed.start(Event())
+        wait_for(lambda: camera.seq > 0, "a picture")
+        feed.paused = True
+        wait_for(lambda: camera.closed == 1, "it is closed")
+        assert (feed.away, feed.waiting, feed.reason) == (True, True, PAUSED)
+        seen = camera.seq
+        feed.paused = False
+        wait_for(lambda: camera.seq > seen, "another picture")
+        assert (feed.away, feed.reason, camera.opened) == (False, "", 1)
+        feed.close()
+
+    def test_a_camera_that_is_paused_at_the_start_stays_closed(self) -> None:
+        opened: list[int] = []
+        feed = CaptureThread(lambda: opened.append(1) or Wobbly(1), live=True)  # type: ignore[func-returns-value]
+        feed.paused = True
+        feed.start(Event())
+        assert feed.reason == PAUSED
+        assert not opened
+        feed.close()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import subprocess
+import sys
 import time
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -280,3 +283,59 @@ def test_what_would_hang_or_is_of_a_phone_is_refused_in_one_line(tmp_path: Path)
     (tmp_path / "a.heic").write_bytes(b"")
     with pytest.raises(CameraError, match="HEIC is not read here: convert it"):
         read_picture(tmp_path / "a.heic")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that announces a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+READ_WITHIN_1_GB = """
+import resource, sys
+from pathlib import Path
+from fer_edge.camera.replay import read_picture
+from fer_edge.errors import CameraError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_picture(Path(sys.argv[1]))
+except CameraError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_header(32_000, 32_000),
+        b"P5 32000 32000 255\n" + bytes(100),
+        b"BM"
+        + struct.pack("<IHHIIiiHHIIiiII", 154, 0, 0, 54, 40, 32_000, 32_000, 1, 24, 0, 100, 0, 0, 0, 0)
+        + bytes(100),
+    ],
+    ids=["png", "pgm", "bmp"],
+)
+def test_a_small_file_that_announces_a_huge_picture_is_refused_by_its_header(content: bytes, tmp_path: Path) -> None:
+    """In a process of its own, for OpenCV's limit holds from its import on, and memory is measured."""
+    (tmp_path / "bomb.png").write_bytes(content)
+    command = [sys.executable, "-c", READ_WITHIN_1_GB, str(tmp_path / "bomb.png")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_IO")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    said, grown_kb = done.stdout.splitlines()
+    assert said.endswith("bomb.png: has more than 67108864 pixels; make it smaller")
+    assert int(grown_kb) < 20_000
+
+
+def test_a_file_with_too_many_bytes_or_without_an_end_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(CameraError, match="has 10000000000 bytes, expected at most 300000000; make it smaller"):
+        read_picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.raises(CameraError, match="not a regular file"):
+        read_picture(tmp_path / "b.png")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from fer_edge.commands.check import findings
-from fer_edge.config import Config, Device, Rate, State
+from fer_edge.commands.check import _broker, _permissions, findings
+from fer_edge.config import Config, Device, Mqtt, Rate, State
+from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.boards import Board
+from tests.support.full_disk import disk_that_ends_at
 
 
 def lines(folder: Path, rate: Rate | None = None) -> dict[str, str]:
@@ -59,3 +62,36 @@ def test_heat_and_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     board.temperature("78000")
     assert lines(tmp_path)["thermal"] == f"warn: 78 C: {advice}{slower}"
     assert lines(tmp_path, Rate(enabled=False))["thermal"] == f"warn: 78 C: {advice}"
+
+
+def test_a_full_disk_is_not_ok(tmp_path: Path) -> None:
+    config = Config(state=State(folder=str(tmp_path)))
+    assert _permissions(config).ok
+    with disk_that_ends_at(1000):
+        finding = _permissions(config)
+    assert not finding.ok
+    assert "cannot be written: File too large" in finding.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("max_qos 0", "it takes QoS 0 only"),
+        ("retain_available false", "it keeps no retained values"),
+        ("max_packet_size 600", "it takes messages of 600 bytes at most"),
+        ("acl_file {acl}", "response/check: Not authorized; allow this user to write there"),
+    ],
+)
+def test_what_a_broker_does_not_take_is_said(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "acl").write_text("topic read fer-edge/#\n")
+    device = f"check-{os.getpid()}"
+    with Mosquitto(tmp_path / "broker", line.format(acl=tmp_path / "acl")) as broker:
+        config = Config(device=Device(id=device), mqtt=Mqtt(broker="127.0.0.1", port=broker.port, version="5"))
+        finding = _broker(config)
+        assert words in finding.text
+        assert not finding.ok
+        assert f"as fer-edge-{device}" in broker.log.read_text()  # as the daemon connects
+        with Recorder(broker.port, topic="#") as seen:
+            seen.publish("end/of/it", "x")
+            assert not seen.of("availability")  # it says goodbye

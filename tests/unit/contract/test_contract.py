@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -173,7 +175,8 @@ def test_an_alert_that_a_reload_removes_leaves_nothing_behind(tmp_path: Path) ->
             path.write_text(path.read_text().replace("  joy: {", "  glee: {"))
             process.send_signal(signal.SIGHUP)
             seen.wait("alert/glee")
-            seen.wait("kitchen/stats", len(seen.of("kitchen/stats")) + 2)
+            seen.wait_last("alert/joy", b"")  # when Home Assistant has let go of the entity
+            wait_for(lambda: not seen.of("config/alerts/joy/min_faces")[-1], "its settings are gone too")
         with Recorder(broker.port) as late:
             late.wait("alert/glee")
             late.publish(BASE + "end", "x")
@@ -231,3 +234,67 @@ def waiting(folder: Path) -> int:
             return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
         except sqlite3.OperationalError:  # just being made
             return 0
+
+
+NO_CAMERA = CONFIG.replace("{backend: replay, source: demo, loop: true}", "{backend: v4l2, source: /dev/video987}")
+
+
+def test_no_camera_at_the_start_is_said_and_waited_for(tmp_path: Path) -> None:
+    """As a camera that is lost later: the daemon is ready, and says why there is no picture."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(SECONDS)
+        with (
+            Mosquitto(tmp_path / "broker") as broker,
+            Recorder(broker.port) as seen,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setenv("NOTIFY_SOCKET", str(address))  # not for mosquitto, which would say that it is ready too
+            with daemon(tmp_path, broker.port, NO_CAMERA) as (process, _):
+                wait_for(lambda: any(b"/dev/video987" in status for status in seen.of("camera/status")), "the reason")
+                status = json.loads(seen.of("camera/status")[-1])
+                assert status["state"] == "away"
+                check("camera/status", seen.of("camera/status")[-1])
+                seen.wait_last("kitchen/availability", b"online")
+                assert seen.of("camera/availability")[-1] == b"offline"
+                seen.wait("kitchen/stats")
+                received = systemd.recv(4096)
+                while b"READY=1" not in received:
+                    received = systemd.recv(4096)
+                assert b"No picture from the camera: /dev/video987" in received
+                seen.publish(BASE + "set/camera/paused", "ON")
+                wait_for(lambda: json.loads(seen.of("camera/status")[-1])["state"] == "paused", "the pause")
+                assert process.poll() is None
+
+
+def test_a_pause_closes_the_camera_and_is_over_when_it_is_lifted(tmp_path: Path) -> None:
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Recorder(broker.port) as seen,
+        daemon(tmp_path, broker.port) as (process, _),
+    ):
+        seen.wait("kitchen/event")
+        seen.publish(BASE + "set/camera/paused", "ON")
+        seen.wait_last("camera/availability", b"offline")
+        wait_for(lambda: json.loads(seen.of("camera/status")[-1])["state"] == "paused", "the pause")
+        assert json.loads(seen.of("kitchen/state")[-1])["faces"] == 0
+        seen.publish(BASE + "set/camera/paused", "OFF")
+        seen.wait_last("camera/availability", b"online")
+        assert process.poll() is None
+
+
+def test_a_restart_that_is_asked_for_ends_the_daemon_so_that_systemd_starts_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INVOCATION_ID", "0123456789abcdef")
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Recorder(broker.port) as seen,
+        daemon(tmp_path, broker.port) as (process, _),
+    ):
+        seen.wait("kitchen/event")
+        seen.publish(BASE + "request/restart", b"{}")
+        assert process.wait(SECONDS) == os.EX_TEMPFAIL
+        assert json.loads(seen.wait("response/restart")[-1])["status"] == "ok"
+        seen.wait_last("kitchen/availability", b"offline")

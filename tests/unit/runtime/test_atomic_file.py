@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,21 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     assert os.read(end, 10) == b"text"
     os.close(end)
     assert pipe.is_fifo()
+
+
+def test_a_link_beside_the_file_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the name that was used before nor one that was guessed."""
+    names = iter(["guessed", "free"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(names))
+    (tmp_path / "victim").write_text("theirs")
+    for name in ("file.partial", ".guessed.partial"):
+        (tmp_path / name).symlink_to("victim")
+    replace_file(tmp_path / "file", b"mine")
+    assert (tmp_path / "victim").read_text() == "theirs"
+    assert (tmp_path / "file").read_bytes() == b"mine"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_the_longest_name_can_be_replaced(tmp_path: Path) -> None:
+    replace_file(tmp_path / ("x" * 255), b"text")
+    assert [path.name for path in tmp_path.iterdir()] == ["x" * 255]

@@ -16,8 +16,9 @@ from tests.support.tuning_helpers import BUILTINS, CHANGES, CONFIG, KEYS, PAYLOA
 
 
 def test_these_keys_can_be_set_and_no_others() -> None:
-    sections = "detector", "quality", "tracking", "events", "readings", "stats", "rate", "log"
+    sections = "detector", "quality", "tracking", "events", "readings", "stats", "rate", "log", "camera"
     fixed = {"detector.input_size", "detector.region"}
+    fixed |= {f"camera.{key}" for key in BUILTINS["camera"] if key != "paused"}
     expected = {f"{section}.{key}" for section in sections for key in BUILTINS[section]} - fixed
     expected |= {f"alerts.{name}.{key}" for name in ("door", "till") for key in ALERT}
     assert sorted(KEYS) == sorted(expected)
@@ -38,7 +39,7 @@ def test_every_other_key_is_refused_whatever_the_payload(key: str) -> None:
         ("privacy/images", "what may leave the machine is decided in config.yaml alone"),
         ("privacy", "decided in config.yaml alone"),
         ("camera/width", "needs a restart; change it in config.yaml"),
-        ("detector/region", "takes a restart"),
+        ("detector/region", "needs a restart"),
         ("alerts/door/expressions", "of an alert, only enabled, min_confidence, for_seconds"),
         ("alerts/window/enabled", "config.yaml has no alert window; it has: door, till"),
         ("detector/min_scor", "unknown; did you mean detector.min_score?"),

@@ -31,7 +31,7 @@ from tests.support.runtimes import each_runtime
 from tests.support.samples import frame_of
 
 MODELS = models_folder()
-SHARES = {"detector": (4, 46), "landmarks": (1, 17), "expression": (0, 17)}
+SHARES = {"detector": (4, 46), "landmarks": (1, 20), "expression": (0, 17)}
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ class TestComputing:
         """As the compiled models of an Edge TPU: a card and a name of its own, and an operator that no runtime has."""
         compiled_for_strict(MODELS, "landmarks", tmp_path)
         helped = load("landmarks", strict.delegate(), folder=tmp_path, name="landmarks_strict", runtime=runtime)
-        assert str(helped.share) == "1 of 17"
+        assert str(helped.share) == "1 of 20"
         alone = load("landmarks", None, runtime=runtime)
         for one, other in zip(alone.infer(noise(alone)), helped.infer(noise(alone)), strict=True):
             assert (one == other).all()
@@ -93,7 +93,7 @@ class TestComputing:
         """models.threads reaches the runtime's context, which its own kernels read too."""
         load("landmarks", strict.delegate(), runtime=runtime, threads=threads)
         (line,) = strict.lines("prepare")
-        assert line.endswith(f": 1 of 17 nodes, {threads} threads")
+        assert line.endswith(f": 1 of 20 nodes, {threads} threads")
 
     def test_it_outlives_its_interpreter_and_is_destroyed_once(self, strict: Strict, runtime: str) -> None:
         models = [load("detector", strict.delegate(), runtime=runtime) for _ in range(3)]
@@ -164,7 +164,7 @@ class TestComputing:
         load("landmarks", strict.delegate(level=7, take="nothing"), runtime=runtime)
         gc.collect()
         strict.assert_clean(1)
-        assert "0 of 17" in strict.lines("prepare")[0]
+        assert "0 of 20" in strict.lines("prepare")[0]
 
     @pytest.mark.parametrize("name", ["/nowhere/libedgetpu.so.1", "libno-such-accelerator.so.1"])
     def test_a_library_that_is_not_there(self, runtime: str, name: str) -> None:
@@ -201,7 +201,7 @@ def test_the_detector_keeps_the_size_of_its_card(strict: Strict) -> None:
 def test_only_the_named_roles_run_on_it(strict: Strict) -> None:
     options: dict[str, str | int | float] = {"log": str(strict.log)}
     config = Models(delegate=str(strict.library), delegate_options=options, delegate_roles=("landmarks",))
-    assert [str(model.share) for model in load_models(config)] == ["None", "1 of 17", "None"]
+    assert [str(model.share) for model in load_models(config)] == ["None", "1 of 20", "None"]
     gc.collect()
     strict.assert_clean(1)
     assert all(model.share is None for model in load_models(Config().models))
@@ -212,7 +212,7 @@ def test_one_that_takes_nothing_is_warned_of(strict: Strict, caplog: pytest.LogC
         for role in ("landmarks", "expression"):
             load(role, strict.delegate())
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", f"{MODELS / 'landmarks.tflite'}: 1 of 17 nodes on {strict.library}"),
+        ("INFO", f"{MODELS / 'landmarks.tflite'}: 1 of 20 nodes on {strict.library}"),
         ("WARNING", f"{MODELS / 'expression.tflite'}: 0 of 17 nodes on {strict.library}"),
     ]
 
@@ -239,7 +239,7 @@ class TestCommands:
     ) -> None:
         line = self.models_line(config, capsys)
         assert line.startswith("warn")
-        assert f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 17, expression 0 of 17; " in line
+        assert f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 20, expression 0 of 17; " in line
         assert line.endswith(
             "all of expression runs on the CPU: use a model compiled for it, or shorten models.delegate_roles"
         )
@@ -247,7 +247,7 @@ class TestCommands:
         config.write_text(text)
         line = self.models_line(config, capsys)
         assert line.startswith("ok")
-        assert line.endswith(f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 17")
+        assert line.endswith(f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 20")
         config.write_text(text.replace(str(strict.library), "/nowhere/lib.so"))
         assert self.models_line(config, capsys).startswith("FAIL models      models.delegate '/nowhere/lib.so' cannot")
 
@@ -259,7 +259,7 @@ class TestCommands:
         assert parts == SHARES
         assert main(["bench", "--models", "-c", str(config)]) == 0
         shown = " ".join(capsys.readouterr().out.split())
-        assert "nodes on the delegate: detector 4 of 46, landmarks 1 of 17, expression 0 of 17" in shown
+        assert "nodes on the delegate: detector 4 of 46, landmarks 1 of 20, expression 0 of 17" in shown
 
     def test_a_whole_run(self, config: Path, strict: Strict, tmp_path: Path) -> None:
         """A process from start to end: faces are found as without it, and at the end each delegate has gone, once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,13 +24,15 @@ from fer_edge.vision.landmarks import (
     crop_around_box,
     crop_around_points,
     decode_landmarks,
+    decode_outputs,
     face_box,
     fuse_scores,
     pose,
+    pose_of,
     region,
 )
-from fer_edge.vision.model_card import Card, InputCard, PointsCard
-from fer_edge.vision.quality import assess, blur
+from fer_edge.vision.model_card import Card, InputCard, PointsCard, PoseCard, TensorCard
+from fer_edge.vision.quality import assess, blur, turned
 from tests.support.samples import frame_of
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
@@ -152,6 +155,49 @@ def test_landmarks_are_frame_pixels_and_the_score_a_probability() -> None:
     points[42:48] = (110, 100)  # to the right of the other eye, level with it
     again = landmarker(frame, Face(box, 0.9, points, track_id=1))
     assert again.points == pytest.approx(np.full((68, 2), (62.5, 100)), abs=1e-3)
+
+
+POSE_CARD = PoseCard(unit_deg=90, error_unit_deg=10)
+
+
+@pytest.mark.parametrize(("turn", "roll"), [(0, 9), (30, 39), (-30, -21), (175, -176)])
+def test_the_heads_pose_is_about_the_crop(turn: float, roll: float) -> None:
+    """A crop that is turned with a leaning face shows it upright: only the roll is another one in the picture."""
+    matrix = transforms.square_crop_matrix((100, 100), 60, math.radians(turn), 80)
+    angles, logarithm = np.array([[-0.5, 0.25, 0.1]], np.float32), np.array([[math.log(0.4)]], np.float32)
+    found = pose_of(angles, logarithm, POSE_CARD, matrix)
+    assert (found.yaw_deg, found.pitch_deg) == pytest.approx((-45, 22.5))
+    assert found.roll_deg == pytest.approx(roll)
+    assert found.error_deg == pytest.approx(4)
+
+
+def test_the_pose_is_the_heads_where_the_card_has_one() -> None:
+    """Points of a face that looks ahead, and a head that says that it does not."""
+    outputs = [np.zeros((1, 136), np.float32), np.zeros((1, 1), np.float32)]
+    outputs += [np.array([[0.6, 0, 0]], np.float32), np.zeros((1, 1), np.float32)]
+    mean = tuple(map(tuple, (projected(np.eye(3)) / 600).tolist()))
+    plain = msgspec.structs.replace(card_with(outputs), points=msgspec.structs.replace(CARD, mean=mean))
+    matrix = transforms.square_crop_matrix((300, 200), 600, 0, 80)
+    assert decode_outputs(outputs[:2], plain, matrix, 80).pose.yaw_deg == pytest.approx(0, abs=0.1)
+    assert decode_outputs(outputs[:2], plain, matrix, 80).pose.error_deg is None
+    told = decode_outputs(outputs, msgspec.structs.replace(plain, pose=POSE_CARD), matrix, 80).pose
+    assert (told.yaw_deg, told.error_deg) == pytest.approx((54, 10))
+
+
+def card_with(outputs: list[Floats]) -> Card:
+    picture = InputCard(shape=(1, 80, 80, 1), dtype="float32", color="gray", low=-1, high=1)
+    return Card(
+        card=1,
+        name="landmarks",
+        role="landmarks",
+        file="landmarks.tflite",
+        sha256="",
+        bytes=1,
+        input=picture,
+        outputs=tuple(TensorCard(shape=each.shape, dtype="float32") for each in outputs),
+        license="",
+        points=CARD,
+    )
 
 
 def find(pipeline: Pipeline, picture: Image) -> Landmarks:
@@ -282,6 +328,13 @@ class TestQuality:
         assert self.judge((crop // 8).astype(np.uint8)) is Reason.DARK
         assert self.judge((crop // 20 + 240).astype(np.uint8)) is Reason.BRIGHT
         assert self.judge(np.asarray(cv2.GaussianBlur(crop, (0, 0), 4), np.uint8)) is Reason.BLURRED
+
+    def test_a_pose_that_nobody_can_tell_counts_as_turned(self) -> None:
+        config = QualityConfig()
+        assert not turned(Pose(0, 0, 0), config)  # an older model does not say how far it is off
+        assert not turned(Pose(0, 0, 0, error_deg=11.9), config)
+        assert turned(Pose(0, 0, 0, error_deg=12.1), config)
+        assert turned(Pose(-41, 0, 0, error_deg=2), config)
 
     def test_blur_rises_with_blurring_and_ignores_contrast(self, crop: Image) -> None:
         blurred = [blur(np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)) for sigma in (0.5, 1, 2, 4)]

@@ -52,7 +52,16 @@ CARDS = {
         labels=LABELS,
         template={"left_eye": (0.3, 0.4), "right_eye": (0.7, 0.4), "mouth": (0.5, 0.8)},
     ),
+    "intensity": card(
+        "intensity",
+        size=(48, 48),
+        outputs=[tensor("", 1, 3)],
+        intensities={"names": ["smile", "jaw_open", "brow_raise"], "withheld": ["jaw_open"]},
+        template={"left_eye": (0.3, 0.4), "right_eye": (0.7, 0.4), "mouth": (0.5, 0.8)},
+    ),
 }
+HEADS = [tensor("points", 1, 136), tensor("score", 1, 1), tensor("pose", 1, 3), tensor("error", 1, 1)]
+POSE = {"unit_deg": 90, "error_unit_deg": 10}
 
 
 def edited(role: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +80,16 @@ def edited(role: str, changes: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("role", CARDS)
 def test_a_good_card(role: str) -> None:
     check_role(msgspec.convert(CARDS[role], Card), WHERE)
+
+
+def test_landmarks_with_a_head_for_the_pose() -> None:
+    check_role(msgspec.convert(edited("landmarks", {"pose": POSE, "outputs": HEADS}), Card), WHERE)
+
+
+def test_what_is_withheld_is_not_told() -> None:
+    intensities = msgspec.convert(CARDS["intensity"], Card).intensities
+    assert intensities is not None
+    assert intensities.told() == (0, 2)
 
 
 def detector_outputs(*numbers: int) -> list[dict[str, Any]]:
@@ -128,6 +147,18 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("landmarks", {"outputs": [tensor("p", 1, 68, 2), tensor("s", 1, 1)]}, r"output 1 \(p\) expected as \[1, 136\]"),
     ("landmarks", {"outputs": [tensor("s", 1, 1), tensor("p", 1, 136)]}, r"output 1 \(s\) .*; output 2 \(p\) expected"),
     ("landmarks", {"input__shape": (1, 96, 80, 1)}, "input shape expected square"),
+    ("landmarks", {"pose": POSE}, "4 outputs expected, got 2"),
+    ("landmarks", {"outputs": HEADS}, "2 outputs expected, got 4"),
+    ("intensity", {"intensities": None}, "role 'intensity' needs 'intensities'"),
+    ("intensity", {"template": None}, "template expected, got none"),
+    ("intensity", {"intensities__names": []}, "names expected to be unique, got none"),
+    (
+        "intensity",
+        {"intensities__names": ["smile", "smile", "jaw_open"]},
+        "names expected to be unique, got 'smile', 'smile'",
+    ),
+    ("intensity", {"intensities__withheld": ["frown"]}, "withheld expected among the names, got also frown"),
+    ("intensity", {"outputs": [tensor("", 1, 2)]}, r"expected as \[1, 3\], got \[1, 2\]"),
     ("expression", {"template": None}, "role 'expression' needs 'template'"),
     ("expression", {"labels": LABELS[::-1]}, "labels expected neutral, happiness"),
     ("expression", {"labels": None}, "labels expected .*, got none"),

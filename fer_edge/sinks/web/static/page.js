@@ -1,5 +1,6 @@
 // The page: takes what the daemon says to the part that shows it.
 
+import { Alerts } from "./alerts.js";
 import { byId, setClock, setTones, write } from "./dom.js";
 import { Faces } from "./faces.js";
 import { Health } from "./health.js";
@@ -14,6 +15,7 @@ const LINKS = {
   full: ["bad", "Not connected", "Too many pages are open (web.max_viewers), or this one was too slow. Trying again."],
 };
 
+const alerts = new Alerts();
 const faces = new Faces();
 const health = new Health();
 const journal = new Journal();
@@ -28,25 +30,43 @@ const receive = {
     setTones(message.colors);
     write(byId("device"), message.device);
     write(byId("version"), `fer-edge ${message.version}`);
-    document.title = `fer-edge ${message.device}`;
+    alerts.reset(`fer-edge ${message.device}`);
     byId("privacy").hidden = message.images;
     byId("logout").hidden = !message.login;
     picture.setAttribute("aria-label", message.images ? "Live picture with marked faces" : "Outlines of the faces in view");
     for (const part of [faces, journal, timeline]) part.reset(message.labels);
-    timeline.add(journal.add(message.entries));
+    take(message.entries);
     settings.show(message.groups);
   },
-  news(message) { timeline.add(journal.add(message.entries)); },
+  news(message) { take(message.entries); },
   faces(message) { faces.show(message.faces); },
   health(message) {
     health.show(message);
     ({ camera } = message);
+    head(message);
     if (camera.state !== "good") faces.show([], "Not known: there is no picture.");
     notice();
   },
   settings(message) { settings.show(message.groups); },
   reply(message) { settings.reply(message); },
 };
+
+function take(entries) {
+  const fresh = journal.add(entries);
+  timeline.add(fresh);
+  alerts.add(fresh);
+}
+
+// The page is live only as far as what it shows is: the header says what is not, and why.
+function head({ camera: seen, broker, board }) {
+  const wrong = [
+    seen.state !== "good" && `Camera: ${seen.text}`,
+    ["bad", "waiting"].includes(broker.state) && `Broker: ${broker.text}`,
+    / now/.test(board) && `Board: ${board}`,
+  ].filter(Boolean);
+  byId("link").className = `pill ${wrong.length ? "bad" : "good"}`;
+  write(byId("link-text"), wrong.join("; ") || "Live");
+}
 
 // What stands over the picture where there is none, or none that is new.
 function notice() {

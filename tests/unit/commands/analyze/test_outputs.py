@@ -263,3 +263,13 @@ def test_an_output_that_cannot_be_opened(tmp_path: Path) -> None:
             SinkError, match=rf"no/x.*: cannot write: No such file or directory; choose another --{option}"
         ):
             analyze(Config(), options)
+
+
+@pytest.mark.parametrize("name", ["=1+2.png", "+a.png", "-a.png", "@a.png"])
+def test_a_name_is_no_formula_in_a_table(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spreadsheets run what begins so, and whoever sends pictures chooses their names."""
+    (tmp_path / name).write_bytes(Path(ASTRONAUT).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert analyze(Config(), wanted(tmp_path / "o", name, only=("csv",), still=True)) == 0
+    (row,) = csv.DictReader((tmp_path / "o" / "out.csv").read_text().splitlines())
+    assert row["source"] == f"'{name}"

@@ -91,6 +91,24 @@ def test_a_run_that_was_stopped_and_resumed_leaves_the_same(
     assert digests(folder) == whole
 
 
+def arrays(value: object) -> int:
+    """The longest run of bytes in what a checkpoint holds, outputs left out."""
+    if isinstance(value, dict):
+        return max((arrays(inner) for key, inner in value.items() if key != "outputs"), default=0)
+    if isinstance(value, list):
+        return max(map(arrays, value), default=0)
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def test_what_is_kept_to_resume_holds_no_picture(tmp_path: Path, film: Path) -> None:
+    """Not a small one, either: the largest array is 68 landmarks."""
+    options = wanted(tmp_path / "out", film, only=QUICK, save_seconds=0.0)
+    with pytest.raises(Interrupted):
+        analyze(Config(), options, StopAfter(250))
+    (path,) = (tmp_path / "out").glob("*.resume")
+    assert arrays(msgspec.msgpack.decode(path.read_bytes())) <= 68 * 2 * 8
+
+
 def test_it_can_be_stopped_again_and_again(tmp_path: Path, film: Path, whole: dict[str, str]) -> None:
     options = wanted(tmp_path / "out", film, only=QUICK, save_seconds=0.0)
     with pytest.raises(Interrupted):

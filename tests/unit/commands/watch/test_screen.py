@@ -183,6 +183,13 @@ def test_what_cannot_be_read_is_said(screen: TerminalScreen, topic: str, payload
     assert f"fer-edge/kitchen/{topic}: cannot read this message" in text(screen)
 
 
+@pytest.mark.parametrize("topic", ["fer-edge/attic/summary", "fer-edge/attic/alert", "fer-edge/attic", "elsewhere"])
+def test_what_was_not_subscribed_to_is_ignored(screen: TerminalScreen, topic: str) -> None:
+    before = text(screen)
+    screen.show(topic, b"{}")
+    assert text(screen) == before
+
+
 def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
     screen.show("fer-edge/\x1b[2Jhall/availability", b"\x1b]0;owned\x07")
     screen.show("fer-edge/kitchen/event", b'{"event_type": "\\u001b[2J", "expression": "\\u001b[31m", "track_id": 1}')
@@ -263,3 +270,22 @@ def test_on_a_real_terminal(mosquitto: Mosquitto) -> None:
     entered, left = terminal.output.index("\x1b[?1049h"), terminal.output.index("\x1b[?1049l")
     assert entered < left < terminal.output.index("1 event from"), "the terminal is given back before the last word"
     assert "\x1b[?25h" in terminal.output[entered:], "with its cursor"
+
+
+def test_an_alert_of_an_offline_device_is_not_shown_in_whatever_order_it_comes(screen: TerminalScreen) -> None:
+    """A daemon that was killed left it ON; the broker sends what it keeps in any order."""
+    alert = b'{"name":"distress","state":"ON"}'
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    screen.show("fer-edge/kitchen/alert/distress", alert)
+    screen.show("fer-edge/hall/alert/distress", alert)
+    screen.show("fer-edge/hall/availability", b"offline")
+    assert not any("ALERT" in str(line) for line in screen.picture("12:00:00").renderables)
+    screen.show("fer-edge/kitchen/availability", b"online")  # its values came before
+    assert any("ALERT distress" in str(line) for line in screen.picture("12:00:00").renderables)
+
+
+def test_a_device_that_was_forgotten_is_gone(screen: TerminalScreen) -> None:
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    for topic in ("availability", "state", "alert/distress", "camera/availability"):
+        screen.show(f"fer-edge/kitchen/{topic}", b"")
+    assert not any("offline since" in str(line) for line in screen.picture("12:00:00").renderables)

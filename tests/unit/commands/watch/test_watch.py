@@ -271,6 +271,12 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch(WatchOptions()) == 0
 
 
+@pytest.mark.parametrize("topic", ["fer-edge/attic/alert/smiling", "fer-edge/attic", "elsewhere"])
+def test_what_was_not_subscribed_to_is_ignored(capsys: pytest.CaptureFixture[str], topic: str) -> None:
+    Lines(WatchOptions()).show(topic, b"{}")
+    assert capsys.readouterr() == ("", "")
+
+
 def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     viewer = Lines(WatchOptions())
     viewer.show("fer-edge/a-device-with-a-very-long-name/event", event())

@@ -17,10 +17,14 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
+from fer_edge.settings import overrides_file
 from fer_edge.settings.control import QUEUE, Control
-from fer_edge.sinks.mqtt.connection import Connection, Message
-from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.delivery import Delivery, Store
+from fer_edge.sinks.mqtt.limits import Limits, Message
 from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.mqtt.outgoing import Outgoing
+from fer_edge.sinks.mqtt.replay import is_late
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
@@ -36,6 +40,10 @@ class Wire:
 
     window = 20
     busy = False
+    limits = Limits()
+
+    def acknowledges(self, message: Message) -> bool:
+        return message.qos > 0
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -96,14 +104,23 @@ def test_events_that_a_disk_brings_back_go_over_the_same_link(tmp_path: Path) ->
     outbox.close()
 
 
-def test_what_waits_while_a_connection_is_opened_was_held_back() -> None:
+def test_replayed_are_events_that_are_old_not_those_that_were_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox(NoFile(), max_events=100)
     _, wire, send = delivery(Outgoing(), outbox)
     put(outbox, 1)
     send()
+    monkeypatch.setattr("fer_edge.sinks.mqtt.replay.LATE_SECONDS", 0.0)
     put(outbox, 2)
     send()
-    assert [msgspec.json.decode(message.payload)["replayed"] for message in wire.sent] == [True, False]
+    assert [msgspec.json.decode(message.payload)["replayed"] for message in wire.sent] == [False, True]
+
+
+def test_an_event_of_an_earlier_run_is_replayed() -> None:
+    outbox = Outbox(NoFile(), max_events=100)
+    put(outbox, 1)
+    (entry,) = outbox.oldest(1)
+    assert is_late(entry, "another-boot")
+    assert not is_late(entry, "boot")
 
 
 def test_figures_wait_for_a_slow_network_and_only_the_newest_are_sent() -> None:
@@ -166,3 +183,28 @@ def test_a_broker_that_is_replaced_by_an_older_one_is_spoken_to_again(monkeypatc
         with running(server.getsockname()[1], close_seconds=0.5):
             serving.join(10)
     assert versions == [5, 5, 5, 4]
+
+
+def test_a_flood_of_changes_is_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.settings.control.WRITE_SECONDS", 0.5)
+    written: list[bytes] = []
+    monkeypatch.setattr(overrides_file, "replace_file", lambda _, data, **__: written.append(data))
+    control = Control(Config(), folder=tmp_path)
+    control.start()
+    for number in range(400):
+        while not control.set("events.enter", b"0.%d" % (60 + number % 2), lambda _: None):
+            time.sleep(0.001)
+    wait_for(lambda: control.tuning.written, "the last one is written")
+    control.close()
+    assert len(written) < 10
+    assert msgspec.json.decode(written[-1]) == {"events.enter": 0.61}
+
+
+def test_a_storm_of_reloads_is_one_now_and_then(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    control = Control(Config(), path=tmp_path / "config.yaml")
+    read: list[object] = []
+    control.start()
+    asked = [control.reload(read.append) for _ in range(1000)]
+    control.close()
+    assert sum(asked) == len(read) <= 4

@@ -14,12 +14,15 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web
 from fer_edge.config import Stats as StatsConfig
 from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
 from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason
-from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
+from fer_edge.settings.overrides import Tuning
+from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals, split
+from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT
 
@@ -27,8 +30,8 @@ Payload = dict[str, Any]
 BASE = "fer-edge/kitchen"
 TOPIC = "homeassistant/device/fer-edge-kitchen/config"
 CONTRACT_TOPICS = re.compile(
-    rf"{BASE}/(availability|camera/availability|state|event|stats|snapshot|alert/[\w-]+|"
-    r"(set|config)/events/enter|(set|config)/readings/enabled|request/(reload|snapshot))"
+    rf"{BASE}/(availability|camera/availability|camera/status|state|event|stats|snapshot|alert/[\w-]+|"
+    r"(set|config)/events/enter|(set|config)/readings/enabled|request/(reload|restart|snapshot))"
 )
 CONFIG = Config(
     alerts={
@@ -58,11 +61,16 @@ FIGURE_KEYS = ("fps", "latency", "temperature", "memory", "queue", "rate_reason"
 DIAGNOSTIC = [*(f"sensor.{key}" for key in FIGURE_KEYS), "binary_sensor.throttled", "binary_sensor.camera"]
 SETTINGS = ["number.set.events.enter", "switch.set.readings.enabled"]
 PICTURES = ["button.snapshot", "image.snapshot"]
-COMPONENTS = [*FACES, *ALERTS, *DIAGNOSTIC, *SETTINGS, "button.reload", *PICTURES]
+COMPONENTS = [*FACES, *ALERTS, *DIAGNOSTIC, *SETTINGS, "button.reload", "button.restart", *PICTURES]
+
+
+def plain(payload: bytes) -> Payload:
+    """A message with full names of options."""
+    return spelled_out(msgspec.json.decode(payload))
 
 
 def told(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
-    return dict(msgspec.json.decode(discovery(IDENTITY, config, tunables=tunables)[1]))
+    return plain(discovery(IDENTITY, config, tunables=tunables)[1])
 
 
 def components(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> dict[str, Payload]:
@@ -92,7 +100,7 @@ def render(template: str, payload: msgspec.Struct) -> str:
 def test_the_device_is_announced_in_one_message() -> None:
     topic, payload = ANNOUNCED
     assert topic == TOPIC
-    message = msgspec.json.decode(payload)
+    message = plain(payload)
     assert list(message["components"]) == COMPONENTS
     assert (message["device"]["name"], message["device"]["sw_version"]) == ("fer-edge kitchen", "0.1.0")
     assert message["origin"] == {"name": "fer-edge", "sw_version": "0.1.0"}
@@ -149,7 +157,7 @@ def test_two_devices_never_share_an_id() -> None:
     one = structs.replace(CONFIG, alerts={"alert-x": Alert(expressions=("fear",))})
     other = structs.replace(CONFIG, alerts={"x": Alert(expressions=("fear",))})
     messages = discovery(IDENTITY, one), discovery(replace(IDENTITY, device_id="kitchen-alert"), other)
-    ids = [{each["unique_id"] for each in msgspec.json.decode(text)["components"].values()} for _, text in messages]
+    ids = [{each["unique_id"] for each in plain(text)["components"].values()} for _, text in messages]
     assert not ids[0] & ids[1]
 
 
@@ -237,7 +245,7 @@ def test_a_template_reads_the_real_payload(
 
 def test_plain_words_need_no_template() -> None:
     plain = {key for key, entity in components().items() if "value_template" not in entity}
-    assert plain == {"binary_sensor.camera", "button.reload", "button.snapshot", "image.snapshot"}
+    assert plain == {"binary_sensor.camera", "button.reload", "button.restart", "button.snapshot", "image.snapshot"}
     camera = components()["binary_sensor.camera"]
     assert (camera["payload_on"], camera["payload_off"]) == ("online", "offline")
     assert components()["sensor.dominant"]["options"] == list(STATE.expressions)
@@ -278,9 +286,9 @@ def test_what_is_gone_is_removed_once() -> None:
     assert removing is not None
     topic, payload = removing
     assert topic == TOPIC
-    kept = msgspec.json.decode(new[1])
+    kept = plain(new[1])
     removed = {key: {"platform": key.partition(".")[0]} for key in (*ALERTS, SETTINGS[1], *PICTURES)}
-    assert msgspec.json.decode(payload) == kept | {"components": kept["components"] | removed}
+    assert plain(payload) == kept | {"components": kept["components"] | removed}
     assert removals(removing, new) is None
     assert removals(new, new) is None
     assert removals(new, old) is None
@@ -290,7 +298,7 @@ def test_another_platform_is_another_component() -> None:
     new = discovery(IDENTITY, CONFIG, tunables=(TUNABLES[0], replace(TUNABLES[1], kind="number")))
     removing = removals(ANNOUNCED, new)
     assert removing is not None
-    entities = msgspec.json.decode(removing[1])["components"]
+    entities = plain(removing[1])["components"]
     assert entities["switch.set.readings.enabled"] == {"platform": "switch"}
     assert len(entities["number.set.readings.enabled"]) > 1
 
@@ -333,10 +341,60 @@ def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
     message["components"]["sensor.fps"]["value_template"] = "{{ value_json."
     message["components"]["sensor.queue"]["misspelt"] = 1
     message["components"]["button.gone"] = {"platform": "button"}
-    done = schemas(msgspec.json.encode(message), tmp_path)
+    done = schemas(msgspec.json.encode(abbreviated(message)), tmp_path)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     refused = [line.split()[1] for line in lines if line.startswith("refused")]
     assert refused == ["sensor.fps:", "sensor.queue:"]
     assert "refused  sensor.queue: unknown: misspelt" in lines
     assert "ok  button.gone" in lines
+
+
+def test_settings_and_rare_figures_wait_until_somebody_wants_them() -> None:
+    shown = {key for key, entity in everything().items() if entity.get("enabled_by_default", True)}
+    assert len(shown) < 25
+    assert {"switch.set.camera.paused", "binary_sensor.camera", "sensor.temperature", "button.restart"} <= shown
+    assert not [key for key in shown if key.startswith("number.")]
+    assert not {"sensor.queue", "sensor.memory", "sensor.dropped_events", "switch.set.rate.enabled"} & shown
+
+
+def test_every_setting_has_a_name_for_people_and_its_unit() -> None:
+    settings = {key: entity for key, entity in everything().items() if ".set." in key}
+    for key, entity in settings.items():
+        assert not re.search(r"_|\b(px|deg|seconds|fps| c)$", entity["name"]), entity["name"]
+        if key.endswith("_c"):
+            assert entity["unit_of_measurement"] == "°C"
+    assert settings["switch.set.camera.paused"]["name"] == "Privacy pause"
+    assert "entity_category" not in settings["switch.set.camera.paused"]
+
+
+def everything() -> dict[str, Payload]:
+    """All entities of a real configuration."""
+    return components(CONFIG, tuple(entities(Tuning(CONFIG, None).tunables())))
+
+
+def test_split_entities_are_the_same_ones_and_fit_a_small_broker() -> None:
+    message = discovery(IDENTITY, CONFIG, tunables=entities(Tuning(CONFIG, None).tunables()))
+    whole = plain(message[1])
+    parts = dict(split(message, "homeassistant", IDENTITY))
+    assert len(parts) == len(whole["components"])
+    assert all(len(topic) + len(payload) < 4000 for topic, payload in parts.items())
+    for topic, payload in parts.items():
+        part = plain(payload)
+        assert re.fullmatch(r"homeassistant/[a-z_]+/fer-edge-kitchen/[a-zA-Z0-9_-]+/config", topic)
+        mine = part["default_entity_id"]
+        key = next(key for key, each in whole["components"].items() if each["default_entity_id"] == mine)
+        own = {name: value for name, value in whole["components"][key].items() if name != "platform"}
+        assert topic.split("/")[1] == whole["components"][key]["platform"]
+        assert part == {name: whole[name] for name in whole if name != "components"} | own
+
+
+def test_the_live_page_is_linked_where_other_machines_reach_it() -> None:
+    def link(**web: Any) -> str | None:
+        page: str | None = told(structs.replace(CONFIG, web=Web(**web)))["device"].get("configuration_url")
+        return page
+
+    assert link(enabled=True, host="192.0.2.7", port=8080) == "http://192.0.2.7:8080/"
+    assert (link(enabled=True, host="0.0.0.0", port=8080) or "").endswith(".local:8080/")
+    assert link(enabled=True, host="127.0.0.1") is None
+    assert link(enabled=False, host="192.0.2.7") is None

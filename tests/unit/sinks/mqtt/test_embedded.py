@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
+from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt import embedded as embedded_broker
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Recorder
@@ -46,6 +48,26 @@ def test_the_embedded_broker_is_quiet_about_odd_clients(caplog: pytest.LogCaptur
     with Recorder(broker.port):
         pass
     broker.close()
+    broker.close()
+    assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
+
+
+def test_a_message_of_200_megabytes_is_refused_unread(caplog: pytest.LogCaptureFixture) -> None:
+    broker = embedded_broker.EmbeddedBroker(0)
+    broker.start()
+    before = rss_mb()
+    connect = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03big"
+    with socket.create_connection(("127.0.0.1", broker.port)) as sock, suppress(OSError):
+        sock.sendall(connect)
+        assert sock.recv(4)[:1] == b"\x20"
+        sock.sendall(b"\x30\x80\xc2\xd7\x2f\x00\x03a/b")  # 100,000,000 bytes
+        for _ in range(100):
+            sock.sendall(b"9" * 1_000_000)
+        pytest.fail("it was read to the end")
+    assert rss_mb() - before < 10
+    with Recorder(broker.port) as seen:  # it serves others all the same
+        seen.publish("fer-edge/a/event", b"{}")
+        seen.wait("event")
     broker.close()
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
 

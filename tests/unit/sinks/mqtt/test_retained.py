@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
+from fer_edge.records import AlertState, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
-from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.sinks.mqtt.retained import entities, left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
-from tests.support.face_events import IDENTITY
+from tests.support.face_events import FRAME, IDENTITY, events
+from tests.support.sink_helpers import quick_retries
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}
@@ -28,7 +32,7 @@ def run_once(port: int, *, control: Control | None = None, **sections: Any) -> N
     sink.start()
     with Recorder(port) as seen:
         seen.wait_last("kitchen/availability", b"online")
-        wait_for(lambda: not sink._outgoing._unsaid, "all is said")
+        wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
     sink.close(5)
 
 
@@ -45,12 +49,12 @@ def test_what_a_later_configuration_does_not_have_is_removed(tmp_path: Path) -> 
         run_once(broker.port, alerts=JOY)
         before = kept(broker.port)
         assert {f"fer-edge/kitchen/config/alerts/joy/{key}" for key in ("enabled", "min_faces")} <= before.keys()
-        assert "binary_sensor.alert.joy" in json.loads(before[DISCOVERY])["components"]
+        assert "binary_sensor.alert.joy" in json.loads(before[DISCOVERY])["cmps"]
         with Recorder(broker.port, topic=DISCOVERY) as seen:
             run_once(broker.port)
             wait_for(lambda: any(not message.retain for message in seen.messages[1:]), "the removal")
-            told = [json.loads(message.payload)["components"] for message in seen.messages]
-            assert {"platform": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
+            told = [json.loads(message.payload)["cmps"] for message in seen.messages]
+            assert {"p": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
         after = kept(broker.port)
         assert not [topic for topic in after if "joy" in topic]
         assert "joy" not in after[DISCOVERY].decode()
@@ -81,6 +85,82 @@ def test_everything_is_said_again_when_home_assistant_starts(tmp_path: Path, mon
         sink.close(5)
 
 
+def test_online_comes_when_every_value_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home Assistant shows an old `on` again as soon as it hears `online`, and automations fire."""
+    quick_retries(monkeypatch)
+    base = "fer-edge/kitchen"
+    with Mosquitto(tmp_path / "broker", persistent=True) as broker:
+        with Recorder(broker.port) as crashed:  # what a killed daemon leaves behind
+            crashed.publish(f"{base}/alert/joy", b'{"state":"ON"}', retain=True)
+            crashed.publish(f"{base}/state", b'{"faces":3}', retain=True)
+            crashed.publish(f"{base}/availability", b"offline", retain=True)
+        config = Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port), alerts=JOY)
+        with Recorder(broker.port, topic="#", session="recorder") as seen:
+            sink = MqttSink(config, IDENTITY)
+            sink.start()
+            wait_for((tmp_path / "broker" / "mosquitto.db").exists, "the recorder's session on disk")
+            seen.wait_last("kitchen/availability", b"online")
+            assert json.loads(seen.of("alert/joy")[-1])["state"] == "OFF"
+            assert json.loads(seen.of("kitchen/state")[-1])["faces"] == 0
+            broker.kill()
+            sink.submit(Update(FRAME, alerts=(AlertState("joy", True, 0, ("happiness",), 1),)))
+            sink.submit(Update(FRAME, alerts=(AlertState("joy", False, 0, (), 0),), events=events(1, 1).events))
+            seen.messages.clear()
+            broker.start()
+            seen.wait_last("kitchen/availability", b"online")
+            seen.wait("kitchen/event")
+            sink.close(5)
+    order = [message.topic for message in seen.messages if not message.retain]
+    values = {topic for topic in order if topic.startswith((f"{base}/config", f"{base}/alert", "homeassistant"))}
+    assert values
+    said_online = order.index(f"{base}/availability")
+    assert all(order.index(topic) < said_online for topic in {*values, f"{base}/state", f"{base}/camera/availability"})
+    assert order.index(f"{base}/event") > said_online
+    assert b'"ON"' not in b"".join(seen.of("alert/joy"))
+
+
+OLD, NEW = f"old-{os.getpid()}", f"new-{os.getpid()}"  # no daemon of another test has this id
+
+
+def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("")
+
+    def run_as(device: str, port: int, topic: str) -> None:
+        config = Config(mqtt=Mqtt(broker="127.0.0.1", port=port, topic=topic), alerts=JOY)
+        control = Control(config, path=path)
+        sink = MqttSink(config, replace(IDENTITY, device_id=device), control)
+        sink.start()
+        with Recorder(port, topic="#") as seen:
+            seen.wait_last(f"{device}/availability", b"online")
+            wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+        sink.close(5)
+
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_as(OLD, broker.port, "fer-edge")
+        run_as(OLD, broker.port, "shop")
+        assert not [topic for topic in kept(broker.port) if topic.startswith("fer-edge/")]
+        run_as(NEW, broker.port, "shop")
+        left = kept(broker.port)
+        assert not [topic for topic in left if OLD in topic]
+        assert {
+            f"shop/{NEW}/info",
+            f"shop/{NEW}/availability",
+            f"homeassistant/device/fer-edge-{NEW}/config",
+        } <= left.keys()
+        assert not (tmp_path / "state" / OLD / "published.json").exists()
+
+
+def test_a_device_of_another_configuration_is_left_alone(tmp_path: Path) -> None:
+    """Two daemons on one machine share the state folder."""
+    ours, theirs = tmp_path / NEW / "published.json", tmp_path / OLD / "published.json"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b'{"source":"/etc/fer-edge/kitchen.yaml"}')
+    assert left_by(ours, Path("/etc/fer-edge/hall.yaml")) == []
+    assert left_by(ours, None) == []
+    assert left_by(ours, Path("/etc/fer-edge/kitchen.yaml")) == [theirs]
+
+
 def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
     config = Config(alerts=JOY)
     control = Control(config)
@@ -90,7 +170,7 @@ def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
     wait_for(lambda: answered, "the answer")
     with Mosquitto(tmp_path / "broker") as broker:
         run_once(broker.port, control=control, alerts=JOY)
-        components = json.loads(kept(broker.port)[DISCOVERY])["components"]
+        components = json.loads(kept(broker.port)[DISCOVERY])["cmps"]
     control.close()
     assert "binary_sensor.alert.joy" in components
     assert any("alerts" in key and "enabled" in key for key in components)

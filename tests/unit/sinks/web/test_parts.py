@@ -79,6 +79,28 @@ def test_every_threshold_has_words_and_a_range_around_its_value() -> None:
             assert 9 <= steps <= 1000, setting.key
 
 
+def alert(*, on: bool) -> AlertState:
+    return AlertState(name="cheer", on=on, expressions=("happiness",), faces=int(on), mono_ns=time.monotonic_ns())
+
+
+def test_an_alert_that_was_never_on_is_no_news() -> None:
+    """Every alert is told as off when the daemon starts."""
+    history = RecentHistory()
+    assert history.note(of(alerts=(alert(on=False),))) == ()
+    history.note(of(alerts=(alert(on=True),)))
+    history.note(of(alerts=(alert(on=False),)))
+    assert [(entry.kind, entry.on) for entry in history.entries()] == [("alert", True), ("alert", False)]
+
+
+def test_a_page_that_comes_late_hears_of_an_alert_that_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = RecentHistory()
+    (begun,) = history.note(of(alerts=(alert(on=True),)))
+    monkeypatch.setattr(history_module, "SECONDS", -1.0)
+    assert history.entries() == [begun], "however long ago it came on"
+    history.note(of(alerts=(alert(on=False),)))
+    assert history.entries() == []
+
+
 def test_a_value_beyond_the_usual_lies_on_its_slider() -> None:
     tuning = Tuning(Config(), None)
     tuning.set("events.heartbeat_seconds", b"3000")

@@ -1,0 +1,40 @@
+"""A connection being opened in a thread of its own."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+from fer_edge.sinks.mqtt.connection import Connection
+
+
+class ConnectThread:
+    """A connection being opened in a thread of its own: names, TLS and far brokers take seconds."""
+
+    def __init__(self, link: Connection, timeout: float) -> None:
+        self._link, self._timeout = link, timeout
+        self._failure: Exception | None = None
+        self._abandoned = False
+        self._thread = Thread(target=self._run, name="mqtt-connect", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is not decided yet."""
+        return self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Whatever comes of it, nobody wants it any more."""
+        self._abandoned = True
+
+    def check(self) -> None:
+        """Raise what hindered it, if anything did: LinkError, or a mistake of ours."""
+        if self._failure:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._link.connect(self._timeout)
+        except Exception as error:  # the top of a thread: `check` raises it
+            self._failure = error
+        if self._abandoned:
+            self._link.drop()

@@ -1,0 +1,236 @@
+"""Labels of a face mesh, for pose and intensities.
+
+    python -m quantize.data.mesh_labels --data data --teacher face_landmarker.task --yunet yunet.onnx
+
+The teacher is MediaPipe's Face Landmarker (Kartynnik et al. 2019, arXiv:1907.06724; blendshapes: Grishchenko et al.
+2023, arXiv:2309.05782), used to make labels only. Each set with faces becomes `mesh/SET.npz` in the data folder: gray
+crops, and for each what the teacher says of it. `quantize.data.mesh_faces` reads them. `wild` is made from `muxspace`
+in the data folder: the folder `images` of the repository muxspace/facial_expressions.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.vision import transforms
+from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, SIXTY_EIGHT
+from quantize.data.mesh_teacher import Picture, Seen, Teacher
+from quantize.data.sets import DataError, Floats, Folder, read_people, read_stills
+
+LEAST_PX: Final = 40.0  # height of a box from which on the teacher is asked
+FIVE: Final = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of the mouth, by the mesh
+
+
+# --- the sets ------------------------------------------------------------------------------------------------
+
+
+class BoxTeacher:
+    """YuNet, for pictures that come without boxes: its best face."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; expected YuNet's ONNX file of any input size")
+        self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.5, 0.45, 50)
+
+    def __call__(self, picture: Picture) -> tuple[Floats, Floats] | None:
+        """Box f32[4] and five points f32[5,2] px of the largest face."""
+        shrink = min(1.0, 320 / max(picture.shape[:2]))
+        size = [max(32, 32 * round(side * shrink / 32)) for side in picture.shape[1::-1]]
+        self._net.setInputSize(size)
+        found: Any = self._net.detect(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+        rows = found[1]  # None where there is no face
+        if rows is None:
+            return None
+        row = rows[np.argmax(rows[:, 3])]
+        scale = np.array(picture.shape[1::-1], np.float32) / size
+        box = np.concatenate([row[:2] * scale, (row[:2] + row[2:4]) * scale])
+        return box.astype(np.float32), (row[4:14].reshape(5, 2) * scale).astype(np.float32)
+
+
+def stills(data: Path, _: BoxTeacher) -> Iterator[Seen]:
+    """`landmarks68`, each person a group; the five points from the labels."""
+    folder = Folder(data / "landmarks68.zip")
+    rows = folder.table("points68.csv", columns=("image",))
+    for still, row in zip(read_stills(data / "landmarks68.zip"), rows, strict=True):
+        points = still.points
+        low, high = points.min(axis=0), points.max(axis=0)
+        eyes = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
+        five = np.stack([*eyes, points[30], points[48], points[54]])
+        top = low[1] - 0.25 * (high[1] - low[1])
+        box = np.array([low[0], top, high[0], high[1]], np.float32)
+        yield Seen(still.name, still.person, _colour(folder.read(row["image"])), box, five)
+
+
+def varied(data: Path, _: BoxTeacher) -> Iterator[Seen]:
+    """`photos2`: each photo a group, by its fold."""
+    with zipfile.ZipFile(data / "photos2" / "labels.zip") as labels:
+        rows = list(csv.DictReader(io.TextIOWrapper(labels.open("faces.csv"))))
+    folder = Folder(data / "photos2" / "people_and_scenes.zip")
+    parts = [f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy"]
+    for row in rows:
+        box = np.array([float(row[side]) for side in ("x0", "y0", "x1", "y1")], np.float32)
+        if row["use"] == "pos" and box[3] - box[1] >= LEAST_PX:
+            five = np.array([float(row[part] or "nan") for part in parts], np.float32).reshape(5, 2)
+            yield Seen(row["photo"], f"fold{row['fold']}", _colour(folder.read(row["photo"])), box, five)
+
+
+def sports(data: Path, _: BoxTeacher) -> Iterator[Seen]:
+    """`photos`: each photo a group."""
+    for photo in read_people(data / "photos"):
+        for box, five, sure in zip(photo.boxes, photo.points, photo.sure, strict=True):
+            if sure and box[3] - box[1] >= LEAST_PX:
+                yield Seen(photo.name, photo.name, _bgr(photo.image), box, five)
+
+
+def ages(data: Path, find: BoxTeacher) -> Iterator[Seen]:
+    """`faces_unlabelled`: never learned from; fairness is measured on them."""
+    folder = Folder(data / "faces_unlabelled.zip")
+    yield from _found(((name, name, _colour(folder.read(name))) for name in folder.pictures()), find)
+
+
+def wild(data: Path, find: BoxTeacher) -> Iterator[Seen]:
+    """`muxspace`: pictures of LFW, each person a group, and film stills."""
+    folder = Folder(data / "muxspace")
+    pictures = ((name, person_of(name), _colour(folder.read(name))) for name in folder.pictures())
+    yield from _found(pictures, find)
+
+
+def clips(data: Path, find: BoxTeacher) -> Iterator[Seen]:
+    """`clips`: every fifteenth frame, each clip a group."""
+    for path in sorted((data / "clips").glob("*.mkv")):
+        film, at = cv2.VideoCapture(str(path)), 0
+        while True:
+            going, frame = film.read()
+            if not going:
+                break
+            if at % 15 == 0:
+                yield from _found([(f"{path.stem}_{at}", path.stem, np.asarray(frame, np.uint8))], find)
+            at += 1
+
+
+SETS: Final[dict[str, Callable[[Path, BoxTeacher], Iterator[Seen]]]] = {
+    "stills": stills,
+    "varied": varied,
+    "sports": sports,
+    "ages": ages,
+    "wild": wild,
+    "clips": clips,
+}
+
+
+def person_of(name: str) -> str:
+    """Who is in a picture of LFW: its name up to the last `_`; of other pictures, their name."""
+    stem = Path(name).stem
+    person, _, number = stem.rpartition("_")
+    return person if len(number) == 4 and number.isdigit() else stem
+
+
+def _found(pictures: Any, find: BoxTeacher) -> Iterator[Seen]:
+    for name, group, picture in pictures:
+        face = find(picture)
+        if face:
+            yield Seen(name, group, picture, *face)
+
+
+def _colour(encoded: bytes) -> Picture:
+    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def _bgr(gray: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+# --- the labels ----------------------------------------------------------------------------------------------
+
+
+def label(teacher: Teacher, faces: Iterator[Seen]) -> dict[str, Any]:
+    """Everything about every face, as `mesh_faces.read` expects it."""
+    rows: list[tuple[Any, ...]] = []
+    fit = five_fit(teacher.shape)
+    for seen in faces:
+        mesh, logit = teacher(seen)
+        points = mesh[list(SIXTY_EIGHT), :2]
+        matrix = keep_matrix(points)
+        gray = np.asarray(cv2.cvtColor(seen.picture, cv2.COLOR_BGR2GRAY), np.uint8)
+        rows.append(
+            (
+                seen.name,
+                seen.group,
+                transforms.warp(gray, matrix, CROP_SIDE),
+                transforms.transform(points, matrix),
+                teacher.pose(mesh),
+                teacher.blendshapes(mesh).astype(np.float16),
+                logit,
+                five_yaw(seen.five, fit),
+                float(np.ptp(points[:, 1])),
+                transforms.transform(seen.five, matrix),
+                transforms.transform(seen.box.reshape(2, 2), matrix),
+            )
+        )
+    names = (
+        *("names", "groups", "crops", "points", "poses", "blendshapes", "presence", "five_yaw"),
+        *("height_px", "five", "boxes"),
+    )
+    if not rows:
+        raise DataError("no faces; expected pictures of people")
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def keep_matrix(points: Floats) -> transforms.Matrix:
+    """The matrix to the crop that is kept: more than any crop of training needs."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    x, y = ((low + high) / 2).tolist()
+    return transforms.square_crop_matrix((x, y), CROP_SCALE * float((high - low).max()), 0.0, CROP_SIDE)
+
+
+def five_fit(shape: Floats) -> NDArray[np.float64]:
+    """What takes five points f[5,2] to rows of scale x rotation, as in `landmarks.pose`."""
+    five = np.stack([shape[list(each)].mean(axis=0) for each in FIVE]) * np.array([1, -1, -1])
+    return np.asarray(np.linalg.pinv(five - five.mean(axis=0)), np.float64)
+
+
+def five_yaw(five: Floats, fit: NDArray[np.float64]) -> float:
+    """Yaw in degrees by five points of a detector; NaN where they are unknown."""
+    if not np.isfinite(five).all():
+        return float("nan")
+    first, second = (fit @ (five - five.mean(axis=0)).astype(np.float64)).T
+    first, second = first / max(np.linalg.norm(first), 1e-9), second / max(np.linalg.norm(second), 1e-9)
+    roll = np.arctan2(second[0], first[0])
+    nose_x = -first[2] * np.cos(roll) - second[2] * np.sin(roll)
+    return float(np.degrees(np.arctan2(nose_x, max(first[0] * second[1] - first[1] * second[0], 1e-6))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        "quantize.data.mesh_labels", description="Label faces by a mesh: pose, intensities."
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the sets; mesh/ is written into it")
+    parser.add_argument("--teacher", type=Path, required=True, help="MediaPipe's face_landmarker.task")
+    parser.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file, for pictures without boxes")
+    parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
+    options = parser.parse_args(arguments)
+    try:
+        teacher, find = Teacher(options.teacher), BoxTeacher(options.yunet)
+        (options.data / "mesh").mkdir(exist_ok=True)
+        for name in options.sets:
+            labels = label(teacher, SETS[name](options.data, find))
+            np.savez_compressed(options.data / "mesh" / f"{name}.npz", **labels)
+            print(f"{options.data / 'mesh' / name}.npz: {len(labels['names'])} faces", flush=True)
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

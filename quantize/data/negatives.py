@@ -1,0 +1,115 @@
+"""What is taken for a face and is none: a detector's mistakes, and what is beside the faces of people."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.records import Box
+from fer_edge.vision.landmarks import crop_around_box
+from quantize import daemon_stages
+from quantize.data.sets import POSITIVE, DataError, Floats, Folder, Image, Photo, chosen, pick
+
+MISTAKEN_SCORE: Final = 0.1  # of the detector, from which on
+HELD_OUT_FOLDS: Final = ("0", "1")
+LEAST_TEMPTING: Final = 0.1  # added to a presence of 0..1
+TRIES: Final = 12  # for a place beside the faces
+LEAST_PX: Final = 16.0  # height of what is cut out
+APART: Final = 0.3  # how much every box is widened, in its size: nothing of a face is in the crop
+FIVE: Final = tuple(f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy")
+
+
+def read_varied(folder: Path, *, split: str) -> tuple[list[Photo], list[Image]]:
+    """Read `photos2`: photos of people and pictures without faces of one side, "train" or "heldout"; none where there
+    is no such folder. Raises DataError."""
+    if not folder.exists():
+        return [], []
+    labels, pictures = Folder(folder / "labels.zip"), Folder(folder / "people_and_scenes.zip")
+    held_out = split == "heldout"
+    rows: dict[str, list[dict[str, str]]] = {}
+    for row in labels.table("faces.csv", columns=("photo", "fold", "score", "x0", *FIVE)):
+        if (row["fold"] in HELD_OUT_FOLDS) == held_out:
+            rows.setdefault(row["photo"], []).append(row)
+    scenes = [row["photo"] for row in labels.table("negatives.csv", columns=("photo",))]
+    own = [name for name in scenes if chosen(name.encode(), one_in=5) == held_out]
+    return [_photo(pictures, name, faces) for name, faces in rows.items()], [pictures.image(name) for name in own]
+
+
+def _photo(pictures: Folder, name: str, rows: Sequence[dict[str, str]]) -> Photo:
+    try:
+        boxes = [[float(row[side]) for side in ("x0", "y0", "x1", "y1")] for row in rows]
+        points = [[float(row[part] or "nan") for part in FIVE] for row in rows]
+        sure = [float(row["score"]) >= POSITIVE for row in rows]
+    except ValueError as error:
+        raise DataError(f"{pictures.path}: faces.csv: {name}: {error}") from None
+    return Photo(
+        name=name,
+        image=pictures.image(name),
+        boxes=np.array(boxes, np.float32),
+        points=np.array(points, np.float32).reshape(-1, 5, 2),
+        sure=np.array(sure, np.bool_),
+        covered=("",) * len(rows),
+    )
+
+
+def mistakes(detector: Path, scenes: Sequence[Image], people: Sequence[Photo] = ()) -> list[tuple[Image, Floats]]:
+    """What a detector takes for faces in pictures without any, and in photos of people away from every box: pictures
+    u8[H,W] and boxes f32[4]."""
+    find = daemon_stages.detector(daemon_stages.open_model(detector, "detector"), min_score=MISTAKEN_SCORE)
+    empty = np.empty((0, 4), np.float32)
+    pictures = [(scene, empty) for scene in scenes] + [(photo.image, photo.boxes) for photo in people]
+    found = [
+        (picture, _numbers(face.box), faces)
+        for picture, faces in pictures
+        for face in find(daemon_stages.frame_of(picture))
+        if face.box.height >= LEAST_PX
+    ]
+    return [(picture, box) for picture, box, faces in found if not touches(box, faces)]
+
+
+def temptation(landmarks: Path, mistakes: Sequence[tuple[Image, Floats]]) -> NDArray[np.float64]:
+    """How likely each mistake is to be drawn f64[N]: the more a landmarks model takes it for a face, the more often."""
+    model = daemon_stages.open_model(landmarks, "landmarks")
+    card, side = model.card.points, model.size[0]
+    assert card is not None  # tflite.py refuses a landmarks card without it
+    matrices = [crop_around_box(Box(*box.tolist()), card, side) for _, box in mistakes]
+    pairs = zip(mistakes, matrices, strict=True)
+    scores = np.array([daemon_stages.landmarks(model, picture, matrix).score for (picture, _), matrix in pairs])
+    return np.asarray((scores + LEAST_TEMPTING) / np.sum(scores + LEAST_TEMPTING), np.float64)
+
+
+def _numbers(box: Box) -> Floats:
+    return np.array([box.x0, box.y0, box.x1, box.y1], np.float32)
+
+
+def touches(box: Floats, faces: Floats) -> bool:
+    """Whether a box f32[4] has anything in common with widened faces f32[n,4]."""
+    size = np.tile(faces[:, 2:] - faces[:, :2], 2) * APART * np.array([-1, -1, 1, 1])
+    wide = faces + size
+    across = (box[0] < wide[:, 2]) & (box[2] > wide[:, 0])
+    return bool((across & (box[1] < wide[:, 3]) & (box[3] > wide[:, 1])).any())
+
+
+def body(photo: Photo, rng: np.random.Generator) -> Floats | None:
+    """A box f32[4] near a face of a photo that no face reaches into: necks, chests, hands, other things; None where
+    there is no room."""
+    height, width = photo.image.shape
+    for _ in range(TRIES):
+        x0, y0, x1, y1 = photo.boxes[rng.integers(len(photo.boxes))].tolist()
+        side = max(LEAST_PX, (y1 - y0) * math.exp(rng.uniform(-0.4, 0.8)))
+        x = (x0 + x1) / 2 + (y1 - y0) * rng.normal(0, 1.5)
+        y = (y0 + y1) / 2 + (y1 - y0) * rng.triangular(-1.5, 1.5, 5)
+        box = np.array([x - 0.4 * side, y - side / 2, x + 0.4 * side, y + side / 2], np.float32)
+        inside = 0 < x < width and 0 < y < height
+        if inside and not touches(box, photo.boxes):
+            return box
+    return None
+
+
+def photos_with_room(photos: Sequence[Photo]) -> list[Photo]:
+    """Photos that have a box at all."""
+    which: NDArray[np.bool_] = np.array([len(photo.boxes) > 0 for photo in photos], np.bool_)
+    return pick(photos, which)

@@ -1,0 +1,231 @@
+"""Brokers that take less than we send, senders of more than we take: named, left out, and the rest goes on."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pytest
+
+from fer_edge.config import Config, Mqtt, Outbox
+from fer_edge.runtime.meter import rss_mb
+from fer_edge.sinks.mqtt.broker import Broker, LinkError
+from fer_edge.sinks.mqtt.connection import Connection, Will
+from fer_edge.sinks.mqtt.sink import MqttSink
+from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
+from tests.support.face_events import IDENTITY, events
+from tests.support.sink_helpers import CONNACK, first_seen, quick_retries, said, turn_until_it_ends
+
+BIG = 200_000_000
+
+
+@contextmanager
+def with_home_assistant(port: int, version: str = "auto", *, close_seconds: float = 5.0) -> Iterator[MqttSink]:
+    mqtt = msgspec.convert({"broker": "127.0.0.1", "port": port, "version": version}, Mqtt)
+    sink = MqttSink(Config(mqtt=mqtt, outbox=Outbox(enabled=False)), IDENTITY)
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.close(close_seconds)
+
+
+def entity_topics(seen: Recorder) -> set[str]:
+    return {
+        message.topic for message in seen.messages if message.topic.startswith("homeassistant/") and message.payload
+    }
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_everything_works_through_a_broker_that_takes_4096_bytes(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_retries(monkeypatch)
+    with (
+        Mosquitto(tmp_path / "broker", "max_packet_size 4096") as broker,
+        Recorder(broker.port, topic="#") as seen,
+        with_home_assistant(broker.port, version) as sink,
+    ):
+        sink.submit(events(1, 5))
+        assert first_seen(seen.wait("event", 5)) == [1, 2, 3, 4, 5]
+        seen.wait_last("kitchen/availability", b"online")
+        topics = entity_topics(seen)
+        assert len(topics) > 50
+        assert all("/fer-edge-kitchen/" in topic for topic in topics)
+        if version == "3.1.1":  # it does not say what it takes
+            assert said(caplog, "ends the connection at each message") == 1
+            assert said(caplog, "homeassistant/device/fer-edge-kitchen/config: left out") == 1
+            assert said(caplog, "is another client there") == 0
+        else:
+            assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+def test_what_was_learnt_of_a_broker_outlasts_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_retries(monkeypatch)
+    with Mosquitto(tmp_path / "broker", "max_packet_size 4096") as broker:
+        with with_home_assistant(broker.port, "3.1.1"), Recorder(broker.port, topic="#") as seen:
+            seen.wait_last("kitchen/availability", b"online")
+        before = broker.log.read_text().count("New client connected")
+        with with_home_assistant(broker.port, "3.1.1"), Recorder(broker.port, topic="#") as seen:
+            seen.wait_last("kitchen/availability", b"online")
+        assert broker.log.read_text().count("New client connected") == before + 2  # the recorder and one of ours
+
+
+def test_a_broker_that_ends_the_connection_at_a_topic_gets_everything_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As AWS IoT does with a topic that its policy does not name."""
+    quick_retries(monkeypatch)
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+        serving = threading.Thread(target=lambda: serve_strictly(server, seen, over))
+        serving.start()
+        with with_home_assistant(server.getsockname()[1], "3.1.1", close_seconds=1) as sink:
+            sink.submit(events(1, 3))
+            wait_for(lambda: b"fer-edge/kitchen/event" in seen, "the events", seconds=3 * SECONDS)
+        over.set()
+        socket.create_connection(server.getsockname()).close()
+        serving.join(SECONDS)
+    assert said(caplog, "perhaps for what was sent on homeassistant/") >= 1
+    assert said(caplog, "ends the connection at each message") == 2  # the device, then one of its entities
+
+
+def serve_strictly(server: socket.socket, seen: list[bytes], over: threading.Event) -> None:
+    while not over.is_set():
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as stream:
+            connection.settimeout(SECONDS)
+            try:
+                answer_strictly(connection, stream, seen)
+            except (OSError, IndexError):
+                continue
+
+
+def answer_strictly(connection: socket.socket, stream: BinaryIO, seen: list[bytes]) -> None:
+    """Acknowledge what comes; hang up at what Home Assistant would read."""
+    while True:
+        kind = stream.read(1)[0]
+        length, shift = 0, 0
+        while (byte := stream.read(1)[0]) >= 128:
+            length, shift = length + ((byte & 127) << shift), shift + 7
+        body = stream.read(length + (byte << shift))
+        if kind >> 4 == 1:
+            connection.sendall(CONNACK)
+        elif kind >> 4 == 8:
+            connection.sendall(b"\x90\x05" + body[:2] + b"\x01\x01\x01")
+        elif kind >> 4 == 3:
+            end = 2 + int.from_bytes(body[:2], "big")
+            if body[2:end].startswith(b"homeassistant/"):
+                return
+            seen.append(body[2:end])
+            if kind & 0x06:
+                connection.sendall(b"\x40\x02" + body[end : end + 2])
+
+
+@pytest.mark.parametrize("line", ["max_qos 0", "retain_available false"])
+def test_a_broker_without_qos_or_retained_values_gets_the_events(
+    tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        Mosquitto(tmp_path / "broker", line) as broker,
+        Recorder(broker.port) as seen,
+        with_home_assistant(broker.port) as sink,
+    ):
+        seen.wait_last("kitchen/availability", b"online")
+        sink.submit(events(1, 5))
+        assert first_seen(seen.wait("event", 5)) == [1, 2, 3, 4, 5]
+    assert said(caplog, "it takes QoS 0 only" if "qos" in line else "it keeps no retained values") == 1
+
+
+def test_an_event_that_is_too_large_for_the_broker_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        Mosquitto(tmp_path / "broker", "max_packet_size 600") as broker,
+        Recorder(broker.port) as seen,
+        with_home_assistant(broker.port, "5") as sink,
+    ):
+        sink.submit(events(1, 2))
+        wait_for(lambda: sink._store.figures()[:2] == (0, 2), "they are counted")
+        seen.wait_last("kitchen/availability", b"online")
+    assert said(caplog, "fer-edge/kitchen/event: ") == 1
+    assert said(caplog, "raise the broker's limit for the size of messages") >= 1
+    assert said(caplog, "events wait for the broker") == 0
+
+
+def announcing(size: int) -> bytes:
+    """The first bytes of a PUBLISH packet of so many bytes on a topic of ours."""
+    length, left = b"", size
+    while True:
+        left, digit = left >> 7, left & 127
+        length += bytes([digit | (128 if left else 0)])
+        if not left:
+            return b"\x30" + length + b"\x00\x1dfer-edge/kitchen/set/events/a" + b"9" * 100_000
+
+
+def test_a_packet_that_announces_200_megabytes_ends_the_link_unread() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+
+        def serve() -> None:
+            accepted.append(server.accept()[0])
+            accepted[0].recv(4096)
+            accepted[0].sendall(CONNACK)
+            accepted[0].sendall(announcing(BIG))
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        link = Connection(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1"), "me")
+        link.connect(5)
+        before = rss_mb()
+        with pytest.raises(LinkError, match=f"a packet of {BIG} bytes, more than 65536") as raised:
+            turn_until_it_ends(link)
+        assert raised.value.oversized
+        assert rss_mb() - before < 10
+        serving.join()
+        accepted[0].close()
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_200_megabytes_through_a_broker_cost_no_memory_and_no_event(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_retries(monkeypatch)
+    monkeypatch.setattr("fer_edge.sinks.mqtt.session.DEAF_SECONDS", (60.0, 60.0))
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Recorder(broker.port, topic="fer-edge/kitchen/event") as seen,
+        with_home_assistant(broker.port, version) as sink,
+    ):
+        sink.submit(events(1, 1))
+        seen.wait("event")
+        payload, most = b"9" * 20_000_000, rss_mb()
+        before = most
+        seen.publish("fer-edge/kitchen/set/events/enter", payload, retain=True)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            most = max(most, rss_mb())
+        sink.submit(events(2, 3))
+        assert first_seen(seen.wait("event", 3)) == [1, 2, 3]
+        assert most - before < 10 + 20  # the sender is in this process and copies its payload once
+    assert said(caplog, "set/ and request/ are not heard for 60 s") == (version == "3.1.1")
+
+
+@pytest.mark.parametrize(("line", "limits"), [("max_qos 0", (0, True)), ("retain_available false", (1, False))])
+def test_a_will_that_the_broker_cannot_take_is_made_smaller(
+    tmp_path: Path, line: str, limits: tuple[int, bool]
+) -> None:
+    with Mosquitto(tmp_path / "broker", line) as broker:
+        link = Connection(
+            Broker(host="127.0.0.1", port=broker.port, version="5"), "me", will=Will("fer-edge/me/availability", b"x")
+        )
+        link.connect(5)
+        assert (link.limits.qos, link.limits.retain) == limits
+        link.close()
