@@ -102,13 +102,7 @@ class AvReader:
             found = packet.decode()
         except av.error.EOFError:
             found = []
-        except (
-            av.error.InvalidDataError,
-            av.error.ArgumentError,
-            av.error.PatchWelcomeError,
-            av.error.ExternalError,
-            av.error.UnknownError,
-        ):
+        except av.FFmpegError:  # no network is asked here: it is the packet
             self.bad += 1
             found = []
         for frame in found:
@@ -175,7 +169,7 @@ def _film_stream(container: Any) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     disposition = getattr(stream, "disposition", 0)
-    return bool(int(disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+    return bool(int(getattr(disposition, "value", disposition)) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def _is_decoded(frame: av.VideoFrame) -> bool:
