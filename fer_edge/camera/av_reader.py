@@ -102,7 +102,7 @@ class AvReader:
             found = packet.decode()
         except av.error.EOFError:
             found = []
-        except (av.error.InvalidDataError, av.error.PatchWelcomeError, av.error.ExternalError, av.error.UnknownError):
+        except av.FFmpegError:  # no network is asked here: it is the packet
             self.bad += 1
             found = []
         for frame in found:
@@ -138,11 +138,26 @@ def _opened(source: str, timeout_seconds: float | None) -> Any:
     options |= {
         "protocol_whitelist": URL_PROTOCOLS,
         "rtsp_flags": "prefer_tcp",
-        "fflags": "nobuffer",
         "analyzeduration": "2000000",
         "reconnect": "0",
     }
-    return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
+    limits = (timeout_seconds, timeout_seconds)
+    refused: Exception | None = None
+    try:
+        container = av.open(source, options=options, timeout=limits)
+        if container.format.name != "mpjpeg":
+            return container
+        container.close()
+    except av.error.InvalidDataError as error:
+        if not source.startswith("http"):
+            raise
+        refused = error
+    # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
+    container = av.open(source, format="mjpeg", options=options, timeout=limits)
+    if refused and not (container.streams.video and container.streams.video[0].codec_context.width):
+        container.close()  # no picture in it: a web page
+        raise refused
+    return container
 
 
 def _film_stream(container: Any) -> Any:
@@ -154,7 +169,7 @@ def _film_stream(container: Any) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     disposition = getattr(stream, "disposition", 0)
-    return bool(int(disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+    return bool(int(getattr(disposition, "value", disposition)) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def _is_decoded(frame: av.VideoFrame) -> bool:

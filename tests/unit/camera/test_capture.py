@@ -166,6 +166,39 @@ class TestFeed:
         feed._thread.join(5)
 
 
+def test_a_camera_that_opens_and_fails_at_once_is_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(feed_module, "FIRST_PAUSE_SECONDS", 0.01)
+    pauses: list[float] = []
+
+    class Pausing(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return super().wait(0.001)
+
+    broken = Broken(fails=5)
+    feed = CaptureThread(lambda: broken)
+    feed._stop = Pausing()
+    feed._pause = 0.01
+    feed.start(Event())
+    wait_for(lambda: "the camera is back" in caplog.messages, "the camera is back")
+    feed.close()
+    assert pauses[:5] == [0.01, 0.02, 0.04, 0.08, 0.16]
+    assert caplog.messages.count("the camera is back") == 1
+
+
+class Broken(Wobbly):
+    """Gives a frame, then opens well and fails to read a number of times, then sends for ever."""
+
+    def __init__(self, *, fails: int) -> None:
+        super().__init__(1, *[CameraError("no frame")] * fails, 1 << 30)
+
+    def open(self) -> None:
+        self.opened += 1
+
+
 class TestACameraThatIsNotThere:
     def test_it_is_waited_for_at_the_start_as_it_is_later(
         self, no_pauses: None, caplog: pytest.LogCaptureFixture

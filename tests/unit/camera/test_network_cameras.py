@@ -17,6 +17,7 @@ from fer_edge.camera import shown
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
+from fer_edge.records import Frame
 from tests.support.films import write_avi
 
 PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 120, np.uint8))[1].tobytes()
@@ -50,6 +51,12 @@ def served(body: bytes, kind: str, *, status: int = 200, length: bool = True) ->
 
 def camera_at(url: str) -> StreamCamera:
     return StreamCamera(CameraConfig(backend="stream", source=url, pace="max", fps=30, timeout_seconds=5))
+
+
+def drain(camera: StreamCamera, frames: list[Frame]) -> None:
+    """Read on into `frames`, until the end or an error."""
+    while (frame := camera.read()) is not None:
+        frames.append(frame)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +126,13 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_odd_motion_jpeg_is_read_all_the_same(name: str) -> None:
     with served(ODD[name], MULTIPART, length=False) as url:
-        camera, count = camera_at(url), 0
+        camera = camera_at(url)
+        frames: list[Frame] = []
         camera.open()
-        with pytest.raises(CameraError, match="stream ended"):  # noqa: PT012 - the error ends the loop
-            while camera.read():
-                count += 1
+        with pytest.raises(CameraError, match="stream ended"):
+            drain(camera, frames)
         camera.close()
-    assert count >= 9
+    assert len(frames) >= 9
 
 
 def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
