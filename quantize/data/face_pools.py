@@ -70,6 +70,12 @@ def on_canvas(crops: Image) -> Image:
     return np.pad(crops, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
 
 
+def crops_of(canvases: Image) -> Image:
+    """The crops u8[N,48,48] in the middle of canvases."""
+    margin = (CANVAS - FER_SIDE) // 2
+    return canvases[:, margin:-margin, margin:-margin]
+
+
 def draw(pools: Sequence[Pool], batch: int, rng: np.random.Generator) -> Iterator[tuple[Pool, Image, Floats]]:
     """One batch: from each pool its share of faces, a part of them as the daemon cuts them."""
     counts = rng.multinomial(batch, [pool.share for pool in pools])
