@@ -1,37 +1,32 @@
-"""What the expression network learns from: pools of faces, each with targets and its share of the draws.
-
-A pool's pictures lie in the middle of a canvas that is larger than the network's crop, so that a view that shows more
-than the crop finds true pixels there, or the crop's edge repeated where the set has none.
-"""
+"""What the expression network learns from: pools of faces, each with targets and its share of the draws."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.records import Floats, Image, Landmarks
-from fer_edge.vision import transforms
-from fer_edge.vision.landmarks import crop_around_points
+from fer_edge.records import Floats, Image
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
-from quantize.data.sets import FER_SIDE, LABELS
+from quantize.data.cut_faces import aligned, on_canvas
+from quantize.data.ferplus import CLASSES, Examples
+from quantize.data.locate import located
+from quantize.data.natural import NATURAL, Natural, read_natural
+from quantize.data.posed import read_posed
+from quantize.data.teacher import read_teacher
 from quantize.metrics import Labels
 
-CLASSES: Final = len(LABELS)
-CANVAS: Final = 64  # px; its middle FER_SIDE px are the crop
-RARE_POWER: Final = 0.45  # a picture is drawn in proportion to 1 / (pictures of its expression) ** RARE_POWER
+RARE_POWER: Final = 0.4  # a picture is drawn in proportion to 1 / (pictures of its expression) ** RARE_POWER
 SURENESS: Final = 0.93  # of a single label; the rest is shared out among all expressions
 ALIGNED_SHARE: Final = 0.3  # of the views are cut as the daemon cuts them
-LOOKS: Final = 2  # of the landmarks model at a face: its first points frame the second look
-
-# Where the eyes and the mouth of a FER+ face lie, in shares of the crop's side: mean positions measured on FER+
-# train by our own landmarks (`quantize.evaluate.geometry`). The daemon turns, scales and shifts each face onto these
-# points.
-# Left and right are those of the picture.
-TEMPLATE: Final = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth": [0.5, 0.783]}
+POSED_SHARE: Final = 0.06  # of the draws
+NATURAL_SHARE: Final = 0.1
+TAUGHT_SHARE: Final = 0.5  # of a target, where others' networks teach; the rest are the votes, or the posed label
+MAX_SCALE: Final = 1.17  # a view shows so many times more or less
+WIDEST: Final = 1.35  # posed faces are cut more tightly than the daemon cuts them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,39 @@ class Pool:
         return odds(self.targets)
 
 
+def make_pools(data: Path, ferplus: Examples, landmarks: Path, taught: Path | None) -> list[Pool]:
+    """FER+, and the posed and natural faces that a folder of sets has. Raises DataError or ModelError."""
+    model, where = daemon_stages.open_model(landmarks, "landmarks"), located("posed", data)
+    posed = read_posed(where).side(held_out=False) if where != data else None
+    targets = [ferplus.targets, one_label(posed.labels) if posed else np.empty((0, CLASSES), np.float32)]
+    natural = read_natural(data / NATURAL) if taught else None
+    if taught and natural:
+        others = read_teacher(taught, ferplus=len(targets[0]), posed=len(targets[1]), natural=len(natural.names))
+        targets = [_mixed(own, given) for own, given in zip(targets, (others.ferplus, others.posed), strict=True)]
+    pools = [_pool(ferplus.images, targets[0], model, widest=MAX_SCALE)]
+    if posed:
+        pools.append(_pool(posed.images, targets[1], model, share=POSED_SHARE, widest=WIDEST))
+    if taught and natural:
+        pools.append(_natural(natural, others.natural))
+    return [replace(pools[0], share=1 - sum(pool.share for pool in pools[1:])), *pools[1:]]
+
+
+def _mixed(own: Floats, taught: Floats) -> Floats:
+    return np.asarray((1 - TAUGHT_SHARE) * own + TAUGHT_SHARE * taught, np.float32)
+
+
+def _pool(crops: Image, targets: Floats, landmarks: Model, *, widest: float, share: float = 1.0) -> Pool:
+    """Put crops u8[N,48,48] onto canvases, as they are and as the daemon would cut them."""
+    return Pool(on_canvas(crops), aligned(crops, landmarks), targets, share=share, widest=widest)
+
+
+def _natural(faces: Natural, taught: Floats) -> Pool:
+    """The natural faces of the people learned from; the daemon has cut them."""
+    learned = ~faces.held_out()
+    canvases = faces.canvases[learned]
+    return Pool(canvases, canvases, taught[learned], share=NATURAL_SHARE, widest=MAX_SCALE)
+
+
 def odds(targets: Floats) -> NDArray[np.float64]:
     """How likely each row f32[N,8] is to be drawn; all together 1."""
     tops = targets.argmax(axis=1)
@@ -64,57 +92,12 @@ def one_label(labels: Labels) -> Floats:
     return spread
 
 
-def on_canvas(crops: Image) -> Image:
-    """Repeat the edges of crops u8[N,48,48] up to the canvas's."""
-    margin = (CANVAS - FER_SIDE) // 2
-    return np.pad(crops, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
-
-
-def crops_of(canvases: Image) -> Image:
-    """The crops u8[N,48,48] in the middle of canvases."""
-    margin = (CANVAS - FER_SIDE) // 2
-    return canvases[:, margin:-margin, margin:-margin]
-
-
 def draw(pools: Sequence[Pool], batch: int, rng: np.random.Generator) -> Iterator[tuple[Pool, Image, Floats]]:
     """One batch: from each pool its share of faces, a part of them as the daemon cuts them."""
     counts = rng.multinomial(batch, [pool.share for pool in pools])
     for pool, count in zip(pools, counts, strict=True):
+        if not count:
+            continue
         rows = rng.choice(len(pool.targets), count, p=pool.odds)
         cut = rng.random(count) < ALIGNED_SHARE
         yield pool, np.where(cut[:, None, None], pool.aligned[rows], pool.canvases[rows]), pool.targets[rows]
-
-
-# --- as the daemon cuts them ---------------------------------------------------------------------------------
-
-
-def aligned(crops: Image, landmarks: Model, template: Floats) -> Image:
-    """The canvases u8[N,CANVAS,CANVAS] in whose middle the daemon's crops of these crops u8[N,S,S] lie."""
-    return np.stack([align(crop, place(crop, landmarks), template) for crop in crops])
-
-
-def place(crop: Image, model: Model) -> Landmarks:
-    """Landmarks of a face that fills its picture u8[S,S]."""
-    card, size, side = model.card.points, model.size[0], len(crop)
-    assert card is not None  # tflite.py refuses a landmarks card without it
-    matrix = transforms.square((side / 2, side / 2), side, 0.0, size)
-    for _ in range(LOOKS):
-        found = daemon_stages.landmarks(model, crop, matrix)
-        matrix = crop_around_points(found.points, card.points_scale, size)
-    return found
-
-
-def align(gray: Image, found: Landmarks, template: Floats) -> Image:
-    """Bring a face's eyes and mouth onto the template in the middle of a canvas u8[CANVAS,CANVAS]."""
-    share = FER_SIDE / CANVAS
-    return transforms.align(gray, found.points, (template - 0.5) * np.float32(share) + np.float32(0.5), CANVAS)
-
-
-def template_points() -> Floats:
-    """TEMPLATE as f32[3,2]: left eye, right eye, mouth."""
-    return np.array(list(TEMPLATE.values()), np.float32)
-
-
-def landmarks_model(path: Path) -> Model:
-    """Open the model that aligns. Raises DataError or ModelError."""
-    return daemon_stages.open_model(path, "landmarks")

@@ -14,15 +14,14 @@ import numpy as np
 from fer_edge.records import Floats
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
-from quantize.data.face_pools import crops_of
-from quantize.data.natural import Natural, read_natural
+from quantize.data.cut_faces import crops_of
+from quantize.data.natural import NATURAL, Natural, read_natural
 from quantize.data.sets import LABELS
 from quantize.data.teacher import read_teacher
 from quantize.metrics import Labels
 
 MOST: Final = 60  # faces of one guess
 SEED: Final = 23
-NATURAL: Final = "natural.npz"
 TEACHER: Final = "teacher.npz"
 
 

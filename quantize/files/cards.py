@@ -17,6 +17,7 @@ from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
+PLACES: Final = {".tflite": "models", ".npz": "data"}
 SOURCES: Final = {
     "start",
     "teachers",
@@ -78,7 +79,7 @@ def command(plan: Mapping[str, Any]) -> str:
 
 def _place(source: Path) -> str:
     """Where a run, or a published file, lies for whoever follows the documentation."""
-    return f"{'models' if source.suffix == '.tflite' else 'runs'}/{source.name}"
+    return f"{PLACES.get(source.suffix, 'runs')}/{source.name}"
 
 
 def _several(value: Any) -> Sequence[Any]:

@@ -13,21 +13,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from fer_edge.vision.model_card import Role
-from fer_edge.vision.tflite import Model
 from quantize.data import augment
-from quantize.data.face_pools import (
-    TEMPLATE,
-    Pool,
-    aligned,
-    draw,
-    landmarks_model,
-    on_canvas,
-    one_label,
-    template_points,
-)
+from quantize.data.cut_faces import TEMPLATE
+from quantize.data.face_pools import MAX_SCALE, Pool, draw, make_pools
 from quantize.data.ferplus import measuring, training
-from quantize.data.locate import located
-from quantize.data.posed import read_posed
 from quantize.data.sets import FER_SIDE, LABELS, DataError, Floats, Image, read_ferplus
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Predict, to_input
@@ -37,7 +26,6 @@ WEIGHT_DECAY: Final = 5e-3  # decoupled: each step shrinks a weight by rate x de
 MOMENTUM: Final = 0.9
 SAMPLE: Final = 500
 SAMPLE_SEED: Final = 7
-POSED_SHARE: Final = 0.1  # of the draws
 TEACHERS_SHARE: Final = 0.5  # of a target; the rest are the votes
 
 
@@ -46,9 +34,7 @@ TEACHERS_SHARE: Final = 0.5  # of a target; the rest are the votes
 # turned, moved and scaled, and softer than FER+.
 
 MAX_TURN_DEGREES: Final = 14.0
-MAX_SCALE: Final = 1.17
 MAX_SHIFT_PX: Final = 4.0
-WIDEST: Final = 1.35  # posed faces are cut more tightly than the daemon cuts them
 
 
 def augmented(images: Image, rng: np.random.Generator, *, widest: float = MAX_SCALE) -> Image:
@@ -93,30 +79,32 @@ class Expression:
         data: Path,
         *,
         teachers: Sequence[str] = (),
+        taught: str | None = None,
         widths: Sequence[int] = EXPRESSION_WIDTHS,
         landmarks: str = "models/landmarks.tflite",
     ) -> None:
-        """Read the sets, and the finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531).
+        """Read the sets.
 
-        `landmarks` is the model that cuts faces as the daemon does.
+        Args:
+            data: the folder of FER+; posed and natural faces (`natural.npz`) are learned from where it has them.
+            teachers: finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531).
+            taught: file of what others' networks say (`quantize.teachers`); without it no natural face has a target.
+            widths: channels of the network's stages.
+            landmarks: the model that cuts faces as the daemon does.
+
         """
         self.data = read_ferplus(data)
         self.widths = tuple(widths)
         self.examples = training(self.data)
         self.steps = len(self.examples.images) // BATCH
-        self._posed = read_posed(located("posed", data))
-        self._landmarks = Path(landmarks)
-        self._held_out = measuring(self.data, "heldout")
+        self.held_out = measuring(self.data, "heldout")
+        self._folder, self._taught, self._landmarks = data, Path(taught) if taught else None, Path(landmarks)
         self._teachers = [Path(each) for each in teachers]
 
     @cached_property
     def pools(self) -> list[Pool]:
         """What is drawn from; made when training begins."""
-        model, posed = landmarks_model(self._landmarks), self._posed.side(held_out=False)
-        return [
-            pool(self.examples.images, self.examples.targets, model, share=1 - POSED_SHARE, widest=MAX_SCALE),
-            pool(posed.images, one_label(posed.labels), model, share=POSED_SHARE, widest=WIDEST),
-        ]
+        return make_pools(self._folder, self.examples, self._landmarks, self._taught)
 
     def network(self, *, batch: int | None = None) -> Any:
         """48x48x1 -> 8 logits."""
@@ -130,26 +118,33 @@ class Expression:
         """As many pictures as FER+ has, drawn so that rare expressions come more often."""
         teach = [_teacher(run) for run in self._teachers]
         for _ in range(self.steps):
-            views, targets = [], []
-            for drawn, canvases, aims in draw(self.pools, BATCH, rng):
-                views.append(augmented(canvases, rng, widest=drawn.widest))
-                targets.append(aims)
-            images, aim = to_input(np.concatenate(views)), np.concatenate(targets)
+            views, targets = self.views(BATCH, rng)
+            images = to_input(views)
             if teach:
                 both = (images, images[:, :, ::-1])  # a face and its mirror image show the same
-                taught = np.mean([np.asarray(each(view)) for each in teach for view in both], axis=0)
-                aim = (1 - TEACHERS_SHARE) * aim + TEACHERS_SHARE * taught
-            yield images, np.asarray(aim, np.float32)
+                given = np.mean([np.asarray(each(view)) for each in teach for view in both], axis=0)
+                targets = (1 - TEACHERS_SHARE) * targets + TEACHERS_SHARE * given
+            yield images, np.asarray(targets, np.float32)
+
+    def views(self, batch: int, rng: np.random.Generator) -> tuple[Image, Floats]:
+        """Draw varied faces u8[batch,48,48] from all pools, and their targets f32[batch,8]."""
+        drawn = list(draw(self.pools, batch, rng))
+        views = [augmented(canvases, rng, widest=pool.widest) for pool, canvases, _ in drawn]
+        return np.concatenate(views), np.concatenate([targets for _, _, targets in drawn])
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """Cross-entropy."""
         return ops.mean(ops.categorical_crossentropy(targets, outputs[0], from_logits=True))
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Accuracy, and the mean recall of the eight expressions."""
-        (logits,) = predict(to_input(self._held_out.images))
-        right = logits.argmax(axis=1) == self._held_out.labels
-        recalls = [right[self._held_out.labels == each].mean() for each in np.unique(self._held_out.labels)]
+        """Accuracy, and the mean recall of the expressions."""
+        return self.judged(predict(to_input(self.held_out.images))[0])
+
+    def judged(self, logits: Floats) -> dict[str, float]:
+        """Figures of answers f32[N,8] to the held-out pictures."""
+        labels = self.held_out.labels
+        right = logits.argmax(axis=1) == labels
+        recalls = [right[labels == each].mean() for each in np.unique(labels)]
         return {"heldout_accuracy": float(right.mean()), "heldout_recall": float(np.mean(recalls))}
 
     def sample(self) -> Image:
@@ -163,12 +158,6 @@ class Expression:
     def card(self) -> dict[str, Any]:
         """Labels and template."""
         return {"labels": list(LABELS), "template": TEMPLATE}
-
-
-def pool(crops: Image, targets: Floats, landmarks: Model, *, share: float, widest: float) -> Pool:
-    """Put crops u8[N,48,48] onto canvases, as they are and as the daemon would cut them."""
-    cut = aligned(crops, landmarks, template_points())
-    return Pool(on_canvas(crops), cut, targets, share=share, widest=widest)
 
 
 def _teacher(run: Path) -> Any:
