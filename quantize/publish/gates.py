@@ -84,7 +84,7 @@ def _refused_sizes(path: Path) -> tuple[str, ...]:
         try:
             model = open_model(path, "detector")
             model.resize(width=width, height=height)
-            model.see(np.zeros((height, width), np.uint8))
+            model.infer(np.zeros((height, width), np.uint8))
         except ModelError:
             refused.append(f"{width}x{height}")
     return tuple(refused)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fer_edge.vision.detector import decode, input_size, suppress
+from fer_edge.vision.detector import decode, input_size, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize.data import augment
@@ -141,7 +141,7 @@ def _match(predict: Predict, photo: Photo) -> Matched:
     size = input_size(width, height, area=math.prod(DETECTOR_SIZE), step=DETECTOR_STRIDES[-1])
     canvas, matrix = letterbox(photo.image, *size)
     ssd = SsdCard(strides=DETECTOR_STRIDES, keypoints=KEYPOINTS, overlap=OVERLAP)
-    rows, scores = suppress(*decode(predict(to_input(canvas[None])), ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
+    rows, scores = weighted_nms(*decode(predict(to_input(canvas[None])), ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
     boxes = transform(rows[:, :2].reshape(-1, 2), invert(matrix)).reshape(-1, 4)
     return match(boxes, scores, photo.boxes, photo.shares >= COUNTED)
 

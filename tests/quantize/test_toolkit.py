@@ -192,7 +192,7 @@ def test_the_card_is_the_files(made: Made) -> None:
 def test_int8_agrees_with_float(made: Made) -> None:
     """On pictures of the set, within a twentieth of what the int8 output can hold."""
     real, int8 = (daemon_stages.open_model(path, made.role) for path in (made.real, made.int8))
-    answers = [(real.see(picture), int8.see(picture)) for picture in inputs(made, *int8.size)]
+    answers = [(real.infer(picture), int8.infer(picture)) for picture in inputs(made, *int8.size)]
     for index, card in enumerate(int8.card.outputs):
         off = np.stack([one[index] - other[index] for one, other in answers])
         assert np.sqrt(np.mean(np.square(off))) < 255 * card.scale / 20, card.name
@@ -231,7 +231,7 @@ def test_the_detector_runs_at_any_multiple_of_32(make: Callable[[Role], Made], s
     for path in (made.int8, made.real):
         model = daemon_stages.open_model(path, "detector")
         model.resize(width=size[0], height=size[1])
-        outputs = model.see(np.zeros(size[::-1], np.uint8))
+        outputs = model.infer(np.zeros(size[::-1], np.uint8))
         assert outputs[0].shape == (1, size[1] // 8, size[0] // 8, 1)
     frame = daemon_stages.frame_of(np.zeros((size[1] * 2, size[0] * 2), np.uint8))
     detector = daemon_stages.detector(daemon_stages.open_model(made.int8, "detector"))
