@@ -126,8 +126,15 @@ def bootstrap(
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     draws = (rng.integers(len(members), size=len(members)) for _ in range(rounds))
     drawn = np.array([figures(np.concatenate([members[each] for each in draw])) for draw in draws])
-    low, high = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return [_middle(column[~np.isnan(column)]) for column in drawn.T]
+
+
+def _middle(values: Doubles) -> tuple[float, float]:
+    """Where the middle 95 % of values lie; NaN where there are none."""
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.percentile(values, (2.5, 97.5)).tolist()
+    return low, high
 
 
 # --- boxes ---------------------------------------------------------------------------------------------------

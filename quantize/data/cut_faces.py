@@ -45,7 +45,7 @@ def place(crop: Image, model: Model) -> Landmarks:
     """Landmarks of a face that fills its picture u8[S,S]."""
     card, size, side = model.card.points, model.size[0], len(crop)
     assert card is not None  # tflite.py refuses a landmarks card without it
-    matrix = transforms.square((side / 2, side / 2), side, 0.0, size)
+    matrix = transforms.square_crop_matrix((side / 2, side / 2), side, 0.0, size)
     for _ in range(LOOKS):
         found = daemon_stages.landmarks(model, crop, matrix)
         matrix = crop_around_points(found.points, card.points_scale, size)
