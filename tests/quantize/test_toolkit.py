@@ -29,7 +29,7 @@ from quantize.evaluate import detector, expression, landmarks
 from quantize.files import cards
 from quantize.files.tflite_graph import Graph
 from quantize.publish import command as publish
-from quantize.publish.gates import INTEGERS, MOST_BYTES, MOST_MACS
+from quantize.publish.gates import ERRORS, FLOORS, INTEGERS, MOST_BYTES, MOST_MACS
 from quantize.tasks.task import open_task
 from quantize.train import command as train
 
@@ -106,7 +106,7 @@ def made(request: pytest.FixtureRequest, make: Callable[[Role], Made]) -> Made:
 
 def published(made: Made, models: Path) -> int:
     """Publish, whatever the quality."""
-    floors = {"expression": ["accuracy=0", "macro_f1=0"], "detector": ["ap=0"], "landmarks": ["nme51=99"]}[made.role]
+    floors = [f"{name}={99 if name in ERRORS else 0}" for name in FLOORS[made.role]]
     options = [text for each in floors for text in ("--floor", each)]
     paths = ["--data", str(made.data), "--run", str(made.run), "--models", str(models)]
     return publish.main([made.role, *paths, *options])
