@@ -1,8 +1,9 @@
 """The expression model on natural faces (`natural.npz`) of people from whom it has not learned.
 
-Protocol: what a stronger network says of a face stands in for the truth (`teacher.npz`: the mean over the face and its
-mirror image), on as many faces of each weak guess as there are, at most MOST, so that the set is not all smiles. This
-is agreement between two networks, of which one has taught the other; it is no accuracy.
+Protocol: what a committee says of a face stands in for the truth (`teacher.npz`: our earlier networks, one of others,
+each as the mean over the face and its mirror image, and the weak guess where it can be believed), on as many faces of
+each guess as there are, at most MOST, so that the set is not all smiles. This is agreement with networks of which some
+have taught this one; it is no accuracy.
 """
 
 from dataclasses import dataclass
@@ -27,19 +28,19 @@ TEACHER: Final = "teacher.npz"
 
 @dataclass(frozen=True, slots=True)
 class NaturalFigures:
-    """How far two networks agree."""
+    """How far a network and the committee agree."""
 
     set: str
     pictures: int
     agreement: float
     interval: tuple[float, float]
-    by_answer: dict[str, tuple[float, int]]  # where the stronger one says so: share that agrees, of how many
+    by_answer: dict[str, tuple[float, int]]  # where the committee says so: share that agrees, of how many
     neutral: float  # share that this model calls neutral, and the other one
     neutral_teacher: float
 
 
 def available(data: Path) -> bool:
-    """Tell whether a folder has the faces and what the stronger network says of them."""
+    """Tell whether a folder has the faces and what the committee says of them."""
     return data.is_dir() and (data / NATURAL).exists() and (data / TEACHER).exists()
 
 
@@ -62,7 +63,7 @@ def balanced(faces: Natural) -> Labels:
 
 
 def measure(said: Labels, taught: Floats) -> NaturalFigures:
-    """Compare answers [N] with the stronger network's probabilities f32[N,8]."""
+    """Compare answers [N] with the committee's probabilities f32[N,8]."""
     other = taught.argmax(axis=1)
     agree = said == other
     (interval,) = metrics.bootstrap(lambda rows: [agree[rows].mean()], range(len(said)))
@@ -82,8 +83,8 @@ def table(figures: NaturalFigures) -> list[str]:
     low, high = figures.interval
     shares = [f"{label} {share:.2f} of {count}" for label, (share, count) in figures.by_answer.items()]
     return [
-        f"{figures.set}: {figures.pictures} pictures; agreement with a stronger network, no accuracy",
-        f"{figures.agreement:.3f} ({low:.3f} to {high:.3f}); neutral: {figures.neutral:.2f}, by the stronger one "
+        f"{figures.set}: {figures.pictures} pictures; agreement with a committee of networks, no accuracy",
+        f"{figures.agreement:.3f} ({low:.3f} to {high:.3f}); neutral: {figures.neutral:.2f}, by the committee "
         f"{figures.neutral_teacher:.2f}",
-        "where the stronger one says " + ", ".join(shares),
+        "where the committee says " + ", ".join(shares),
     ]

@@ -1,6 +1,7 @@
 """What the fine-tuned teacher learns: the same faces and targets as the expression network, enlarged."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import keras
@@ -22,7 +23,11 @@ class FaceresTask(Expression):
     """Votes and posed labels, without a teacher of its own."""
 
     peak_rate = PEAK_RATE
-    steps = STEPS
+
+    def __init__(self, data: Path) -> None:
+        """Read the sets."""
+        super().__init__(data)
+        self.steps = STEPS
 
     def network(self, *, batch: int | None = None) -> Any:
         """112x112x1 -> 8 logits."""

@@ -230,7 +230,7 @@ def test_wider_views_show_the_crop_smaller() -> None:
     assert (view > 127).sum() == pytest.approx((24 / 1.2) ** 2, rel=0.1)
 
 
-def test_agreement_is_counted_where_the_stronger_network_says_so() -> None:
+def test_agreement_is_counted_where_the_committee_says_so() -> None:
     taught = np.eye(8, dtype=np.float32)[[0, 0, 4, 4]]
     figures = measure_natural.measure(np.array([0, 4, 4, 0]), taught)
     assert figures.agreement == 0.5
