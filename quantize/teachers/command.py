@@ -125,7 +125,7 @@ def _own(path: Path) -> Teacher:
 
 def _tuned(task: FaceresTask, run: Path) -> Teacher:
     network, _ = averaged_network(task, run)
-    answer = tf.function(lambda part: tf.nn.softmax(network(part, training=False)[0]), reduce_retracing=True)
+    answer = tf.function(lambda part: tf.nn.softmax(network(part, training=False)), reduce_retracing=True)
 
     def teach(crops: Image) -> Floats:
         parts = [answer(to_teacher(crops[start : start + PART])).numpy() for start in range(0, len(crops), PART)]
