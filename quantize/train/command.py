@@ -150,7 +150,7 @@ def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | Non
         started = time.monotonic()
         loss = run_epoch(model, average, task, plan=plan, epoch=epoch)
         save(out / "last.npz", model, average, epochs=epoch + 1)
-        figures = task.progress(_predictor(task, average))
+        figures = task.progress(predictor(task, average))
         report = {"epoch": epoch + 1, "loss": loss, **figures, "seconds": time.monotonic() - started}
         _log(out / "log.jsonl", {name: round(value, 4) for name, value in report.items()})
 
@@ -222,8 +222,8 @@ def rate_at(progress: float) -> float:
     return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def _predictor(task: Task, average: Average) -> Predict:
-    """Run the averaged weights, batch by batch."""
+def predictor(task: Task, average: Average) -> Predict:
+    """Runs averaged weights, batch by batch."""
     network = task.network()
     network.set_weights(average.weights)
     run = tf.function(lambda images: network(images, training=False), reduce_retracing=True)
