@@ -121,7 +121,8 @@ def bootstrap(
         rounds: how many samples are drawn.
 
     """
-    _, own = np.unique(np.array([hash(each) for each in groups]), return_inverse=True)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    own = np.array([numbers[group] for group in groups])
     members = np.split(np.argsort(own, kind="stable"), np.cumsum(np.bincount(own))[:-1])
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     draws = (rng.integers(len(members), size=len(members)) for _ in range(rounds))

@@ -71,8 +71,8 @@ def command(plan: Mapping[str, Any]) -> str:
     """The command that repeats a run; folders of other runs are taken to lie beside it, files in models/."""
     between = plan.get("interpolate")
     if between:
-        start, end = (_place(Path(between[name])) for name in ("start", "end"))
-        line = f"--start {start} --end {end} --share {between['share']:g}"
+        start, *ends = (_place(Path(each)) for each in (between["start"], *between["end"]))
+        line = f"--start {start} --end {' '.join(ends)} --share {between['share']:g}"
         return f"python -m quantize.train.interpolate {plan['role']} --data data --out runs/{plan['role']} {line}"
     own = {name: value for name, value in plan.items() if name not in ("role", "options") and value is not None}
     own |= plan["options"]

@@ -31,8 +31,10 @@ PROSE: Final[dict[str, dict[str, str]]] = {
             "of the same pictures. A part of the views is cut as the daemon cuts them. Temperature fitted on the "
             "twentieth. Measured on PublicTest, on the rows where one of the eight expressions has more than half of "
             "the votes, and on posed faces of people kept from training, who have no neutral face among them; "
-            "intervals by bootstrap (of people, for posed faces). PublicTest is read for the figures of published "
-            "candidates only; the posed faces were read for an intermediate run as well."
+            "intervals by bootstrap (of people, for posed faces). The weights lie between those of the model before "
+            "and the mean of two runs that learned on from it; how far was chosen on the twentieth. PublicTest and the "
+            "posed faces were read for half of the way, too, before 0.8 of it was taken, the posed faces for both runs "
+            "as well: take them as slightly optimistic."
         ),
         "intended_use": (
             "Tell apart eight facial expressions, as people label them, on aligned gray face crops; for live display, "

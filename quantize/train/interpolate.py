@@ -1,9 +1,9 @@
 """Weights between those of a network and of what learned on from it: `python -m quantize.train.interpolate expression
---data data --start models/expression.tflite --end runs/expression-posed --share 0.5 --out runs/expression`.
+--data data --start models/expression.tflite --end runs/posed runs/natural --share 0.8 --out runs/expression`.
 
 On the straight line between the two lies a network that knows the new pictures nearly as well as the end, and the old
-ones better than either (Wortsman et al. 2022, arXiv:2109.01903). The end must have begun with the start. Print the
-figures of several shares with `--try`, on the pictures that are kept from training to choose.
+ones better than either (Wortsman et al. 2022, arXiv:2109.01903). Several ends are averaged. All must have begun with
+the start. `--try` prints the figures of several shares, on the pictures that are kept from training to choose.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("role", choices=tuple(ROLES))
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data.sets names")
     parser.add_argument("--start", type=Path, required=True, help="published .tflite file, or run, that came first")
-    parser.add_argument("--end", type=Path, required=True, help="run that learned on from there")
+    parser.add_argument("--end", type=Path, nargs="+", required=True, help="runs that learned on from there")
     parser.add_argument("--share", type=float, default=0.5, help="how far from start to end, 0 to 1")
     parser.add_argument("--try", dest="tries", nargs="*", type=float, default=[], help="print figures of these shares")
     parser.add_argument("--out", type=Path, required=True, help="folder of the new run")
@@ -56,19 +56,19 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     if not 0 <= options.share <= 1:
         raise DataError(f"--share: expected 0 to 1, got {options.share:g}")
-    plan = read_plan(options.end, options.role)
+    plan = read_plan(options.end[-1], options.role)
     task = open_task(options.role, options.data, **plan["options"])
     start = _start(options.start, task)
-    network, epochs = averaged_network(task, options.end)
-    end = network.get_weights()
+    ends = [averaged_network(task, run) for run in options.end]
+    end = mean([network.get_weights() for network, _ in ends])
     for share in (*options.tries, options.share):
         figures = task.progress(predictor(task, Average(between(start, end, share))))
         print(f"{share:.2f}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     weights = {f"average_{i}": weight for i, weight in enumerate(between(start, end, options.share))}
     options.out.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {"epochs": np.int64(epochs), **weights}
+    arrays: dict[str, Any] = {"epochs": np.int64(sum(epochs for _, epochs in ends)), **weights}
     np.savez(options.out / "last.npz", **arrays)
-    line = {"start": str(options.start), "end": str(options.end), "share": options.share}
+    line = {"start": str(options.start), "end": [str(run) for run in options.end], "share": options.share}
     (options.out / "plan.json").write_text(json.dumps(plan | {"interpolate": line}) + "\n")
 
 
@@ -78,6 +78,11 @@ def _start(source: Path, task: Task) -> Weights:
     network = task.network()
     begin(network, source, task)
     return [np.asarray(each, np.float32) for each in network.get_weights()]
+
+
+def mean(several: Sequence[Weights]) -> Weights:
+    """The mean of several networks' weights."""
+    return [np.asarray(np.mean(same, axis=0), np.float32) for same in zip(*several, strict=True)]
 
 
 def between(start: Weights, end: Weights, share: float) -> Weights:
