@@ -51,8 +51,9 @@ PROSE: Final[dict[str, dict[str, str]]] = {
             "set and recognised least well (see per_class). Neutral is the answer to whatever the model does not know: "
             "of faces with another label that it gets wrong, most are called neutral, first of all slight sadness, "
             "anger and contempt; neutral therefore means that no expression was recognised, not that there was none. "
-            "The posed faces learned from hold no neutral one, and their people were filmed in one room: figures on "
-            "posed faces from elsewhere will be lower."
+            "The posed faces learned from hold no neutral one, and their people were filmed in one room: on 68 posed "
+            "faces of ten Japanese women, from another set, it is no better than the model before (0.46 right of seven "
+            "expressions; anger and disgust none, fear one of ten)."
         ),
     },
     "detector": {
