@@ -95,7 +95,7 @@ def _missed(metrics: Card) -> Iterator[str]:
     if metrics.get("missed"):
         floors = metrics["floors"]
         lines = ", ".join(f"`{name}` {value:.3f} (floor {floors[name]:g})" for name, value in metrics["missed"].items())
-        yield f"**Missed**, as by the model before, though by less: {lines}.\n"
+        yield f"**Missed**, as by the model before, and by no more than chance further: {lines}.\n"
 
 
 def _posed(figures: Card) -> Iterator[str]:
