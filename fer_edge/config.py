@@ -150,6 +150,7 @@ class Events(Section, frozen=True):
 
     enter: Fraction = 0.5
     leave: Fraction = 0.35
+    neutral_doubt: Fraction = 0.3
     dwell_seconds: Seconds = 0.5
     heartbeat_seconds: Seconds = 30.0
 

@@ -4,7 +4,7 @@ Expression: accuracy, F1, calibration error. Detector: precision/recall curve an
 distances. What is measured on, and how, is with the roles: `measure_expression.py` and its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,9 @@ TEMPERATURES: Final = np.arange(0.30, 3.005, 0.01)
 OVERLAP: Final = 0.5  # IoU from which a box has found a face
 INNER: Final = slice(17, 68)  # of the 68 points, those without the outline of the jaw
 EYE_CORNERS: Final = (36, 45)  # the outer ones
+
+ROUNDS: Final = 1000  # of the bootstrap
+BOOTSTRAP_SEED: Final = 17
 
 Labels = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -102,6 +105,37 @@ def _surprise(logits: Floats, labels: Labels, *, temperature: float) -> float:
 
 def _share(part: int, whole: int) -> float:
     return float(part / whole) if whole else 0.0
+
+
+# --- how sure figures are ------------------------------------------------------------------------------------
+
+
+def bootstrap(
+    figures: Callable[[Labels], Sequence[float]], groups: Sequence[Hashable], *, rounds: int = ROUNDS
+) -> list[tuple[float, float]]:
+    """The 95 % intervals of figures, by percentiles over samples drawn with replacement (Efron and Tibshirani 1993).
+
+    Args:
+        figures: works out the figures of some rows; NaN where rows have none.
+        groups: [N] what each row belongs to; groups are drawn whole: pictures of one person are not independent.
+        rounds: how many samples are drawn.
+
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    own = np.array([numbers[group] for group in groups])
+    members = np.split(np.argsort(own, kind="stable"), np.cumsum(np.bincount(own))[:-1])
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    draws = (rng.integers(len(members), size=len(members)) for _ in range(rounds))
+    drawn = np.array([figures(np.concatenate([members[each] for each in draw])) for draw in draws])
+    return [_middle(column[~np.isnan(column)]) for column in drawn.T]
+
+
+def _middle(values: Doubles) -> tuple[float, float]:
+    """Where the middle 95 % of values lie; NaN where there are none."""
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.percentile(values, (2.5, 97.5)).tolist()
+    return low, high
 
 
 # --- boxes ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 A face starts once it has been seen for `confirm_seconds`; its expression is committed when its smoothed
 probability reaches `enter`, kept until that falls below `leave` or another one reaches `enter` and passes it, and
-replaced only when the new state has lasted `dwell_seconds`. Every start is followed by exactly one end.
+replaced only when the new state has lasted `dwell_seconds`. Neutral is not committed while the negative expressions
+together reach `neutral_doubt`. Every start is followed by exactly one end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_edge.config import Events as EventsConfig
-from fer_edge.records import LABELS, EventType, FaceEvent, FaceState, Reason, Track
+from fer_edge.records import LABELS, EventType, Expression, FaceEvent, FaceState, Reason, Track
+
+NEUTRAL = "neutral"
+NEGATIVE = ("sadness", "anger", "disgust", "fear", "contempt")
 
 Decision = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
@@ -131,11 +135,17 @@ class EventStateMachine:
         if track.expression is None:
             return None, Reason.UNCERTAIN
         top, confidence = track.expression.label, track.expression.confidence
-        if confidence >= self._config.enter:
+        if confidence >= self._config.enter and not self._doubtful(top, track.expression):
             return top, None
-        if committed and track.expression.probabilities[LABELS.index(committed)] >= self._config.leave:
+        held = committed is not None and track.expression.probabilities[LABELS.index(committed)] >= self._config.leave
+        if committed and held and not self._doubtful(committed, track.expression):
             return committed, None
         return None, Reason.UNCERTAIN
+
+    def _doubtful(self, label: str, expression: Expression) -> bool:
+        """Whether a face is called neutral that may as well be sad, angry, disgusted, afraid or contemptuous."""
+        negative = float(expression.probabilities[[LABELS.index(each) for each in NEGATIVE]].sum())
+        return label == NEUTRAL and negative >= self._config.neutral_doubt
 
     def _event(
         self, kind: EventType, face: OpenFace, previous: str | None, now_ns: int, size: tuple[int, int]

@@ -23,6 +23,7 @@ PLACES: Final = {
     "detector": Place("boxes.csv", ("crowd_faces.zip", "crowd_faces")),
     "landmarks": Place("points68.csv", ("landmarks68.zip", "landmarks68")),
     "groups": Place("", ("faces_unlabelled.zip", "faces_unlabelled")),
+    "posed": Place("labels.csv", ("ckplus48.zip", "ckplus48")),
     "scenes": Place("", ("scenes.zip", "scenes", "photos/scenes.zip", "photos/scenes")),
 }
 

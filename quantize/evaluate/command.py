@@ -5,6 +5,7 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
 
     python -m quantize.evaluate detector --model models/detector.tflite --data data/crowd_faces.zip --split heldout
     python -m quantize.evaluate landmarks --model models/landmarks.tflite --data data --conditions --plots plots
+    python -m quantize.evaluate posed --model models/expression.tflite --data data/ckplus48.zip
     python -m quantize.evaluate groups --models models --data data/faces_unlabelled.zip
     python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
 """
@@ -22,8 +23,8 @@ from fer_edge.errors import ModelError
 from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
-from quantize.data.sets import DataError
-from quantize.evaluate import end_to_end, fairness, robustness
+from quantize.data.sets import SPLITS, DataError
+from quantize.evaluate import end_to_end, fairness, posed, robustness
 from quantize.evaluate.registry import MEASURING, Measuring, draw
 from quantize.files.cards import rounded
 
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     for role, measuring in MEASURING.items():
         _add_role(kinds, role, measuring)
+    asked = _add(kinds, "posed", _posed, "expressions of posed faces, by person", "ckplus48.zip or its folder")
+    asked.add_argument("--model", type=Path, required=True, help="float or int8 .tflite file, its card beside it")
+    asked.add_argument("--split", choices=SPLITS, default="heldout", help="heldout: the people kept from training")
     whole = _add(kinds, "groups", _groups, "recall by age, gender and race", "faces_unlabelled.zip or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
@@ -102,6 +106,11 @@ def _role(options: argparse.Namespace) -> Report:
     if more:
         lines += ["", *robustness.table(more)]
     return head | asdict(result.figures) | ({"conditions": more} if more else {}), lines
+
+
+def _posed(options: argparse.Namespace) -> Report:
+    figures = posed.run(open_model(options.model, "expression"), options.data, split=options.split)
+    return {"model": str(options.model)} | asdict(figures), posed.table(figures)
 
 
 # --- all models ----------------------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
-"""The expression model on FER+: its rows where one expression has more than half of the votes ("majority")."""
+"""The expression model on FER+: its rows where one expression has more than half of the votes ("majority").
+
+Where the folder has them, the gate looks at faces from elsewhere too: `posed.py`, `natural.py`. Intervals are those of
+a bootstrap.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +18,9 @@ from quantize import daemon_stages, metrics
 from quantize.data.ferplus import Labelled, measuring
 from quantize.data.locate import located
 from quantize.data.sets import LABELS, TRAIN, DataError, read_ferplus
+from quantize.evaluate import natural, posed
+from quantize.evaluate.natural import NaturalFigures
+from quantize.evaluate.posed import PosedFigures
 from quantize.metrics import Labels, PerClass
 
 SPLITS: Final = ("test", "heldout")
@@ -29,7 +36,11 @@ class ExpressionFigures:
     accuracy: float
     macro_f1: float  # mean F1 over the expressions, rare ones counting as much as common ones
     ece: float  # expected calibration error, 15 equal bins of confidence
+    intervals: dict[str, tuple[float, float]]  # 95 %, of the three figures above and of each expression's recall
+    least_recall: float  # of the expressions, here and on posed faces
     per_class: dict[str, PerClass]
+    posed: PosedFigures | None  # None: not measured
+    natural: NaturalFigures | None
     confusion: list[list[int]]  # rows: what is right; columns: what was said
 
 
@@ -54,7 +65,16 @@ def run(model: Model, data: Path, *, split: str) -> Result:
     """Measure a model on one side of a set. Raises DataError."""
     chosen, name = read(data, split=split)
     answers = answer(model, chosen)
-    return Result(chosen, answers, measure(answers, temperature=model.card.temperature, name=name))
+    figures = measure(answers, temperature=model.card.temperature, name=name)
+    return Result(chosen, answers, _elsewhere(figures, model, data) if split == "test" else figures)
+
+
+def _elsewhere(figures: ExpressionFigures, model: Model, data: Path) -> ExpressionFigures:
+    """Add what the model says of faces of other sets."""
+    asked = posed.run(model, data) if posed.available(data) else None
+    least = min(figures.least_recall, asked.least) if asked else figures.least_recall
+    seen = natural.run(model, data) if natural.available(data) else None
+    return replace(figures, posed=asked, natural=seen, least_recall=least)
 
 
 def read(data: Path, *, split: str) -> tuple[Labelled, str]:
@@ -76,7 +96,10 @@ def answer(model: Model, chosen: Labelled) -> Answers:
 
 def measure(answers: Answers, *, temperature: float, name: str) -> ExpressionFigures:
     """Work out every figure."""
-    table = metrics.confusion(answers.labels, answers.logits.argmax(axis=1), classes=len(LABELS))
+    said = answers.logits.argmax(axis=1)
+    table = metrics.confusion(answers.labels, said, classes=len(LABELS))
+    present = np.unique(answers.labels)
+    per_class = dict(zip(LABELS, metrics.per_class(table), strict=True))
     return ExpressionFigures(
         set=name,
         pictures=len(answers.labels),
@@ -84,9 +107,27 @@ def measure(answers: Answers, *, temperature: float, name: str) -> ExpressionFig
         accuracy=metrics.accuracy(table),
         macro_f1=metrics.macro_f1(table),
         ece=metrics.calibration_error(softmax(answers.logits, temperature=temperature), answers.labels),
-        per_class=dict(zip(LABELS, metrics.per_class(table), strict=True)),
+        intervals=_intervals(answers, temperature=temperature),
+        least_recall=min(per_class[LABELS[label]].recall for label in present),
+        per_class=per_class,
+        posed=None,
+        natural=None,
         confusion=table.tolist(),
     )
+
+
+def _intervals(answers: Answers, *, temperature: float) -> dict[str, tuple[float, float]]:
+    said, given = answers.logits.argmax(axis=1), softmax(answers.logits, temperature=temperature)
+
+    def figures(rows: Labels) -> list[float]:
+        table = metrics.confusion(answers.labels[rows], said[rows], classes=len(LABELS))
+        error = metrics.calibration_error(given[rows], answers.labels[rows])
+        recalls = [each.recall if each.count else float("nan") for each in metrics.per_class(table)]
+        return [metrics.accuracy(table), metrics.macro_f1(table), error, *recalls]
+
+    names = ("accuracy", "macro_f1", "ece", *(f"recall of {label}" for label in LABELS))
+    found = zip(names, metrics.bootstrap(figures, range(len(said))), strict=True)
+    return {name: interval for name, interval in found if not np.isnan(interval[0])}
 
 
 def temperature_of(model: Model, data: Path) -> float:
@@ -97,11 +138,15 @@ def temperature_of(model: Model, data: Path) -> float:
 
 def table(figures: ExpressionFigures) -> list[str]:
     """Lay out for people."""
+    spans = {name: f"({low:.3f} to {high:.3f})" for name, (low, high) in figures.intervals.items()}
     return [
         f"{figures.set}: {figures.pictures} pictures, temperature {figures.temperature:g}",
-        f"accuracy {figures.accuracy:.4f}   macro F1 {figures.macro_f1:.4f}   calibration error {figures.ece:.4f}",
+        f"accuracy {figures.accuracy:.4f} {spans['accuracy']}   macro F1 {figures.macro_f1:.4f} {spans['macro_f1']}   "
+        f"calibration error {figures.ece:.4f} {spans['ece']}",
         f"{'':<10}{'precision':>10}{'recall':>10}{'F1':>10}{'pictures':>10}   said instead",
         *(_row(label, each, figures.confusion) for label, each in figures.per_class.items()),
+        *(["", *posed.table(figures.posed)] if figures.posed else []),
+        *(["", *natural.table(figures.natural)] if figures.natural else []),
     ]
 
 

@@ -3,7 +3,7 @@
 
 RIGID_SHAPE (fer_edge/vision/landmarks.py), from which the pose is read: the points that no expression moves, in three
 dimensions, from many people's labelled points in two (Tomasi and Kanade 1992, here with weights for outliers).
-TEMPLATE (quantize/tasks/expression.py): where FER+ faces have their eyes and mouth, as the landmarks model sees them.
+TEMPLATE (quantize/data/cut_faces.py): where FER+ faces have their eyes and mouth, as the landmarks model sees them.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE: Final = ("data", "terms", "protocol")
+PLACES: Final = {".tflite": "models", ".npz": "data"}
 # Options of quantize.train that name runs or published files.
 SOURCES: Final = {"start", "teachers", "detector", "landmarks"}
 
@@ -67,6 +68,11 @@ def draft(name: str, content: bytes, facts: Facts) -> dict[str, Any]:
 
 def command(plan: Mapping[str, Any]) -> str:
     """The command that repeats a run; folders of other runs are taken to lie beside it, files in models/."""
+    between = plan.get("interpolate")
+    if between:
+        start, *ends = (_place(Path(each)) for each in (between["start"], *between["end"]))
+        line = f"--start {start} --end {' '.join(ends)} --share {between['share']:g}"
+        return f"python -m quantize.train.interpolate {plan['role']} --data data --out runs/{plan['role']} {line}"
     own = {name: value for name, value in plan.items() if name not in ("role", "options") and value is not None}
     own |= plan["options"]
     for name in SOURCES & own.keys():
@@ -77,7 +83,7 @@ def command(plan: Mapping[str, Any]) -> str:
 
 def _place(source: Path) -> str:
     """Where a run, or a published file, lies for whoever follows the documentation."""
-    return f"{'models' if source.suffix == '.tflite' else 'runs'}/{source.name}"
+    return f"{PLACES.get(source.suffix, 'runs')}/{source.name}"
 
 
 def _several(value: Any) -> Sequence[Any]:

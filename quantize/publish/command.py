@@ -1,8 +1,10 @@
 """Publish: `python -m quantize.publish detector --data data --run runs/detector`.
 
 Both files of the run are measured as quantize.evaluate does, on pictures that no network learned its role from. Past
-a failed gate nothing reaches models/. When all three are there, `python -m quantize.publish together --data data` adds
-to their cards how they fare by age, gender and race, and from picture to expression.
+a failed gate nothing reaches models/. A floor that the published model misses too is replaced by its figure: a model
+that is nearer to the floor may take its place, and its card says what it misses. When all three are there,
+`python -m quantize.publish together --data data` adds to their cards how they fare by age, gender and race, and from
+picture to expression.
 """
 
 import argparse
@@ -13,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
+from quantize.daemon_stages import open_model
 from quantize.data.sets import DataError
 from quantize.evaluate import end_to_end, fairness, intensity
 from quantize.evaluate.registry import MEASURING, TOGETHER
 from quantize.evaluate.robustness import Conditions
 from quantize.files import cards
-from quantize.publish.gates import FLOORS, Candidate, examine, failed, figure
+from quantize.publish.gates import FLOORS, Candidate, examine, failed, figure, missed
 
 NOT_IN_CARDS: Final = ("confusion",)  # what per_class sums up
 
@@ -62,16 +65,29 @@ def _parser() -> argparse.ArgumentParser:
 def _publish(options: argparse.Namespace) -> list[str]:
     floors = FLOORS[options.role] | lowered_floors(options.floor, FLOORS[options.role])
     candidate = examine(options.role, options.data, options.run)
-    check(candidate, floors=floors)
+    below = missed(candidate.int8, floors)
+    check(candidate, floors=floors, published=_published(options) if below else None)
     publish(candidate, candidate.conditions(options.run), floors=floors, models=options.models)
     lost = {
         name: (figure(candidate.real, name) or 0) - (figure(candidate.int8, name) or 0) for name in FLOORS[options.role]
     }
     return [
         *MEASURING[options.role].table(candidate.result.figures),
+        *(
+            f"missed, as by the model before: {name} {value:.4f}, floor {floors[name]:g}"
+            for name, value in below.items()
+        ),
         f"float minus int8: {', '.join(f'{name} {value:+.4f}' for name, value in lost.items())}",
         f"{options.models / options.role}.tflite: published",
     ]
+
+
+def _published(options: argparse.Namespace) -> dict[str, Any] | None:
+    """The figures of the model that is in models/ now; None where there is none."""
+    path, measuring = options.models / f"{options.role}.tflite", MEASURING[options.role]
+    if not path.exists():
+        return None
+    return measuring.figures(open_model(path, options.role), options.data, split=measuring.gate)
 
 
 def lowered_floors(given: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
@@ -88,9 +104,9 @@ def lowered_floors(given: Sequence[str], known: Mapping[str, float]) -> dict[str
     return floors
 
 
-def check(candidate: Candidate, *, floors: Mapping[str, float]) -> None:
+def check(candidate: Candidate, *, floors: Mapping[str, float], published: Mapping[str, Any] | None = None) -> None:
     """Raise GateError if a gate fails."""
-    lines = failed(candidate, floors=floors)
+    lines = failed(candidate, floors=floors, published=published)
     if lines:
         raise GateError("\n".join(lines))
 
@@ -103,6 +119,7 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
         "int8": _for_card(candidate.int8),
         "conditions": conditions,
         "floors": dict(floors),
+        "missed": missed(candidate.int8, floors),
     }
     card = cards.text(candidate.card | _told(candidate) | {"metrics": cards.rounded(metrics)})
     # Two files cannot be replaced at once. Between the two the old card's sha256 does not fit the new model: a

@@ -84,6 +84,11 @@ def _card(role: str, card: Card) -> Iterator[str]:
         yield from _intensities(card)
     if "per_class" in metrics["int8"]:
         yield from _table("expression, int8", metrics["int8"]["per_class"])
+    yield from _missed(metrics)
+    if metrics["int8"].get("posed"):
+        yield from _posed(metrics["int8"]["posed"])
+    if metrics["int8"].get("natural"):
+        yield from _natural(metrics["int8"]["natural"])
     yield from _table("condition, int8", metrics["conditions"])
     if "end_to_end" in metrics:
         yield from _end_to_end(metrics["end_to_end"])
@@ -102,6 +107,47 @@ def _intensities(card: Card) -> Iterator[str]:
         for name, value in figures["correlations"].items()
     }
     yield from _table("intensity, int8", rows)
+
+
+def _missed(metrics: Card) -> Iterator[str]:
+    """Intervals of the figures, and the project's goals that they do not reach."""
+    intervals = metrics["int8"].get("intervals", {})
+    if intervals:
+        spans = ", ".join(f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in intervals.items())
+        yield f"**95 % intervals** (int8, by bootstrap): {spans}.\n"
+    if metrics.get("missed"):
+        floors = metrics["floors"]
+        lines = ", ".join(f"`{name}` {value:.3f} (floor {floors[name]:g})" for name, value in metrics["missed"].items())
+        yield f"**Missed**, as by the model before, and by no more than chance further: {lines}.\n"
+
+
+def _posed(figures: Card) -> Iterator[str]:
+    low, high = figures["interval"]
+    views = ", ".join(f"{name} {value:.3f}" for name, value in figures["wider"].items())
+    yield (
+        f"**Posed faces** ({figures['set']}, {figures['pictures']} pictures of {figures['people']} people): accuracy "
+        f"{figures['accuracy']:.3f} ({low:.3f} to {high:.3f}); {views}.\n"
+    )
+    rows = {
+        label: {
+            "recall": each["recall"],
+            "95 %": "{:.3f} to {:.3f}".format(*each["interval"]),
+            "pictures": each["count"],
+        }
+        for label, each in figures["recalls"].items()
+    }
+    yield from _table("posed expression, int8", rows)
+
+
+def _natural(figures: Card) -> Iterator[str]:
+    low, high = figures["interval"]
+    yield (
+        f"**Natural faces** ({figures['set']}, {figures['pictures']} pictures): agreement with a committee of "
+        f"networks, which is no accuracy, {figures['agreement']:.3f} ({low:.3f} to {high:.3f}). Called neutral: "
+        f"{figures['neutral']:.3f}, by the committee {figures['neutral_teacher']:.3f}.\n"
+    )
+    rows = {label: {"agreement": share, "pictures": count} for label, (share, count) in figures["by_answer"].items()}
+    yield from _table("where the committee says", rows)
 
 
 def _end_to_end(figures: Card) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from fer_edge.vision.model_card import Role
 from quantize.data import augment
-from quantize.data.ferplus import CLASSES, measuring, training
+from quantize.data.cut_faces import TEMPLATE
+from quantize.data.face_pools import MAX_SCALE, Pool, draw, make_pools
+from quantize.data.ferplus import measuring, training
 from quantize.data.sets import FER_SIDE, LABELS, DataError, Floats, Image, read_ferplus
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Predict, to_input
@@ -23,14 +26,7 @@ WEIGHT_DECAY: Final = 5e-3  # decoupled: each step shrinks a weight by rate x de
 MOMENTUM: Final = 0.9
 SAMPLE: Final = 500
 SAMPLE_SEED: Final = 7
-RARE_POWER: Final = 1 / 3  # a picture is drawn in proportion to 1 / (pictures of its expression) ** RARE_POWER
 TEACHERS_SHARE: Final = 0.5  # of a target; the rest are the votes
-
-# Where the eyes and the mouth of a FER+ face lie, in shares of the crop's side: mean positions measured on FER+
-# train by our own landmarks (`quantize.evaluate.geometry`). The daemon turns, scales and shifts each face onto these
-# points.
-# Left and right are those of the picture.
-TEMPLATE: Final = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth": [0.5, 0.783]}
 
 
 # --- varying a training picture ------------------------------------------------------------------------------
@@ -38,28 +34,27 @@ TEMPLATE: Final = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth":
 # turned, moved and scaled, and softer than FER+.
 
 MAX_TURN_DEGREES: Final = 14.0
-MAX_SCALE: Final = 1.17
 MAX_SHIFT_PX: Final = 4.0
 
 
-def augmented(images: Image, rng: np.random.Generator) -> Image:
-    """Draw a random view u8[N,48,48] of each picture."""
-    images = augment.coarsen(move(images, rng), rng, share=0.3, sides_px=(14, 36))
+def augmented(images: Image, rng: np.random.Generator, *, widest: float = MAX_SCALE) -> Image:
+    """Draw a random view u8[N,48,48] of each canvas."""
+    images = augment.coarsen(move(images, rng, widest=widest), rng, share=0.3, sides_px=(14, 36))
     images = augment.blur(augment.relight(images, rng), rng, share=0.1)
     return augment.erase(augment.add_noise(images, rng, share=0.3), rng, share=0.2, sides=(0.15, 0.4))
 
 
-def move(images: Image, rng: np.random.Generator) -> Image:
-    """Mirror, turn, scale, stretch and shift around the middle, all in one resampling."""
+def move(images: Image, rng: np.random.Generator, *, widest: float = MAX_SCALE) -> Image:
+    """Mirror, turn, scale, stretch and shift the middle of canvases u8[N,S,S], all in one resampling."""
     count = len(images)
     angle = np.radians(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES, count))
-    scale = MAX_SCALE ** rng.uniform(-1, 1, count)
+    scale = np.exp(rng.uniform(-np.log(widest), np.log(MAX_SCALE), count))
     mirror = rng.choice((-1.0, 1.0), count) * 1.08 ** rng.uniform(-1, 1, count)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
     linear = scale[:, None, None] * turn
     linear[:, :, 0] *= mirror[:, None]  # mirror and stretch first, then turn
-    middle = np.full(2, (FER_SIDE - 1) / 2)
-    shift = middle - linear @ middle + rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX, (count, 2))
+    middle, source = np.full(2, (FER_SIDE - 1) / 2), np.full(2, (images.shape[1] - 1) / 2)
+    shift = middle - linear @ source + rng.uniform(-MAX_SHIFT_PX, MAX_SHIFT_PX, (count, 2))
     matrices = np.concatenate([linear, shift[:, :, None]], axis=2)  # [N,2,3]
     return np.stack([_warp(image, matrix) for image, matrix in zip(images, matrices, strict=True)])
 
@@ -74,20 +69,42 @@ def _warp(image: Image, matrix: NDArray[np.float64]) -> Image:
 
 
 class Expression:
-    """Learn the vote shares, and what larger networks make of the very same view of a face."""
+    """Learn the vote shares and posed labels, and what larger networks make of the very same view of a face."""
 
     role: Role = "expression"
     peak_rate = 0.1
 
-    def __init__(self, data: Path, *, teachers: Sequence[str] = (), widths: Sequence[int] = EXPRESSION_WIDTHS) -> None:
-        """Read FER+, and the finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531)."""
+    def __init__(
+        self,
+        data: Path,
+        *,
+        teachers: Sequence[str] = (),
+        taught: str | None = None,
+        widths: Sequence[int] = EXPRESSION_WIDTHS,
+        landmarks: str = "models/landmarks.tflite",
+    ) -> None:
+        """Read the sets.
+
+        Args:
+            data: the folder of FER+; posed and natural faces (`natural.npz`) are learned from where it has them.
+            teachers: finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531).
+            taught: file of what others' networks say (`quantize.teachers`); without it no natural face has a target.
+            widths: channels of the network's stages.
+            landmarks: the model that cuts faces as the daemon does.
+
+        """
         self.data = read_ferplus(data)
         self.widths = tuple(widths)
         self.examples = training(self.data)
         self.steps = len(self.examples.images) // BATCH
-        self._odds = odds(self.examples.targets)
-        self._held_out = measuring(self.data, "heldout")
+        self.held_out = measuring(self.data, "heldout")
+        self._folder, self._taught, self._landmarks = data, Path(taught) if taught else None, Path(landmarks)
         self._teachers = [Path(each) for each in teachers]
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """What is drawn from; made when training begins."""
+        return make_pools(self._folder, self.examples, self._landmarks, self._taught)
 
     def network(self, *, batch: int | None = None) -> Any:
         """48x48x1 -> 8 logits."""
@@ -98,27 +115,37 @@ class Expression:
         return keras.optimizers.SGD(self.peak_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """As many pictures as the set has, drawn so that rare expressions come more often."""
-        count = len(self.examples.images)
-        order = rng.choice(count, self.steps * BATCH, p=self._odds)
+        """As many pictures as FER+ has, drawn so that rare expressions come more often."""
         teach = [_teacher(run) for run in self._teachers]
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            images, targets = to_input(augmented(self.examples.images[rows], rng)), self.examples.targets[rows]
+        for _ in range(self.steps):
+            views, targets = self.views(BATCH, rng)
+            images = to_input(views)
             if teach:
-                views = (images, images[:, :, ::-1])  # a face and its mirror image show the same
-                taught = np.mean([np.asarray(each(view)) for each in teach for view in views], axis=0)
-                targets = (1 - TEACHERS_SHARE) * targets + TEACHERS_SHARE * taught
+                both = (images, images[:, :, ::-1])  # a face and its mirror image show the same
+                given = np.mean([np.asarray(each(view)) for each in teach for view in both], axis=0)
+                targets = (1 - TEACHERS_SHARE) * targets + TEACHERS_SHARE * given
             yield images, np.asarray(targets, np.float32)
+
+    def views(self, batch: int, rng: np.random.Generator) -> tuple[Image, Floats]:
+        """Draw varied faces u8[batch,48,48] from all pools, and their targets f32[batch,8]."""
+        drawn = list(draw(self.pools, batch, rng))
+        views = [augmented(canvases, rng, widest=pool.widest) for pool, canvases, _ in drawn]
+        return np.concatenate(views), np.concatenate([targets for _, _, targets in drawn])
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """Cross-entropy."""
         return ops.mean(ops.categorical_crossentropy(targets, outputs[0], from_logits=True))
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Accuracy."""
-        (logits,) = predict(to_input(self._held_out.images))
-        return {"heldout_accuracy": float(np.mean(logits.argmax(axis=1) == self._held_out.labels))}
+        """Accuracy, and the mean recall of the expressions."""
+        return self.judged(predict(to_input(self.held_out.images))[0])
+
+    def judged(self, logits: Floats) -> dict[str, float]:
+        """Figures of answers f32[N,8] to the held-out pictures."""
+        labels = self.held_out.labels
+        right = logits.argmax(axis=1) == labels
+        recalls = [right[labels == each].mean() for each in np.unique(labels)]
+        return {"heldout_accuracy": float(right.mean()), "heldout_recall": float(np.mean(recalls))}
 
     def sample(self) -> Image:
         """From black to white: the input's range is then all of LOW..HIGH."""
@@ -131,13 +158,6 @@ class Expression:
     def card(self) -> dict[str, Any]:
         """Labels and template."""
         return {"labels": list(LABELS), "template": TEMPLATE}
-
-
-def odds(targets: Floats) -> NDArray[np.float64]:
-    """How likely each row f32[N,8] is to be drawn; all together 1."""
-    tops = targets.argmax(axis=1)
-    weights = np.maximum(np.bincount(tops, minlength=CLASSES), 1)[tops] ** -RARE_POWER
-    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _teacher(run: Path) -> Any:

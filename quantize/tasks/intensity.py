@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from fer_edge.vision import transforms
 from fer_edge.vision.model_card import Role
 from quantize.data import augment, mesh_faces
+from quantize.data.cut_faces import TEMPLATE
 from quantize.data.mesh_faces import INTENSITIES, MeshFaces
 from quantize.data.sets import FER_SIDE, DataError, Floats, Image
-from quantize.tasks.expression import TEMPLATE
 from quantize.tasks.networks import intensity_net
 from quantize.tasks.task import Predict, to_input
 

@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +32,11 @@ from fer_edge.errors import ModelError
 from quantize.data.sets import DataError, Floats
 from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
-from quantize.train.warm_start import begin
+from quantize.train import warm_start
 
 OPTIONS: Final = {
     "teachers": "expression",
+    "taught": "expression",
     "widths": "expression",
     "final": "detector",
     "detector": "landmarks",
@@ -115,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", help="finished run, or published .tflite file, whose weights this one begins with")
     parser.add_argument("--rate", type=float, help="peak learning rate; default: the role's own")
     parser.add_argument("--teachers", nargs="+", help="expression: folders of finished runs to learn from as well")
+    parser.add_argument(
+        "--taught", help="expression: file of quantize.teachers, also needed to learn from natural faces"
+    )
     parser.add_argument("--final", action="store_true", help="detector: more small faces, to finish a run with")
     parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
     parser.add_argument("--landmarks", help="landmarks: .tflite file of the model that has taken mistakes for faces")
@@ -122,15 +126,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def fit(plan: Plan, task: Task, *, out: Path) -> None:
-    """Train to the end of the plan, from the last whole epoch found in `out`."""
+def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | None = None) -> None:
+    """Train to the end of the plan, from the last whole epoch found in `out`.
+
+    Args:
+        plan: what the run is.
+        task: what the network learns.
+        out: folder of the run.
+        begin: puts weights into the untrained network; default: those of `plan.start`.
+
+    """
     claim(out, plan)
     print(f"{count_macs(task.network(batch=1)) / 1e6:.1f} MMAC", flush=True)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy(plan.precision)
     network = task.network()
-    if plan.start:
-        begin(network, Path(plan.start), task)
+    if begin:
+        begin(network)
+    elif plan.start:
+        warm_start.begin(network, Path(plan.start), task)
     model = trainee(network, task)
     average = Average(model.get_weights())
     done = restore(out / "last.npz", model, average)
@@ -138,7 +152,7 @@ def fit(plan: Plan, task: Task, *, out: Path) -> None:
         started = time.monotonic()
         loss = run_epoch(model, average, task, plan=plan, epoch=epoch)
         save(out / "last.npz", model, average, epochs=epoch + 1)
-        figures = task.progress(_predictor(task, average))
+        figures = task.progress(predictor(task, average))
         report = {"epoch": epoch + 1, "loss": loss, **figures, "seconds": time.monotonic() - started}
         _log(out / "log.jsonl", {name: round(value, 4) for name, value in report.items()})
 
@@ -210,8 +224,8 @@ def rate_at(progress: float) -> float:
     return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def _predictor(task: Task, average: Average) -> Predict:
-    """Run the averaged weights, batch by batch."""
+def predictor(task: Task, average: Average) -> Predict:
+    """Runs averaged weights, batch by batch."""
     network = task.network()
     network.set_weights(average.weights)
     run = tf.function(lambda images: network(images, training=False), reduce_retracing=True)

@@ -79,6 +79,10 @@ def test_expression_figures_by_hand() -> None:
     assert figures.confusion[3][1] == 1
     assert figures.ece == pytest.approx(1 / 3)
     assert "happiness 1" in expression.table(figures)[3 + 3]
+    assert figures.least_recall == 0.5  # of those that are there
+    low, high = figures.intervals["accuracy"]
+    assert 0 <= low < 2 / 3 < high <= 1
+    assert figures.intervals.keys() == {"accuracy", "macro_f1", "ece", "recall of happiness", "recall of sadness"}
 
 
 # --- detector ------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -158,3 +160,24 @@ def test_errors_are_in_distances_of_the_outer_eye_corners() -> None:
 def test_the_cumulative_distribution_counts_up_to_and_with_the_limit() -> None:
     shares = metrics.cumulative(np.array([0.3, 0.1, 0.2, 0.5], np.float32), np.array([0, 0.1, 0.25, 1], np.float32))
     assert shares.tolist() == [0, 0.25, 0.5, 1]
+
+
+# --- how sure figures are ------------------------------------------------------------------------------------
+
+
+def test_an_interval_of_independent_rows_is_about_that_of_a_share() -> None:
+    right = np.arange(400) % 2 == 0
+    ((low, high),) = metrics.bootstrap(lambda rows: [right[rows].mean()], range(400))
+    assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)
+    assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
+
+
+def test_rows_of_one_group_are_drawn_together() -> None:
+    right = np.arange(400) % 2 == 0
+    ((low, high),) = metrics.bootstrap(lambda rows: [right[rows].mean()], [row % 2 for row in range(400)])
+    assert (low, high) == (0, 1)  # two groups: both may be the same one
+
+
+def test_a_figure_that_no_sample_has_has_no_interval() -> None:
+    (known, unknown) = metrics.bootstrap(lambda _: [1.0, float("nan")], range(5))
+    assert [known, [math.isnan(end) for end in unknown]] == [(1, 1), [True, True]]

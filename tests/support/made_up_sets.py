@@ -58,6 +58,27 @@ def write_mosaics(folder: Path, some: sets.FerPlus) -> None:
     write_zip(folder / "ferplus_images.zip", mosaics)
 
 
+# --- posed and natural faces ---------------------------------------------------------------------------------
+
+
+def write_posed(path: Path, *, people: int, image: sets.Image | None = None) -> Path:
+    """Noise, or the same face always; everybody shows every expression but neutral."""
+    faces = pictures(people * 7, seed=8)
+    rows = [(f"{row}.png", f"S{row // 7:03}", sets.LABELS[1 + row % 7]) for row in range(people * 7)]
+    files: dict[str, bytes | str] = {
+        f"faces/{name}": png(faces[row] if image is None else image) for row, (name, *_) in enumerate(rows)
+    }
+    return write_zip(path, files | {"labels.csv": table(("file", "person", "expression"), rows)})
+
+
+def write_natural(path: Path, *, people: int) -> Path:
+    """Two pictures of everybody, with the guesses in turn."""
+    names = [f"Some_Body{row // 2}_{row % 2:04}.jpg" for row in range(2 * people)]
+    canvases = np.random.default_rng(9).integers(0, 256, (len(names), 64, 64), dtype=np.uint8)
+    np.savez(path, canvases=canvases, guesses=np.arange(len(names)) % 8, names=np.array(names))
+    return path
+
+
 # --- photos --------------------------------------------------------------------------------------------------
 
 
@@ -193,5 +214,6 @@ def write_everything(folder: Path) -> Path:
     write_photos(folder / "photos", count=12)
     write_mesh(folder / "mesh" / "stills.npz", people=80)
     write_varied(folder / "photos2", count=20)
+    write_posed(folder / "ckplus48.zip", people=8)
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder

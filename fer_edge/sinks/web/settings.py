@@ -20,6 +20,7 @@ GROUPS = {
 WORDS: dict[str, tuple[str, str]] = {
     "events.enter": ("Report from", "probability from which on an expression is reported"),
     "events.leave": ("Keep until below", "probability below which it is given up; at most “Report from”"),
+    "events.neutral_doubt": ("Doubt neutral from", "probability of all negative expressions together; 1: never"),
     "events.dwell_seconds": ("Must last", "a change is reported when it has lasted so long"),
     "events.heartbeat_seconds": ("Heartbeat", "without changes, an update every so often; 0: never"),
     "tracking.min_score": ("Least landmark score", "at which the landmarks still sit on a face"),

@@ -211,3 +211,29 @@ def test_whatever_happens_each_face_tells_one_story(
         for before, after in itertools.pairwise(story):
             if after.event_type is EventType.UPDATE:
                 assert after.previous == before.expression
+
+
+def mixed(now_ms: int, **shares: float) -> Track:
+    """A face whose expression is a mixture."""
+    given = np.array([shares.get(label, 0.0) for label in LABELS], np.float32)
+    return replace(track(now_ms), expression=Expression(given))
+
+
+def decided(shown: Track, *, committed: str | None = None, **config: float) -> tuple[str | None, Reason | None]:
+    return EventStateMachine(Events(**config), confirm_seconds=0).decide(shown, committed=committed)
+
+
+def test_neutral_is_not_told_where_negative_expressions_are_too_likely() -> None:
+    doubtful = mixed(0, neutral=0.6, sadness=0.2, anger=0.1, fear=0.05, happiness=0.05)
+    assert decided(doubtful) == (None, Reason.UNCERTAIN)
+    assert decided(doubtful, committed="neutral") == (None, Reason.UNCERTAIN)
+    assert decided(doubtful, neutral_doubt=0.4) == ("neutral", None)
+    assert decided(doubtful, neutral_doubt=1.0) == ("neutral", None)
+
+
+def test_neutral_beside_a_smile_is_told() -> None:
+    assert decided(mixed(0, neutral=0.6, happiness=0.3, surprise=0.1)) == ("neutral", None)
+
+
+def test_a_negative_expression_is_told_however_likely_the_others_are() -> None:
+    assert decided(mixed(0, neutral=0.1, sadness=0.5, anger=0.4)) == ("sadness", None)

@@ -1,0 +1,46 @@
+"""Natural faces with one person's guess each (`natural.npz`, made by `cut_natural.py`), and who is kept from training.
+
+The guesses are weak (those of disgust mostly wrong) and most of the faces smile or do nothing. So what is learned is
+what a committee of teachers says, in which a guess counts for a part where it can be believed (`quantize.teachers`);
+and a model is measured by how far it agrees with them on as many faces of each guess as there are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.data.sets import DataError, Image, chosen
+from quantize.metrics import Labels
+
+NATURAL: Final = "natural.npz"
+HELD_OUT_ONE_IN: Final = 4  # people
+
+
+@dataclass(frozen=True, slots=True)
+class Natural:
+    """Faces in the middle of canvases, with a guess each."""
+
+    canvases: Image  # u8[N,64,64] gray
+    guesses: Labels  # [N] index into LABELS
+    names: tuple[str, ...]  # [N] of the pictures
+
+    def held_out(self) -> NDArray[np.bool_]:
+        """Choose about a quarter of the people by name, for ever and on every machine the same."""
+        return np.array([chosen(person_of(name).encode(), one_in=HELD_OUT_ONE_IN) for name in self.names], np.bool_)
+
+
+def person_of(name: str) -> str:
+    """Who is in a picture: its name up to the last `_`."""
+    return name.rsplit("_", 1)[0]
+
+
+def read_natural(path: Path) -> Natural:
+    """Read the file. Raises DataError."""
+    try:
+        with np.load(path) as saved:
+            return Natural(saved["canvases"], saved["guesses"].astype(np.intp), tuple(map(str, saved["names"])))
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: expected a file of quantize.data.cut_natural: {error}") from None

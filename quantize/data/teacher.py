@@ -1,0 +1,30 @@
+"""What stronger networks say of the pictures learned from (`teacher.npz`), written once by `quantize.teachers`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from quantize.data.sets import DataError, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """Probabilities f32[N,8], row by row as the sets are read."""
+
+    ferplus: Floats  # of `ferplus.training`
+    posed: Floats  # of the posed faces learned from
+    natural: Floats  # of all natural faces
+
+
+def read_teacher(path: Path, **counts: int) -> Taught:
+    """Read the file. Raises DataError, also where a set does not have as many rows as given."""
+    try:
+        with np.load(path) as saved:
+            arrays = {name: saved[name].astype(np.float32) for name in ("ferplus", "posed", "natural")}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: expected a file of quantize.teachers: {error}") from None
+    for name, count in counts.items():
+        if len(arrays[name]) != count:
+            raise DataError(f"{path}: {name}: expected {count} rows as in the set, got {len(arrays[name])}")
+    return Taught(**arrays)

@@ -1,0 +1,8 @@
+"""Run `python -m quantize.teachers`."""
+
+import sys
+
+from quantize.teachers.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What the fine-tuned teacher learns: the same faces and targets as the expression network, enlarged."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from quantize.data.sets import Floats, Image
+from quantize.tasks.expression import Expression
+from quantize.tasks.task import Predict
+from quantize.teachers.face_api import enlarged
+from quantize.teachers.faceres import SIDE, faceres_net
+
+BATCH: Final = 64
+STEPS: Final = 360
+PEAK_RATE: Final = 6e-4
+WEIGHT_DECAY: Final = 1e-2
+
+
+class FaceresTask(Expression):
+    """Votes and posed labels, without a teacher of its own."""
+
+    peak_rate = PEAK_RATE
+
+    def __init__(self, data: Path) -> None:
+        """Read the sets."""
+        super().__init__(data)
+        self.steps = STEPS
+
+    def network(self, *, batch: int | None = None) -> Any:
+        """112x112x1 -> 8 logits."""
+        return faceres_net(batch=batch)
+
+    def optimizer(self) -> Any:
+        """AdamW: the blocks begin at very different scales."""
+        return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
+        """The expression network's views, BATCH at a time."""
+        for _ in range(self.steps):
+            views, targets = self.views(BATCH, rng)
+            yield to_teacher(views), targets
+
+    def progress(self, predict: Predict) -> dict[str, float]:
+        """As for the expression network."""
+        return self.judged(predict(to_teacher(self.held_out.images))[0])
+
+
+def to_teacher(crops: Image) -> Floats:
+    """Crops u8[N,48,48] as the network takes them: f32[N,112,112,1], 0 to 255."""
+    return enlarged(crops, SIDE)[..., None]

@@ -1,0 +1,63 @@
+"""train/interpolate.py: weights between two networks. Skipped without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
+
+from quantize.data.sets import DataError
+from quantize.tasks.networks import expression_net
+from quantize.train import interpolate
+from tests.support.made_up_sets import made_up_ferplus, write_npz
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]  # TensorFlow's own; machines that train
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> None:
+    """Not asked here: TensorFlow keeps its threads for the next call."""
+
+
+def write_run(folder: Path, value: float, *, epochs: int) -> Path:
+    """A run all of whose weights are the same."""
+    folder.mkdir()
+    shapes = [weight.shape for weight in expression_net((8, 8, 8)).get_weights()]
+    arrays: dict[str, Any] = {f"average_{i}": np.full(shape, value, np.float32) for i, shape in enumerate(shapes)}
+    np.savez(folder / "last.npz", epochs=np.int64(epochs), **arrays)
+    options = {"widths": [8, 8, 8]}
+    plan = {"role": "expression", "epochs": epochs, "seed": 1, "precision": "float32", "options": options}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return folder
+
+
+def test_weights_lie_on_the_line_from_the_start_to_the_mean_of_the_ends(tmp_path: Path) -> None:
+    faces = write_npz(tmp_path / "ferplus.npz", made_up_ferplus(train=160, test=8))
+    start = write_run(tmp_path / "start", 1.0, epochs=3)
+    ends = [write_run(tmp_path / f"end{value}", value, epochs=5) for value in (2.0, 4.0)]
+    command = ["expression", "--data", str(faces), "--start", str(start), "--end", *map(str, ends)]
+    assert interpolate.main([*command, "--share", "0.25", "--out", str(tmp_path / "between")]) == 0
+    with np.load(tmp_path / "between" / "last.npz") as saved:
+        assert int(saved["epochs"]) == 10
+        averages = [saved[name] for name in saved.files if name.startswith("average_")]
+    assert all(np.allclose(weight, 1.5) for weight in averages)
+    plan = json.loads((tmp_path / "between" / "plan.json").read_text())
+    assert plan["interpolate"]["share"] == 0.25
+    assert plan["options"] == {"widths": [8, 8, 8]}
+
+
+def test_networks_of_two_shapes_have_nothing_between_them() -> None:
+    narrow, wide = [np.zeros((2, 2), np.float32)], [np.zeros((2, 3), np.float32)]
+    with pytest.raises(DataError, match="networks of one shape"):
+        interpolate.between(narrow, wide, 0.5)
+
+
+def test_a_share_beyond_the_end_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["expression", "--data", str(tmp_path), "--start", "a", "--end", "b", "--share", "1.5"]
+    assert interpolate.main([*command, "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "error: --share: expected 0 to 1, got 1.5\n"
