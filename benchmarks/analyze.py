@@ -31,8 +31,8 @@ FPS = 30
 OURS = """
 import json, sys, time
 from pathlib import Path
-from fer_edge.analyze import AnalyzeOptions, analyze
-from fer_edge.analyze.film import load_av
+from fer_edge.commands.analyze import AnalyzeOptions, analyze
+from fer_edge.commands.analyze.film import load_av
 from fer_edge.config import Config
 film, folder, video = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "video"
 load_av()

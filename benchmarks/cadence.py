@@ -5,7 +5,7 @@
 640x480 scenes with nobody, one and three faces at 15 frames a second: still, and with something that moves through the
 background, which wakes the detector. How often each model runs is the same on every machine (`runs_per_second`, which a
 test holds docs/performance.md against). The time of a step is CPU time on one core of this machine, the least of
-five rounds; times on a Pi are reckoned from it and from the models' multiply-accumulates (fer_edge/expect.py).
+five rounds; times on a Pi are reckoned from it and from the models' multiply-accumulates (fer_edge/board/expected.py).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fer_edge.board.expected import BOARDS, Board, all_cores_ms, one_core_ms, span
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
-from fer_edge.expect import BOARDS, Board, all_cores_ms, one_core_ms, span
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Image
-from fer_edge.tflite import Model
+from fer_edge.vision.tflite import Model
 
 FPS = 15.0  # camera.fps
 IDLE_FPS = 5.0  # rate.idle_fps

@@ -22,9 +22,9 @@ from peers import MeshPeer, YunetPeer
 
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera, Config
-from fer_edge.meter import rss_mb
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame
+from fer_edge.runtime.meter import rss_mb
 
 SUFFIXES = {".avi", ".gif", ".mkv", ".mp4"}
 FACES = {"face-demographics-walking-and-pause": 3}

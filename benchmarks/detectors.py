@@ -21,12 +21,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.card import models_folder
-from fer_edge.image import letterbox
 from fer_edge.records import Floats, Image
-from quantize import stages
-from quantize.data import Folder, Photo, held_out_photos, read_crowd, side_of
-from quantize.measure_detector import COUNTED, LOWEST_SCORE
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.transforms import letterbox
+from quantize import daemon_stages
+from quantize.data.sets import Folder, Photo, held_out_photos, read_crowd, side_of
+from quantize.evaluate.detector import COUNTED, LOWEST_SCORE
 from quantize.metrics import Matched, average_precision, curve, match
 
 FRAME = 640, 480
@@ -41,7 +41,7 @@ def main() -> None:
     options = _options()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
-    finders = {"fer-edge": (own(LOWEST_SCORE), own(stages.DEFAULT_THRESHOLD))}
+    finders = {"fer-edge": (own(LOWEST_SCORE), own(daemon_stages.DEFAULT_THRESHOLD))}
     if options.yunet:
         finders["YuNet_n at 320 px"] = (yunet(options.yunet, LOWEST_SCORE), yunet(options.yunet, YUNET_THRESHOLD))
     photos, folder = side_of(read_crowd(options.data), held_out_photos, options.split), Folder(options.data)
@@ -70,10 +70,12 @@ def _options() -> argparse.Namespace:
 
 def own(min_score: float) -> Find:
     """fer-edge's own detector, letterbox and decoding included."""
-    detector = stages.detector(stages.open_model(models_folder() / "detector.tflite", "detector"), min_score=min_score)
+    detector = daemon_stages.detector(
+        daemon_stages.open_model(models_folder() / "detector.tflite", "detector"), min_score=min_score
+    )
 
     def find(picture: Image) -> tuple[Floats, Floats]:
-        faces = detector(stages.frame_of(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)))
+        faces = detector(daemon_stages.frame_of(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)))
         boxes = [(face.box.x0, face.box.y0, face.box.x1, face.box.y1) for face in faces]
         return _arrays(boxes, [face.score for face in faces])
 

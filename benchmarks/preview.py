@@ -20,7 +20,7 @@ import numpy as np
 
 from fer_edge.camera import open_camera
 from fer_edge.config import Camera, Config
-from fer_edge.draw import Painter, Steady, fitted, status_line
+from fer_edge.drawing.painter import Painter, Steady, fitted, status_line
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Update
 

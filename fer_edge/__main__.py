@@ -14,10 +14,10 @@ from threading import Event
 
 import msgspec
 
-from fer_edge.arguments import DEFAULT_CONFIG, Command, parser
+from fer_edge.commands.arguments import DEFAULT_CONFIG, Command, parser
 from fer_edge.config import Config, Mqtt, Name, json_schema
-from fer_edge.configfile import load_config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
+from fer_edge.settings.loader import load_config
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -75,7 +75,7 @@ def _open_missing_streams() -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.pipeline import Signals, run
+    from fer_edge.daemon import Signals, run
 
     signals = Signals()
 
@@ -99,13 +99,13 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.check import check
+    from fer_edge.commands.check import check
 
     return check(config, options.config)
 
 
 def _analyze(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.analyze import AnalyzeOptions, analyze
+    from fer_edge.commands.analyze import AnalyzeOptions, analyze
 
     stop = Event()
 
@@ -124,7 +124,7 @@ def _analyze(config: Config, options: argparse.Namespace) -> int:
 
 
 def _report(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.report.periods import ReportOptions, report
+    from fer_edge.commands.report.periods import ReportOptions, report
 
     names = ("since", "until", "compare", "out", "csv", "file")
     report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
@@ -132,7 +132,7 @@ def _report(config: Config, options: argparse.Namespace) -> int:
 
 
 def _tune(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.tune import TuneOptions, tune
+    from fer_edge.commands.tune.command import TuneOptions, tune
 
     wanted = TuneOptions(
         source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
@@ -143,8 +143,8 @@ def _tune(config: Config, options: argparse.Namespace) -> int:
 
 
 def _bench(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.bench import bench, bench_models
-    from fer_edge.benchreport import report
+    from fer_edge.commands.bench.measure import bench, bench_models
+    from fer_edge.commands.bench.report import report
 
     if options.report:
         if options.source != "demo" or options.models or options.json:
@@ -161,8 +161,8 @@ def _bench(config: Config, options: argparse.Namespace) -> int:
 
 
 def _watch(config: Config, options: argparse.Namespace) -> int:
-    from fer_edge.watch import watch
-    from fer_edge.watch.viewer import WatchOptions
+    from fer_edge.commands.watch import watch
+    from fer_edge.commands.watch.view import WatchOptions
 
     given = {name: getattr(options, name) for name in ("port", "topic", "username", "password_file", "ca_file")}
     changes = {name: value for name, value in given.items() if value is not None}

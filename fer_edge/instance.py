@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import struct
@@ -12,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fer_edge import __version__
-from fer_edge.card import Card
 from fer_edge.config import Config
 from fer_edge.errors import AlreadyRunning
-from fer_edge.payloads import Identity, ModelId
-from fer_edge.tflite import runtime_name
+from fer_edge.records import Identity, ModelId
+from fer_edge.vision.model_card import Card
+from fer_edge.vision.tflite import runtime_name
 
 MACHINE_ID = Path("/etc/machine-id")
+SERVICE_FOLDER = Path("/var/lib/fer-edge")
+"""What systemd gives the service as its StateDirectory."""
 
 
 def device_id(config: Config) -> str:
@@ -31,6 +34,14 @@ def device_id(config: Config) -> str:
     except (OSError, ValueError):  # no such file, or systemd's word "uninitialized" in it
         pass
     return re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname())[:64] or "fer-edge"
+
+
+def state_folder(config: Config, device_id: str) -> Path:
+    """Where this device keeps what outlasts a restart: below state.folder, else systemd's StateDirectory, else the
+    user's own (XDG Base Directory Specification)."""
+    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
 
 
 def identity(config: Config, cards: Sequence[Card]) -> Identity:

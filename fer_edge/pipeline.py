@@ -1,51 +1,32 @@
-"""READ FIRST. `Pipeline.step` is the whole data path; `run` owns the threads around it.
-
-camera thread --Mailbox--> main thread: step --Update--> one thread per sink
-"""
+"""READ FIRST. `Pipeline.step` is the whole data path: a frame in, an update for every sink out."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from threading import Event
 
 import cv2
 
-from fer_edge.alerts import AlertMaker
-from fer_edge.camera import open_camera, shown
-from fer_edge.card import models_folder
-from fer_edge.classify import Classifier
-from fer_edge.clock import minute_of_day
 from fer_edge.config import Config, Models
-from fer_edge.control import Control
-from fer_edge.delegate import Delegate
-from fer_edge.detect import QUARTERS, Cadence, CadenceMemory, Detector
-from fer_edge.events import EventMaker, EventsMemory
-from fer_edge.feed import Feed
-from fer_edge.files import state_folder
-from fer_edge.health import HealthWatch
-from fer_edge.instance import device_id, identity, lock
-from fer_edge.landmarks import Landmarker, face_box, pooled
-from fer_edge.mailbox import Closed
-from fer_edge.meter import Meter, Stopwatch
-from fer_edge.notify import Notifier
-from fer_edge.quality import judge
-from fer_edge.rate import Governor
-from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Stats, Summary, Update
-from fer_edge.sinks import Sink, open_sinks
-from fer_edge.summary import SummaryMaker
-from fer_edge.tflite import UNACCELERATED, Model
-from fer_edge.track import Tracker, TrackerMemory, distinct, first_look, unknown
+from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
+from fer_edge.runtime.clock import minute_of_day
+from fer_edge.runtime.meter import Stopwatch
+from fer_edge.tracking.alerts import AlertMaker
+from fer_edge.tracking.events import EventMaker, EventsMemory
+from fer_edge.tracking.summary import SummaryMaker
+from fer_edge.tracking.tracker import Tracker, TrackerMemory, distinct, first_look, unknown
+from fer_edge.vision.classifier import Classifier
+from fer_edge.vision.delegate import Delegate
+from fer_edge.vision.detector import QUARTERS, Cadence, CadenceMemory, Detector
+from fer_edge.vision.landmarks import Landmarker, face_box, pooled
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.quality import judge
+from fer_edge.vision.tflite import UNACCELERATED, Model
 
 log = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.25  # how soon a stop or a lost camera is noticed
-CLOSE_SECONDS = 3.0  # for a sink to deliver what waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,125 +181,3 @@ def load_models(config: Models) -> tuple[Model, Model, Model]:
     if slow := ", ".join(model.card.name for model in models if not model.accelerated):
         log.warning("%s: %s", slow, UNACCELERATED)
     return models
-
-
-@dataclass(slots=True)
-class Signals:
-    """What the outside asks of a running daemon."""
-
-    stop: Event = field(default_factory=Event)
-    reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
-
-
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """What goes with every frame: how many are looked at, what a step costs, that the daemon lives."""
-
-    governor: Governor
-    meter: Meter
-    notifier: Notifier
-
-    def stats(self, dropped_frames: int) -> Stats | None:
-        """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.told(self.meter.due(dropped_frames))
-
-
-def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
-    """The daemon: runs until `signals.stop` is set or the source ends. `path`: where config comes from.
-
-    Raises:
-        FerEdgeError: something that config names is not there, another instance runs, or a part failed.
-
-    """
-    notifier = Notifier()
-    with ExitStack() as stack:
-        stack.enter_context(lock(config))
-        control = Control(config, path=path, folder=state_folder(config, device_id(config)))
-        logging.getLogger().setLevel(control.config.log.level.upper())
-        pipeline = Pipeline(control.config)
-        feed = Feed(partial(open_camera, config.camera))
-        stack.callback(feed.close)
-        feed.start(signals.stop)
-        who = identity(config, pipeline.cards)
-        source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
-        log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
-        sinks = open_sinks(config, who, control)
-        stack.callback(_close, sinks)
-        control.start()
-        stack.callback(control.close)
-        health = HealthWatch()
-        health.start()
-        stack.callback(health.close)
-        governor = Governor(pipeline.config, lambda: health.latest, live=feed.live)
-        gauges = Gauges(governor, Meter(pipeline.config.stats.interval_seconds), notifier)
-        try:
-            _watch(pipeline, feed, sinks, gauges, control, signals)
-        finally:
-            notifier.stopping()
-            _submit(sinks, pipeline.end_all(feed.now_ns()))
-
-
-def _watch(
-    pipeline: Pipeline, feed: Feed, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
-) -> None:
-    """Step through frames as they come; a camera that is away ends all faces, once."""
-    config, away, newest = pipeline.config, False, time.monotonic()
-    while not signals.stop.is_set():
-        _obey(pipeline, gauges, control, signals)
-        feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
-        try:
-            frame = feed.mailbox.get(POLL_SECONDS)
-        except Closed:
-            feed.raise_error()
-            log.info("the source has ended")
-            return
-        if frame is None:
-            silent = time.monotonic() - newest > config.camera.timeout_seconds
-            if not away and (feed.away or silent):
-                away = True
-                gauges.notifier.status("The camera is away")
-                _submit(sinks, pipeline.end_all(feed.now_ns()))
-            elif away and (stats := gauges.stats(feed.mailbox.dropped)):
-                _submit(sinks, Update(None, stats=stats))
-            continue
-        if not gauges.governor.takes(frame):
-            newest = time.monotonic()
-            continue
-        update = pipeline.step(frame)
-        gauges.governor.saw(len(update.tracks), frame)
-        gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        _submit(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
-        gauges.notifier.alive()
-        if away:
-            gauges.notifier.status("Watching")
-        away, newest = False, time.monotonic()
-
-
-def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:
-    """Take over what was changed since the last step."""
-    control.check()
-    if signals.reload:
-        signals.reload = not control.reload(lambda _: None)  # where too many requests wait: with the next step
-    config = control.config
-    if config is not pipeline.config:
-        pipeline.configure(config)
-        gauges.meter.interval_seconds = config.stats.interval_seconds
-        gauges.governor.configure(config)
-        logging.getLogger().setLevel(config.log.level.upper())
-
-
-def _submit(sinks: list[Sink], update: Update) -> None:
-    """Hand an update to every sink. One that has failed raises, but only when the others have it."""
-    failures = []
-    for sink in sinks:
-        try:
-            sink.submit(update)
-        except Exception as error:  # whatever stopped its thread; raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-def _close(sinks: list[Sink]) -> None:
-    for sink in sinks:
-        sink.close(CLOSE_SECONDS)

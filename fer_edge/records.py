@@ -49,6 +49,40 @@ class RateReason(StrEnum):
     IDLE = "idle"  # nobody is there
 
 
+THROTTLED = {
+    1 << 0: "under-voltage",
+    1 << 1: "frequency capped",
+    1 << 2: "throttled",
+    1 << 3: "soft temperature limit",
+}
+"""The Raspberry Pi firmware's bits, as `vcgencmd get_throttled` has them, in words: what holds now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelId:
+    """Which model runs."""
+
+    id: str  # its card's name
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends: the same for a whole run."""
+
+    device_id: str
+    boot_id: str  # new at each start of the daemon; (boot_id, seq) names an event
+    version: str
+    models: dict[str, ModelId]  # by role
+    runtime: str  # the TFLite runtime and its version
+
+    @property
+    def model(self) -> str:
+        """Short name of the expression model, as events carry it."""
+        model = self.models["expression"]
+        return f"{model.id}-{model.sha256[:12]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture."""

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classify import softmax
 from fer_edge.records import Floats
+from fer_edge.vision.classifier import softmax
 
 ECE_BINS: Final = 15
 TEMPERATURES: Final = np.arange(0.30, 3.005, 0.01)

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import PATIENCE, wait_for
 from hypothesis import HealthCheck, settings
 
-import fer_edge.feed as feed_module
+import fer_edge.camera.capture as feed_module
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
+from tests.support.brokers import PATIENCE, wait_for
 
 # how long an example takes says something about the machine, nothing about the code
 settings.register_profile(

@@ -9,16 +9,15 @@ from importlib import import_module
 from typing import Protocol
 
 from fer_edge.config import Config
-from fer_edge.control import Control
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
+from fer_edge.records import Identity, Update
+from fer_edge.settings.control import Control
 
 SINKS = {
-    "mqtt": "fer_edge.sinks.mqtt:MqttSink",
+    "mqtt": "fer_edge.sinks.mqtt.sink:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
     "history": "fer_edge.sinks.history:HistorySink",
-    "hdmi": "fer_edge.sinks.hdmi:HdmiSink",
-    "web": "fer_edge.sinks.web:WebSink",
+    "hdmi": "fer_edge.sinks.hdmi.sink:HdmiSink",
+    "web": "fer_edge.sinks.web.sink:WebSink",
 }
 
 

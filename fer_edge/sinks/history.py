@@ -17,17 +17,16 @@ from threading import Event
 
 import msgspec
 
-from fer_edge.clock import clock_synced
 from fer_edge.config import Config
 from fer_edge.config import History as HistoryConfig
-from fer_edge.control import Control
 from fer_edge.errors import ReportError
-from fer_edge.files import state_folder
-from fer_edge.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
-from fer_edge.payloads import Identity
-from fer_edge.records import Update
-from fer_edge.sinks.disk import Disk
-from fer_edge.worker import Backlog, Worker
+from fer_edge.instance import state_folder
+from fer_edge.records import Identity, Update
+from fer_edge.runtime.clock import clock_synced
+from fer_edge.runtime.worker import Backlog, Worker
+from fer_edge.settings.control import Control
+from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
 
 log = logging.getLogger(__name__)
 

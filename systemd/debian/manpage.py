@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from fer_edge.__main__ import COMMANDS
-from fer_edge.arguments import EXAMPLES, parser
+from fer_edge.commands.arguments import EXAMPLES, parser
 
 HEAD = r""".\" Made by systemd/debian/manpage.py
 .TH FER\-EDGE 1 "" fer\-edge "User Commands"

@@ -1,4 +1,4 @@
-/* An external delegate for TFLite that is strict about its interface; tests/delegates.py builds it.
+/* An external delegate for TFLite that is strict about its interface; tests/support/delegates.py builds it.
 
    It takes the nodes of a model that only move int8 values about (RESHAPE, CONCATENATION, DEPTH_TO_SPACE, and the
    custom operator strict-copy, which no runtime knows), computes them itself, and writes to a file what is asked of it,

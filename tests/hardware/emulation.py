@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from roots import REPOSITORY, Root, build, cache_folder, kept
-from wheels import project_dependencies, wheels
+from tests.hardware.roots import REPOSITORY, Root, build, cache_folder, kept
+from tests.hardware.wheels import project_dependencies, wheels
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 MACHINE = "aarch64"  # as wheels name it

@@ -22,9 +22,9 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
-from roots import kept
 
 from fer_edge.records import Image
+from tests.hardware.roots import kept
 
 GUEST = ("linux-image-amd64", "kmod", "busybox-static", "tiny-initramfs")
 """Packages of a root that can boot here, besides roots.SYSTEM; the last one saves a large initrd that nobody uses."""

@@ -10,8 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from containers import Container
-from roots import REPOSITORY, SERVICE, Root, build, cache_folder, kept
+from tests.hardware.containers import Container
+from tests.hardware.roots import REPOSITORY, SERVICE, Root, build, cache_folder, kept
 
 VERSION = re.findall('__version__ = "(.+)"', (REPOSITORY / "fer_edge/__init__.py").read_text())[0]
 NEXT = f"{VERSION}+next"

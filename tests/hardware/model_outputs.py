@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.card import models_folder, read_card
-from fer_edge.tflite import open_interpreter, read_model
+from fer_edge.vision.model_card import models_folder, read_card
+from fer_edge.vision.tflite import open_interpreter, read_model
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 

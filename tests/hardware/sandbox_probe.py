@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from fer_edge.camera.replay import PICTURES, read_picture
-from fer_edge.card import models_folder
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame
-from fer_edge.tflite import open_interpreter
+from fer_edge.vision.model_card import models_folder
+from fer_edge.vision.tflite import open_interpreter
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 RUNS = 40

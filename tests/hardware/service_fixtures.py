@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service_machine import Machine, machine, package
+
+from tests.hardware.service_machine import Machine, machine, package
 
 
 @pytest.fixture(scope="session")

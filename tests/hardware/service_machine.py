@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from containers import Container
-from installing import build_deb
-from roots import REPOSITORY, SERVICE, Root, build
+from tests.hardware.containers import Container
+from tests.hardware.installing import build_deb
+from tests.hardware.roots import REPOSITORY, SERVICE, Root, build
 
 HERE = Path(__file__).parent
 TRIXIE = Root(suite="trixie", packages=SERVICE)

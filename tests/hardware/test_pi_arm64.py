@@ -13,11 +13,16 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-import memory
 import numpy as np
 import pytest
-from brokers import wait_for
-from emulation import (
+
+from fer_edge import __version__
+from fer_edge.camera.replay import PICTURES, read_picture
+from fer_edge.config import Config
+from fer_edge.pipeline import Pipeline
+from fer_edge.vision.tflite import Model
+from tests.hardware import memory
+from tests.hardware.emulation import (
     CPUS,
     MACHINE,
     PYTHONS,
@@ -29,17 +34,12 @@ from emulation import (
     installed_board,
     tflite_runtime,
 )
-from model_outputs import Tensors, run
-from replaying import replay
-from roots import REPOSITORY
-from samples import frame_of
-from wheels import wheels
-
-from fer_edge import __version__
-from fer_edge.camera.replay import PICTURES, read_picture
-from fer_edge.config import Config
-from fer_edge.pipeline import Pipeline
-from fer_edge.tflite import Model
+from tests.hardware.model_outputs import Tensors, run
+from tests.hardware.roots import REPOSITORY
+from tests.hardware.wheels import wheels
+from tests.support.brokers import wait_for
+from tests.support.replaying import replay
+from tests.support.samples import frame_of
 
 pytestmark = pytest.mark.skipif(platform.machine() == "aarch64", reason="this machine is arm64: run scripts/test on it")
 
@@ -91,8 +91,12 @@ def suites(
 
 def core() -> list[str]:
     """All tests but those of training, which needs TensorFlow and is not done on a board, and those of this folder."""
-    files = sorted((REPOSITORY / "tests").glob("test_*.py"))
-    return [f"tests/{file.name}" for file in files if not TRAINING.search(file.read_text())]
+    files = sorted(
+        file
+        for room in ("unit", "integration", "quantize")
+        for file in (REPOSITORY / "tests" / room).rglob("test_*.py")
+    )
+    return [str(file.relative_to(REPOSITORY)) for file in files if not TRAINING.search(file.read_text())]
 
 
 def packages(suite: str) -> Path:

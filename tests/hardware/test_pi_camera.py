@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from containers import Container
-from virtual_camera import FACE, INSIDE, SIZE, machine, python, write_pictures
 
 from fer_edge.records import Box, Image
+from tests.hardware.containers import Container
+from tests.hardware.virtual_camera import FACE, INSIDE, SIZE, machine, python, write_pictures
 
 CONFIG = """\
 device: {id: virtual}
@@ -48,7 +48,7 @@ def test_the_backend_with_the_real_library(pi: Container) -> None:
 
 
 def test_the_contract_of_all_cameras(pi: Container) -> None:
-    last = run_tests(pi, "/fer-edge/tests/test_camera.py", "-k", "picamera2_real")
+    last = run_tests(pi, "/fer-edge/tests/unit/camera/test_camera.py", "-k", "picamera2_real")
     assert "passed" in last
     assert "skipped" not in last
 

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from guest import GUEST, Guest, image
-from roots import SYSTEM, Root, build
+
+from tests.hardware.guest import GUEST, Guest, image
+from tests.hardware.roots import REPOSITORY, SYSTEM, Root, build
 
 ROOT = Root(suite="trixie", packages=(*SYSTEM, *GUEST))
 
@@ -59,16 +60,15 @@ def test_devices_come_with_udev_and_the_screen_can_be_seen() -> None:
 
 def test_a_guest_ends_with_whoever_is_killed() -> None:
     script = (
-        "import time, guest, test_pi_guest\n"
+        "import time\nfrom tests.hardware import guest, test_pi_guest\n"
         "with guest.Guest(test_pi_guest.build(test_pi_guest.ROOT)) as machine:\n"
         "    print(machine._process.pid, flush=True)\n"
         "    time.sleep(600)\n"
     )
-    folder = Path(__file__).parent
     owner = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": f"{folder}:{folder.parent}"},
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     assert owner.stdout
     machine = int(owner.stdout.readline())

@@ -11,16 +11,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from guest import GUEST, Guest, image
-from roots import REPOSITORY, SYSTEM, Root, build
-from samples import frame_of
-from wheels import project_dependencies, wheels
 
 from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Config
-from fer_edge.draw import Painter, fitted
+from fer_edge.drawing.painter import Painter, fitted
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
+from tests.hardware.guest import GUEST, Guest, image
+from tests.hardware.roots import REPOSITORY, SYSTEM, Root, build
+from tests.hardware.wheels import project_dependencies, wheels
+from tests.support.samples import frame_of
 
 ROOT = Root(suite="trixie", packages=(*SYSTEM, *GUEST, "python3"))
 CONFIG = """\

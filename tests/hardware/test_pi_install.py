@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers import Container
-from installing import (
+
+from tests.hardware.containers import Container
+from tests.hardware.installing import (
     CONFIG,
     NEXT,
     archive,

@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 
 import pytest
-from containers import Container
-from installing import (
+
+from tests.hardware.containers import Container
+from tests.hardware.installing import (
     CONFIG,
     NEXT,
     VERSION,
@@ -27,7 +28,7 @@ from installing import (
     units,
     users,
 )
-from roots import REPOSITORY
+from tests.hardware.roots import REPOSITORY
 
 OFFLINE = "PIP_NO_COMPILE=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels"  # not compiled: to be quick
 HERE, NEWER = f"{OFFLINE} /here/systemd/install.sh 2>&1", f"{OFFLINE} /newer/systemd/install.sh 2>&1"

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from containers import Container
-from roots import SYSTEM, Root, build, mirrors
+from tests.hardware.containers import Container
+from tests.hardware.roots import REPOSITORY, SYSTEM, Root, build, mirrors
 
 TRIXIE = Root(suite="trixie", packages=SYSTEM)
 
@@ -52,7 +52,7 @@ def test_containers_do_not_meet() -> None:
 
 def test_a_container_ends_with_whoever_is_killed() -> None:
     script = (
-        "import time, roots, containers, test_pi_roots\n"
+        "import time\nfrom tests.hardware import containers, roots, test_pi_roots\n"
         "with containers.Container(roots.build(test_pi_roots.TRIXIE)) as container:\n"
         "    print(container._leader, flush=True)\n"
         "    time.sleep(600)\n"
@@ -60,7 +60,7 @@ def test_a_container_ends_with_whoever_is_killed() -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     assert owner.stdout
     leader = int(owner.stdout.readline())

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from service_machine import DEVICE, PYTHON, STATE, WARNING, Machine
+from tests.hardware.service_machine import DEVICE, PYTHON, STATE, WARNING, Machine
 
-pytest_plugins = ["service_fixtures"]  # the fixtures booted and pi
+pytest_plugins = ["tests.hardware.service_fixtures"]  # the fixtures booted and pi
 
 
 def test_this_systemd_finds_the_unit_correct_and_tight(pi: Machine) -> None:

@@ -11,9 +11,10 @@ import time
 from contextlib import suppress
 
 import pytest
-from service_machine import DEVICE, ERROR, STATE, WARNING, Machine
 
-pytest_plugins = ["service_fixtures"]  # the fixtures booted and pi
+from tests.hardware.service_machine import DEVICE, ERROR, STATE, WARNING, Machine
+
+pytest_plugins = ["tests.hardware.service_fixtures"]  # the fixtures booted and pi
 
 QUICK = ("WatchdogSec=3", "RestartSec=500ms", "RestartMaxDelaySec=1s")
 STOP_SECONDS = 5.0

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from guest import GUEST, Guest, image
-from roots import REPOSITORY, SYSTEM, Root, build
-from virtual_camera import INSIDE, packages
+
+from tests.hardware.guest import GUEST, Guest, image
+from tests.hardware.roots import REPOSITORY, SYSTEM, Root, build
+from tests.hardware.virtual_camera import INSIDE, packages
 
 ROOT = Root(suite="trixie", packages=(*SYSTEM, *GUEST, "python3"))
 WEBCAM = "n_devs=1 node_types=0x1 num_inputs=1 input_types=0"
@@ -26,7 +27,7 @@ def pi() -> Iterator[Guest]:
 
 def test_the_backend_with_the_real_kernel(pi: Guest) -> None:
     """What is peculiar to V4L2, and the contract of all cameras; in one process, which takes its time to start."""
-    tests = "/fer-edge/tests/hardware/vivid /fer-edge/tests/test_camera.py -k 'vivid or v4l2_real'"
+    tests = "/fer-edge/tests/hardware/vivid /fer-edge/tests/unit/camera/test_camera.py -k 'vivid or v4l2_real'"
     environment = "PYTHONPATH=/packages:/fer-edge PYTHONDONTWRITEBYTECODE=1"
     last = pi.shell(f"{environment} python3 -m pytest {' '.join(INSIDE)} {tests}", timeout=400).splitlines()[-1]
     assert re.search(r"\d{2} passed", last)

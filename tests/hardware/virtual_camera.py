@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from containers import Container
-from roots import REPOSITORY, SYSTEM, Root, build
-from wheels import project_dependencies, wheels
 
 from fer_edge.camera import open_camera
 from fer_edge.config import Camera
+from tests.hardware.containers import Container
+from tests.hardware.roots import REPOSITORY, SYSTEM, Root, build
+from tests.hardware.wheels import project_dependencies, wheels
 
 ROOT = Root(suite="trixie", packages=(*SYSTEM, "python3", "python3-libcamera", "mosquitto", "mosquitto-clients"))
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from roots import REPOSITORY, kept
+from tests.hardware.roots import REPOSITORY, kept
 
 TAGS = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in (17, 24, 26, 27, 28, 31, 34)))  # Bookworm has glibc 2.36
 

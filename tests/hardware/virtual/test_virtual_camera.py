@@ -20,15 +20,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from brokers import wait_for
 
 from fer_edge.camera import picamera
+from fer_edge.camera.capture import Feed
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.feed import Feed
 from fer_edge.records import Frame
+from tests.support.brokers import wait_for
 
 PICTURES = Path("/camera")
 if not (PICTURES / "virtual.yaml").exists():

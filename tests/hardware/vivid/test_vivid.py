@@ -17,13 +17,13 @@ from threading import Event
 
 import numpy as np
 import pytest
-from brokers import wait_for
 
+from fer_edge.camera.capture import Feed
 from fer_edge.camera.v4l2 import V4l2Camera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.feed import Feed
 from fer_edge.records import Frame
+from tests.support.brokers import wait_for
 
 DRIVER, DEVICE = Path("/sys/bus/platform/drivers/vivid"), "vivid.0"
 if not DRIVER.exists():

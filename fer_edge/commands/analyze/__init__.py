@@ -1,0 +1,69 @@
+"""Offline runs: pictures and videos in; lines, tables, events, a film, pictures and a report out.
+
+A run of files can be interrupted, by whatever, and gone on with: `checkpoint.py` says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fer_edge.commands.analyze.checkpoint import Keeper, load
+from fer_edge.commands.analyze.lines import shown_by_clip, shown_by_pictures
+from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
+from fer_edge.commands.analyze.output import Output
+from fer_edge.commands.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Pictures, Report, Table
+from fer_edge.commands.analyze.run import Run
+from fer_edge.config import Config
+from fer_edge.instance import identity
+from fer_edge.pipeline import Pipeline
+
+__all__ = ["AnalyzeOptions", "analyze", "shown_by_clip", "shown_by_pictures"]
+
+
+def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) -> int:
+    """Run every source through the pipeline; returns how many of them could not be read to their end.
+
+    Raises:
+        FerEdgeError: nothing can be analysed at all: a model is missing, or an output cannot be written.
+        Interrupted: `stop` was set.
+
+    """
+    check(options)
+    pipeline = Pipeline(config)
+    keeper, begun = Keeper(options.resume_file(), every_seconds=options.save_seconds), origin(config, options, pipeline)
+    outputs = Outputs(_outputs(config, options, pipeline), resumable=keeper.path is not None)
+    earlier = load(keeper.path, begun) if options.resume and keeper.path else None
+    with _progress() as progress, outputs:
+        outputs.start(earlier.outputs if earlier else None)
+        failed = Run(pipeline, options, outputs, keeper, begun, progress, stop or Event()).all(earlier)
+        outputs.tell(lambda output: output.make(None))
+        keeper.forget()
+        outputs.tell(lambda output: output.finish())
+    return failed
+
+
+def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dict[str, Output]:
+    """What was asked for, by option. Raises SinkError or ReportError where its library is missing."""
+    makers: dict[str, Callable[[str], Output]] = {
+        "jsonl": JsonLines,
+        "csv": Table,
+        "parquet": lambda path: Parquet(Path(path)),
+        "events": lambda path: Events(path, identity(config, pipeline.cards)),
+        "video": lambda path: FilmOutput(Path(path)),
+        "report": lambda path: Report(Path(path), config.models),
+        "draw": lambda path: Pictures(Path(path)),
+    }
+    return {option: makers[option](path) for option, path in options.files().items()}
+
+
+def _progress() -> Progress:
+    """A bar on the terminal; silent where stderr is none."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console.quiet = not console.is_terminal  # Bookworm's rich ends a disabled Progress with an empty line
+    return Progress(*columns, console=console, disable=console.quiet)

@@ -1,0 +1,158 @@
+"""One run: source by source, frame by frame, with a checkpoint now and then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Event
+
+from rich.progress import Progress, TaskID
+
+from fer_edge.camera import Recording, shown
+from fer_edge.camera.sources import open_source
+from fer_edge.commands.analyze.checkpoint import Checkpoint, Keeper, Origin
+from fer_edge.commands.analyze.film import SECTION_FRAMES
+from fer_edge.commands.analyze.lines import Look, looks, printable
+from fer_edge.commands.analyze.options import AnalyzeOptions
+from fer_edge.commands.analyze.outputs import Outputs
+from fer_edge.errors import CameraError, Interrupted
+from fer_edge.pipeline import Pipeline
+from fer_edge.runtime.time_text import clock_text
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Run:
+    """Reads everything. Knows how far it has come."""
+
+    pipeline: Pipeline
+    options: AnalyzeOptions
+    outputs: Outputs
+    keeper: Keeper
+    origin: Origin
+    progress: Progress
+    stop: Event
+    failed: int = 0  # sources that could not be read to their end
+    now_ns: int = 0  # time of the last frame within its source
+
+    def all(self, earlier: Checkpoint | None) -> int:
+        """Read every source, from where an earlier run was; returns how many could not be read to their end.
+
+        Raises:
+            SinkError: an output cannot be written any more.
+            Interrupted: `stop` was set.
+
+        """
+        first = earlier.source if earlier else 0
+        self.failed = earlier.failed if earlier else 0
+        if earlier is None:
+            self._keep(0, 0)
+        for index, source in enumerate(self.options.sources[first:], first):
+            trouble = self._one(source, index, earlier if index == first else None)
+            self.failed += bool(trouble)
+            self._end(trouble)
+            if self.stop.is_set():
+                self._leave(index)
+            if self.keeper.due():
+                self._made(index + 1, 0)
+        return self.failed
+
+    def _one(self, source: str, index: int, there: Checkpoint | None) -> str | None:
+        """Read a source, from `there` on; returns what was wrong with it."""
+        name = shown(source)
+        task = self.progress.add_task(os.path.basename(name) or name, total=None)
+        self._begin(printable(name), index, there)
+        try:
+            with closing(open_source(self.pipeline.config, source)) as camera:
+                self.progress.update(task, total=camera.frames)
+                self._frames(camera, source, index, task, there.frame if there else 0)
+                return _damage(camera, int(self.progress.tasks[task].completed))
+        except CameraError as error:
+            log.error("%s", error)
+            return str(error)
+        finally:
+            if not self.stop.is_set():  # what a container promises may be wrong
+                self.progress.update(task, total=self.progress.tasks[task].completed)
+
+    def _begin(self, name: str, index: int, there: Checkpoint | None) -> None:
+        self.now_ns = 0
+        if there and there.frame:
+            self.pipeline.recall(there.memory)
+            self.now_ns = there.now_ns
+        else:
+            self.pipeline.reset()
+        self.outputs.tell(lambda output: output.begin(name, index))
+
+    def _frames(self, camera: Recording, source: str, index: int, task: TaskID, skip: int) -> None:
+        for look in looks(self.pipeline, camera, source, still=self.options.still, skip=skip):
+            if look:
+                self._take(look, index)
+            self.progress.advance(task)
+            if self.stop.is_set():
+                return
+
+    def _take(self, look: Look, index: int) -> None:
+        assert look.update.frame is not None
+        self.now_ns = look.update.frame.taken_ns
+        self.outputs.tell(lambda output: output.write(look))
+        done = look.line.frame + 1
+        if done % SECTION_FRAMES == 0:
+            self.outputs.tell(lambda output: output.section())
+            if self.keeper.due():
+                self._made(index, done)
+
+    def _end(self, trouble: str | None) -> None:
+        ends = self.pipeline.end_all(self.now_ns)
+        self.outputs.tell(lambda output: output.end(ends, trouble))
+
+    def _made(self, source: int, frame: int) -> None:
+        """Bring everything up to date: what comes after this may be lost."""
+        begun = time.monotonic()
+        note = f"This is a run that has not ended yet: it has come to {self._place(source)}."
+        self.outputs.tell(lambda output: output.make(note))
+        self._keep(source, frame, begun=begun)
+
+    def _keep(self, source: int, frame: int, *, begun: float | None = None) -> None:
+        if self.keeper.path:
+            checkpoint = Checkpoint(
+                origin=self.origin,
+                source=source,
+                frame=frame,
+                now_ns=self.now_ns,
+                failed=self.failed,
+                memory=self.pipeline.memory(),
+                outputs=self.outputs.kept(),
+            )
+            self.keeper.keep(checkpoint, begun=begun)
+
+    def _leave(self, index: int) -> None:
+        """End before the end. Raises Interrupted."""
+        place = self._place(index)
+        self.outputs.tell(lambda output: output.make(f"The run was stopped at {place}."))
+        on = "go on with the same command and --resume"
+        if not self.keeper.path:
+            self.outputs.tell(lambda output: output.finish())
+            on = "this run cannot be gone on with"
+        raise Interrupted(f"stopped at {place}; what was read up to there is written; {on}")
+
+    def _place(self, index: int) -> str:
+        sources = self.options.sources
+        if index == len(sources):
+            return "the end"
+        at = clock_text(self.now_ns / 1e9, wall=False)
+        return f"{at} of {printable(shown(sources[index]))}" + (
+            f" (source {index + 1} of {len(sources)})" if len(sources) > 1 else ""
+        )
+
+
+def _damage(camera: Recording, frames: int) -> str | None:
+    """What could not be read, as a report says it."""
+    if not camera.damaged:
+        return None
+    if camera.picture:
+        return f"{camera.damaged} of {camera.frames} pictures could not be decoded"
+    return f"ended after {frames} of {camera.frames} frames, truncated or damaged"

@@ -1,0 +1,191 @@
+"""Is everything in order? One line each: what, how it is, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from fer_edge.board.health import SINCE_BOOT, read_health
+from fer_edge.camera import open_camera, shown
+from fer_edge.config import Config, Jsonl
+from fer_edge.errors import FerEdgeError, SinkError
+from fer_edge.instance import device_id, lock, state_folder
+from fer_edge.pipeline import Pipeline
+from fer_edge.runtime.clock import clock_synced
+from fer_edge.settings.overrides_file import TUNING_FILE, stored
+from fer_edge.sinks.hdmi.sink import HdmiSink
+from fer_edge.sinks.jsonl import JsonlSink
+from fer_edge.sinks.mqtt.broker import LinkError, broker_of
+from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
+from fer_edge.sinks.web.sink import check_web
+from fer_edge.vision.tflite import UNACCELERATED, runtime_name
+
+BROKER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    ok: bool
+    text: str  # what was found; where it is not ok, what to do about it too
+    fatal: bool = True  # False: worth knowing, but the daemon runs
+
+
+def check(config: Config, path: Path | None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1."""
+    console, failed = Console(soft_wrap=True, highlight=False), False
+    for name, finding in findings(config, path):
+        color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
+        console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
+        failed |= not finding.ok and finding.fatal
+    return int(failed)
+
+
+def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]:
+    """Every check's name and outcome, one after the other: some take seconds."""
+    yield "config", Finding(True, f"{path or 'defaults (no configuration file)'}; device id {device_id(config)}")
+    checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
+        ("models", _models),
+        ("settings", _settings),
+        ("camera", _camera),
+        ("broker", _broker),
+        *((("display", _display),) if config.hdmi.enabled else ()),
+        *((("page", _page),) if config.web.enabled else ()),
+        ("permissions", _permissions),
+        ("instance", _instance),
+        ("clock", _clock),
+        ("thermal", _thermal),
+    )
+    for name, function in checks:
+        try:
+            yield name, function(config)
+        except FerEdgeError as error:
+            yield name, Finding(False, str(error))
+
+
+def _models(config: Config) -> Finding:
+    models = Pipeline(config).models
+    names = ", ".join(model.card.name for model in models)
+    text = f"{names} match their cards; {runtime_name(config.models.runtime)}"
+    if slow := ", ".join(model.card.name for model in models if not model.accelerated):
+        return Finding(False, f"{text}; {slow}: {UNACCELERATED}", fatal=False)
+    shares = {model.card.role: model.share for model in models if model.share}
+    if not shares:
+        return Finding(True, text)
+    text += f"; nodes on {config.models.delegate}: {', '.join(f'{role} {part}' for role, part in shares.items())}"
+    idle = ", ".join(role for role, part in shares.items() if not part.taken)
+    advice = f"; all of {idle} runs on the CPU: use a model compiled for it, or shorten models.delegate_roles"
+    return Finding(not idle, text + (advice if idle else ""), fatal=False)
+
+
+def _settings(config: Config) -> Finding:
+    """What was set over MQTT and is in force instead of config.yaml's values."""
+    folder = state_folder(config, device_id(config))
+    path = folder / TUNING_FILE
+    try:
+        overrides = stored(path)
+    except (OSError, ValueError) as error:
+        return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error}", fatal=False)
+    shown = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
+    return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {shown}")
+
+
+def _camera(config: Config) -> Finding:
+    camera = open_camera(config.camera)
+    try:
+        frame = camera.read()
+    finally:
+        camera.close()
+    if frame is None:
+        return Finding(False, f"{shown(config.camera.source)}: has no frames; choose another camera.source")
+    return Finding(True, f"{config.camera.backend} {camera.title} delivers {frame.width}x{frame.height} px")
+
+
+def _broker(config: Config) -> Finding:
+    mqtt = config.mqtt
+    if not mqtt.enabled:
+        return Finding(True, "MQTT is off (mqtt.enabled)")
+    if mqtt.broker == "embedded":
+        broker = EmbeddedBroker(mqtt.port)
+        broker.start()
+        broker.close()
+        return Finding(True, f"the embedded broker can listen on 127.0.0.1:{broker.port}")
+    target = broker_of(mqtt)
+    link = Link(target, f"fer-edge-check-{device_id(config)}")
+    try:
+        link.connect(BROKER_SECONDS)
+    except LinkError as error:
+        # a broker that is away is no failure of the daemon: events wait for it
+        return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
+    link.close()
+    return Finding(True, f"{target} accepts us (MQTT {mqtt.version}{', TLS' if mqtt.tls else ''})")
+
+
+def _display(config: Config) -> Finding:
+    """Never fatal: the daemon waits for a display."""
+    try:
+        return Finding(True, HdmiSink.check(config.hdmi))
+    except SinkError as error:
+        return Finding(False, f"{error}; the daemon waits for it", fatal=False)
+
+
+def _page(config: Config) -> Finding:
+    return Finding(True, f"the live page can be at {check_web(config.web)}")
+
+
+def _permissions(config: Config) -> Finding:
+    folder = state_folder(config, device_id(config))
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        costs = "events wait in memory only, and what is set over MQTT lasts until the restart; check state.folder"
+        return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
+    return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
+
+
+def _jsonl(jsonl: Jsonl) -> str:
+    """The file of JSON lines, where there is one. Raises SinkError."""
+    if not jsonl.enabled or jsonl.path == "-":
+        return ""
+    path = Path(jsonl.path)
+    was_there = path.exists()
+    JsonlSink.check(jsonl)
+    if not was_there:
+        path.unlink()
+    return f"; {path} can be appended to; {_free(path.absolute().parent)}"
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
+
+
+def _instance(config: Config) -> Finding:
+    with lock(config):
+        return Finding(True, "no other daemon runs under this device id")
+
+
+def _clock(_: Config) -> Finding:
+    if clock_synced():
+        return Finding(True, "synchronised")
+    advice = "event times may be wrong (they say clock_synced: false); check with timedatectl"
+    return Finding(False, f"not synchronised: {advice}", fatal=False)
+
+
+def _thermal(config: Config) -> Finding:
+    """The board now and since it was switched on; what the daemon will do about it."""
+    health, rate = read_health(), config.rate
+    degrees = "no temperature is told" if health.temperature_c is None else f"{health.temperature_c:.0f} C"
+    hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
+    if not (hot or health.throttled):
+        return Finding(True, degrees)
+    now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
+    slower = "; fewer frames are looked at (section rate)" if now and rate.enabled else ""
+    told = ", ".join(filter(None, (degrees, health.words())))
+    return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)

@@ -1,0 +1,1 @@
+"""`fer-edge report`: what was seen over a period, as a page or CSV."""

@@ -1,0 +1,228 @@
+"""A report: one HTML file with everything in it, for people who look rather than read.
+
+`fer-edge report` makes it of the daemon's history, `fer-edge analyze --report` of a film. Needs the extra `report`
+(matplotlib and Jinja2).
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fer_edge import __version__
+from fer_edge.commands.report.summary import Figures, Story, Visit, bars, figures
+from fer_edge.config import Models
+from fer_edge.errors import ReportError
+from fer_edge.records import LABELS, Reason
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+from fer_edge.runtime.time_text import clock_text, span_text
+from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
+from fer_edge.tracking.minutes import Minute
+from fer_edge.vision.model_card import models_folder
+
+ROLES = ("detector", "landmarks", "expression")
+REASONS = {
+    Reason.TOO_SMALL: "too small",
+    Reason.TURNED: "turned away",
+    Reason.BLURRED: "too blurred",
+    Reason.DARK: "too dark",
+    Reason.BRIGHT: "too bright",
+    Reason.UNCERTAIN: "clear enough, but showed no expression clearly",
+}
+QUALITY = {
+    "detector": "AP at IoU 0.5 {ap:.2f}, {fp_per_image:.2f} false faces a photo of a crowd",
+    "landmarks": "mean error {nme51:.1%} of the distance between the eyes",
+    "expression": "accuracy {accuracy:.1%}, macro-F1 {macro_f1:.2f}, calibration error {ece:.3f}",
+}
+"""Of a card's int8 metrics; docs/model-cards.md explains them."""
+
+
+def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
+    """Write the page of a period; a second story is what it is compared with.
+
+    Raises:
+        ReportError: the extra is not installed, or the file cannot be written.
+
+    """
+    try:
+        replace_file(path, page(stories, models).encode(), mode=FOR_ALL)
+    except OSError as error:
+        raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
+
+
+def load_libraries() -> tuple[Any, Any]:
+    """The charts, which need matplotlib, and Jinja2. Raises ReportError where the extra is not installed."""
+    try:
+        return import_module("fer_edge.commands.report.charts"), import_module("jinja2")
+    except ImportError as error:
+        raise ReportError(
+            f"a report needs {error.name}: pip install 'fer-edge[report]', "
+            "or where fer-edge is a Debian package: sudo apt install python3-matplotlib python3-jinja2"
+        ) from None
+
+
+def page(stories: Sequence[Story], models: Models) -> str:
+    """The HTML of a report. Raises ReportError where the extra is not installed."""
+    charts, jinja = load_libraries()
+    story = stories[0]
+    columns = [(each.name, figures(each)) for each in stories]
+    chosen = charts.longest(story.visits)
+    template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(
+        files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
+    folder, seen = models_folder(models.folder), story.total.faces_s > 0
+    cards = {role: _card(folder / f"{getattr(models, role)}.json") for role in ROLES}
+    return str(
+        template.render(
+            version=__version__,
+            title=story.title,
+            spans=[_span(each) for each in stories],
+            notes=story.notes,
+            columns=columns,
+            figures=_figure_rows([each for _, each in columns]),
+            faces=seen,
+            labels=LABELS,
+            colours={label: charts.colour(label) for label in LABELS},
+            share_chart=_image(charts.share_chart(columns)) if seen else "",
+            came_chart=_image(charts.came_chart(story)) if seen else "",
+            view_chart=_image(charts.view_chart(story)) if seen else "",
+            gaps=any(not step.watched_s for step in bars(story)[1]),
+            share_alt=_share_alt(columns),
+            visits=[_visit_row(visit, story) for visit in chosen],
+            visits_text=_visits_text(len(chosen), len(story.visits)),
+            visit_chart=_image(charts.visit_chart(story)) if chosen else "",
+            heat_cells=f"{HEAT_COLUMNS} by {HEAT_ROWS}",
+            heat_chart=_image(charts.heat_chart(story.total)) if seen else "",
+            judged_text=_judged_text(columns[0][1]),
+            abstained=[(REASONS[Reason(reason)], share) for reason, share in columns[0][1].abstained.items()],
+            limits=_limits(cards["expression"]),
+            models=[_model_row(card, role) for role, card in cards.items()],
+        )
+    )
+
+
+def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
+    """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
+    reasons = [reason.value for reason in Reason]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["begin", "watched_s", "visitors", "left", "dwell_s", "most_faces", "clock_synced"]
+        + [f"{label}_s" for label in (*LABELS, NONE)]
+        + [f"{reason}_s" for reason in reasons]
+    )
+    for minute in minutes:
+        writer.writerow(
+            [clock_text(minute.begin_s, wall=wall), round(minute.watched_s, 3), minute.visitors, minute.left]
+            + [round(minute.dwell_s, 3), minute.most_faces, int(minute.synced)]
+            + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
+            + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
+        )
+    return file.getvalue()
+
+
+def _image(svg: str) -> str:
+    """An SVG as the address of an image: several in one page would share the names within them."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _span(story: Story) -> str:
+    if not story.wall:
+        return f"{span_text(story.end_s)} of film"
+    begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
+    return f"{story.name}: {begin} to {end}, of which {span_text(story.total.watched_s)} were watched"
+
+
+def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
+    """Name and, for each period, value."""
+    rows: list[tuple[str, list[str]]] = [
+        ("faces that came", [str(one.visitors) for one in each]),
+        ("mean stay", [_or_dash(one.mean_dwell_s) for one in each]),
+        ("median stay", [_or_dash(one.median_dwell_s) for one in each]),
+        ("most faces at once", [str(one.most_faces) for one in each]),
+        ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
+        ("face time", [span_text(one.faces_s) for one in each]),
+        ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
+        ("most shown expression", [_dominant(one) for one in each]),
+    ]
+    if len(each) > 1:  # else the heading says it
+        rows.append(("watched", [span_text(one.watched_s) for one in each]))
+    return [[name, *values] for name, values in rows]
+
+
+def _or_dash(seconds: float | None) -> str:
+    return "–" if seconds is None else span_text(seconds)
+
+
+def _dominant(one: Figures) -> str:
+    label = max(LABELS, key=lambda each: one.shares[each])
+    return f"{label}, {one.shares[label]:.0%}" if one.shares[label] else "–"
+
+
+def _visit_row(visit: Visit, story: Story) -> tuple[str, str, str, str]:
+    told = [
+        f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
+        for segment in visit.segments
+    ]
+    more = f", and {len(told) - 12} more" if len(told) > 12 else ""
+    stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
+    return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
+
+
+def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
+    """The chart of shares in words."""
+    told = (
+        f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
+        for name, one in columns
+    )
+    return f"Bars: share of the judged time per expression. {'; '.join(told)}."
+
+
+def _why(reason: str | None) -> str:
+    return f"none ({reason.replace('_', ' ')})" if reason else "none"
+
+
+def _visits_text(shown: int, total: int) -> str:
+    return (
+        f"The {shown} longest of {total} stays." if shown < total else "Every face from when it came to when it left."
+    )
+
+
+def _judged_text(one: Figures) -> str:
+    if one.judged_share is None:
+        return ""
+    seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
+    if one.judged_share > 0.995:
+        return f"{seen}, and could be judged almost all the time."
+    rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
+    return f"{seen}. For {one.judged_share:.0%} of that they got an expression. {rest}"
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """A model's card, with what is for people; empty where it cannot be read."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def _model_row(card: Mapping[str, Any], role: str) -> tuple[str, str, str]:
+    """A model's card in a line; figures that a foreign card does not have are left out."""
+    try:
+        quality = QUALITY[role].format(**card["metrics"]["int8"])
+    except (KeyError, TypeError, ValueError):
+        quality = "–"
+    return role, f"{card.get('name')}-{str(card.get('sha256'))[:12]}, {card.get('date', 'no date')}", quality
+
+
+def _limits(card: Mapping[str, Any]) -> str:
+    """What the expression model must not be used for, and what it cannot tell."""
+    return " ".join(str(card[key]) for key in ("misuse", "limits") if key in card)

@@ -1,0 +1,130 @@
+"""`fer-edge report`: which period, compared with which, and where it goes."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fer_edge.commands.report.page import minutes_csv, write_report
+from fer_edge.commands.report.summary import Story, visits
+from fer_edge.config import Config
+from fer_edge.errors import ConfigError, ReportError
+from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+from fer_edge.runtime.time_text import clock_text
+from fer_edge.sinks.history import HISTORY_FILE, read_history
+from fer_edge.tracking.minutes import MINUTE_SECONDS
+
+UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What `fer-edge report` was asked for."""
+
+    since: str = "7d"
+    until: str | None = None  # None: now
+    compare: str | None = None  # a moment at which the other period begins, or PREVIOUS
+    out: Path | None = None  # HTML
+    csv: str | None = None  # a file, or - for stdout
+    file: Path | None = None  # None: what this device has kept
+
+
+def report(config: Config, options: ReportOptions) -> None:
+    """Write the report of a period.
+
+    Raises:
+        ConfigError: a period is not one, or nothing is asked for.
+        ReportError: there is no history, nothing in the period, or the report cannot be written.
+
+    """
+    if not (options.out or options.csv):
+        raise ConfigError("report: nothing to write: give -o OUT.html, --csv OUT or both")
+    now_s = time.time() // MINUTE_SECONDS * MINUTE_SECONDS  # of a minute that is cut nothing would be known
+    until_s = min(now_s, moment(options.until, now_s, "--until")) if options.until else now_s
+    since_s = moment(options.since, now_s, "--since")
+    if since_s >= until_s:
+        raise ConfigError(f"--since {options.since}: expected a time before --until ({clock_text(until_s, wall=True)})")
+    path = options.file or own_history(config)
+    stories = [_story(path, config, since_s, until_s, "this period")]
+    if options.compare:
+        length_s = until_s - since_s
+        begin_s = since_s - length_s if options.compare == PREVIOUS else moment(options.compare, now_s, "--compare")
+        stories.append(_story(path, config, begin_s, begin_s + length_s, "compared with"))
+    if options.csv:
+        _write_csv(options.csv, minutes_csv([minute for story in reversed(stories) for minute in story.minutes]))
+    if options.out:
+        write_report(options.out, stories, config.models)
+
+
+def own_history(config: Config) -> Path:
+    """What a daemon of this configuration has kept; where whoever asks has none, that of the service.
+
+    Raises:
+        ReportError: only the service may look.
+
+    """
+    device = device_id(config)
+    own, service = state_folder(config, device) / HISTORY_FILE, SERVICE_FOLDER / device / HISTORY_FILE
+    if config.state.folder or own.exists():
+        return own
+    try:
+        service.stat()  # not `exists`, which newer Pythons answer with False
+    except PermissionError:
+        raise ReportError(f"{service}: is the service's; run the same with sudo, or name another with --file") from None
+    except OSError:
+        return own
+    return service
+
+
+def moment(text: str, now_s: float, option: str) -> float:
+    """Seconds of the epoch that "7d" (ago), "2026-11-01" or "2026-11-01T08:30" (local time) mean.
+
+    Raises:
+        ConfigError: it is none of these.
+
+    """
+    ago = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    with suppress(ValueError, OverflowError):
+        at_s = now_s - int(ago[1]) * UNITS[ago[2]] if ago else datetime.fromisoformat(text).astimezone().timestamp()
+        if at_s >= 0:
+            return at_s
+    example = "7d, 12h, 2026-11-01 or 2026-11-01T08:30"
+    raise ConfigError(f"{option} {text!r}: expected a time such as {example}, from 1970 on")
+
+
+def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> Story:
+    minutes, events = read_history(path, since_s=since_s, until_s=until_s)
+    begin, end = (clock_text(at, wall=True, seconds=False) for at in (since_s, until_s))
+    if not minutes:
+        raise ReportError(f"{path}: nothing between {begin} and {end}; choose another --since or --until")
+    unsynced = sum(not minute.synced for minute in minutes)
+    doubt = (
+        f"{unsynced} of {len(minutes)} minutes were kept while the clock was not synchronised: their times may be off."
+    )
+    heard_s = max((minutes[-1].begin_s + minutes[-1].watched_s, *(event.at_s for event in events)))
+    return Story(
+        title=f"{device_id(config)}, {begin} to {end}",
+        name=name,
+        begin_s=since_s,
+        end_s=until_s,
+        minutes=minutes,
+        visits=visits(events, begin_s=since_s, end_s=min(heard_s, until_s)),
+        notes=[doubt] if unsynced else [],
+    )
+
+
+def _write_csv(target: str, text: str) -> None:
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        replace_file(Path(target), text.encode(), mode=FOR_ALL)
+    except OSError as error:
+        raise ReportError(f"{target}: cannot write: {error.strerror}; choose another --csv") from None

@@ -1,0 +1,190 @@
+"""What a report tells: minutes and visits over a period, and the figures made of them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fer_edge.records import LABELS
+from fer_edge.runtime.time_text import local
+from fer_edge.tracking.minutes import MINUTE_SECONDS, Minute, Moment, added
+
+STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
+"""How long a bar of a chart may be; those below a minute are for films."""
+
+MOST_BARS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a visit with one expression, or with none."""
+
+    begin_s: float
+    end_s: float
+    expression: str | None
+    reason: str | None  # why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One face from its start to its end."""
+
+    name: str  # as in "#3"
+    segments: tuple[Segment, ...]
+    dwell_s: float  # since it came, which may be before the period
+    ended: bool  # False: it was still there when the period was over
+
+    @property
+    def begin_s(self) -> float:
+        """When it came."""
+        return self.segments[0].begin_s
+
+    @property
+    def end_s(self) -> float:
+        """When it left, or was heard of last."""
+        return self.segments[-1].end_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A period."""
+
+    title: str
+    name: str  # short: of its column
+    begin_s: float
+    end_s: float
+    minutes: Sequence[Minute] = ()
+    minute_s: int = MINUTE_SECONDS  # how long these are
+    visits: Sequence[Visit] = ()
+    wall: bool = True  # times are of the epoch; False: seconds of a film
+    notes: Sequence[str] = field(default=())  # what a reader should know, as of damaged frames
+
+    @property
+    def total(self) -> Minute:
+        """All minutes as one."""
+        return added(self.minutes, int(self.begin_s))
+
+
+def visits(events: Iterable[Moment], *, begin_s: float = 0.0, end_s: float | None = None) -> list[Visit]:
+    """Events of a period in their order -> visits by when they began.
+
+    A face whose start lies before the period, which begins at `begin_s`, begins with what is heard of it first. One of
+    the last run that has not ended was there until `end_s` at least, where that is known.
+    """
+    open_: dict[tuple[str, int], list[Moment]] = {}
+    found, run = [], ""
+    for event in events:
+        run = event.run
+        told = open_.setdefault((run, event.track_id), [])
+        told.append(event)
+        if event.kind == "end":
+            found.append(_ended(open_.pop((run, event.track_id)), begin_s))
+    found += [_open(told, end_s if told[0].run == run else None) for told in open_.values()]
+    return sorted(found, key=lambda visit: visit.begin_s)
+
+
+def _ended(told: Sequence[Moment], begin_s: float) -> Visit:
+    """A face that was seen last some time before its end was told."""
+    first, last = told[0], told[-1]
+    if len(told) == 1:  # all the while it showed what its end says
+        return _visit(told, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)
+    came_s = _came_s(first)
+    gone_s = min(last.at_s, came_s + last.dwell_s) if first.kind == "start" else last.at_s
+    return _visit(told[:-1], [came_s, *(event.at_s for event in told[1:-1]), gone_s], last.dwell_s, ended=True)
+
+
+def _open(told: Sequence[Moment], end_s: float | None) -> Visit:
+    last = told[-1]
+    until_s = last.at_s if end_s is None else max(last.at_s, end_s)
+    times = [_came_s(told[0]), *(event.at_s for event in told[1:]), until_s]
+    return _visit(told, times, last.dwell_s + until_s - last.at_s, ended=False)
+
+
+def _came_s(first: Moment) -> float:
+    return first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
+
+
+def _visit(told: Sequence[Moment], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
+    """What each event said held until the next of `times`, which has one more."""
+    segments = [
+        Segment(start, max(start, end), event.expression, event.reason)
+        for event, start, end in zip(told, times, times[1:], strict=False)
+    ]
+    return Visit(f"#{told[0].track_id}", tuple(_joined(segments)), dwell_s, ended)
+
+
+def _joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbours that show the same as one."""
+    joined: list[Segment] = []
+    for segment in segments:
+        if joined and joined[-1].expression == segment.expression and joined[-1].reason == segment.reason:
+            segment = Segment(joined.pop().begin_s, segment.end_s, segment.expression, segment.reason)
+        joined.append(segment)
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A period in numbers. None: nothing to say it of."""
+
+    watched_s: float
+    faces_s: float
+    visitors: int
+    mean_dwell_s: float | None
+    median_dwell_s: float | None  # of the visits that ended in the period
+    most_faces: int
+    mean_faces: float | None
+    judged_share: float | None  # of the face time
+    shares: dict[str, float]  # label -> share of the judged time
+    abstained: dict[str, float]  # reason -> share of the face time
+
+
+def figures(story: Story) -> Figures:
+    """The figures of a period."""
+    total = story.total
+    judged_s = sum(total.shown_s.get(label, 0.0) for label in LABELS)
+    dwells = [visit.dwell_s for visit in story.visits if visit.ended]
+    return Figures(
+        watched_s=total.watched_s,
+        faces_s=total.faces_s,
+        visitors=total.visitors,
+        mean_dwell_s=total.dwell_s / total.left if total.left else None,
+        median_dwell_s=statistics.median(dwells) if dwells else None,
+        most_faces=total.most_faces,
+        mean_faces=total.faces_s / total.watched_s if total.watched_s else None,
+        judged_share=judged_s / total.faces_s if total.faces_s else None,
+        shares={label: total.shown_s.get(label, 0.0) / judged_s if judged_s else 0.0 for label in LABELS},
+        abstained={
+            reason: seconds / total.faces_s
+            for reason, seconds in sorted(total.abstained_s.items(), key=lambda item: -item[1])
+        },
+    )
+
+
+def bars(story: Story) -> tuple[int, list[Minute]]:
+    """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
+    nobody watched have `watched_s` 0."""
+    length_s = story.end_s - story.begin_s
+    steps = [step for step in STEPS_SECONDS if step >= story.minute_s]
+    whole = steps[-1] * math.ceil(length_s / steps[-1] / MOST_BARS)  # some weeks
+    step_s = next((step for step in steps if length_s / step <= MOST_BARS), whole)
+    zone_s = _utc_offset_s(story.begin_s) if story.wall else 0  # days begin at midnight here
+
+    def step_of(at_s: float) -> int:
+        return int((at_s + zone_s) // step_s * step_s - zone_s)
+
+    groups: defaultdict[int, list[Minute]] = defaultdict(list)
+    for minute in story.minutes:
+        groups[step_of(minute.begin_s)].append(minute)
+    first = step_of(story.begin_s)
+    return step_s, [
+        added(groups.get(at, ()), at) for at in range(first, max(first + 1, math.ceil(story.end_s)), step_s)
+    ]
+
+
+def _utc_offset_s(at_s: float) -> int:
+    offset = local(at_s).utcoffset()
+    return round(offset.total_seconds()) if offset else 0

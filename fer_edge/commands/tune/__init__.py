@@ -1,0 +1,1 @@
+"""`fer-edge tune`: what other thresholds would publish."""

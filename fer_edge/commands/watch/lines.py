@@ -1,0 +1,180 @@
+"""Line by line: for pipes, logs and `--json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from fer_edge.commands.watch.received import SeenEvent, SeenState, clock_time, counted, printable, reason_text
+from fer_edge.commands.watch.view import PATIENCE_SECONDS, WatchOptions
+from fer_edge.errors import SinkError
+from fer_edge.sinks.mqtt.broker import Broker
+
+QUIET_SECONDS = 3.0
+"""Without a word for so long after connecting, say that nobody speaks."""
+
+BAR_CELLS = 6
+DEVICE_CELLS = 10
+
+COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
+AVAILABILITY = {
+    "online": "is online",
+    "offline": "is offline: the daemon does not run there, or has lost the broker",
+}
+CAMERA = {"online": "has its camera", "offline": "has no camera picture now"}
+
+
+class Lines:
+    """See `Viewer`; a line for each message, as events or remarks."""
+
+    topics: tuple[str, ...] = ("availability", "camera/availability", "state", "event")
+
+    def __init__(self, options: WatchOptions) -> None:
+        self.events = 0
+        self._options = options
+        self._out = _console(stderr=False)
+        self._remarks = _console(stderr=True) if options.json else self._out
+        self.over = False  # what shall be shown has been shown
+        self._trouble: str | None = None
+        self._connected = False  # at any time so far
+        self._why: str | None = None  # why there is no connection
+        self._patient_until = time.monotonic() + PATIENCE_SECONDS
+        self._people: set[tuple[str, int | None]] = set()
+        self._online: set[str] = set()
+        self._cameras: dict[str, str] = {}  # device -> what was said of its camera last
+        self._heard = False
+        self._quiet_at = float("inf")  # when to say that nothing came
+        self._faces: dict[str, int] = {}  # device -> faces in view
+        self._show: dict[str, Callable[[str, bytes], None]] = {
+            "availability": self._availability,
+            "camera/availability": self._camera,
+            "state": self._state,
+            "event": self._event,
+        }
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is to be put back."""
+
+    def connected(self, broker: Broker) -> None:
+        """The broker has accepted us."""
+        self._trouble, self._why, self._patient_until = None, None, 0.0
+        self._connected = True
+        self._quiet_at = time.monotonic() + QUIET_SECONDS
+        whom = "all devices" if self._options.device == "+" else self._options.device
+        self._remark(f"connected to {broker}: watching {self._options.mqtt.topic}/{whom}; Ctrl-C ends", "bold")
+
+    def away(self, why: str) -> None:
+        """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
+        self._why = why
+        if why != self._trouble and time.monotonic() >= self._patient_until:
+            self._trouble = why
+            self._remark(why, "yellow")
+
+    def tick(self) -> None:
+        """Called now and then while connected."""
+        if not self._heard and time.monotonic() >= self._quiet_at:
+            self._quiet_at = float("inf")
+            where = f"{self._options.mqtt.topic}/{self._options.device}"
+            self._remark(
+                f"nothing from {where} yet: does a daemon run with this broker, topic and device id?", "yellow"
+            )
+
+    def show(self, topic: str, payload: bytes) -> None:
+        """Show one message."""
+        self._heard = True
+        device, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        try:
+            self._show[kind](printable(device), payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._remark(f"{printable(topic)}: cannot read this message, skipped: {printable(str(error))}", "yellow")
+
+    def _availability(self, device: str, payload: bytes) -> None:
+        word = printable(payload.decode())
+        self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        if word == "online":
+            self._online.add(device)
+        elif device in self._online:
+            self.over = self._options.until_offline
+
+    def _camera(self, device: str, payload: bytes) -> None:
+        word = printable(payload.decode())
+        if self._cameras.get(device) == word:
+            return  # the retained value, once more as news
+        self._cameras[device] = word
+        self._remark(
+            f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
+        )
+
+    def _state(self, device: str, payload: bytes) -> None:
+        state = msgspec.json.decode(payload, type=SeenState)
+        if self._faces.get(device) != state.faces:
+            self._faces[device] = state.faces
+            self._remark(f"{device} sees {summary(state)}", "dim")
+
+    def _event(self, device: str, payload: bytes) -> None:
+        event = msgspec.json.decode(payload, type=SeenEvent)
+        self.events += 1
+        self._people.add((device, event.track_id))
+        if self._options.json:
+            print(printable(payload.decode().strip()), flush=True)  # noqa: T201 - this is the output
+        else:
+            narrow = self._out.options.ascii_only
+            self._out.print(
+                Text(event_line(device, event, ascii_only=narrow), COLOURS.get(event.event_type, "")), soft_wrap=True
+            )
+
+    def sum_up(self) -> None:
+        """The last line.
+
+        Raises:
+            SinkError: there never was a connection.
+        """
+        if self._why and not self._connected:
+            raise SinkError(self._why)
+        self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
+
+    def _remark(self, text: str, style: str) -> None:
+        self._remarks.print(Text(text, style), soft_wrap=True)
+
+
+def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> str:
+    """One event in at most 80 columns."""
+    changed = event.previous != event.expression
+    columns = [
+        clock_time(event.ts),
+        device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
+        "?" if event.track_id is None else f"#{event.track_id}",
+        printable(event.event_type),
+        finding(event, ascii_only=ascii_only),
+        f"{event.dwell_s:.1f} s",
+        "replayed" if event.replayed else f"was {printable(event.previous)}" if changed and event.previous else "",
+    ]
+    widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
+    return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+
+
+def finding(event: SeenEvent, *, ascii_only: bool) -> str:
+    """The expression with its confidence and a bar, or in words why there is none."""
+    if event.expression is None:
+        return reason_text(event.reason)
+    confidence = min(1.0, max(0.0, event.confidence))
+    bar = round(confidence * BAR_CELLS) * ("#" if ascii_only else "█")
+    return f"{printable(event.expression):<9} {confidence:.0%} {bar}"
+
+
+def summary(state: SeenState) -> str:
+    """As in "2 faces: 1 happiness, 1 none"."""
+    shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
+    return counted(state.faces, "face") + (f": {shown}" if shown else "")
+
+
+def _console(*, stderr: bool) -> Console:
+    """Plain lines where it is no terminal: no colour, no wrapping to a width that nobody set."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,297 @@
+"""A live view for a terminal: devices, faces with bars, alerts, events. Fits 80 x 24; drawn when anything is new."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.style import Style
+from rich.text import Text
+
+from fer_edge.commands.watch.received import (
+    SeenAlert,
+    SeenEvent,
+    SeenState,
+    SeenStats,
+    clock_time,
+    counted,
+    printable,
+    reason_text,
+)
+from fer_edge.commands.watch.view import WatchOptions
+from fer_edge.drawing.palette import PALETTE, css
+from fer_edge.errors import SinkError
+from fer_edge.sinks.mqtt.broker import Broker
+
+DEVICE_ROWS, ALERT_ROWS = 6, 3  # at most; faces and events share the rest
+DEVICE_CELLS, LABEL_CELLS = 12, 10
+LOST_SECONDS = 90.0  # a face that is not heard of for so long (heartbeats come every 30 s) is not shown any more
+KEPT_EVENTS = 200
+EVENT_STYLES = {"start": "green", "update": "cyan", "end": "dim"}
+
+
+@dataclass(slots=True)
+class Face:
+    """A face as its last event left it."""
+
+    event: SeenEvent
+    heard: float  # monotonic seconds
+
+
+@dataclass(slots=True)
+class Device:
+    """All that is known of one device."""
+
+    availability: str = "unknown"
+    changed: str = ""  # since when, as time of day
+    camera: str = ""
+    faces_in_view: int | None = None
+    stats: SeenStats | None = None
+    faces: dict[int, Face] = field(default_factory=dict)  # track id -> face
+    alerts: dict[str, SeenAlert] = field(default_factory=dict)  # those that are on
+
+
+class Screen:
+    """See `Viewer`; everything in one picture of the terminal's size."""
+
+    topics: tuple[str, ...] = ("availability", "camera/availability", "state", "event", "stats", "alert/+")
+
+    def __init__(self, options: WatchOptions, console: Console | None = None) -> None:
+        self.events, self.over = 0, False
+        self._options = options
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, screen=True, auto_refresh=False)
+        self._devices: dict[str, Device] = {}
+        self._log: deque[Text] = deque(maxlen=KEPT_EVENTS)
+        self._status, self._trouble = "connecting", True
+        self._connected_once = False
+        self._drawn = ""  # the clock's second that is shown
+        self._new = True
+        self._kinds: dict[str, Callable[[Device, str, bytes], None]] = {
+            "availability": self._availability,
+            "camera/availability": self._camera,
+            "state": self._state,
+            "event": self._event,
+            "stats": self._stats,
+        }
+
+    def __enter__(self) -> Screen:
+        self._live.__enter__()
+        self.tick()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def connected(self, broker: Broker) -> None:
+        """See `Viewer.connected`."""
+        whom = "all devices" if self._options.device == "+" else self._options.device
+        self._status = f"connected to {broker}, {self._options.mqtt.topic}/{whom}"
+        self._trouble, self._connected_once, self._new = False, True, True
+
+    def away(self, why: str) -> None:
+        """See `Viewer.away`. What was known is old from now on."""
+        self._status, self._trouble, self._new = why, True, True
+        for device in self._devices.values():
+            device.availability, device.camera = "unknown", ""
+            device.faces_in_view = device.stats = None
+            device.faces.clear()
+            device.alerts.clear()
+
+    def tick(self) -> None:
+        """Draw, where something is new or the clock has moved on."""
+        now = datetime.now().strftime("%H:%M:%S")
+        if self._new or now != self._drawn:
+            self._new, self._drawn = False, now
+            self._forget_lost()
+            self._live.update(self.picture(now), refresh=True)
+
+    def show(self, topic: str, payload: bytes) -> None:
+        """See `Viewer.show`."""
+        name, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
+        device = self._devices.setdefault(printable(name), Device())
+        self._new = True
+        try:
+            (self._alert if kind.startswith("alert/") else self._kinds[kind])(device, printable(name), payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._note(f"{printable(topic)}: cannot read this message: {printable(str(error))}", "yellow")
+
+    def sum_up(self) -> None:
+        """See `Viewer.sum_up`."""
+        if not self._connected_once:
+            raise SinkError(self._status)
+        self._console.print(f"{counted(self.events, 'event')} from {counted(len(self._devices), 'device')}")
+
+    def _availability(self, device: Device, name: str, payload: bytes) -> None:
+        word = payload.decode()
+        if word != device.availability:
+            self._note(f"{name} is {printable(word)}", "green" if word == "online" else "bold red")
+        if word == "offline":
+            self.over = self.over or (device.availability == "online" and self._options.until_offline)
+            device.faces.clear()
+            device.alerts.clear()
+            device.faces_in_view = device.stats = None
+        known = device.availability != "unknown"
+        device.availability = printable(word)
+        device.changed = ("" if known else "before ") + datetime.now().strftime("%H:%M:%S")
+
+    def _camera(self, device: Device, name: str, payload: bytes) -> None:
+        word = printable(payload.decode())
+        if device.camera and word != device.camera:
+            self._note(f"{name}: its camera is {word}", "green" if word == "online" else "bold red")
+        device.camera = word
+
+    def _state(self, device: Device, _: str, payload: bytes) -> None:
+        device.faces_in_view = msgspec.json.decode(payload, type=SeenState).faces
+        if not device.faces_in_view:
+            device.faces.clear()
+
+    def _stats(self, device: Device, _: str, payload: bytes) -> None:
+        device.stats = msgspec.json.decode(payload, type=SeenStats)
+
+    def _alert(self, device: Device, name: str, payload: bytes) -> None:
+        if not payload:  # the alert was taken out of the configuration
+            return
+        alert = msgspec.json.decode(payload, type=SeenAlert)
+        if alert.state == "ON":
+            device.alerts[alert.name] = alert
+            self._note(f"{name}: alert {printable(alert.name)}", "bold red")
+        else:
+            device.alerts.pop(alert.name, None)
+
+    def _event(self, device: Device, name: str, payload: bytes) -> None:
+        event = msgspec.json.decode(payload, type=SeenEvent)
+        self.events += 1
+        if event.track_id is not None and not event.replayed:
+            if event.event_type == "end":
+                device.faces.pop(event.track_id, None)
+            else:
+                device.faces[event.track_id] = Face(event, time.monotonic())
+        found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
+        was = f", was {event.previous}" if event.previous and event.previous != event.expression else ""
+        late = ", replayed" if event.replayed else ""
+        what = f"#{event.track_id} {event.event_type}: {found}{was}, {event.dwell_s:.1f} s{late}"
+        self._note(
+            f"{_fit(name, DEVICE_CELLS)} {printable(what)}",
+            EVENT_STYLES.get(event.event_type, ""),
+            clock_time(event.ts),
+        )
+
+    def _note(self, text: str, style: str, at: str | None = None) -> None:
+        self._log.append(Text(f"{at or datetime.now().strftime('%H:%M:%S')}  {text}", style))
+
+    def _forget_lost(self) -> None:
+        limit = time.monotonic() - LOST_SECONDS
+        for device in self._devices.values():
+            device.faces = {id_: face for id_, face in device.faces.items() if face.heard > limit}
+
+    def picture(self, now: str) -> Group:
+        """Everything, in as many lines and columns as the terminal has."""
+        width, height = self._console.size
+        lines = [self._title(now, width), *self._device_lines()]
+        lines += self._alert_lines()
+        faces = self._face_lines(width)
+        room = max(2, height - len(lines) - 3)  # two rules and the last line
+        shown = min(len(faces), max(1, room * 2 // 3))
+        lines += [_rule("faces", width), *faces[:shown]]
+        if len(faces) > shown:
+            lines[-1] = Text(f"  and {len(faces) - shown + 1} more", "dim")
+        lines.append(_rule("events", width))
+        rest = max(0, height - len(lines) - 1)
+        lines += list(self._log)[-rest:] if rest else []
+        lines += [Text("")] * (height - len(lines) - 1)
+        lines.append(Text("Ctrl-C ends", "dim"))
+        for line in lines:
+            line.truncate(width, overflow="crop")
+        return Group(*lines[:height])
+
+    def _title(self, now: str, width: int) -> Text:
+        status = Text(f"fer-edge  {self._status}", "bold yellow" if self._trouble else "bold")
+        status.truncate(width - len(now) - 1, overflow="ellipsis", pad=True)
+        return status.append(f" {now}")
+
+    def _device_lines(self) -> list[Text]:
+        names = sorted(self._devices, key=lambda name: (self._devices[name].availability == "offline", name))
+        lines = [self._device_line(name, self._devices[name]) for name in names]
+        if not lines:
+            where = f"{self._options.mqtt.topic}/{self._options.device}"
+            return [Text(f"nothing from {where} yet: is a daemon on, with this broker and topic?", "yellow")]
+        if len(lines) > DEVICE_ROWS:
+            offline = sum(self._devices[name].availability == "offline" for name in names[DEVICE_ROWS - 1 :])
+            rest = f"  and {len(lines) - DEVICE_ROWS + 1} more devices" + (
+                f", {offline} of them offline" if offline else ""
+            )
+            lines[DEVICE_ROWS - 1 :] = [Text(rest, "dim")]
+        return lines
+
+    def _device_line(self, name: str, device: Device) -> Text:
+        line = Text(f"{_fit(name, DEVICE_CELLS)} ")
+        if device.availability == "offline":
+            return line.append(f"offline since {device.changed}: no power, no network, or stopped", "bold red")
+        line.append(f"{device.availability:<8}", "green" if device.availability == "online" else "yellow")
+        parts = []
+        if device.camera and device.camera != "online":
+            line.append(" no camera picture", "bold red")
+        if device.faces_in_view is not None:
+            parts.append(counted(device.faces_in_view, "face"))
+        if stats := device.stats:
+            parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms", f"{stats.rss_mb:.0f} MB"]
+            parts += [f"{stats.temperature_c:.0f} °C"] if stats.temperature_c is not None else []
+            parts += [f"{stats.queue} events wait"] if stats.queue else []
+        return line.append("  " + "  ".join(parts))
+
+    def _alert_lines(self) -> list[Text]:
+        on = [(name, alert) for name, device in sorted(self._devices.items()) for alert in device.alerts.values()]
+        lines = [
+            Text(
+                f"{_fit(name, DEVICE_CELLS)} ALERT {printable(alert.name)} since {clock_time(alert.since)}", "bold red"
+            )
+            for name, alert in on
+        ]
+        if len(lines) > ALERT_ROWS:
+            lines[ALERT_ROWS - 1 :] = [Text(f"  and {len(lines) - ALERT_ROWS + 1} more alerts", "bold red")]
+        return lines
+
+    def _face_lines(self, width: int) -> list[Text]:
+        lines = []
+        for name, device in sorted(self._devices.items()):
+            lines += [self._face_line(name, face, width) for face in device.faces.values()]
+            unknown = (device.faces_in_view or 0) - len(device.faces)
+            if unknown > 0:  # they came before us; the next event or heartbeat tells
+                lines.append(
+                    Text(f"{_fit(name, DEVICE_CELLS)} {counted(unknown, 'face')} of before, not heard of yet", "dim")
+                )
+        return lines or [Text("  nobody in view", "dim")]
+
+    def _face_line(self, name: str, face: Face, width: int) -> Text:
+        event = face.event
+        stayed = f"{event.dwell_s + time.monotonic() - face.heard:6.0f} s"
+        line = Text(f"{_fit(name, DEVICE_CELLS)} {f'#{event.track_id}':<6}")
+        if event.expression is None:
+            line.append(f"{reason_text(event.reason):<{LABEL_CELLS}}", "dim")
+            return line.append(stayed.rjust(max(0, width - line.cell_len - 1)))
+        cells = max(5, width - line.cell_len - LABEL_CELLS - 17)
+        filled = round(min(1.0, max(0.0, event.confidence)) * cells)
+        full, empty = ("#", ".") if self._console.options.ascii_only else ("█", "░")
+        line.append(f"{printable(event.expression):<{LABEL_CELLS}}")
+        line.append(full * filled, _style(event.expression)).append(empty * (cells - filled), "dim")
+        return line.append(f" {event.confidence:4.0%} ").append(stayed.rjust(9))
+
+
+def _style(expression: str) -> Style:
+    """The colour that the previews draw it in."""
+    return Style(color=css(PALETTE[expression])) if expression in PALETTE else Style()
+
+
+def _fit(text: str, cells: int) -> str:
+    return f"{text if len(text) <= cells else text[: cells - 1] + '~':<{cells}}"
+
+
+def _rule(name: str, width: int) -> Text:
+    return Text(f"-- {name} ".ljust(width, "-"), "dim")

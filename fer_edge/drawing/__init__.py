@@ -1,0 +1,1 @@
+"""Pictures for people: boxes, landmarks and labels drawn on a frame."""

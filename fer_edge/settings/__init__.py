@@ -1,0 +1,1 @@
+"""Reading config.yaml, checking it, and changing it while the daemon runs."""

@@ -1,0 +1,153 @@
+"""What others ask of the running daemon: other settings, another look at config.yaml.
+
+Asked by any thread, done one after the other by a thread of its own, for it waits for the disk; the data path looks at
+`config` between two frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import Full, Queue
+from threading import Event
+
+from fer_edge.config import Config
+from fer_edge.errors import ConfigError
+from fer_edge.runtime.worker import Worker
+from fer_edge.settings.loader import load_config
+from fer_edge.settings.overrides import Answer, Reload, Tuning
+
+log = logging.getLogger(__name__)
+
+QUEUE = 100
+"""Requests that may wait. Nobody asks so much; what floods us is refused."""
+
+END_SECONDS = 2.0
+
+
+class Control:
+    """The configuration in force, and the thread that changes it."""
+
+    def __init__(self, config: Config, *, path: Path | None = None, folder: Path | None = None) -> None:
+        """`path`: the configuration file, to be read again; `folder`: where changes outlast a restart."""
+        self._path = path
+        self._tuning = Tuning(config, folder)
+        for warning in self._tuning.warnings:
+            log.warning("%s", warning)
+        self._jobs: Queue[Callable[[], None] | None] = Queue(QUEUE)
+        self._worker = Worker("control", self._run)
+        self._ending = Event()
+        self._listeners: list[Callable[[], None]] = []
+        self.restart_required = False
+        self._reports: dict[str, str] = {}
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force: another object after every change."""
+        return self._tuning.config
+
+    def answers(self) -> tuple[Answer, ...]:
+        """Every key that can be set, with its value in force."""
+        return self._tuning.answers()
+
+    @property
+    def tuning(self) -> Tuning:
+        """For those who show what can be set."""
+        return self._tuning
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call this, in the control's thread, after every change. To be said before `start`."""
+        self._listeners.append(listener)
+
+    def report(self, part: str, state: str) -> None:
+        """Say how a part of the daemon fares, for those who show it. From any thread; the last word counts."""
+        self._reports = self._reports | {part: state}
+
+    def reported(self, part: str) -> str:
+        """How a part fares, as it said itself; empty where it said nothing."""
+        return self._reports.get(part, "")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._worker.start()
+
+    def check(self) -> None:
+        """Raise what stopped the thread, if anything did."""
+        self._worker.check()
+
+    def close(self) -> None:
+        """End the thread, after what was asked before, as far as there is time. May be called twice."""
+        with contextlib.suppress(Full):  # then it ends after the next one
+            self._jobs.put_nowait(None)
+        self._ending.set()
+        if self._worker.started:
+            self._worker.join(END_SECONDS)
+
+    def set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool = True) -> bool:
+        """Ask for another value; `reply` is called in the control's thread. Without `keep` it lasts until the restart.
+        False: too many wait."""
+        return self._ask(partial(self._set, key, payload, reply, keep=keep))
+
+    def keep_all(self, reply: Callable[[str | None], None]) -> bool:
+        """Ask that all that is in force outlasts the restart; the reply is what hinders it, if anything does."""
+        return self._ask(partial(self._keep_all, reply))
+
+    def reload(self, reply: Callable[[Reload | str], None]) -> bool:
+        """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
+        return self._ask(partial(self._reload, reply))
+
+    def _ask(self, job: Callable[[], None]) -> bool:
+        try:
+            self._jobs.put_nowait(job)
+        except Full:
+            return False
+        return True
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            if self._ending.is_set() and self._jobs.full():
+                return
+
+    def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool) -> None:
+        before = self.config
+        answer = self._tuning.set(key, payload, keep=keep)
+        if self.config is not before:
+            log.info("%s is now %s", answer.key, answer.value)
+            self._tell()
+        reply(answer)
+
+    def _keep_all(self, reply: Callable[[str | None], None]) -> None:
+        trouble = self._tuning.keep_all()
+        self._tell()
+        reply(trouble)
+
+    def _reload(self, reply: Callable[[Reload | str], None]) -> None:
+        outcome = self._read_again()
+        if isinstance(outcome, str):
+            log.error("the configuration stays as it was: %s", outcome)
+        else:
+            self._tell()
+        reply(outcome)
+
+    def _read_again(self) -> Reload | str:
+        if self._path is None:
+            return "there is no configuration file to read"
+        try:
+            new = load_config(self._path)
+        except ConfigError as error:
+            return str(error).replace("\n", "; ")
+        outcome = self._tuning.reload(new)
+        self.restart_required = bool(outcome.needs_restart)
+        changed, waiting = ", ".join(outcome.changed) or "nothing", ", ".join(outcome.needs_restart) or "none"
+        log.info("%s was read again; changed: %s; keys that need a restart: %s", self._path, changed, waiting)
+        for warning in outcome.warnings:
+            log.warning("%s", warning)
+        return outcome
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()

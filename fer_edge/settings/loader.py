@@ -1,0 +1,236 @@
+"""Reads config.yaml strictly and reports all that is wrong with it at once.
+
+Each finding names file, line, section, key, what was expected and what was found. Nothing is guessed and
+nothing is read from the environment but secrets (`secret`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section
+from fer_edge.errors import ConfigError
+from fer_edge.settings.constraints import combination_errors
+
+SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: with one finding for each thing that is wrong.
+
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}") from None
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str = "config.yaml") -> Config:
+    """Read a configuration from text; `name` is the file in messages."""
+    document = _Document(name, text)
+    sections: dict[str, Any] = {
+        section: document.alerts() if section == "alerts" else document.section(section, SECTIONS[section])
+        for section in document.keys(document.root, "", "a section", SECTIONS)
+    }
+    config = Config(**sections)
+    for section, keys, what in combination_errors(config):
+        if not document.wrong.intersection((section, key) for key in ("", *keys)):
+            got = getattr(getattr(config, section), keys[0])
+            document.find(section, keys[0], f"{what}, got {show(got)}")
+    document.raise_findings()
+    return config
+
+
+class _Document:
+    """A parsed YAML file that remembers its lines and collects findings."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.findings: list[tuple[int, str]] = []
+        self.wrong: set[tuple[str, str]] = set()  # places (section, key) that have a finding
+        try:
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
+            loaded = None if node is None else loader.construct_document(node)
+        except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+            # PyYAML lets its own constructors' errors through: impossible dates, numbers of 5000 digits, 1000 brackets
+            raise ConfigError(f"{name}:{_line_of(error, text)}: not valid YAML: {_problem(error)}") from None
+        self.lines: dict[tuple[str, str], int] = {}
+        self._index(node)
+        if not isinstance(loaded, dict | None):
+            raise ConfigError(f"{name}:1: expected sections such as 'camera:', got {show(loaded)}")
+        self.root: dict[Any, Any] = loaded or {}
+
+    def _index(self, node: yaml.Node | None, *path: str) -> None:
+        """Remember the line of each section and key; a key given twice is a finding."""
+        if not isinstance(node, yaml.MappingNode):
+            return
+        for key, value in node.value:
+            section, *below = (*path, str(key.value))
+            place = section, ".".join(below)
+            line = key.start_mark.line + 1
+            if place in self.lines:
+                self.findings.append(
+                    (line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one")
+                )
+            self.lines[place] = line
+            if len(path) < 2:
+                self._index(value, section, *below)
+
+    def find(self, section: str, key: str, what: str) -> None:
+        """Add a finding at a section's or key's line."""
+        line = self.lines.get((section, key), self.lines.get((section, ""), 1))
+        self.findings.append((line, f"{_place(section, key)}: {what}"))
+        self.wrong.add((section, key))
+
+    def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any, *, prefix: str = "") -> list[str]:
+        """The known keys of a mapping; the others become findings that name the nearest known one."""
+        for key in mapping:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                place = (section, f"{prefix}{key}") if section else (str(key), "")
+                self.find(*place, f"unknown, expected {kind}; {hint}")
+        return [key for key in mapping if key in known]
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """Convert one section key by key, so that one wrong key does not hide the next."""
+        given = self.root[name]
+        if given is None:
+            return kind()
+        if not isinstance(given, dict):
+            self.find(name, "", f"expected keys below it, got {show(given)}")
+            return kind()
+        return kind(**self._values(given, kind, name))
+
+    def alerts(self) -> dict[str, Alert]:
+        """Convert section `alerts`, whose keys are names."""
+        given = self.root["alerts"]
+        if not isinstance(given, dict | None):
+            self.find("alerts", "", f"expected a name with keys below it for each alert, got {show(given)}")
+        rules = {}
+        for name, rule in given.items() if isinstance(given, dict) else ():
+            if not _is_name(name):
+                self.find("alerts", str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
+            elif not isinstance(rule, dict) or "expressions" not in rule:
+                self.find("alerts", name, f"expected keys below it, expressions among them, got {show(rule)}")
+            else:
+                values = self._values(rule, Alert, "alerts", prefix=f"{name}.")
+                if "expressions" in values:
+                    rules[name] = Alert(**values)
+        return rules
+
+    def _values(self, given: dict[Any, Any], kind: type[Section], section: str, *, prefix: str = "") -> dict[str, Any]:
+        """The right values of a mapping by key; wrong ones become findings."""
+        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        values = {}
+        for key in self.keys(given, section, f"a key of {prefix[:-1] or section}", types, prefix=prefix):
+            try:
+                values[key] = msgspec.convert(given[key], types[key])
+            except msgspec.ValidationError as error:
+                what = f"{expected(error, types[key], given[key])}, got {show(given[key])}"
+                self.find(section, f"{prefix}{key}", what)
+        return values
+
+    def raise_findings(self) -> None:
+        """Raise all findings so far, in the order of the file."""
+        if self.findings:
+            raise ConfigError(*(f"{self.name}:{line}: {what}" for line, what in sorted(self.findings)))
+
+
+def _is_name(given: Any) -> bool:
+    try:
+        msgspec.convert(given, Name)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def secret(name: str, file: str | None) -> str | None:
+    """A secret such as `mqtt-password`: from the file that config names, else from systemd's
+    $CREDENTIALS_DIRECTORY/NAME, else from the environment (FER_EDGE_MQTT_PASSWORD). Never logged.
+
+    Raises:
+        ConfigError: the file that config names cannot be read.
+
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(folder, name) if folder else None
+    path = Path(file) if file else credential if credential and credential.exists() else None
+    if path is None:
+        return os.environ.get("FER_EDGE_" + name.upper().replace("-", "_"))
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the secret {name!r}: {reason}; check path and permissions") from None
+
+
+def _place(section: str, key: str) -> str:
+    section, key = (name if name.isprintable() else show(name) for name in (section, key))
+    return f"section {section}, key {key}" if key else f"section {section}"
+
+
+def show(value: Any) -> str:
+    """A value as YAML has it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # a date as a key, an anchor that holds itself
+        text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "null": "null"}
+WORDS |= {"array": "a list", "object": "keys below it"}
+
+
+def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
+    """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
+    message = str(error)
+    info = msgspec.inspect.type_info(kind)
+    if values := getattr(getattr(info, "item_type", info), "values", None):
+        quotes = "; put it in quotes" if str(given) in values and given not in values else ""
+        several = " or more" if hasattr(info, "item_type") else ""
+        return f"expected one{several} of {', '.join(map(show, values))}{quotes}"
+    if "matching regex" in message:
+        patterns = [getattr(each, "pattern", None) for each in _parts(info)]
+        return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"
+    item = re.search(r" - at `\$\[(\d+)\]`$", message)
+    message = re.sub(r"( - at `.*`|, got `[^`]*`)$", "", re.sub(r" - at `.*`$", "", message))
+    message = message.replace("`int | float", "`float")  # a whole number is one
+    message = re.sub(r"`([^`]*)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message)
+    return message[:1].lower() + message[1:] + (f" (item {item[1]}, counted from 0)" if item else "")
+
+
+def _parts(info: Any) -> list[Any]:
+    """A type, or the types that it is made of."""
+    below = [
+        *getattr(info, "types", ()),
+        *(getattr(info, name) for name in ("key_type", "value_type") if hasattr(info, name)),
+    ]
+    return [part for each in below for part in _parts(each)] or [info]
+
+
+def _line_of(error: Exception, text: str) -> int:
+    """Where YAML broke, as well as the error knows."""
+    mark = getattr(error, "problem_mark", None)
+    position = getattr(error, "position", 0)
+    return int(mark.line) + 1 if mark else text.count("\n", 0, position) + 1
+
+
+def _problem(error: Exception) -> str:
+    words = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return str(words).replace("\n", " ")[:200]

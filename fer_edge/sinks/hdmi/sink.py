@@ -1,0 +1,129 @@
+"""The preview on a display, without a desktop. Nothing that happens to it touches events: it waits, and tries again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Event
+
+from fer_edge.config import Config, Hdmi
+from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
+from fer_edge.errors import SinkError
+from fer_edge.records import Frame, Identity, Image, Stats, Update
+from fer_edge.runtime.mailbox import Closed, Mailbox
+from fer_edge.runtime.worker import Worker
+from fer_edge.settings.control import Control
+from fer_edge.sinks.hdmi.screen import Found, Screen, find
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0  # between two looks whether a display is there, or still there
+NOTHING = "no picture from the camera"
+
+Finder = Callable[[Hdmi], Found]
+
+
+class HdmiSink:
+    """Shows the newest update on the first display that fits the configuration, whenever there is one."""
+
+    def __init__(
+        self, config: Config, _identity: Identity, _control: Control | None = None, *, finder: Finder = find
+    ) -> None:
+        settings = self._settings = config.hdmi
+        self.pictures = settings.images
+        self._quiet_seconds = config.camera.timeout_seconds  # then an old picture makes way for a notice
+        self._finder = finder
+        self._updates: Mailbox[Update] = Mailbox()
+        self._stats: Stats | None = None  # the newest; most updates have none
+        self._closing = Event()
+        self._worker = Worker("hdmi", self._run)
+        self._painter = Painter(Look(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror))
+        self._steady = Steady()
+        self._trouble: str | None = None  # the reason that was logged last
+
+    def start(self) -> None:
+        """Start the thread; a display that is not there is no error."""
+        self._worker.start()
+
+    @staticmethod
+    def check(settings: Hdmi, *, finder: Finder = find) -> str:
+        """What would be shown where. Raises SinkError where nothing would be now."""
+        found = finder(settings)
+        try:
+            free = found.card.become_master()
+        except OSError as error:
+            raise SinkError(f"{found}: cannot be used: {error.strerror}") from None
+        finally:
+            found.card.node.close()
+        if not free:
+            raise SinkError(f"{found}: in use now, by the running daemon or another program")
+        return f"{found}{_instead(settings, found)}"
+
+    def submit(self, update: Update) -> None:
+        """Take an update; the one before is forgotten if it was not shown yet. Never raises: this is a preview only."""
+        if update.stats:
+            self._stats = update.stats
+        self._updates.put(update)
+
+    def close(self, timeout: float) -> None:
+        """Give the display back, within `timeout` seconds. Never raises."""
+        self._closing.set()
+        self._updates.close()
+        self._worker.join(timeout)
+
+    def _run(self) -> None:
+        """The thread: display after display."""
+        while not self._closing.is_set():
+            try:
+                self._show(Screen(self._finder(self._settings)))
+            except OSError as error:
+                self._report(str(error) if isinstance(error, SinkError) else f"{error.strerror or error}")
+                self._closing.wait(LOOK_SECONDS)
+
+    def _show(self, screen: Screen) -> None:
+        """Show updates until the daemon stops, or until the display is gone: SinkError."""
+        try:
+            self._loop(screen)
+        except Closed:
+            pass
+        finally:
+            screen.close()
+
+    def _loop(self, screen: Screen) -> None:
+        newest, looked, told = -self._quiet_seconds, time.monotonic(), False
+        while not self._closing.is_set():
+            update, begun = self._updates.get(LOOK_SECONDS), time.monotonic()
+            if update and update.frame:
+                screen.show(self._picture(update, update.frame, screen.size))
+                newest = begun
+            elif update or begun - newest >= self._quiet_seconds:
+                screen.show(self._painter.notice(NOTHING, screen.size))
+            if begun - looked >= LOOK_SECONDS:
+                looked = begun
+                if not screen.is_connected():
+                    raise SinkError(f"{screen.found.connector.name} is unplugged; waiting for a display")
+                if not told:  # only now: one that fails at once, again and again, must not fill the log
+                    told, self._trouble = True, None
+                    log.info("HDMI: the preview is on %s%s", screen.found, _instead(self._settings, screen.found))
+            self._closing.wait(max(0.0, begun + 1 / self._settings.max_fps - time.monotonic()))
+
+    def _picture(self, update: Update, frame: Frame, size: tuple[int, int]) -> Image:
+        left, top, right, bottom = fitted(frame.width, frame.height, size)
+        faces = self._steady(update.faces, frame.taken_ns)
+        status = status_line(faces, self._stats) if self._settings.status else ""
+        return self._painter.paint(frame, faces, size=(right - left, bottom - top), status=status)
+
+    def _report(self, reason: str) -> None:
+        """Log a reason, once in a row."""
+        if reason != self._trouble:
+            self._trouble = reason
+            log.warning("HDMI: %s", reason)
+
+
+def _instead(settings: Hdmi, found: Found) -> str:
+    """What is said where the display does not offer the mode that is wanted."""
+    if settings.mode in ("", str(found.mode), str(found.mode).split("@")[0]):
+        return ""
+    offered = ", ".join(dict.fromkeys(map(str, found.connector.modes)))
+    return f" instead of hdmi.mode: {settings.mode}; the display offers {offered}"

@@ -1,0 +1,1 @@
+"""The MQTT sink: connection, outbox, retained topics, requests and Home Assistant discovery."""

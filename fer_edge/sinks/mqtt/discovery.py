@@ -1,0 +1,330 @@
+"""What Home Assistant is told, so that entities appear there by themselves: one message that describes the device and
+all its entities (MQTT device discovery, Home Assistant 2024.11 and later).
+
+Pure functions: the MQTT sink publishes what they return, retained. Ids hang on the device id alone, so another name,
+topic or prefix keeps the entities and their history.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from fer_edge.config import Alert, Config
+from fer_edge.records import LABELS, EventType, Identity
+
+Message = tuple[str, bytes]
+"""A topic and a payload, to be published retained with QoS 1."""
+
+UNCLEAR = "unclear"
+"""The type of an event that says that a face has no expression any more."""
+
+EVENT_TYPES = (EventType.START.value, EventType.END.value, *LABELS, UNCLEAR)
+EVENT_ATTRIBUTES = ("event_id", "track_id", "expression", "confidence", "previous", "dwell_s", "reason", "face_count")
+ICONS = {
+    "neutral": "emoticon-neutral-outline",
+    "happiness": "emoticon-happy-outline",
+    "surprise": "emoticon-excited-outline",
+    "sadness": "emoticon-sad-outline",
+    "anger": "emoticon-angry-outline",
+    "disgust": "emoticon-sick-outline",
+    "fear": "emoticon-frown-outline",
+    "contempt": "emoticon-confused-outline",
+}
+MISSED_STATS = 3
+"""Figures that stay away for so many intervals are no longer shown."""
+
+THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "too_hot")
+"""The Pi firmware's bits 0 to 3: what holds now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunable:
+    """A key that can be set while the daemon runs, as an entity."""
+
+    key: str  # as in the topics set/<key> and config/<key>
+    kind: Literal["number", "switch"]
+    name: str
+    minimum: float = 0.0
+    maximum: float = 1.0
+    step: float = 0.01  # at least 0.001
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    """One entity: a component of the message."""
+
+    platform: str
+    key: str  # dotted; unique within the device and the same for ever
+    options: dict[str, Any]
+
+
+def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable] = ()) -> Message:
+    """The message that makes the device and its entities appear."""
+    base = f"{config.mqtt.topic}/{identity.device_id}"
+    entities = (
+        *_faces(base),
+        *_alerts(base, config.alerts),
+        *_figures(base, config.stats.interval_seconds),
+        *_tunables(base, tunables),
+        *_requests(base, images=config.privacy.images),
+    )
+    payload = {
+        "device": _device(identity, config),
+        "origin": {"name": "fer-edge", "sw_version": identity.version},
+        "availability": [{"topic": f"{base}/availability"}, {"topic": f"{base}/camera/availability"}],
+        "availability_mode": "all",
+        "qos": 1,
+        "components": dict(_component(entity, identity.device_id) for entity in entities),
+    }
+    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config", msgspec.json.encode(payload)
+
+
+def removals(old: Message, new: Message | None) -> Message | None:
+    """What to publish before `new`, so that what only `old` had disappears. None: there is nothing of that kind.
+
+    Args:
+        old: what was published last; one that cannot be read counts as nothing.
+        new: what is to be published now. None: the device is to disappear.
+
+    """
+    if new is None or new[0] != old[0]:
+        return old[0], b""
+    payload = msgspec.json.decode(new[1])
+    components = payload["components"]
+    gone = {key: {"platform": platform} for key, platform in _platforms(old[1]).items() if key not in components}
+    return (new[0], msgspec.json.encode(payload | {"components": components | gone})) if gone else None
+
+
+def _platforms(payload: bytes) -> dict[str, str]:
+    """Each component of a message and its platform, without those that it removes."""
+    try:
+        components = msgspec.json.decode(payload)["components"]
+        return {key: component["platform"] for key, component in components.items() if len(component) > 1}
+    except (ValueError, LookupError, TypeError, AttributeError):  # cut off, or not a message of ours
+        return {}
+
+
+def _object_id(identity: Identity) -> str:
+    return f"fer-edge-{identity.device_id}"
+
+
+def _device(identity: Identity, config: Config) -> dict[str, Any]:
+    return {
+        "identifiers": [_object_id(identity)],
+        "name": config.homeassistant.name or f"fer-edge {identity.device_id}",
+        "manufacturer": "fer-edge",
+        "model": "Facial expression sensor",
+        "sw_version": identity.version,
+    }
+
+
+def _component(entity: _Entity, device_id: str) -> tuple[str, dict[str, Any]]:
+    """An entity under its id in the message. That begins with the platform: one that changes is another component,
+    for Home Assistant cannot turn a number into a switch."""
+    slug = re.sub(r"[^a-z0-9]+", "_", f"fer_edge_{device_id}_{entity.key}".lower())
+    ids = {
+        "platform": entity.platform,
+        "unique_id": f"fer-edge.{device_id}.{entity.key}",
+        "default_entity_id": f"{entity.platform}.{slug}",
+    }
+    return f"{entity.platform}.{entity.key}", ids | entity.options
+
+
+def _daemon(base: str) -> dict[str, Any]:
+    """The availability of an entity that does not need the camera."""
+    return {"availability": [{"topic": f"{base}/availability"}]}
+
+
+def _json_of(*fields: str) -> str:
+    """A template: these fields of a payload as JSON."""
+    return "{{ {" + ", ".join(f"'{name}': value_json.{name}" for name in fields) + "} | tojson }}"
+
+
+def _faces(base: str) -> Iterator[_Entity]:
+    """Who is there, and which expressions they show."""
+    state = {"state_topic": f"{base}/state"}
+    yield _Entity(
+        "sensor",
+        "faces",
+        state
+        | {
+            "name": "Faces",
+            "value_template": "{{ value_json.faces }}",
+            "state_class": "measurement",
+            "unit_of_measurement": "faces",
+            "icon": "mdi:face-recognition",
+            "json_attributes_topic": f"{base}/state",
+            "json_attributes_template": "{{ value_json.expressions | tojson }}",
+        },
+    )
+    yield _Entity(
+        "sensor",
+        "dominant",
+        state
+        | {
+            "name": "Dominant expression",
+            "value_template": "{{ value_json.dominant or 'none' }}",
+            "device_class": "enum",
+            "options": [*LABELS, "none"],
+            "icon": "mdi:emoticon-outline",
+        },
+    )
+    yield _event(base)
+    for label in LABELS:
+        template = f"{{{{ 'ON' if value_json.expressions.{label} > 0 else 'OFF' }}}}"
+        named = {"name": label.capitalize(), "icon": f"mdi:{ICONS[label]}"}
+        options = state | named | {"value_template": template, "device_class": "occupancy"}
+        yield _Entity("binary_sensor", f"expression.{label}", options)
+
+
+def _event(base: str) -> _Entity:
+    """What happens to faces. The template yields nothing, so nothing fires, for what is long past (replayed) and for
+    a heartbeat, which says nothing new.
+
+    It does not need the camera: the ends of all faces come just after the camera is lost.
+    """
+    attributes = "".join(f", '{name}': value_json.{name}" for name in EVENT_ATTRIBUTES)
+    template = (
+        "{% set later = value_json.event_type == 'update' %}{% set shown = value_json.expression %}"
+        "{% if not (value_json.replayed or (later and shown == value_json.previous)) %}"
+        f"{{{{ {{'event_type': (shown or '{UNCLEAR}') if later else value_json.event_type{attributes}}} | tojson }}}}"
+        "{% endif %}"
+    )
+    options = {
+        "name": "Face",
+        "state_topic": f"{base}/event",
+        "event_types": EVENT_TYPES,
+        "value_template": template,
+        "icon": "mdi:account-eye",
+    }
+    return _Entity("event", "face", options | _daemon(base))
+
+
+def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[_Entity]:
+    """The enabled ones."""
+    for name, alert in alerts.items():
+        if alert.enabled:
+            topic = f"{base}/alert/{name}"
+            options = {
+                "name": f"Alert {re.sub('[_-]+', ' ', name).strip()}",
+                "state_topic": topic,
+                "value_template": "{{ value_json.state }}",
+                "json_attributes_topic": topic,
+                "json_attributes_template": _json_of("since", "expressions", "faces"),
+                "icon": "mdi:bell-alert",
+            }
+            yield _Entity("binary_sensor", f"alert.{name}", options)
+
+
+def _figures(base: str, interval_seconds: float) -> Iterator[_Entity]:
+    """How the daemon, its machine and its camera fare."""
+    shared: dict[str, Any] = {
+        "state_topic": f"{base}/stats",
+        "entity_category": "diagnostic",
+        "expire_after": math.ceil(MISSED_STATS * interval_seconds),
+        **_daemon(base),
+    }
+    for key, field, options in FIGURES:
+        yield _Entity("sensor", key, shared | {"value_template": f"{{{{ value_json.{field} }}}}"} | options)
+    yield _Entity("binary_sensor", "throttled", shared | _throttled(base))
+    camera = {
+        "name": "Camera",
+        "state_topic": f"{base}/camera/availability",
+        "payload_on": "online",
+        "payload_off": "offline",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+    }
+    yield _Entity("binary_sensor", "camera", camera | _daemon(base))
+
+
+MEASUREMENT, TOTAL = {"state_class": "measurement"}, {"state_class": "total_increasing"}
+FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("fps", "fps", {"name": "Frame rate", "unit_of_measurement": "fps", "icon": "mdi:speedometer", **MEASUREMENT}),
+    (
+        "latency",
+        "latency_ms[0]",
+        {"name": "Latency", "device_class": "duration", "unit_of_measurement": "ms", **MEASUREMENT},
+    ),
+    # without a name it is called by its class, in the user's language
+    ("temperature", "temperature_c", {"device_class": "temperature", "unit_of_measurement": "°C", **MEASUREMENT}),
+    ("memory", "rss_mb", {"name": "Memory", "device_class": "data_size", "unit_of_measurement": "MB", **MEASUREMENT}),
+    (
+        "queue",
+        "queue",
+        {"name": "Waiting events", "unit_of_measurement": "events", "icon": "mdi:tray-full", **MEASUREMENT},
+    ),
+    ("rate_reason", "rate_reason or 'none'", {"name": "Frame rate reduced", "icon": "mdi:speedometer-slow"}),
+    (
+        "dropped_frames",
+        "dropped_frames",
+        {"name": "Dropped frames", "unit_of_measurement": "frames", "icon": "mdi:filmstrip-off", **TOTAL},
+    ),
+    (
+        "dropped_events",
+        "dropped_events",
+        {"name": "Dropped events", "unit_of_measurement": "events", "icon": "mdi:tray-remove", **TOTAL},
+    ),
+)
+"""Sensors of topic `stats`: key, field of the payload, options. A null becomes "None", which is Home Assistant's word
+for unknown."""
+
+
+def _throttled(base: str) -> dict[str, Any]:
+    """Whether the machine runs slower than it could, and why. Unknown where it is no Raspberry Pi."""
+    bits = ", ".join(f"'{name}': bits // {2**bit} % 2 == 1" for bit, name in enumerate(THROTTLED_BITS))
+    bits_now = 2 ** len(THROTTLED_BITS)  # those above say what was since boot
+    return {
+        "name": "Throttled",
+        "device_class": "problem",
+        "value_template": "{% set bits = value_json.throttled %}"
+        f"{{{{ 'None' if bits is none else 'ON' if bits % {bits_now} else 'OFF' }}}}",
+        "json_attributes_topic": f"{base}/stats",
+        "json_attributes_template": "{% set bits = value_json.throttled %}"
+        f"{{{{ ({{}} if bits is none else {{{bits}}}) | tojson }}}}",
+    }
+
+
+def _tunables(base: str, tunables: Sequence[Tunable]) -> Iterator[_Entity]:
+    """What can be set; why the last attempt was refused is an attribute."""
+    for tunable in tunables:
+        number = tunable.kind == "number"
+        options = {
+            "name": tunable.name,
+            "command_topic": f"{base}/set/{tunable.key}",
+            "state_topic": f"{base}/config/{tunable.key}",
+            "value_template": "{{ value_json.value }}" if number else "{{ 'ON' if value_json.value else 'OFF' }}",
+            "json_attributes_topic": f"{base}/config/{tunable.key}",
+            "json_attributes_template": _json_of("status", "reason"),
+            "entity_category": "config",
+            **_daemon(base),
+            **(_range(tunable) if number else {}),
+        }
+        yield _Entity(tunable.kind, f"set.{tunable.key.replace('/', '.')}", options)
+
+
+def _range(tunable: Tunable) -> dict[str, Any]:
+    unit = {} if tunable.unit is None else {"unit_of_measurement": tunable.unit}
+    return {"min": tunable.minimum, "max": tunable.maximum, "step": tunable.step, **unit}
+
+
+def _requests(base: str, *, images: bool) -> Iterator[_Entity]:
+    """Buttons, and the picture that one of them asks for."""
+    reload = {"name": "Reload configuration", "entity_category": "config", "icon": "mdi:reload"}
+    yield _Entity("button", "reload", _press(base, "reload") | reload | _daemon(base))
+    if images:
+        take = {"name": "Take snapshot", "icon": "mdi:camera"}
+        yield _Entity("button", "snapshot", _press(base, "snapshot") | take)
+        picture = {"name": "Snapshot", "image_topic": f"{base}/snapshot", "content_type": "image/jpeg"}
+        yield _Entity("image", "snapshot", picture)
+
+
+def _press(base: str, operation: str) -> dict[str, Any]:
+    return {"command_topic": f"{base}/request/{operation}", "payload_press": "{}"}

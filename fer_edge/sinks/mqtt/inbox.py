@@ -1,0 +1,157 @@
+"""What is received over MQTT: other settings, requests, and Home Assistant's birth message."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import msgspec
+
+from fer_edge.config import Config
+from fer_edge.contract.encode import config_payload
+from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
+from fer_edge.drawing.painter import Painter
+from fer_edge.records import Update
+from fer_edge.runtime.clock import clock_synced, timestamp
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import MAX_PAYLOAD_BYTES, Answer, Reload, topic_of
+from fer_edge.sinks.mqtt.connection import Message
+from fer_edge.sinks.mqtt.delivery import Outgoing
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 1024
+MAX_NAME = 64  # of an operation
+BIRTH_SECONDS = (0.5, 5.0)
+"""A thousand daemons must not tell Home Assistant about themselves in the moment in which it starts."""
+
+JPEG_QUALITY = 85
+TOO_MANY = "too many requests wait; ask again later"
+
+
+class Inbox:
+    """Takes messages from any thread; answers go through `Outgoing`, and `wake` is called for them to be sent."""
+
+    def __init__(
+        self, config: Config, base: str, outgoing: Outgoing, control: Control, *, wake: Callable[[], None]
+    ) -> None:
+        self._base, self._outgoing, self._control, self._wake = base, outgoing, control, wake
+        self._images = config.privacy.images
+        self._birth = f"{config.homeassistant.prefix}/status" if config.homeassistant.enabled else None
+        self._born: float | None = None  # monotonic seconds at which everything is to be said again
+        self._newest: Update | None = None  # the last one with a picture, where pictures may leave
+
+    @property
+    def topics(self) -> list[str]:
+        """What to subscribe to."""
+        return [f"{self._base}/set/#", f"{self._base}/request/#", *([self._birth] if self._birth else [])]
+
+    def see(self, update: Update) -> None:
+        """Keep the newest picture for a snapshot, where that is allowed; none while the camera is away."""
+        if self._images:
+            self._newest = update
+
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        """Take a message. A retained one is left over from an earlier day: it asks for nothing now."""
+        if retained:
+            log.debug("MQTT: %s: retained, ignored", topic)
+        elif topic == self._birth:
+            if payload == b"online":
+                self._born = time.monotonic() + random.uniform(*BIRTH_SECONDS)  # noqa: S311 - no secret
+        elif topic.startswith(f"{self._base}/set/"):
+            self._set(topic.removeprefix(f"{self._base}/set/"), payload)
+        elif topic.startswith(f"{self._base}/request/"):  # else: what an earlier configuration subscribed to
+            self._request(topic.removeprefix(f"{self._base}/request/"), payload)
+
+    def say_again(self) -> None:
+        """Say everything again where Home Assistant has just started. To be called now and then."""
+        if self._born is not None and time.monotonic() >= self._born:
+            self._born = None
+            self._outgoing.say_all()
+
+    def _set(self, name: str, payload: bytes) -> None:
+        if not self._control.set(name, payload[: MAX_PAYLOAD_BYTES + 1], self._answer):
+            log.warning("MQTT: set/%s: %s", name[:100], TOO_MANY)
+
+    def _answer(self, answer: Answer) -> None:
+        """Say what came of it: for a setting as a retained value, for what is none just once."""
+        if not answer.accepted:
+            log.warning("MQTT: a change was refused: %s", answer.reason)
+        topic, payload = f"{self._base}/config/{topic_of(answer.key)}", msgspec.json.encode(config_payload(answer))
+        if answer.value is not None:
+            self._outgoing.retain(topic, payload, again=True)
+        elif answer.key:
+            self._outgoing.messages.put(Message(topic, payload))
+        self._wake()
+
+    def _request(self, operation: str, payload: bytes) -> None:
+        """Do what is asked, or say why not."""
+        try:
+            request = _parsed(payload)
+        except ValueError as error:
+            return self._respond(operation, None, error=f'expected nothing or {{"transaction": "..."}}: {error}')
+        known = {"ping": self._ping, "reload": self._reload, "snapshot": self._snapshot}
+        if operation not in known:
+            return self._respond(operation, request.transaction, error=f"unknown; known: {', '.join(known)}")
+        return known[operation](request.transaction)
+
+    def _ping(self, transaction: str | int | None) -> None:
+        now = {"ts": timestamp(time.monotonic_ns()), "clock_synced": clock_synced()}
+        self._respond("ping", transaction, result=now)
+
+    def _reload(self, transaction: str | int | None) -> None:
+        def reply(outcome: Reload | str) -> None:
+            if isinstance(outcome, str):
+                self._respond("reload", transaction, error=outcome)
+            else:
+                result = {name: list(getattr(outcome, name)) for name in ("changed", "needs_restart", "warnings")}
+                self._respond("reload", transaction, result=result)
+
+        if not self._control.reload(reply):
+            self._respond("reload", transaction, error=TOO_MANY)
+
+    def _snapshot(self, transaction: str | int | None) -> None:
+        update = self._newest
+        if not self._images:
+            return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
+        if update is None or update.frame is None:
+            return self._respond("snapshot", transaction, error="the camera delivers no picture now")
+        picture = Painter().paint(update.frame, update.faces)
+        done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        if not done:
+            return self._respond("snapshot", transaction, error="the picture cannot be encoded")
+        self._outgoing.put_newest(Message(f"{self._base}/snapshot", jpeg.tobytes(), qos=0))
+        return self._respond("snapshot", transaction)
+
+    def _respond(
+        self, operation: str, transaction: str | int | None, *, error: str | None = None, result: Any = None
+    ) -> None:
+        if len(operation) > MAX_NAME or not operation.isascii() or not operation.isidentifier():
+            log.warning("MQTT: a request for %r cannot be answered", operation[:100])
+            return
+        if error:
+            log.warning("MQTT: request/%s: %s", operation, error)
+        response = ResponsePayload(
+            v=CONTRACT,
+            operation=operation,
+            status="error" if error else "ok",
+            error=error,
+            transaction=transaction,
+            result=result,
+        )
+        self._outgoing.messages.put(Message(f"{self._base}/response/{operation}", msgspec.json.encode(response)))
+        self._wake()
+
+
+def _parsed(payload: bytes) -> RequestPayload:
+    """Raises ValueError."""
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise ValueError(f"got {len(payload)} bytes")
+    try:
+        return msgspec.json.decode(payload, type=RequestPayload) if payload.strip() else RequestPayload()
+    except RecursionError:
+        raise ValueError("too deep") from None

@@ -1,0 +1,173 @@
+"""The routes: the page and its files, the form for the token, and the websocket that a page lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import resources
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from fer_edge.sinks.web.auth import Door, Keys, address_of
+from fer_edge.sinks.web.messages import MAX_BYTES, Next, Said, decode
+from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
+
+SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+BAD_MESSAGE, TRY_LATER = 1008, 1013  # codes with which a websocket is closed (RFC 6455, 7.4.1, and IANA's registry)
+
+Hear = Callable[[Viewer, Said], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the routes need."""
+
+    keys: Keys
+    live: Live
+    hello: Callable[[], str]  # the first message to a page
+    hear: Hear  # what a page says, but for `Next`
+
+
+class File:
+    """One of the page's files, read once."""
+
+    def __init__(self, name: str) -> None:
+        self._body = resources.files("fer_edge.sinks.web").joinpath("static", name).read_bytes()
+        self._type = TYPES[name.rpartition(".")[2]]
+        self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:16]}"'
+
+    def answer(self, request: Request) -> Response:
+        """The file, or that the browser has it already."""
+        headers = {"ETag": self._tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == self._tag:
+            return Response(status_code=304, headers=headers)
+        return Response(self._body, media_type=self._type, headers=headers)
+
+    def filled(self, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
+        """The file with a message in its place for one."""
+        body = self._body.replace(b"<!-- message -->", message.encode())
+        return Response(body, status, headers, self._type)
+
+
+def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
+    """The application, behind its door. `names`: what else the machine is called."""
+    static = resources.files("fer_edge.sinks.web").joinpath("static")
+    files = {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
+    form = files.pop("login.html")
+    index = files.pop("index.html")
+
+    async def home(request: Request) -> Response:
+        return index.answer(request)
+
+    async def file(request: Request) -> Response:
+        found = files.get(request.path_params["name"])
+        return found.answer(request) if found else Response("Not found.\n", 404, media_type="text/plain")
+
+    async def session(_: Request) -> Response:
+        return Response(status_code=204)
+
+    async def login(request: Request) -> Response:
+        if not site.keys.needed:
+            return RedirectResponse("/", 303)
+        return await _login(request, site.keys, form) if request.method == "POST" else form.filled("", 200)
+
+    async def logout(_: Request) -> Response:
+        response = RedirectResponse("/login", 303)
+        site.keys.let_out(response)
+        return response
+
+    async def live(websocket: WebSocket) -> None:
+        await _live(websocket, site)
+
+    routes = [
+        Route("/", home),
+        Route("/static/{name}", file),
+        Route("/session", session),
+        Route("/login", login, methods=["GET", "POST"]),
+        Route("/logout", logout, methods=["POST"]),
+        WebSocketRoute("/live", live),
+    ]
+    return Door(Starlette(routes=routes), site.keys, names)
+
+
+async def _login(request: Request, keys: Keys, form: File) -> Response:
+    address = address_of(request.scope)
+    if wait := keys.attempts.wait_seconds(address):
+        again = f"Too many wrong tokens. Try again in {wait:.0f} seconds."
+        return form.filled(again, 429, {"Retry-After": f"{wait:.0f}"})
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BYTES:
+            return form.filled("That is not the token.", 413)
+    token = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
+    if not keys.fits(token.strip()):
+        keys.attempts.wrong(address)
+        return form.filled("That is not the token.", 401)
+    response = RedirectResponse("/", 303)
+    keys.let_in(response, encrypted=request.headers.get("origin", "").startswith("https:"))
+    return response
+
+
+async def _live(websocket: WebSocket, site: Site) -> None:
+    """One page, from its opening to its end."""
+    await websocket.accept()
+    viewer = site.live.enter()
+    if viewer is None:
+        await websocket.close(TRY_LATER, "too many pages are open")
+        return
+    try:
+        viewer.say(site.hello())
+        await _first(_send(websocket, viewer, site.live), _hear(websocket, viewer, site))
+    finally:
+        site.live.leave(viewer)
+
+
+async def _first(*jobs: Awaitable[None]) -> None:
+    """Do all of them until one has ended."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
+    """Send until the page is closed or too slow."""
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        while True:
+            try:
+                item = await live.next(viewer)
+            except TooSlow:
+                await websocket.close(TRY_LATER, "too slow; begin anew")
+                return
+            send = websocket.send_text(item) if isinstance(item, str) else websocket.send_bytes(item)
+            await asyncio.wait_for(send, SEND_SECONDS)
+
+
+async def _hear(websocket: WebSocket, viewer: Viewer, site: Site) -> None:
+    """Listen until the page is closed."""
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            try:
+                said = decode(await websocket.receive_text())
+            except (ValueError, KeyError):  # KeyError: bytes instead of text
+                await websocket.close(BAD_MESSAGE, "not understood")
+                return
+            if isinstance(said, Next):
+                site.live.want(viewer)
+            else:
+                site.hear(viewer, said)

@@ -1,0 +1,186 @@
+"""What goes between the daemon and a page over its websocket, as JSON; pictures go as bytes of a JPEG.
+
+Times are seconds of the daemon's monotonic clock: a page reckons with the difference to its own, for neither machine's
+wall clock need be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from fer_edge.drawing.palette import PALETTE, css
+from fer_edge.records import LABELS, FaceState
+from fer_edge.settings.overrides import Value
+
+MAX_BYTES = 1024
+"""A page says less than that at a time."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the log."""
+
+    n: int  # counts up
+    at: float
+    kind: Literal["start", "update", "end", "alert"]
+    face: int = 0
+    expression: str | None = None
+    reason: str | None = None
+    confidence: float = 0.0
+    dwell: float = 0.0  # since the face came, seconds
+    name: str = ""  # of an alert
+    on: bool = False
+    faces: int = 0  # that show what the alert is about
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """A threshold that can be set."""
+
+    key: str
+    name: str
+    hint: str
+    unit: str
+    type: str  # number, int or bool
+    value: Value  # in force
+    kept: Value  # in force after a restart
+    default: Value  # of config.yaml
+    low: float = 0.0  # what can be set
+    high: float = 1.0
+    top: float = 1.0  # where the slider ends: higher values are rare
+    step: float = 0.01
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings under one heading."""
+
+    name: str
+    settings: list[Setting]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """How camera or broker fares: a word for the colour, a text for people."""
+
+    state: Literal["good", "bad", "off", "waiting"]
+    text: str
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first message: everything a page needs to begin, also after it was away."""
+
+    device: str
+    version: str
+    boot: str
+    at: float
+    images: bool
+    login: bool  # whether there is something to log out of
+    labels: tuple[str, ...] = LABELS
+    colors: dict[str, str]
+    entries: list[Entry]
+    groups: list[Group]
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
+    """What happened."""
+
+    entries: tuple[Entry, ...]
+
+
+class Face(msgspec.Struct, frozen=True, kw_only=True):
+    """A face in view."""
+
+    id: int
+    expression: str | None
+    reason: str | None
+    seconds: float  # since it came
+    hidden: bool
+    shares: list[int]  # smoothed probability of each of LABELS, per cent; empty: not judged
+
+
+class Faces(msgspec.Struct, frozen=True, kw_only=True, tag="faces"):
+    """Who is here."""
+
+    at: float
+    faces: list[Face]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
+    """How the daemon fares."""
+
+    at: float
+    fps: float | None
+    target_fps: float | None
+    slowed: str  # why fewer frames are looked at than config asks for; empty: they are not
+    latency_ms: float | None
+    temperature_c: float | None
+    board: str  # what the Pi's firmware complains about
+    memory_mb: float | None
+    dropped: int | None
+    camera: Part
+    broker: Part
+    viewers: int
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, tag="settings"):
+    """The thresholds in force."""
+
+    groups: list[Group]
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
+    """What came of a page's own `Set` or `Keep`."""
+
+    key: str  # empty: of `Keep`
+    problem: str | None
+
+
+class Next(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="next"):
+    """A page has room for one more picture."""
+
+
+class Set(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="set"):
+    """A page sets a threshold; null: back to config.yaml's value. It lasts until the restart."""
+
+    key: str
+    value: float | bool | None
+
+
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="keep"):
+    """A page wants what is in force to outlast the restart."""
+
+
+Said = Next | Set | Keep
+
+
+def encode(message: msgspec.Struct) -> str:
+    """As it is sent."""
+    return msgspec.json.encode(message).decode()
+
+
+def decode(text: str) -> Said:
+    """What a page says. Raises ValueError."""
+    said: Said = msgspec.json.decode(text, type=Said)
+    return said
+
+
+def faces_message(faces: Sequence[FaceState], now_ns: int) -> Faces:
+    """Those of a frame taken at `now_ns`."""
+    return Faces(at=now_ns / 1e9, faces=[_face(face, now_ns) for face in faces])
+
+
+def _face(face: FaceState, now_ns: int) -> Face:
+    judged = face.track.expression
+    return Face(
+        id=face.track.id,
+        expression=face.expression,
+        reason=face.reason.value if face.reason else None,
+        seconds=round((now_ns - face.track.first_ns) / 1e9, 1),
+        hidden=face.track.missed > 0,
+        shares=(judged.probabilities * 100).round().astype(int).tolist() if judged else [],
+    )
+
+
+def colors() -> dict[str, str]:
+    """Each expression's colour as CSS has it."""
+    return {name: css(color) for name, color in PALETTE.items()}

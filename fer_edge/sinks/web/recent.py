@@ -1,0 +1,82 @@
+"""What happened in the last ten minutes: for the page's log and time line, which a new viewer sees whole."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from threading import Lock
+
+from fer_edge.records import AlertState, EventType, FaceEvent, Update
+from fer_edge.sinks.web.messages import Entry
+
+SECONDS = 600.0
+SIZE = 3000
+"""At most so many entries, whatever happens in ten minutes."""
+
+
+class History:
+    """Numbered entries, the oldest first. `note` is for one thread, `entries` for any."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entries: deque[Entry] = deque(maxlen=SIZE)
+        self._open: dict[int, Entry] = {}  # the newest entry of each face that is here
+        self._count = 0
+
+    def note(self, update: Update) -> tuple[Entry, ...]:
+        """Take up what an update tells, heartbeats left out. What is new."""
+        if not update.events and not update.alerts:
+            return ()
+        with self._lock:
+            new = tuple(self._new(update))
+            self._entries.extend(new)
+            for entry in new:
+                if entry.kind == "end":
+                    self._open.pop(entry.face, None)
+                elif entry.kind != "alert":
+                    self._open[entry.face] = entry
+            self._forget(time.monotonic() - SECONDS)
+        return new
+
+    def entries(self) -> list[Entry]:
+        """Those of the last ten minutes, before them the newest older one of each face that is still here."""
+        with self._lock:
+            self._forget(time.monotonic() - SECONDS)
+            first = self._entries[0].n if self._entries else self._count + 1
+            older = [entry for entry in self._open.values() if entry.n < first]
+            return [*sorted(older, key=lambda entry: entry.n), *self._entries]
+
+    def _new(self, update: Update) -> Iterator[Entry]:
+        for event in update.events:
+            if not _heartbeat(event):
+                self._count += 1
+                yield _of_face(self._count, event)
+        for alert in update.alerts:
+            self._count += 1
+            yield _of_alert(self._count, alert)
+
+    def _forget(self, before: float) -> None:
+        while self._entries and self._entries[0].at < before:
+            self._entries.popleft()
+
+
+def _heartbeat(event: FaceEvent) -> bool:
+    return event.event_type is EventType.UPDATE and event.expression == event.previous
+
+
+def _of_face(number: int, event: FaceEvent) -> Entry:
+    return Entry(
+        n=number,
+        at=event.mono_ns / 1e9,
+        kind=event.event_type.value,
+        face=event.track_id,
+        expression=event.expression,
+        reason=event.reason.value if event.reason else None,
+        confidence=round(event.confidence, 2),
+        dwell=round(event.dwell_s, 1),
+    )
+
+
+def _of_alert(number: int, alert: AlertState) -> Entry:
+    return Entry(n=number, at=alert.mono_ns / 1e9, kind="alert", name=alert.name, on=alert.on, faces=alert.faces)

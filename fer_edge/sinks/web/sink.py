@@ -1,0 +1,273 @@
+"""The live page. Nothing that happens to it touches events or ends the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fer_edge.config import Config, Web
+from fer_edge.errors import ConfigError, SinkError
+from fer_edge.records import Identity, Update
+from fer_edge.runtime.worker import Worker
+from fer_edge.settings.control import Control
+from fer_edge.settings.loader import secret, show
+from fer_edge.settings.overrides import Answer
+from fer_edge.sinks.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set, Settings, colors, encode
+from fer_edge.sinks.web.recent import History
+from fer_edge.sinks.web.renderer import Studio
+from fer_edge.sinks.web.settings import groups
+from fer_edge.sinks.web.status import Pulse
+from fer_edge.sinks.web.viewers import Live, Viewer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+    from uvicorn import Server
+
+log = logging.getLogger(__name__)
+
+TOKEN_LENGTH = 16
+HEALTH_SECONDS = 1.0
+GRACE_SECONDS = 1  # for pages to hear that the daemon stops
+SPARE_CONNECTIONS = 100  # beside those of viewers: for files and forms
+TOO_MANY = "too many changes wait; try again"
+
+
+class WebSink:
+    """Serves the page from a thread of its own with its own loop; pictures are drawn in a second one."""
+
+    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+        """Without a `control`, nothing can be set on the page."""
+        self._config, self._identity, self._control = config, identity, control or Control(config)
+        self._settings = config.web
+        self._groups = groups(self._control.tuning.tunables())
+        self._live = Live(config.web.max_viewers)
+        self._history = History()
+        self._pulse = Pulse(config, self._control)
+        self._studio = Studio(config, self._live, self._picture)
+        self._worker = Worker("web", self._run)
+        self._server: Server | None = None
+        self._login = False
+        self.port = config.web.port  # after `start`, the one that is listened on
+
+    @property
+    def pictures(self) -> bool:
+        """See `Sink.pictures`."""
+        return self._config.privacy.images and self._live.watched
+
+    @property
+    def studio(self) -> Studio:
+        """Who counts what was drawn."""
+        return self._studio
+
+    def start(self) -> None:
+        """Listen, and start both threads.
+
+        Raises:
+            ConfigError: the network could look without a token, or its file cannot be read.
+            SinkError: the extra is not installed, or it cannot listen there.
+
+        """
+        token = token_of(self._settings)
+        uvicorn_server = _uvicorn()
+        self._socket = listen(self._settings)
+        self.port = self._socket.getsockname()[1]
+        from fer_edge.sinks.web.app import Site, make_app
+        from fer_edge.sinks.web.auth import Keys
+
+        self._login = token is not None
+        site = Site(Keys(token, self.port), self._live, self._hello, self._hear)
+        self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
+        self._loop = asyncio.new_event_loop()
+        self._control.on_change(self._refresh)
+        self._worker.start()
+        self._studio.start()
+        log.info("web: the live page is at %s", address(self._settings.host, self.port))
+
+    def submit(self, update: Update) -> None:
+        """Take an update. Never raises: this is a preview only."""
+        self._pulse.note(update)
+        new = self._history.note(update)
+        if self._live.watched:
+            self._studio.submit(update)
+            if new:
+                self._in_loop(lambda: self._live.say(encode(News(entries=new))))
+
+    def close(self, timeout: float) -> None:
+        """Tell the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
+        if not self._worker.started:
+            return
+        end = time.monotonic() + timeout
+        if self._server:
+            self._server.should_exit = True
+        self._studio.close(timeout / 2)
+        if not self._worker.join(max(0.0, end - time.monotonic() - 0.2)) and self._server:
+            self._server.force_exit = True
+            self._worker.join(max(0.1, end - time.monotonic()))
+
+    def _run(self) -> None:
+        """The thread."""
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self._live.watched = False
+            self._socket.close()
+
+    async def _serve(self) -> None:
+        assert self._server is not None
+        beat = asyncio.ensure_future(self._beat())
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            beat.cancel()
+
+    async def _beat(self) -> None:
+        """Tell how the daemon fares, while somebody looks."""
+        while True:
+            if self._live.watched:
+                self._live.show("health", encode(self._pulse.health(len(self._live))))
+            else:
+                self._pulse.skip()
+            await asyncio.sleep(HEALTH_SECONDS)
+
+    def _in_loop(self, what: Callable[[], None]) -> None:
+        """Do this in the loop's thread; not at all where that has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what)
+
+    def _picture(self, faces: str, jpeg: bytes | None) -> None:
+        self._in_loop(lambda: self._live.frame(faces, jpeg))
+
+    def _refresh(self) -> None:
+        """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
+        self._groups = groups(self._control.tuning.tunables())
+        if self._live.watched:
+            text = encode(Settings(groups=self._groups))
+            self._in_loop(lambda: self._live.show("settings", text))
+
+    def _hello(self) -> str:
+        return encode(
+            Hello(
+                device=self._identity.device_id,
+                version=self._identity.version,
+                boot=self._identity.boot_id,
+                at=time.monotonic(),
+                images=self._config.privacy.images,
+                login=self._login,
+                colors=colors(),
+                entries=self._history.entries(),
+                groups=self._groups,
+            )
+        )
+
+    def _hear(self, viewer: Viewer, said: Said) -> None:
+        """Do what a page asks; the answer goes to it alone, what has changed goes to all."""
+
+        def reply(key: str, problem: str | None) -> None:
+            self._in_loop(lambda: viewer.say(encode(Reply(key=key, problem=problem))))
+
+        def answered(answer: Answer) -> None:
+            reply(answer.key, answer.reason)
+
+        if isinstance(said, Set):
+            payload = show(said.value).encode()
+            if not self._control.set(said.key, payload, answered, keep=False):
+                reply(said.key, TOO_MANY)
+        elif isinstance(said, Keep) and not self._control.keep_all(lambda problem: reply("", problem)):
+            reply("", TOO_MANY)
+
+
+def token_of(settings: Web) -> str | None:
+    """What viewers must know; None: nothing, for only this machine can look.
+
+    Raises:
+        ConfigError: the network could look without one, it is too short, or its file cannot be read.
+
+    """
+    token = secret("web-token", settings.token_file)
+    how = "put one into web.token_file, such as that of: openssl rand -hex 16"
+    if token is None:
+        if not _is_loopback(settings.host):
+            where = f"section web, key host: {settings.host} lets the network look"
+            raise ConfigError(f"{where}, expected a token beside it; {how}, or set 127.0.0.1")
+    elif len(token) < TOKEN_LENGTH:
+        raise ConfigError(
+            f"section web, key token_file: expected at least {TOKEN_LENGTH} characters, got {len(token)}; {how}"
+        )
+    return token
+
+
+def listen(settings: Web) -> socket.socket:
+    """A socket where config says. Raises SinkError."""
+    where = f"web: cannot listen on {settings.host}:{settings.port}"
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        both = family == socket.AF_INET6 and settings.host == "::"
+        return socket.create_server((settings.host, settings.port), family=family, dualstack_ipv6=both)
+    except socket.gaierror:
+        raise SinkError(f"{where}: not an address of this machine; check web.host") from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise SinkError(f"{where}: {reason}; set another web.port (0: any free one), or check web.host") from None
+
+
+def address(host: str, port: int) -> str:
+    """What to open in a browser."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def check_web(settings: Web) -> str:
+    """Where the page would be. Raises ConfigError or SinkError where it cannot be."""
+    token = token_of(settings)
+    _uvicorn()
+    with listen(settings) as found:
+        port = found.getsockname()[1] if settings.port else 0
+    return f"{address(settings.host, port)}{', with a token' if token else ', without a token'}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _uvicorn() -> Callable[[ASGIApp, int], Server]:
+    """What makes a server. Raises SinkError where the extra is not installed."""
+    try:
+        import starlette  # noqa: F401 - here, for they are an extra
+        import uvicorn
+        import websockets  # noqa: F401
+    except ImportError as error:
+        what = f"web.enabled is true, but the package {error.name} is not installed"
+        raise SinkError(f"{what}; run: pip install 'fer-edge[web]'") from None
+
+    def make(app: ASGIApp, viewers: int) -> Server:
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="websockets-sansio",
+            ws_max_size=MAX_BYTES,
+            ws_per_message_deflate=False,  # pictures do not get smaller
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # whoever sends nonsense must not fill the log
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=viewers + SPARE_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        return uvicorn.Server(config)
+
+    return make

@@ -1,0 +1,1 @@
+"""From readings to tracks, and from tracks to events, alerts, counts and summaries."""

@@ -1,0 +1,152 @@
+"""What was seen, minute by minute: what the history keeps and reports are made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from fer_edge.records import FaceEvent, Update
+from fer_edge.tracking.counters import Tally, View, view
+
+MINUTE_SECONDS = 60
+
+K = TypeVar("K")
+
+
+class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Sums over a minute, or over what was watched of it. Nothing in it is of any single face."""
+
+    begin_s: int  # a multiple of 60, of the epoch; in films of what its maker has
+    watched_s: float = 0.0
+    visitors: int = 0  # faces that started in it
+    left: int = 0  # faces that ended in it
+    dwell_s: float = 0.0  # of those that ended, together
+    most_faces: int = 0
+    shown_s: dict[str, float] = {}  # label or "none" -> face-seconds; msgspec copies it
+    abstained_s: dict[str, float] = {}  # reason -> those of "none"
+    heat_s: dict[int, float] = {}  # cell of the heat map -> face-seconds
+    synced: bool = True  # whether the clock was
+
+    @property
+    def faces_s(self) -> float:
+        """Face-seconds in all."""
+        return sum(self.shown_s.values())
+
+
+class Moment(NamedTuple):
+    """An event, as far as reports need it."""
+
+    at_s: float  # on the same clock as the minutes
+    run: str  # track ids are unique within a run of the daemon only
+    track_id: int
+    kind: str  # start, update or end
+    expression: str | None
+    reason: str | None  # why it is None
+    dwell_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an update says of the faces, without its pictures."""
+
+    at_s: float  # by the clock that minutes are counted by
+    mono_ns: int  # by the one that durations are
+    shown: tuple[View, ...]
+    events: tuple[FaceEvent, ...]
+
+
+def step_of(update: Update, *, at_s: float, mono_ns: int) -> Step:
+    """An update's step; where it has no frame, the camera is away and nobody is in view."""
+    size = (update.frame.width, update.frame.height) if update.frame else None
+    return Step(at_s, mono_ns, tuple(view(face, size) for face in update.faces), update.events)
+
+
+def moments(step: Step, run: str) -> list[Moment]:
+    """The events of a step."""
+    return [
+        Moment(
+            at_s=step.at_s,
+            run=run,
+            track_id=event.track_id,
+            kind=event.event_type.value,
+            expression=event.expression,
+            reason=event.reason and event.reason.value,
+            dwell_s=event.dwell_s,
+        )
+        for event in step.events
+    ]
+
+
+@dataclass(slots=True)
+class MinuteMaker:
+    """Steps -> minutes. The time between two steps goes to the minute of the earlier one. Its fields are what a process
+    that goes on in its place needs."""
+
+    seconds: int = MINUTE_SECONDS  # films are told in shorter steps
+    tally: Tally | None = None  # of the minute that has begun
+    begin_s: int = 0
+    last: Step | None = None
+
+    def add(self, step: Step) -> Minute | None:
+        """Take in a step; returns the minute that is over with it, or None."""
+        begin_s = int(step.at_s // self.seconds) * self.seconds
+        if self.tally and self.last:
+            self.tally.add_time(self.last.shown, self.last.mono_ns, step.mono_ns)
+        over = self.finish() if begin_s != self.begin_s else None
+        if self.tally is None:
+            self.tally, self.begin_s = Tally(step.mono_ns), begin_s
+        self.tally.add_step(step.events, step.shown)
+        self.last = step
+        return over
+
+    def finish(self) -> Minute | None:
+        """What there is of the minute that has begun."""
+        tally, self.tally = self.tally, None
+        return _minute(tally, self.begin_s) if tally else None
+
+
+def added(minutes: Iterable[Minute], begin_s: int) -> Minute:
+    """Several minutes, or parts of one, as one."""
+    each = list(minutes)
+    return Minute(
+        begin_s=begin_s,
+        watched_s=sum(minute.watched_s for minute in each),
+        visitors=sum(minute.visitors for minute in each),
+        left=sum(minute.left for minute in each),
+        dwell_s=sum(minute.dwell_s for minute in each),
+        most_faces=max((minute.most_faces for minute in each), default=0),
+        shown_s=_sums([minute.shown_s for minute in each]),
+        abstained_s=_sums([minute.abstained_s for minute in each]),
+        heat_s=_sums([minute.heat_s for minute in each]),
+        synced=all(minute.synced for minute in each),
+    )
+
+
+def _sums(each: Sequence[Mapping[K, float]]) -> dict[K, float]:
+    sums: defaultdict[K, float] = defaultdict(float)
+    for mapping in each:
+        for key, seconds in mapping.items():
+            sums[key] += seconds
+    return dict(sums)
+
+
+def _minute(tally: Tally, begin_s: int) -> Minute:
+    return Minute(
+        begin_s=begin_s,
+        watched_s=round(tally.watched_ns / 1e9, 3),
+        visitors=tally.visitors,
+        left=tally.left,
+        dwell_s=round(tally.dwell_s, 3),
+        most_faces=tally.most_faces,
+        shown_s=_seconds(tally.shown_ns),
+        abstained_s=_seconds(tally.abstained_ns),
+        heat_s=_seconds(tally.heat_ns),
+    )
+
+
+def _seconds(spent_ns: Mapping[K, int]) -> dict[K, float]:
+    return {key: round(spent / 1e9, 3) for key, spent in spent_ns.items()}

@@ -1,0 +1,67 @@
+"""What many faces did together: figures over an interval, with nothing in them of any single face.
+
+Only counters are kept; dwell comes with a face's end event. An interval starts with a step and ends with the first
+one after `interval_seconds`; that step's faces and events belong to the next. Time without steps is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fer_edge.config import Summary as SummaryConfig
+from fer_edge.records import LABELS, FaceEvent, FaceState, Summary
+from fer_edge.tracking.counters import NONE, Tally, View, view
+
+
+def sum_up(tally: Tally, min_visitors: int) -> Summary:
+    """The figures; all None where fewer than `min_visitors` faces came, the dwell where fewer left."""
+    if tally.visitors < min_visitors:
+        return Summary(tally.start_ns, tally.end_ns, None, None, None, None, None)
+    return Summary(
+        start_ns=tally.start_ns,
+        end_ns=tally.end_ns,
+        visitors=tally.visitors,
+        mean_dwell_s=tally.dwell_s / tally.left if tally.left >= max(1, min_visitors) else None,
+        seconds={label: tally.shown_ns[label] / 1e9 for label in (*LABELS, NONE)},
+        mean_faces=tally.shown_ns.total() / tally.watched_ns,
+        most_faces=tally.most_faces,
+    )
+
+
+class SummaryMaker:
+    """Events and the state of all faces -> a summary per interval."""
+
+    def __init__(self, config: SummaryConfig) -> None:
+        self._config = config
+        self._interval: Tally | None = None
+        self._shown: tuple[View, ...] = ()  # after the last step
+        self._step_ns = 0
+
+    def update(self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int) -> Summary | None:
+        """Take in a step; returns the summary of the interval that is over with it, or None.
+
+        Args:
+            events: what this step told.
+            faces: all confirmed faces; the hidden ones count while they are open.
+            now_ns: the frame's time.
+
+        """
+        if not self._config.interval_seconds:
+            return None
+        if self._interval is None:
+            self._interval, self._step_ns = Tally(now_ns), now_ns
+        self._interval.add_time(self._shown, self._step_ns, now_ns)
+        summary, self._interval = self._close(self._interval, now_ns)
+        self._shown = tuple(view(face) for face in faces)
+        self._interval.add_step(events, self._shown)
+        self._step_ns = now_ns
+        return summary
+
+    def _close(self, interval: Tally, now_ns: int) -> tuple[Summary | None, Tally]:
+        """The summary, if the interval is over, and the interval that goes on or begins."""
+        if now_ns - interval.start_ns < self._config.interval_seconds * 1e9:
+            return None, interval
+        if not interval.watched_ns:  # the camera has been away since its first step: it begins now
+            interval.start_ns = now_ns
+            return None, interval
+        return sum_up(interval, self._config.min_visitors), Tally(now_ns)

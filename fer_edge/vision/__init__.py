@@ -1,0 +1,1 @@
+"""From pixels to readings: detector, landmarks, quality, expression, and the TFLite models they run."""

@@ -1,0 +1,314 @@
+"""Finds faces in a frame with a single-shot detector, and decides when that is worth its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.config import Detector as DetectorConfig
+from fer_edge.records import Box, Face, Floats, Frame, Image
+from fer_edge.vision import transforms
+from fer_edge.vision.model_card import SsdCard
+from fer_edge.vision.tflite import Model, sigmoid
+
+QUARTERS = 4
+"""Parts of a picture that are looked at closer, one after the other."""
+
+QUARTER = 0.6
+"""Width and height of each, in those of the whole: they overlap, so that a face at the middle is whole in one."""
+
+CUT_PX = 2.0
+"""Boxes nearer than this to an edge within the picture may be cut off."""
+
+WORTH_IT = 1.3
+"""Px of the picture to one of the input, from which on a closer look shows more."""
+
+CLOSER_ODDS = 0.54
+"""By which a closer look's odds are lowered (0.65 counts as 0.5): four looks more have as many more chances to err."""
+
+PARTS_PX = 64
+"""Boxes and key points are multiples of this part of a px."""
+
+MAX_LOG_SIZE = 5.0
+"""Of a box, in strides: wider and higher than any input, and far from what a float32 cannot hold."""
+
+AREA_SLACK = 1.025
+"""How far the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
+
+
+class Detector:
+    """Frame -> faces, best first."""
+
+    def __init__(self, model: Model, config: DetectorConfig) -> None:
+        self._model = model
+        assert model.card.ssd is not None  # tflite.py refuses a detector card without it
+        self._ssd, (_, height, width, _) = model.card.ssd, model.card.input.shape
+        self._area = math.prod(config.input_size or (width, height))
+        self.configure(config)
+        self._inputs: dict[tuple[int, int], tuple[int, int]] = {}  # by height and width of what is looked at
+        if model.resizable:  # one that cannot be after all is found at the start, not in the first frame
+            model.resize(width=width + self._ssd.strides[-1], height=height)
+
+    def configure(self, config: DetectorConfig) -> None:
+        """Take over other thresholds; the input's size stays."""
+        self._config, self._least = config, min(config.min_score, config.candidate_score)
+
+    def __call__(self, frame: Frame) -> list[Face]:
+        """Every face of at least `min_face_px` within the configured region, and what could be one."""
+        return self._look(*self._region(frame))
+
+    def closer(self, frame: Frame, quarter: int) -> list[Face]:
+        """The same in one of QUARTERS parts, where smaller faces are found; nothing where that shows no more. What its
+        inner edges cut off is left to the others. Its scores are lowered by CLOSER_ODDS."""
+        part, x0, y0 = self._region(frame)
+        (height, width), (across, down) = part.shape[:2], self._input_of(part)
+        if max(width / across, height / down) <= WORTH_IT:
+            return []
+        high, wide = int(QUARTER * height), int(QUARTER * width)
+        top, left = (quarter // 2) * (height - high), (quarter % 2) * (width - wide)
+        found = self._look(part[top : top + high, left : left + wide], x0 + left, y0 + top)
+        low = (x0 + left if left else -math.inf, y0 + top if top else -math.inf)
+        ends = (math.inf if left else x0 + wide, math.inf if top else y0 + high)
+        return [replace(face, score=_lowered(face.score)) for face in found if _inside(face.box, low, ends)]
+
+    def _look(self, part: Image, x0: int, y0: int) -> list[Face]:
+        """The faces in a part of a frame that begins at (x0, y0)."""
+        across, down = self._input_of(part)
+        self._model.resize(width=across, height=down)
+        canvas, matrix = transforms.letterbox(part, *self._model.size)
+        rows, scores = decode(self._model.see(canvas), self._ssd, min_score=self._least)
+        rows, scores = suppress(rows, scores, overlap=self._ssd.overlap)
+        back = transforms.invert(matrix)
+        back[:, 2] += (x0, y0)
+        faces = [_face(row, score, back) for row, score in zip(rows, scores, strict=True)]
+        big = [face for face in faces if face.box.height >= self._config.min_face_px]
+        return big[: self._config.max_faces]
+
+    def _region(self, frame: Frame) -> tuple[Image, int, int]:
+        """The configured part of the frame, and where it begins."""
+        left, top, right, bottom = self._config.region
+        x0, y0 = int(left * frame.width), int(top * frame.height)
+        window = np.s_[y0 : max(y0 + 1, round(bottom * frame.height)), x0 : max(x0 + 1, round(right * frame.width))]
+        return self._model.view(frame)[window], x0, y0
+
+    def _input_of(self, part: Image) -> tuple[int, int]:
+        """Width and height of the model's input that suits pictures of this shape, of the sizes that it can have."""
+        if not self._model.resizable:
+            return self._model.size
+        height, width = part.shape[:2]
+        if (height, width) not in self._inputs:
+            self._inputs[height, width] = input_size(width, height, area=self._area, step=self._ssd.strides[-1])
+        return self._inputs[height, width]
+
+
+def _lowered(score: float) -> float:
+    """A score with odds times CLOSER_ODDS."""
+    return CLOSER_ODDS * score / (CLOSER_ODDS * score + 1 - score)
+
+
+def _inside(box: Box, low: tuple[float, float], high: tuple[float, float]) -> bool:
+    """Whether a box keeps a little away from the edges where a part of a picture was cut off."""
+    near = min(box.x0 - low[0], box.y0 - low[1], high[0] - box.x1, high[1] - box.y1)
+    return near > CUT_PX
+
+
+def input_size(width: int, height: int, *, area: float, step: int) -> tuple[int, int]:
+    """Width and height in px, multiples of `step`, into which a picture of width x height letterboxes at the largest
+    scale: of all sizes of about `area` px at most, and among equals the smallest."""
+    most = AREA_SLACK * max(area, step * step)
+    sizes = [
+        (min(math.ceil(width * down / height / step) * step, int(most / down / step) * step), down)
+        for down in range(step, int(most / step) + 1, step)
+    ]
+    return max(sizes, key=lambda size: (min(size[0] / width, size[1] / height), -math.prod(size)))
+
+
+def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tuple[Floats, Floats]:
+    """The cells of all grids that score at least `min_score` (0..1), as boxes with key points.
+
+    Args:
+        outputs: for each stride some arrays, all in strides. Coding "distances": score logits f32[1,h,w,1];
+            distances f32[1,h,w,4] from the cell's centre to the box's left, top, right and bottom; offsets
+            f32[1,h,w,2K] from the cell's centre to the key points. Coding "yunet": class logits f32[1,h,w,1];
+            f32[1,h,w,4] the box's centre from the cell's left top corner, and the logarithms of its width and height;
+            objectness logits f32[1,h,w,1]; offsets f32[1,h,w,2K] from that corner to the key points.
+        ssd: the detector's card.
+        min_score: only cells from here are decoded: a frame has a thousand, and few faces.
+
+    Returns:
+        Rows [two corners, key points] f32[n,2+K,2] in input px, and their scores f32[n].
+
+    """
+    decode_grid, kinds = DECODERS[ssd.coding], len(ssd.depths)
+    grids = (outputs[first : first + kinds] for first in range(0, len(outputs), kinds))
+    found = [decode_grid(stride, *grid, min_score=min_score) for stride, grid in zip(ssd.strides, grids, strict=True)]
+    rows, scores = zip(*found, strict=True)
+    return np.concatenate(rows), np.concatenate(scores)
+
+
+def _decode_distances(
+    stride: int, logits: Floats, distances: Floats, offsets: Floats, *, min_score: float
+) -> tuple[Floats, Floats]:
+    """`decode` for one stride."""
+    scores = sigmoid(logits[0, :, :, 0])
+    cells = np.nonzero(scores >= min_score)
+    centers = _corners_of(cells) + np.float32(0.5)
+    sides = np.maximum(distances[0][cells], 0)
+    corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
+    points = centers[:, None] + offsets[0][cells].reshape(len(centers), offsets.shape[-1] // 2, 2)
+    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+
+
+def _decode_yunet(
+    stride: int, classes: Floats, boxes: Floats, objects: Floats, offsets: Floats, *, min_score: float
+) -> tuple[Floats, Floats]:
+    """`decode` for one stride, as YuNet answers (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
+    scores = np.sqrt(sigmoid(classes[0, :, :, 0]) * sigmoid(objects[0, :, :, 0]))
+    cells = np.nonzero(scores >= min_score)
+    origins, found = _corners_of(cells), boxes[0][cells]
+    middles, halves = origins + found[:, :2], np.exp(np.minimum(found[:, 2:], MAX_LOG_SIZE)) / 2
+    corners = np.stack([middles - halves, middles + halves], axis=1)
+    points = origins[:, None] + offsets[0][cells].reshape(len(origins), offsets.shape[-1] // 2, 2)
+    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+
+
+def _corners_of(cells: tuple[NDArray[np.intp], ...]) -> Floats:
+    """Column and row of cells, f32[n,2]: their left top corners, in strides."""
+    return np.stack(cells[::-1], axis=1).astype(np.float32)
+
+
+DECODERS: Mapping[str, Callable[..., tuple[Floats, Floats]]] = {"distances": _decode_distances, "yunet": _decode_yunet}
+
+
+def suppress(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
+    """Weighted non-maximum suppression (Bazarevsky et al. 2019, arXiv:1907.05047, "blending"): overlapping boxes
+    are not thrown away but averaged by score into the best one, which keeps boxes from trembling.
+
+    Args:
+        rows: f32[n,2+K,2], two corners then key points.
+        scores: f32[n], 0..1.
+        overlap: IoU from which two boxes are one face.
+
+    Returns:
+        The merged rows and their scores, best first.
+
+    """
+    merged, best = [], []
+    order = np.argsort(-scores, kind="stable")
+    while order.size:
+        close = _iou(rows[order[0]], rows[order]) >= overlap
+        close[0] = True  # itself, even where its area is 0
+        group = order[close]
+        merged.append(np.average(rows[group], axis=0, weights=scores[group]))
+        best.append(scores[order[0]])
+        order = order[~close]
+    return np.asarray(merged, np.float32).reshape(-1, *rows.shape[1:]), np.asarray(best, np.float32)
+
+
+def _iou(one: Floats, many: Floats) -> NDArray[np.float32]:
+    """IoU of one row's box with those of many rows: f32[n]."""
+    low, high = np.maximum(one[0], many[:, 0]), np.minimum(one[1], many[:, 1])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    total = np.prod(one[1] - one[0]) + np.prod(many[:, 1] - many[:, 0], axis=1) - shared
+    return np.asarray(shared / np.maximum(total, 1e-9), np.float32)
+
+
+def _face(row: Floats, score: float, back: transforms.Matrix) -> Face:
+    # Machines differ in the last bits of float sums. Rounded away here, they do not reach the next crop, whose pixels
+    # would differ, and its landmarks, and all crops after it: the same frames tell the same story on every machine.
+    points = np.round(transforms.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
+    (x0, y0), (x1, y1) = points[0].tolist(), points[1].tolist()
+    return Face(Box(x0, y0, x1, y1), float(score), points[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class CadenceMemory:
+    """When the detector looked, as far as the next frames ask."""
+
+    last_ns: int | None
+    closer_ns: int | None
+    quarter: int
+    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
+
+
+class Cadence:
+    """Says when the detector shall look at a frame.
+
+    While faces are followed it looks every `every_seconds`; every `idle_every_seconds` while nobody is there or
+    somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
+    every `idle_every_seconds`). Beside that it looks closer at one quarter of the picture every `closer_every_seconds`.
+    """
+
+    THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
+
+    def __init__(self, config: DetectorConfig) -> None:
+        self.configure(config)
+        self._last_ns: int | None = None
+        self._closer_ns: int | None = None
+        self._quarter = 0
+        self._thumb: NDArray[np.int16] | None = None
+
+    def configure(self, config: DetectorConfig) -> None:
+        """Take over other pauses."""
+        self._config = config
+
+    def memory(self) -> CadenceMemory:
+        """All that was learned from frames."""
+        return CadenceMemory(self._last_ns, self._closer_ns, self._quarter, self._thumb)
+
+    def recall(self, memory: CadenceMemory) -> None:
+        """Go on from there."""
+        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
+        self._quarter, self._thumb = memory.quarter, memory.thumb
+
+    def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
+        """Whether to detect in this frame.
+
+        Args:
+            frame: the new frame.
+            known: boxes of the faces that were followed into it.
+            lost: a face of the frame before is not among them.
+            missing: a face that was lost earlier is still waited for.
+
+        """
+        since = None if self._last_ns is None else (frame.taken_ns - self._last_ns) / 1e9
+        config = self._config
+        pause = config.idle_every_seconds if missing or not known else config.every_seconds
+        if (
+            since is None
+            or lost
+            or since >= pause
+            or (since >= config.idle_every_seconds and self._moved(frame, known))
+        ):
+            self._last_ns, self._thumb = frame.taken_ns, self._thumbnail(frame)
+            return True
+        return False
+
+    def closer(self, frame: Frame) -> int | None:
+        """Which of QUARTERS parts of this frame to look at closer; None: none."""
+        pause_ns = self._config.closer_every_seconds * 1e9
+        if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns < pause_ns):
+            return None
+        self._closer_ns, self._quarter = frame.taken_ns, (self._quarter + 1) % QUARTERS
+        return self._quarter
+
+    def _moved(self, frame: Frame, known: Sequence[Box]) -> bool:
+        """Whether any cell outside the known faces changed by `motion` since the detector looked."""
+        if self._thumb is None or self._config.motion >= 1:
+            return False
+        change = np.abs(self._thumbnail(frame) - self._thumb)
+        across, down = self.THUMB[0] / frame.width, self.THUMB[1] / frame.height
+        for box in known:
+            x0, x1 = int((box.x0 - 0.3 * box.width) * across), int((box.x1 + 0.3 * box.width) * across) + 1
+            y0, y1 = int((box.y0 - 0.3 * box.height) * down), int((box.y1 + 0.3 * box.height) * down) + 1
+            change[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 0
+        return bool(change.max() >= 255 * self._config.motion)
+
+    def _thumbnail(self, frame: Frame) -> NDArray[np.int16]:
+        small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.int16)

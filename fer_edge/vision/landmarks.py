@@ -1,0 +1,140 @@
+"""Places 68 landmarks on a face, reads the head's pose from them, and frames the face with them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
+from fer_edge.vision import transforms
+from fer_edge.vision.model_card import PointsCard
+from fer_edge.vision.tflite import Model, sigmoid
+
+RIGID = (36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35)
+"""Landmarks that no expression moves: corners of the eyes, bridge and base of the nose."""
+
+RIGID_SHAPE = np.array(
+    [
+        [-0.500, -0.411, 0.032],
+        [-0.222, -0.399, -0.036],
+        [0.222, -0.399, -0.036],
+        [0.500, -0.411, 0.032],
+        [0.000, -0.396, -0.236],
+        [0.000, -0.248, -0.326],
+        [0.000, -0.107, -0.424],
+        [0.000, 0.012, -0.437],
+        [-0.140, 0.100, -0.186],
+        [0.000, 0.135, -0.252],
+        [0.140, 0.100, -0.186],
+    ]
+)
+"""Their mean place on a face that looks straight ahead (x right, y down, z away from the camera), in distances
+of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.evaluate.geometry`)."""
+
+PRESENCE_WEIGHT = 0.5
+NEUTRAL_PRESENCE = 0.7
+"""How much the landmarks' score counts beside the detector's, and the one that changes nothing: docs/models.md."""
+
+_FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
+
+
+class Landmarker:
+    """Frame, face -> landmarks."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        assert model.card.points is not None  # tflite.py refuses a landmarks card without it
+        self._card = model.card.points
+        self._mean = self._card.shape()
+        self._size = model.card.input.shape[1]
+
+    def __call__(self, frame: Frame, face: Face) -> Landmarks:
+        """Landmarks around a face that the detector found or that is followed from the frame before."""
+        matrix = region(face, self._card, self._size)
+        offsets, logit = self._model.see(transforms.warp(self._model.view(frame), matrix, self._size))
+        points = transforms.transform(place(offsets, self._mean, self._size), transforms.invert(matrix))
+        return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
+
+
+def pooled(score: float, presence: float) -> float:
+    """Score, 0..1, of the detector's and the landmarks' score together: a logarithmic opinion pool (Genest and Zidek
+    1986, Statistical Science 1(1)), in which the landmarks weigh half, as both models look at the same pixels."""
+    log_odds = _logit(score) + PRESENCE_WEIGHT * (_logit(presence) - _logit(NEUTRAL_PRESENCE))
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return math.log(share / (1 - share))
+
+
+def place(offsets: Floats, mean: Floats, size: int) -> Floats:
+    """The points f32[68,2] in px of a crop of size x size, from a model's output f32[1,136] (x0, y0, x1, ...:
+    offsets from the mean shape in crop sides) and the mean shape f32[68,2]."""
+    return (mean + offsets.reshape(-1, 2)) * np.float32(size)
+
+
+def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
+    """The crop around a face, turned so that its eyes are level: from its 68 points where it is followed,
+    else from the detector's box and eyes."""
+    points = face.keypoints
+    if face.track_id is None:
+        return crop_around_box(face.box, card, size, _slope(points[0], points[1]))
+    angle = _slope(points[36:42].mean(axis=0), points[42:48].mean(axis=0))
+    return crop_around_points(points, card.points_scale, size, angle)
+
+
+def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
+    """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
+    the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
+    upright = transforms.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
+    turned = points @ upright.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    x, y = (upright.T @ ((low + high) / 2)).tolist()
+    return transforms.square((x, y), scale * float((high - low).max()), angle, size)
+
+
+def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
+    """The matrix to a crop of size x size px around a detector's box: a square turned by `angle` rad (clockwise in
+    the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by `box_shift`."""
+    x, y = box.center
+    shift = card.box_shift * box.height
+    center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
+    return transforms.square(center, card.box_scale * max(box.width, box.height), angle, size)
+
+
+def _slope(left: Floats, right: Floats) -> float:
+    """Angle of the line through both eyes, rad, clockwise in the picture."""
+    return math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
+
+
+def pose(points: Floats) -> Pose:
+    """Head rotation by a weak-perspective least-squares fit of RIGID_SHAPE (DeMenthon and Davis 1995, without
+    the iterations that a close camera would need).
+
+    Args:
+        points: f32[68,2] px.
+
+    """
+    seen = points[list(RIGID)].astype(np.float64)
+    first, second = (_FIT @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
+    first, second = first / max(np.linalg.norm(first), 1e-9), second / max(np.linalg.norm(second), 1e-9)
+    toward = max(float(first[0] * second[1] - first[1] * second[0]), 1e-6)
+    roll = math.atan2(float(second[0]), float(first[0]))
+    # where the nose points, in the picture (the shape's z axis points into the face), then seen with a level head
+    x, y = -float(first[2]), -float(second[2])
+    nose_x, nose_y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
+    return Pose(
+        yaw_deg=math.degrees(math.atan2(nose_x, toward)),
+        pitch_deg=math.degrees(math.atan2(nose_y, math.hypot(toward, nose_x))),
+        roll_deg=math.degrees(roll),
+    )
+
+
+def face_box(points: Floats) -> Box:
+    """The face by its landmarks: as wide as its outline, from the forehead to the chin. The forehead has no
+    landmarks; it is taken to be a quarter of the height from eyebrows to chin."""
+    x0, y0 = points.min(axis=0).tolist()
+    x1, y1 = points.max(axis=0).tolist()
+    return Box(x0, y0 - 0.25 * (y1 - y0), x1, y1)

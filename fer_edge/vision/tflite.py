@@ -1,0 +1,313 @@
+"""Loads a model, holds it against its card and runs it. The only file that imports a TFLite runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import ModelError
+from fer_edge.records import Floats, Frame, Image
+from fer_edge.vision.delegate import Delegate, Share, keep, load, share
+from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
+from fer_edge.vision.transforms import normalise
+
+log = logging.getLogger(__name__)
+
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+DEFAULT_RUNTIME = "ai-edge-litert"
+
+UNACCELERATED = (
+    "without the fast kernels of the TFLite runtime (XNNPACK), hundreds of times as slow; "
+    "they need /proc/cpuinfo, which ProcSubset=pid in a systemd unit hides"
+)
+
+
+def read_model(folder: Path, card: Card) -> bytes:
+    """Read a model's file and check it against its card. Raises ModelError."""
+    path = folder / card.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
+    found = hashlib.sha256(content).hexdigest()
+    if (found, len(content)) != (card.sha256, card.bytes):
+        raise ModelError(
+            f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {len(content)} with {found}; "
+            "the file is damaged or not this card's: restore both from the release"
+        )
+    return content
+
+
+class Model:
+    """A loaded model. Not for several threads at once: it is the main thread's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        role: Role,
+        threads: int = 1,
+        runtime: str = DEFAULT_RUNTIME,
+        delegate: Delegate | None = None,
+    ) -> None:
+        """Load NAME.tflite by NAME.json.
+
+        Raises:
+            ModelError: missing, damaged, of another role, or not what the card says; or the delegate does not work.
+
+        """
+        self.card = read_card(folder, name)
+        where = folder / f"{name}.json"
+        if self.card.role != role:
+            raise ModelError(
+                f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
+            )
+        check_role(self.card, where)
+        self._path, content = folder / self.card.file, read_model(folder, self.card)
+        self._interpreter, self.share = _open(content, self._path, threads=threads, runtime=runtime, delegate=delegate)
+        if self.share:
+            level = logging.INFO if self.share.taken else logging.WARNING
+            log.log(level, "%s: %s nodes on %s", self._path, self.share, self.share.library)
+        self._outputs = _in_card_order(self._interpreter.get_output_details(), self.card, where)
+        self._input = self._interpreter.get_input_details()[0]
+        _check_tensor(self._input, self.card.input, f"{where}: input")
+        _, height, width, _ = self.card.input.shape
+        self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or _has_delegate(self._interpreter)
+        """False: the runtime's own fast kernels have refused, which it does without a word. tflite-runtime has none
+        for int8."""
+        self.size = width, height  # of the pictures that it takes
+        self.runs = 0  # since it was loaded
+        levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
+        self._levels = quantize(levels, self.card.input)
+        if self.share:  # a delegate that does not go with the runtime may say so when it runs: now, not in a frame
+            self._invoke(np.zeros(self.card.input.shape, self.card.input.dtype))
+
+    @property
+    def resizable(self) -> bool:
+        """Whether it may be resized: what an accelerator computes was made for one size."""
+        return self.share is None
+
+    def resize(self, *, width: int, height: int) -> None:
+        """Take pictures of width x height from now on; only a fully convolutional model can.
+
+        Raises:
+            ModelError: this one cannot; it keeps the size that it has.
+
+        """
+        if (width, height) == self.size:
+            return
+        try:
+            self._allocate(width, height)
+        except ModelError:
+            self._allocate(*self.size)
+            raise
+        self.size = width, height
+
+    def view(self, frame: Frame) -> Image:
+        """The picture that this model looks at: gray u8[H,W] or BGR u8[H,W,3]."""
+        return frame.gray if self.card.input.color == "gray" else frame.image
+
+    def see(self, crop: Image) -> tuple[Floats, ...]:
+        """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
+        colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        return self._invoke(cv2.LUT(colored, self._levels))
+
+    def run(self, values: Floats) -> tuple[Floats, ...]:
+        """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
+        return self._invoke(quantize(values, self.card.input))
+
+    def _allocate(self, width: int, height: int) -> None:
+        """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
+        what = f"{self._path}: not fully convolutional: cannot take {width}x{height}"
+        try:
+            self._interpreter.resize_tensor_input(self._input["index"], self._shape(width, height))
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{what}: {_first_line(error)}") from None
+        expected = output_shapes(self.card, width=width, height=height)
+        found = {detail["index"]: _shape_of(detail) for detail in self._interpreter.get_output_details()}
+        for output, shape in zip(self._outputs, expected, strict=True):
+            if found[output["index"]] != shape:
+                raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
+
+    def _invoke(self, held: np.ndarray[Any, Any]) -> tuple[Floats, ...]:
+        """Run on an input of the tensor's own type. Raises ModelError: an accelerator failed, or was pulled out."""
+        self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            on = f" (nodes of it run on {self.share.library})" if self.share else ""
+            raise ModelError(
+                f"{self._path}: the TFLite runtime failed to run this model{on}: {_reason(error)}"
+            ) from None
+        self.runs += 1
+        outputs = zip(self._outputs, self.card.outputs, strict=True)
+        return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
+
+    def _shape(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """The input's for pictures of this size."""
+        return 1, height, width, self.card.input.shape[3]
+
+
+def runtime_name(runtime: str) -> str:
+    """A TFLite runtime with its version."""
+    try:
+        return f"{runtime} {version(runtime)}"
+    except PackageNotFoundError:  # installed without its metadata
+        return runtime
+
+
+def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
+    """Real numbers as a tensor holds them."""
+    if card.dtype == "float32":
+        return values
+    limits = np.iinfo(card.dtype)
+    steps = np.rint(values * np.float32(1 / card.scale)) + card.zero_point
+    held: np.ndarray[Any, Any] = np.clip(steps, limits.min, limits.max).astype(card.dtype)
+    return held
+
+
+def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
+    """What a tensor holds as real numbers."""
+    if card.dtype == "float32":
+        return tensor
+    return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logits as probabilities."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+
+
+def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:
+    """Make a ready interpreter from a model's bytes; `path` is for messages.
+
+    Raises:
+        ModelError: there is no runtime, or it refuses the model.
+
+    """
+    interpreter, _ = _open(content, path, threads=threads, runtime=runtime, delegate=None)
+    return interpreter
+
+
+def _open(
+    content: bytes, path: Path, *, threads: int, runtime: str, delegate: Delegate | None
+) -> tuple[Any, Share | None]:
+    """A ready interpreter, and how much of the model the delegate took, where there is one. Raises ModelError."""
+    module = _import(runtime)
+    with _native_stderr_to_log():
+        delegates = [load(delegate, module.load_delegate)] if delegate else []
+        try:
+            interpreter = module.Interpreter(
+                model_content=content, num_threads=threads, experimental_delegates=delegates
+            )
+            keep(delegates, interpreter)
+            taken = share(delegate.library, interpreter._get_ops_details()) if delegate else None
+            interpreter.allocate_tensors()
+            return interpreter, taken
+        except (ValueError, RuntimeError, SystemError) as error:
+            refusal = _refusal(error, delegate)
+    # outside, so that nothing keeps the traceback, which holds a half-made interpreter
+    raise ModelError(f"{path}: {refusal}")
+
+
+def _has_delegate(interpreter: Any) -> bool:
+    """Whether a ready interpreter has left a part of the model to anybody: XNNPACK is such a delegate, too."""
+    return any(node["op_name"] == "DELEGATE" for node in interpreter._get_ops_details())
+
+
+def _refusal(error: Exception, delegate: Delegate | None) -> str:
+    """Why the runtime does not take a model, and what can be done about it."""
+    reason = _reason(error)
+    if delegate:
+        return f"the TFLite runtime refuses this model with {delegate}: {reason}; use a model that is compiled for it"
+    advice = "; it is compiled for an accelerator: name its library in models.delegate" if "custom op" in reason else ""
+    return f"the TFLite runtime refuses this model: {reason}{advice}"
+
+
+def _reason(error: Exception) -> str:
+    """What the runtime says. It joins its messages without a space; the one that is left out says nothing."""
+    said = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
+    return re.sub(r"(?<=\S)Node number", " Node number", said)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+@contextmanager
+def _native_stderr_to_log() -> Iterator[None]:
+    """Turn what the runtime's C++ prints into debug lines. Swapping the process's stderr is ugly, but the runtime
+    has no other switch, and the daemon's stderr is its log."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                log.debug("TFLite: %s", line)
+
+
+def _import(runtime: str) -> Any:
+    """The module of a runtime: the one that is named, or none. Raises ModelError."""
+    try:
+        return import_module(RUNTIMES[runtime])
+    except ImportError as error:
+        advice = (
+            "run: pip install 'fer-edge[tflite-runtime]'" if runtime == "tflite-runtime" else "install fer-edge again"
+        )
+        raise ModelError(f"models.runtime {runtime!r} cannot be loaded: {error}; {advice}") from None
+
+
+def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:
+    """The model's outputs in the order of the card: by name, where there are several."""
+    if len(details) != len(card.outputs):
+        raise ModelError(f"{where}: {len(card.outputs)} outputs expected, the model has {len(details)}")
+    by_name = {detail["name"]: detail for detail in details}
+    if len(details) == 1:
+        by_name = {card.outputs[0].name: details[0]}
+    missing = [output.name for output in card.outputs if output.name not in by_name]
+    if missing:
+        raise ModelError(f"{where}: output {missing[0]!r} expected, the model has {', '.join(by_name)}")
+    ordered = [by_name[output.name] for output in card.outputs]
+    for detail, output in zip(ordered, card.outputs, strict=True):
+        _check_tensor(detail, output, f"{where}: output {output.name!r}")
+    return ordered
+
+
+def _check_tensor(detail: dict[str, Any], card: TensorCard, what: str) -> None:
+    """A tensor's shape, type and quantization must be the card's."""
+    found = (_shape_of(detail), np.dtype(detail["dtype"]).name)
+    if found != (card.shape, card.dtype):
+        raise ModelError(f"{what}: the card says {card.shape} {card.dtype}, the model has {found[0]} {found[1]}")
+    if card.dtype == "float32":
+        return
+    scale, zero_point = detail["quantization"]
+    if zero_point != card.zero_point or not np.isclose(scale, card.scale, rtol=1e-4):
+        raise ModelError(
+            f"{what}: the card says scale {card.scale:g}, zero point {card.zero_point}; "
+            f"the model has {scale:g}, {zero_point}"
+        )
+
+
+def _shape_of(detail: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in detail["shape"])

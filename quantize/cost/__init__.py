@@ -1,0 +1,1 @@
+"""`python -m quantize.cost`: what a model should cost on each board."""

@@ -1,0 +1,88 @@
+"""What a run of each model costs, by kind of layer, and what that should take on a Raspberry Pi.
+
+    python -m quantize.cost
+
+prints the tables of docs/performance.md from the models and their cards; a test holds the page against them. Bytes are
+those of int8 files: constants once, and every activation that goes in or out of an operation.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fer_edge.board.expected import BOARDS, Board, all_cores_ms, one_core_ms, span
+from fer_edge.vision.model_card import Card, models_folder, read_card
+from fer_edge.vision.tflite import read_model
+from quantize.cost import published_times
+from quantize.files.tflite_graph import Cost, Graph
+
+NAMES = ("detector", "landmarks", "expression")
+STAGES = {"detector": "detect", "landmarks": "landmarks", "expression": "classify"}
+NAMED = {"FULLY_CONNECTED": "dense", "ADD": "add"}
+
+
+def main() -> int:
+    """Print the four tables."""
+    print("\n".join((*layers(), "", *rates(), "", *times(), "", *published_times.table())))
+    return 0
+
+
+def rates() -> Iterator[str]:
+    """What each board is taken for."""
+    yield "| board | CPU | int8 GMAC/s, one core | four cores | Python and OpenCV slower |"
+    yield "|---|---|---|---|---|"
+    yield from map(_rate, BOARDS)
+
+
+def _rate(board: Board) -> str:
+    four = span(*board.all_gmacs, digits=0)
+    return f"| {board.name} | {board.cpu} | {board.one_gmacs:g} | {four} | {board.slower:g} times |"
+
+
+def layers(folder: Path | None = None) -> Iterator[str]:
+    """Each model by kind of layer."""
+    yield "| stage: model, input | layers | number | MMAC | share | weights, kB | activations, kB | MAC per byte |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for card, costs in _models(folder):
+        _, height, width, _ = card.input.shape
+        groups = defaultdict[str, list[Cost]](list)
+        for cost in costs:
+            groups[_kind(cost)].append(cost)
+        name = f"{STAGES[card.name]}: {card.name}, {width}x{height}"
+        whole = sum(cost.macs for cost in costs)
+        for kind, group in sorted(groups.items(), key=lambda each: -sum(cost.macs for cost in each[1])):
+            yield _row(name, kind, group, whole)
+        yield _row(f"**{name}**", "**all**", costs, whole)
+
+
+def times(folder: Path | None = None) -> Iterator[str]:
+    """Expected ms of one run on each board."""
+    yield f"| model | MMAC | {' | '.join(f'{board.name}, one core | four cores' for board in BOARDS)} |"
+    yield f"|---|---|{'---|' * 2 * len(BOARDS)}"
+    for card, costs in _models(folder):
+        macs = sum(cost.macs for cost in costs)
+        cells = (f"{one_core_ms(macs, board):.1f} | {span(*all_cores_ms(macs, board))}" for board in BOARDS)
+        yield f"| {card.name} | {macs / 1e6:.1f} | {' | '.join(cells)} |"
+
+
+def _models(folder: Path | None) -> Iterator[tuple[Card, list[Cost]]]:
+    where = folder or models_folder(None)
+    for name in NAMES:
+        card = read_card(where, name)
+        yield card, Graph(read_model(where, card)).costs()
+
+
+def _kind(cost: Cost) -> str:
+    """A kind of layer in a word or two."""
+    if cost.op.kind == "CONV_2D":
+        return f"convolution {cost.kernel[0]}x{cost.kernel[1]}" + (", stride 2" if cost.strided else "")
+    return NAMED.get(cost.op.kind, "other")
+
+
+def _row(name: str, kind: str, costs: Iterable[Cost], whole: int) -> str:
+    group = list(costs)
+    macs, weights, moved = (
+        sum(each) for each in zip(*((c.macs, c.weight_bytes, c.moved_bytes) for c in group), strict=True)
+    )
+    cells = f"{macs / 1e6:.2f} | {macs / whole:.0%} | {weights / 1e3:.1f} | {moved / 1e3:.1f}"
+    return f"| {name} | {kind} | {len(group)} | {cells} | {macs / (weights + moved):.0f} |"

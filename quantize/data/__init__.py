@@ -1,0 +1,1 @@
+"""The labelled sets, where they are, and the training pictures made of them."""

@@ -1,0 +1,1 @@
+"""`python -m quantize.evaluate`: measure models on labelled sets."""

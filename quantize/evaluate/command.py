@@ -1,0 +1,117 @@
+"""Measure: `python -m quantize.evaluate expression --model models/expression.tflite --data data/ferplus.npz`.
+
+Float and int8 files go through the same code, the daemon's. The protocols stand at the top of
+`measure_expression.py`, `measure_detector.py`, `measure_landmarks.py`, `groups.py` and `end_to_end.py`.
+
+    python -m quantize.evaluate detector --model models/detector.tflite --data data/crowd_faces.zip --split heldout
+    python -m quantize.evaluate landmarks --model models/landmarks.tflite --data data --conditions --plots plots
+    python -m quantize.evaluate groups --models models --data data/faces_unlabelled.zip
+    python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import ModelError
+from fer_edge.vision.model_card import Role
+from quantize.daemon_stages import open_model
+from quantize.data.locate import learned_from
+from quantize.data.sets import DataError
+from quantize.evaluate import end_to_end, fairness, robustness
+from quantize.evaluate.registry import MEASURING, Measuring, draw
+from quantize.files.cards import rounded
+
+Report = tuple[dict[str, Any], list[str]]  # for machines, for people
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        figures, lines = options.run(options)
+    except (DataError, ModelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
+        print(json.dumps(rounded(figures), indent=2) if options.json else "\n".join(lines), flush=True)
+    except BrokenPipeError:  # whoever reads it has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+# --- command line --------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="quantize.evaluate", description="Measure models on labelled sets.")
+    kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    for role, measuring in MEASURING.items():
+        _add_role(kinds, role, measuring)
+    whole = _add(kinds, "groups", _groups, "recall by age, gender and race", "faces_unlabelled.zip or its folder")
+    whole.add_argument("--models", type=Path, default=Path("models"))
+    whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
+    whole.add_argument("--models", type=Path, default=Path("models"))
+    whole.add_argument("--scenes", type=Path, required=True, help="zip or folder of pictures without faces")
+    whole.add_argument("--faces", type=int, help="only so many, drawn at random; default: all")
+    return parser
+
+
+def _add(kinds: Any, name: str, run: Any, help_: str, data: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = kinds.add_parser(name, help=help_, description=f"Measure: {help_}.")
+    parser.add_argument("--data", type=Path, required=True, help=f"{data}, or a folder with it")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_role(kinds: Any, role: str, measuring: Measuring) -> None:
+    parser = _add(kinds, role, _role, f"the {role} model alone", measuring.data)
+    splits = measuring.splits
+    parser.add_argument("--model", type=Path, required=True, help="float or int8 .tflite file, its card beside it")
+    parser.add_argument("--split", choices=splits, default=splits[0], help="heldout: what quantize.train leaves out")
+    parser.add_argument("--conditions", action="store_true", help="also by size, blur, light and more (minutes)")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw PNG files; needs matplotlib")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.set_defaults(role=role)
+
+
+# --- one model -----------------------------------------------------------------------------------------------
+
+
+def _role(options: argparse.Namespace) -> Report:
+    role: Role = options.role
+    if options.threads < 1:
+        raise DataError(f"--threads: expected at least 1, got {options.threads}")
+    measuring, model = MEASURING[role], open_model(options.model, role, threads=options.threads)
+    result = measuring.run(model, options.data, split=options.split)
+    if options.plots:
+        draw(role, result, options.plots)
+    more = measuring.conditions(model, result) if options.conditions else {}
+    learned = learned_from(role, options.data, split=options.split, model=options.model)
+    head = {"model": str(options.model), "split": options.split, "includes_training": learned}
+    lines = [f"{options.model} on", *measuring.table(result.figures)]
+    if learned:
+        lines.append("careful: this includes pictures that the model learned from; --split heldout leaves them out")
+    if more:
+        lines += ["", *robustness.table(more)]
+    return head | asdict(result.figures) | ({"conditions": more} if more else {}), lines
+
+
+# --- all models ----------------------------------------------------------------------------------------------
+
+
+def _groups(options: argparse.Namespace) -> Report:
+    figures = fairness.measure(options.models, options.data)
+    return asdict(figures), fairness.table(figures)
+
+
+def _end_to_end(options: argparse.Namespace) -> Report:
+    figures = end_to_end.measure(options.models, options.data, options.scenes, faces=options.faces)
+    return asdict(figures), end_to_end.table(figures)

@@ -1,0 +1,119 @@
+"""The landmarks model on stills with 68 points.
+
+Protocol: the crop is an upright square around the bounding box of the true points, as many times as wide as the
+model's card says. The error of a face is the mean distance of its points from the true ones, divided by the distance
+of the true outer eye corners; 51 points are those without the outline of the jaw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fer_edge.config import Tracking
+from fer_edge.records import Floats
+from fer_edge.vision.landmarks import crop_around_points
+from fer_edge.vision.tflite import Model
+from quantize import daemon_stages, metrics
+from quantize.data.locate import located
+from quantize.data.sets import DataError, Still, held_out_stills, read_stills, side_of
+
+PRESENT: Final = Tracking().min_score  # from which the daemon takes a crop for a face
+FAILED: Final = 0.10  # an error above is useless
+NAMES: Final = {"all": "every still", "heldout": "the people kept from training", "train": "the people trained on"}
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarksFigures:
+    """What one pass over a set says of a model."""
+
+    set: str
+    images: int
+    people: int
+    nme51: float
+    nme68: float
+    median51: float
+    failed: float  # share of faces with an error over 0.10
+    presence_recall: float  # share of faces that the daemon would take for faces
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A model's answers to stills."""
+
+    errors: Floats  # f32[N,68] in eye distances
+    scores: Floats  # f32[N] 0..1
+
+    @property
+    def inner(self) -> Floats:
+        """Mean errors f32[N] of the 51 points."""
+        return np.asarray(self.errors[:, metrics.INNER].mean(axis=1), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One pass over a set."""
+
+    stills: list[Still]
+    placed: Placed
+    figures: LandmarksFigures
+
+
+def run(model: Model, data: Path, *, split: str) -> Result:
+    """Measure a model on one side of a set. Raises DataError."""
+    stills, name = read(data, split=split)
+    placed = place(model, stills)
+    return Result(stills, placed, measure(placed, stills, name=name))
+
+
+def read(data: Path, *, split: str) -> tuple[list[Still], str]:
+    """Read what is measured on, and its name. Raises DataError."""
+    where = located("landmarks", data)
+    stills = side_of(read_stills(where), held_out_stills, split)
+    if not stills:
+        raise DataError(f"{where}: split {split!r}: no stills")
+    return stills, f"{where.name}: {NAMES[split]}"
+
+
+def place(model: Model, stills: Sequence[Still]) -> Placed:
+    """Run a model over stills."""
+    card = model.card.points
+    assert card is not None  # tflite.py refuses a landmarks card without it
+    found = []
+    for still in stills:
+        matrix = crop_around_points(still.points, card.points_scale, model.size[0])
+        found.append(daemon_stages.landmarks(model, still.image, matrix))
+    errors = metrics.point_errors(np.stack([each.points for each in found]), np.stack([s.points for s in stills]))
+    return Placed(errors, np.array([each.score for each in found], np.float32))
+
+
+def people(stills: Sequence[Still]) -> int:
+    """How many people there are."""
+    return len({still.person for still in stills})
+
+
+def measure(placed: Placed, stills: Sequence[Still], *, name: str) -> LandmarksFigures:
+    """Work out every figure."""
+    inner = placed.inner
+    return LandmarksFigures(
+        set=name,
+        images=len(inner),
+        people=people(stills),
+        nme51=float(inner.mean()),
+        nme68=float(placed.errors.mean()),
+        median51=float(np.median(inner)),
+        failed=float(np.mean(inner > FAILED)),
+        presence_recall=float(np.mean(placed.scores >= PRESENT)),
+    )
+
+
+def table(figures: LandmarksFigures) -> list[str]:
+    """Lay out for people."""
+    return [
+        f"{figures.set}: {figures.images} stills of {figures.people} people; errors in eye distances",
+        f"51 inner points {figures.nme51:.4f} (median {figures.median51:.4f})   68 points {figures.nme68:.4f}   "
+        f"over {FAILED:g}: {figures.failed:.1%}",
+        f"taken for a face (score from {PRESENT:g}): {figures.presence_recall:.1%}",
+    ]

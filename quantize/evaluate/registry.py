@@ -1,0 +1,63 @@
+"""What measuring needs of each role, behind one interface."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.vision.tflite import Model
+from quantize.data.sets import SPLITS, DataError
+from quantize.evaluate import detector, expression, landmarks, robustness
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How a role's model is measured; a `Result` is that of its module."""
+
+    splits: tuple[str, ...]  # the default first
+    gate: str  # the split that decides about publishing
+    data: str  # what can be measured on
+    run: Callable[..., Any]  # (model, data, split=) -> Result
+    table: Callable[..., list[str]]  # (figures) -> lines for people
+    conditions: Callable[..., robustness.Conditions]  # (model, Result) -> figures by condition
+
+    def figures(self, model: Model, data: Path, *, split: str) -> dict[str, Any]:
+        """All figures by name."""
+        return asdict(self.run(model, data, split=split).figures)
+
+
+MEASURING: Final = {
+    "expression": Measuring(
+        splits=expression.SPLITS,
+        gate="test",
+        data="ferplus.npz, or the folder it is from",
+        run=expression.run,
+        table=expression.table,
+        conditions=robustness.of_expression,
+    ),
+    "detector": Measuring(
+        splits=SPLITS,
+        gate="heldout",
+        data="crowd_faces.zip, or another zip or folder with boxes.csv",
+        run=detector.run,
+        table=detector.table,
+        conditions=robustness.of_detector,
+    ),
+    "landmarks": Measuring(
+        splits=SPLITS,
+        gate="heldout",
+        data="landmarks68.zip, or another zip or folder with points68.csv",
+        run=landmarks.run,
+        table=landmarks.table,
+        conditions=robustness.of_landmarks,
+    ),
+}
+
+
+def draw(role: str, result: Any, folder: Path) -> None:
+    """Draw a Result as PNG files. Raises DataError where matplotlib is missing."""
+    try:
+        from quantize.evaluate import plots
+    except ImportError as error:
+        raise DataError(f"plots: {error}; run: pip install 'fer-edge[quantize]'") from None
+    getattr(plots, f"plot_{role}")(result, folder)

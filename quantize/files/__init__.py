@@ -1,0 +1,1 @@
+"""The files themselves: cards, and what a TFLite file holds."""

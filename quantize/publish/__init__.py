@@ -1,0 +1,1 @@
+"""`python -m quantize.publish`: only past the gates."""

@@ -1,0 +1,128 @@
+"""What a model must reach and may cost before it is published."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fer_edge.errors import ModelError
+from fer_edge.vision.model_card import Role
+from quantize.daemon_stages import open_model
+from quantize.data.locate import learned_from
+from quantize.data.sets import DataError
+from quantize.evaluate.registry import MEASURING
+from quantize.evaluate.robustness import Conditions
+from quantize.files import cards
+from quantize.files.tflite_graph import Graph
+
+FLOORS: Final[dict[str, dict[str, float]]] = {
+    "expression": {"accuracy": 0.86, "macro_f1": 0.66},
+    "detector": {"ap": 0.75},
+    "landmarks": {"nme51": 0.049},
+}
+ERRORS: Final = ("nme51",)  # figures that must not be above their floor
+MOST_LOST: Final = {"expression": {"accuracy": 0.005}}  # what int8 may lose against float
+MOST_MACS: Final = {"expression": 35e6, "detector": 60e6, "landmarks": 15e6}
+MOST_BYTES: Final = {"expression": 1_000_000, "detector": 600_000, "landmarks": 600_000}
+INTEGERS: Final = ("INT8", "INT32")  # INT32: biases and shapes
+OTHER_SIZES: Final = ((320, 256), (192, 192))  # width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Everything a gate or the card asks about a model that may be published."""
+
+    role: Role
+    content: bytes  # the int8 file
+    card: dict[str, Any]  # without figures
+    macs: int  # counted in the file
+    types: frozenset[str]  # number types of all tensors of the int8 file
+    refused_sizes: tuple[str, ...]  # sizes that a detector should take, and does not
+    real: dict[str, Any]  # figures of the float file
+    int8: dict[str, Any]
+    result: Any  # the int8 file's `Result`
+
+    def conditions(self, run: Path) -> Conditions:
+        """Measure the int8 file under conditions; minutes."""
+        return MEASURING[self.role].conditions(open_model(run / f"{self.role}.tflite", self.role), self.result)
+
+
+def examine(role: Role, data: Path, run: Path) -> Candidate:
+    """Measure both files of a run. Raises DataError or ModelError."""
+    path, measuring = run / f"{role}.tflite", MEASURING[role]
+    if learned_from(role, data, split=measuring.gate, model=path):
+        raise DataError(f"{data}: split {measuring.gate!r}: expected pictures that {path} has not learned from")
+    model = open_model(path, role)
+    result = measuring.run(model, data, split=measuring.gate)
+    graph = Graph(path.read_bytes())
+    return Candidate(
+        role=role,
+        content=path.read_bytes(),
+        card=cards.read(run / f"{role}.json"),
+        macs=graph.macs(),
+        types=graph.types(),
+        refused_sizes=_refused_sizes(path) if role == "detector" else (),
+        real=measuring.figures(open_model(run / f"{role}_float.tflite", role), data, split=measuring.gate),
+        int8=asdict(result.figures),
+        result=result,
+    )
+
+
+def _refused_sizes(path: Path) -> tuple[str, ...]:
+    """Run a detector at other sizes than its own."""
+    refused = []
+    for width, height in OTHER_SIZES:
+        try:
+            model = open_model(path, "detector")
+            model.resize(width=width, height=height)
+            model.see(np.zeros((height, width), np.uint8))
+        except ModelError:
+            refused.append(f"{width}x{height}")
+    return tuple(refused)
+
+
+def failed(model: Candidate, *, floors: Mapping[str, float]) -> list[str]:
+    """Name, a line each, the things that keep this model out of models/."""
+    lines = [_floor(name, model.int8[name], floor) for name, floor in floors.items()]
+    lines += [
+        _most(f"{name} lost by int8", model.real[name] - model.int8[name], most)
+        for name, most in MOST_LOST.get(model.role, {}).items()
+    ]
+    lines += [
+        _most("multiplications", model.macs, MOST_MACS[model.role]),
+        _most("bytes", len(model.content), MOST_BYTES[model.role] - 1),
+        *_tensors(model),
+    ]
+    if model.refused_sizes:
+        lines.append(
+            f"input: expected to run at any multiple of 32 px, got refusals of {', '.join(model.refused_sizes)}"
+        )
+    return [f"{model.role}: {line}" for line in lines if line]
+
+
+def _floor(name: str, reached: float, floor: float) -> str:
+    if name in ERRORS:
+        return _most(f"int8 {name}", reached, floor)
+    return "" if reached >= floor else f"int8 {name}: expected at least {floor:g}, got {reached:.4f}"
+
+
+def _most(what: str, found: float, most: float) -> str:
+    return "" if found <= most else f"{what}: expected at most {_number(most)}, got {_number(found)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4f}"
+
+
+def _tensors(model: Candidate) -> list[str]:
+    """What is wrong with the number types."""
+    strangers = sorted(model.types - set(INTEGERS))
+    lines = [f"tensors: expected only {' and '.join(INTEGERS)}, got also {', '.join(strangers)}"] if strangers else []
+    picture, outputs = model.card["input"], model.card["outputs"]
+    if (picture["dtype"], picture.get("scale"), picture.get("zero_point")) != ("int8", 1 / 128, 0):
+        found = f"{picture['dtype']}, scale {picture.get('scale')}, zero point {picture.get('zero_point')}"
+        lines.append(f"input: expected int8 of scale 1/128 and zero point 0, that is pixel - 128, got {found}")
+    others = [output["name"] for output in outputs if output["dtype"] != "int8"]
+    return [*lines, f"outputs: expected int8, got others in {', '.join(others)}"] if others else lines

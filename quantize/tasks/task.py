@@ -1,0 +1,68 @@
+"""What a network learns, as the training loop, the converter and the gates see it; one class for each role.
+
+expression.py, detector.py and landmarks.py hold the three. Everything that makes a role special is there; train.py,
+to_int8.py and publish.py know this protocol only.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from fer_edge.vision.model_card import Role
+from fer_edge.vision.transforms import normalise
+from quantize.data.sets import Floats, Image
+
+# What black and white become at a network's input. 127/128 and not 1: the int8 input then has the scale 1/128
+# and the zero point 0, so pixel - 128 is its exact value. With 1.0 every pixel would fall half-way between two steps.
+LOW: Final = -1.0
+HIGH: Final = 127 / 128
+
+ROLES: Final = {
+    "expression": "quantize.tasks.expression:Expression",
+    "detector": "quantize.tasks.detector:Detector",
+    "landmarks": "quantize.tasks.landmarks:Landmarks",
+}
+
+Predict = Callable[[Floats], list[Floats]]  # inputs [N,H,W,1] -> the network's outputs, [N,...] each
+
+
+class Task(Protocol):
+    """What one network learns, and from what."""
+
+    role: Role
+    steps: int  # batches in an epoch
+    peak_rate: float  # learning rate after the warm-up
+
+    def network(self, *, batch: int | None = None) -> Any:
+        """Build the untrained network, for a fixed batch or for any; its outputs have the names of the card."""
+
+    def optimizer(self) -> Any:
+        """Make a new Keras optimizer."""
+
+    def batches(self, rng: Any) -> Iterator[tuple[Floats, Floats]]:
+        """Yield one epoch: varied inputs f32[N,H,W,1] and, packed in one array f32[N,...], what they should give."""
+
+    def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
+        """The mean loss of a batch, in Keras operations."""
+
+    def progress(self, predict: Predict) -> dict[str, float]:
+        """Figures on pictures that are kept from training; for the log, and to choose between networks."""
+
+    def sample(self) -> Image:
+        """Training pictures u8[N,H,W], varied as little as in use, by which the converter sizes int8 ranges."""
+
+    def card(self) -> dict[str, Any]:
+        """The card's entries that the role alone knows: labels, template, ssd or points; data, terms, use, limits."""
+
+
+def open_task(role: str, data: Path, **options: Any) -> Task:
+    """Read the data of a role. Raises DataError."""
+    module, name = ROLES[role].split(":")
+    task: Task = getattr(import_module(module), name)(data, **options)
+    return task
+
+
+def to_input(images: Image) -> Floats:
+    """Scale u8[N,H,W] to LOW..HIGH, f32[N,H,W,1], by the same code as the daemon's."""
+    return normalise(images, LOW, HIGH)[..., None]

@@ -1,0 +1,1 @@
+"""`python -m quantize.train`: train a network."""

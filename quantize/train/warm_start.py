@@ -1,0 +1,97 @@
+"""Weights of finished runs and published files: to use them, and to begin another run with them, be it of a narrower
+network.
+
+Pruning removes whole channels (Li et al. 2017, arXiv:1608.08710), here those whose batch norms scale them least
+(Liu et al. 2017, arXiv:1708.06519). Only the expression network's first stage may be wider: there a channel costs most.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from quantize.data.sets import DataError
+from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
+from quantize.tasks.task import Task, to_input
+from quantize.train.import_tflite import load_published, norm_of
+
+PROBED: Final = 64  # training pictures on which a published file's batch norms are taken
+
+STEM, INNER, OUTER = 0, 1, 2  # the convolutions of the first stage: STEM and OUTER are added up
+
+
+def averaged_network(task: Task, run: Path, *, batch: int | None = None) -> tuple[Any, int]:
+    """Rebuild a network in float32 with a run's averaged weights; also return the number of its epochs."""
+    keras.mixed_precision.set_global_policy("float32")
+    network = task.network(batch=batch)
+    return network, load_average(network, run)
+
+
+def load_average(network: Any, run: Path) -> int:
+    """Put a run's averaged weights into a network of its shape; the number of epochs it has done."""
+    try:
+        with np.load(run / "last.npz") as saved:
+            network.set_weights([saved[f"average_{i}"] for i in range(len(network.weights))])
+            return int(saved["epochs"])
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{run / 'last.npz'}: not a run of this network: {error}") from None
+
+
+def begin(network: Any, source: Path, task: Task) -> None:
+    """Put the weights of a published int8 file, or a finished run's averaged ones, into a network of the same shape;
+    a run's expression network may be wider."""
+    if source.suffix == ".tflite":
+        load_published(network, source, to_input(task.sample()[:PROBED]))
+    else:
+        _begin_with_run(network, source, task.role)
+
+
+def _begin_with_run(network: Any, run: Path, role: str) -> None:
+    try:
+        widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run / 'plan.json'}: not a run to begin with: {error}") from None
+    if role != "expression" or widths[0] == _convolutions(network)[STEM].filters:
+        load_average(network, run)
+        return
+    source = expression_net(widths)
+    load_average(source, run)
+    prune(source, network)
+
+
+def prune(source: Any, target: Any) -> None:
+    """Copy all weights but those of the first stage's weakest channels."""
+    wide, narrow = _convolutions(source), _convolutions(target)
+    norms, count = _norms(source), narrow[STEM].filters
+    trunk = strongest(norms[STEM].gamma.numpy(), norms[OUTER].gamma.numpy(), count=count)
+    inner = strongest(norms[INNER].gamma.numpy(), count=count)
+    kept = {STEM: trunk, INNER: inner, OUTER: trunk}
+    for index, (old, new) in enumerate(zip(wide, narrow, strict=True)):
+        kernel = old.kernel.numpy()
+        if index > STEM and kernel.shape[2] != new.kernel.shape[2]:
+            kernel = kernel[:, :, inner if index == OUTER else trunk]
+        new.kernel.assign(kernel[..., kept.get(index, slice(None))])
+    for index, (old, new) in enumerate(zip(norms, _norms(target), strict=True)):
+        new.set_weights([weights[kept.get(index, slice(None))] for weights in old.get_weights()])
+    for old, new in zip(source.layers, target.layers, strict=True):
+        if isinstance(old, layers.Dense):
+            new.set_weights(old.get_weights())
+
+
+def strongest(*scales: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """The channels, in order, whose batch norm scales f32[C] are largest in sum."""
+    strength = np.sum(np.abs(scales), axis=0)
+    return np.sort(np.argsort(-strength, kind="stable")[:count])
+
+
+def _convolutions(network: Any) -> list[Any]:
+    return [layer for layer in network.layers if isinstance(layer, layers.Conv2D)]
+
+
+def _norms(network: Any) -> list[Any]:
+    """Each convolution's batch norm, in the order of the convolutions."""
+    return [norm_of(convolution) for convolution in _convolutions(network)]

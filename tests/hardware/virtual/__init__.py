@@ -1,0 +1,1 @@
+"""Run inside a machine with libcamera's virtual pipeline."""

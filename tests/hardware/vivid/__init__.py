@@ -1,0 +1,1 @@
+"""Run inside a machine with the kernel's test camera."""

@@ -1,0 +1,1 @@
+"""The toolkit that makes the models."""

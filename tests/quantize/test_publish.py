@@ -1,0 +1,190 @@
+"""publish.py, gates.py, cards.py: what keeps a model out of models/, and what is written about one that gets in."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.vision.tflite import Model
+from quantize.data.sets import DataError
+from quantize.evaluate.registry import MEASURING
+from quantize.files import cards
+from quantize.files.tflite_graph import Graph
+from quantize.publish import command, gates
+from quantize.publish.card_text import PROSE
+from tests.support.paths import DATA, MODELS
+
+PICTURE = {"shape": [1, 48, 48, 1], "dtype": "int8", "scale": 1 / 128, "zero_point": 0}
+GOOD = gates.Candidate(
+    role="expression",
+    content=b"a model",
+    card={"file": "expression.tflite", "input": PICTURE, "outputs": [{"name": "logits", "dtype": "int8"}]},
+    macs=34_000_000,
+    types=frozenset({"INT8", "INT32"}),
+    refused_sizes=(),
+    real={"accuracy": 0.872, "macro_f1": 0.7},
+    int8={"accuracy": 0.8687654, "macro_f1": 0.69, "confusion": [[1]], "per_class": {"fear": {"f1": 1 / 3}}},
+    result=None,
+)
+DETECTOR = dataclasses.replace(GOOD, role="detector", int8={"ap": 0.8}, real={"ap": 0.8}, content=bytes(599_999))
+LANDMARKS = dataclasses.replace(
+    GOOD, role="landmarks", int8={"nme51": 0.045}, real={"nme51": 0.045}, macs=14_000_000, content=bytes(599_999)
+)
+
+
+def failed(model: gates.Candidate) -> list[str]:
+    return gates.failed(model, floors=gates.FLOORS[model.role])
+
+
+# --- gates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [GOOD, DETECTOR, LANDMARKS])
+def test_a_good_model_passes(model: gates.Candidate) -> None:
+    assert failed(model) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "flaw", "said"),
+    [
+        (
+            GOOD,
+            {"int8": GOOD.int8 | {"accuracy": 0.8595}, "real": GOOD.real | {"accuracy": 0.86}},
+            "least 0.86, got 0.8595",
+        ),
+        (GOOD, {"int8": GOOD.int8 | {"macro_f1": 0.65}}, "int8 macro_f1: expected at least 0.66, got 0.6500"),
+        (GOOD, {"real": GOOD.real | {"accuracy": 0.88}}, "accuracy lost by int8: expected at most 0.0050, got 0.0112"),
+        (GOOD, {"macs": 35_000_001}, "multiplications: expected at most 35,000,000, got 35,000,001"),
+        (GOOD, {"content": bytes(1_000_000)}, "bytes: expected at most 999,999, got 1,000,000"),
+        (GOOD, {"types": frozenset({"INT8", "INT32", "FLOAT32"})}, "only INT8 and INT32, got also FLOAT32"),
+        (GOOD, {"card": GOOD.card | {"input": PICTURE | {"scale": 2 / 255}}}, "pixel - 128, got int8, scale 0.0078431"),
+        (GOOD, {"card": GOOD.card | {"input": {"dtype": "float32"}}}, "pixel - 128, got float32"),
+        (GOOD, {"card": GOOD.card | {"outputs": [{"name": "logits", "dtype": "float32"}]}}, "others in logits"),
+        (DETECTOR, {"int8": {"ap": 0.7499}}, "detector: int8 ap: expected at least 0.75, got 0.7499"),
+        (DETECTOR, {"macs": 60_000_001}, "multiplications: expected at most 60,000,000"),
+        (DETECTOR, {"content": bytes(600_000)}, "bytes: expected at most 599,999"),
+        (DETECTOR, {"refused_sizes": ("320x256",)}, "any multiple of 32 px, got refusals of 320x256"),
+        (LANDMARKS, {"int8": {"nme51": 0.0491}}, "int8 nme51: expected at most 0.0490, got 0.0491"),
+        (LANDMARKS, {"macs": 15_000_001}, "multiplications: expected at most 15,000,000"),
+    ],
+)
+def test_each_gate_refuses_for_its_reason(model: gates.Candidate, flaw: dict[str, Any], said: str) -> None:
+    (line,) = failed(dataclasses.replace(model, **flaw))
+    assert said in line
+
+
+def test_every_failed_gate_is_named() -> None:
+    bad = dataclasses.replace(GOOD, content=bytes(1_000_000), macs=36_000_000, int8={"accuracy": 0.2, "macro_f1": 0.1})
+    assert len(failed(bad)) == 5
+
+
+def test_a_detector_that_knows_one_size_only_is_noticed() -> None:
+    assert gates._refused_sizes(DATA / "stiff.tflite") == ("320x256", "192x192")
+    assert gates._refused_sizes(DATA / "bright.tflite") == ()
+
+
+def test_floors_can_be_lowered_for_trials() -> None:
+    assert command._lowered(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
+    for text, said in (("ap=0.5", "expected one of accuracy, macro_f1"), ("accuracy", "expected NAME=VALUE")):
+        with pytest.raises(DataError, match=said):
+            command._lowered([text], gates.FLOORS["expression"])
+
+
+# --- writing -------------------------------------------------------------------------------------------------
+
+
+def write(model: gates.Candidate, folder: Path) -> None:
+    floors = gates.FLOORS[model.role]
+    command.check(model, floors=floors)
+    command.publish(model, {"16 px": {"accuracy": 2 / 3}}, floors=floors, models=folder)
+
+
+def test_nothing_is_written_past_a_failed_gate(tmp_path: Path) -> None:
+    (tmp_path / "expression.tflite").write_bytes(b"the last good one")
+    with pytest.raises(command.GateError, match="multiplications"):
+        write(dataclasses.replace(GOOD, macs=36_000_000), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["expression.tflite"]
+    assert (tmp_path / "expression.tflite").read_bytes() == b"the last good one"
+
+
+def test_a_model_that_passes_is_written_with_its_figures(tmp_path: Path) -> None:
+    write(GOOD, tmp_path / "models")
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["expression.json", "expression.tflite"]
+    assert (tmp_path / "models/expression.tflite").read_bytes() == b"a model"
+    metrics = json.loads((tmp_path / "models/expression.json").read_text())["metrics"]
+    assert metrics["int8"] == {"accuracy": 0.8688, "macro_f1": 0.69, "per_class": {"fear": {"f1": 0.3333}}}
+    assert metrics["float"]["accuracy"] == 0.872
+    assert metrics["conditions"] == {"16 px": {"accuracy": 0.6667}}
+    assert metrics["floors"] == {"accuracy": 0.86, "macro_f1": 0.66}
+
+
+def test_nothing_is_replaced_before_everything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError("no space left on device")
+
+    (tmp_path / "expression.tflite").write_bytes(b"the last good one")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write(GOOD, tmp_path)
+    assert (tmp_path / "expression.tflite").read_bytes() == b"the last good one"
+
+
+def test_a_run_without_files_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["detector", "--data", str(tmp_path), "--run", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/detector.json: ")
+
+
+def test_the_command_that_repeats_a_run_names_no_folder_of_this_machine() -> None:
+    plan = {
+        "role": "expression",
+        "epochs": 9,
+        "seed": 1,
+        "precision": "float32",
+        "start": "/home/me/x/wide",
+        "rate": None,
+    }
+    plan["options"] = {"teachers": ["/a/t1", "/a/t2"], "widths": [8, 8, 8]}
+    assert cards.command(plan) == (
+        "python -m quantize.train expression --data data --out runs/expression --epochs 9 --seed 1 "
+        "--precision float32 --start runs/wide --teachers runs/t1 runs/t2 --widths 8 8 8"
+    )
+    plan |= {"start": "/home/me/landmarks.tflite", "options": {"detector": "/home/me/detector.tflite"}}
+    assert cards.command(plan).endswith("--start models/landmarks.tflite --detector models/detector.tflite")
+
+
+def test_the_prose_of_every_role_is_complete() -> None:
+    for role in MEASURING:
+        assert PROSE[role].keys() == {*cards.TRAINING_PROSE, "intended_use", "misuse", "limits"}
+    assert "not a feeling" in PROSE["expression"]["limits"]
+
+
+# --- what is published ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", list(MEASURING))
+def test_a_published_card_describes_the_published_model(role: Any) -> None:
+    path = MODELS / f"{role}.json"
+    if not path.exists() or "floors" not in json.loads(path.read_text())["metrics"]:
+        pytest.skip(f"no {role} model has been published yet")
+    card, content = cards.read(path), (MODELS / f"{role}.tflite").read_bytes()
+    assert (card["sha256"], card["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    graph = Graph(content)
+    assert card["macs"] == graph.macs() <= gates.MOST_MACS[role]
+    assert graph.types() <= set(gates.INTEGERS)
+    assert len(content) < gates.MOST_BYTES[role]
+    assert card["metrics"]["floors"] == gates.FLOORS[role]
+    for name, floor in gates.FLOORS[role].items():
+        assert gates._floor(name, card["metrics"]["int8"][name], floor) == ""
+    assert card.keys() >= {"training", "intended_use", "misuse", "limits", "license", "date"}
+    Model(MODELS, role, role=role)  # raises if the card is not the file's
+
+
+def test_figures_are_rounded_all_the_way_down() -> None:
+    given = {"a": [0.123456, (1, np.float64(0.55555))], "b": "text", "c": None}
+    assert cards.rounded(given) == {"a": [0.1235, [1, 0.5556]], "b": "text", "c": None}

@@ -1,0 +1,165 @@
+"""train.py on a tiny made-up set: it goes on where it was, whatever ended it. Skipped without Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.support.made_up_sets import made_up_ferplus, write_npz
+from tests.support.paths import ROOT
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
+
+from quantize.data.sets import DataError
+from quantize.tasks.task import open_task
+from quantize.train import command
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # TensorFlow's own
+    pytest.mark.timeout(900),  # machines that train have little to spare
+]
+
+PLAN = command.Plan(role="expression", epochs=2, seed=1, precision="float32", options={"widths": [8, 8, 8]})
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> None:
+    """Not asked here: TensorFlow keeps its threads for the next call."""
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough for one batch."""
+    return write_npz(tmp_path_factory.mktemp("sets") / "ferplus.npz", made_up_ferplus(train=160, test=8))
+
+
+def task(faces: Path) -> Any:
+    return open_task(PLAN.role, faces, **PLAN.options)
+
+
+def averages(run: Path) -> list[NDArray[Any]]:
+    with np.load(run / "last.npz") as saved:
+        return [saved[name] for name in saved.files if name.startswith("average_")]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    for mine, yours in zip(averages(one), averages(other), strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=1e-4, atol=1e-5)
+
+
+def epochs(run: Path) -> int:
+    """How many whole epochs are kept; 0 before the first."""
+    if not (run / "last.npz").exists():
+        return 0
+    with np.load(run / "last.npz") as saved:
+        return int(saved["epochs"])
+
+
+def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.fit(PLAN, task(faces), out=tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        whole = command.save
+        patch.setattr(command, "save", lambda *a, epochs: None if epochs == 2 else whole(*a, epochs=epochs))
+        command.fit(PLAN, task(faces), out=tmp_path / "cut")
+    command.fit(PLAN, task(faces), out=tmp_path / "cut")
+    assert_same(tmp_path / "straight", tmp_path / "cut")
+
+
+def started(faces: Path, run: Path) -> subprocess.Popen[bytes]:
+    """The command line, as a process of its own."""
+    command = [sys.executable, "-m", "quantize.train", "expression", "--data", str(faces), "--out", str(run)]
+    command += ["--epochs", "8", "--widths", "8", "8", "8", "--threads", "1"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
+
+
+def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
+    """kill -9 after the first whole epoch, then the same command again."""
+    with started(faces, tmp_path) as process:
+        while epochs(tmp_path) < 1 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= epochs(tmp_path) < 8
+
+    with started(faces, tmp_path) as process:
+        assert process.wait() == 0
+    assert epochs(tmp_path) == 8
+    numbers = [int(json.loads(line)["epoch"]) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert numbers[-1] == 8
+    assert numbers == sorted(set(numbers))  # no epoch twice
+    assert len(numbers) >= 7  # killed between an epoch's weights and its line, one line is missing
+
+
+def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
+    command._claim(tmp_path, PLAN)
+    command._claim(tmp_path, PLAN)
+    with pytest.raises(DataError, match="choose another --out"):
+        command._claim(tmp_path, command.Plan("expression", 9, 1, "float32", {}))
+
+
+@pytest.fixture
+def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow takes a number of threads once in a process."""
+    tf = pytest.importorskip("tensorflow")
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_missing_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    absent = str(tmp_path / "absent.npz")
+    assert command.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {absent}: no such file or folder")
+    assert said.count("\n") == 1
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [command.rate_at(step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0)
+    assert rates[10] == pytest.approx(1)
+    assert rates[100] == pytest.approx(0)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_the_average_forgets_the_start() -> None:
+    average = command.Average([np.zeros(1, np.float32)])
+    for step in range(100):
+        average.update([np.ones(1, np.float32)], step=step)
+    assert average.weights[0] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["detector", "--teachers", "x"], "--teachers: not for role 'detector'"),
+        (["expression", "--final"], "--final: not for role 'expression'"),
+        (["expression", "--teachers", "absent"], "absent: expected the folder of a run, with last.npz"),
+        (["expression", "--start", "absent"], "absent: expected the folder of a run, with last.npz"),
+        (["detector", "--start", "absent.tflite"], "--start absent.tflite: no such file"),
+        (["expression", "--rate", "0"], "expected more than 0"),
+        (["expression", "--epochs", "0"], "expected more than 0"),
+    ],
+)
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_what_cannot_be_a_run_is_refused_before_it_begins(
+    arguments: list[str], message: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main([*arguments, "--data", str(faces), "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.strip().endswith(message)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,1 @@
+"""What several tests share: brokers, fakes, made-up sets, records."""

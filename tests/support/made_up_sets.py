@@ -1,0 +1,143 @@
+"""Made-up sets in the form of the shared ones: noise, bright squares for faces, dots for landmarks."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from quantize.data import sets
+from tests.support.ferplus_samples import ferplus, pictures, votes
+
+POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
+UNLABELLED = ("5_0_0_2017.png", "25_1_0_2017.png", "30_1_2_2017.png", "70_1_0_2017.png")
+Box = tuple[float, float, float, float]
+
+
+def png(image: sets.Image) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return "\n".join(",".join(map(str, row)) for row in (columns, *rows)) + "\n"
+
+
+def write_zip(path: Path, files: Mapping[str, bytes | str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+# --- FER+ ----------------------------------------------------------------------------------------------------
+
+
+def made_up_ferplus(*, train: int, test: int) -> sets.FerPlus:
+    """Noise; every row has a clear expression, and each of the eight comes in turn."""
+    some = ferplus(train=pictures(train), test=pictures(test, seed=1))
+    names = [sets.LABELS[row % 8] for row in range(train + test)]
+    return sets.FerPlus(some.images, some.split, np.concatenate([votes(**{name: 10}) for name in names]))
+
+
+def write_npz(path: Path, some: sets.FerPlus) -> Path:
+    np.savez(path, images=some.images, split=some.split, ferplus_votes=some.votes)
+    return path
+
+
+def write_mosaics(folder: Path, some: sets.FerPlus) -> None:
+    """The form in which the set is shared: mosaics of 20 x 20 faces, the last one padded."""
+    np.savez(folder / "ferplus_labels.npz", split=some.split, ferplus_votes=some.votes)
+    count = -(-len(some.images) // 400)
+    padded = np.resize(some.images, (400 * count, 48, 48)).reshape(count, 20, 20, 48, 48)
+    mosaics = {f"{number}.png": png(each.transpose(0, 2, 1, 3).reshape(960, 960)) for number, each in enumerate(padded)}
+    write_zip(folder / "ferplus_images.zip", mosaics)
+
+
+# --- photos --------------------------------------------------------------------------------------------------
+
+
+def squares(boxes: Sequence[Box], *, size: tuple[int, int] = (96, 64)) -> sets.Image:
+    """White squares on black, u8[height,width] of size (width, height)."""
+    image = np.zeros(size[::-1], np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        image[round(y0) : round(y1), round(x0) : round(x1)] = 255
+    return image
+
+
+def write_crowd(path: Path, photos: Mapping[str, tuple[sets.Image, Sequence[tuple[Box, str]]]]) -> Path:
+    """Photos by name, each with its boxes and their covers."""
+    rows = [(name, *box, cover) for name, (_, boxes) in photos.items() for box, cover in boxes]
+    files: dict[str, bytes | str] = {name: png(image) for name, (image, _) in photos.items()}
+    columns = ("image", *sets.BOX, "covered")
+    return write_zip(path, files | {"boxes.csv": table(columns, rows)})
+
+
+def made_up_crowd(count: int, *, seed: int = 2) -> dict[str, tuple[sets.Image, list[tuple[Box, str]]]]:
+    """Noise with a bright square in each photo."""
+    rng = np.random.default_rng(seed)
+    photos = {}
+    for number in range(count):
+        x, y = (float(each) for each in rng.integers(10, 100, 2))
+        image = rng.integers(0, 90, (200, 260), dtype=np.uint8)
+        image[int(y) : int(y) + 60, int(x) : int(x) + 50] = 200
+        photos[f"images/{number}.png"] = (image, [((x, y, x + 50, y + 60), "sin_mascarilla")])
+    return photos
+
+
+def write_photos(folder: Path, *, count: int) -> None:
+    """Photos with pseudo-boxes, and photos without faces."""
+    crowd = made_up_crowd(count, seed=3)
+    files = {f"people/{Path(name).name}": png(image) for name, (image, _) in crowd.items()}
+    rows = []
+    for name, (_, ((box, _),)) in crowd.items():
+        x0, y0, x1, y1 = box
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+        rows.append((Path(name).name, *box, *(5 * middle), 0.9))
+    write_zip(folder / "people.zip", files)
+    (folder / "faces.csv").write_text(table(("image", *sets.BOX, *sets.PERSONS_RIGHT_FIRST, "score"), rows))
+    noise = np.random.default_rng(4).integers(0, 256, (count, 90, 120), dtype=np.uint8)
+    for name in ("scenes", "hardneg"):
+        write_zip(folder / f"{name}.zip", {f"{name}/{number}.png": png(each) for number, each in enumerate(noise)})
+
+
+# --- stills --------------------------------------------------------------------------------------------------
+
+
+def made_up_points(rng: np.random.Generator) -> sets.Floats:
+    """Sixty-eight points whose outer eye corners are 36 px apart."""
+    points = rng.uniform((70, 60), (130, 150), (68, 2))
+    points[36], points[45] = (82, 90), (118, 90)
+    return points.astype(np.float32)
+
+
+def write_stills(path: Path, *, people: int, each: int = 2) -> Path:
+    rng = np.random.default_rng(6)
+    files: dict[str, bytes | str] = {}
+    rows = []
+    for number in range(people * each):
+        name = f"images/Some_Body{number // each}_{number % each}.png"
+        points = made_up_points(rng)
+        image = rng.integers(0, 120, (200, 200), dtype=np.uint8)
+        for x, y in points:
+            image[int(y), int(x)] = 255
+        files[name] = png(image)
+        rows.append((name, *(round(float(value), 2) for value in points.reshape(-1))))
+    return write_zip(path, files | {"points68.csv": table(("image", *POINTS), rows)})
+
+
+# --- everything ----------------------------------------------------------------------------------------------
+
+
+def write_everything(folder: Path) -> Path:
+    """A folder with all sets that training and measuring need, as small as they can be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_mosaics(folder, made_up_ferplus(train=160, test=24))
+    write_crowd(folder / "crowd_faces.zip", made_up_crowd(9))
+    write_stills(folder / "landmarks68.zip", people=12)
+    write_photos(folder / "photos", count=12)
+    write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
+    return folder

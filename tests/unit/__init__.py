@@ -1,0 +1,1 @@
+"""One room of fer_edge/ at a time."""

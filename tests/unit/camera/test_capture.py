@@ -1,0 +1,166 @@
+"""feed.py: the camera thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from threading import Event
+
+import numpy as np
+import pytest
+
+import fer_edge.camera.capture as feed_module
+from fer_edge.camera import open_camera
+from fer_edge.camera.capture import Feed
+from fer_edge.config import Camera as CameraConfig
+from fer_edge.errors import CameraError, CameraTimeout
+from fer_edge.records import Frame, Image
+from fer_edge.runtime.mailbox import Closed
+from tests.support.brokers import wait_for
+
+DEMO = CameraConfig(backend="replay", source="demo", pace="max")
+
+
+class Wobbly:
+    """A live camera that fails as its script says: a number of frames, then an error, again and again."""
+
+    live = True
+    colour = True
+    title = "wobbly"
+
+    def __init__(self, *script: int | CameraError) -> None:
+        self.script, self.opened, self.closed = list(script), 0, 0
+        self.seq = 0
+        self.coloured: list[bool] = []
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.script and isinstance(self.script[0], CameraError) and self.opened > 1:
+            raise self.script.pop(0)  # type: ignore[misc]
+
+    def read(self) -> Frame | None:
+        if not self.script:
+            return None
+        first = self.script[0]
+        if isinstance(first, CameraError):
+            self.script.pop(0)
+            raise first
+        self.script[0] = first - 1
+        if first <= 1:
+            self.script.pop(0)
+        self.seq += 1
+        self.coloured.append(self.colour)
+        return Frame(self.seq - 1, time.monotonic_ns(), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def drain(feed: Feed) -> Iterator[Frame]:
+    while True:
+        try:
+            frame = feed.mailbox.get(5)
+        except Closed:
+            return
+        if frame:
+            yield frame
+
+
+class TestFeed:
+    def test_a_file_loses_no_frame_and_ends(self, astronaut: Image) -> None:
+        feed = Feed(partial(open_camera, DEMO))
+        feed.start(Event())
+        sequence = [frame.seq for frame in drain(feed)]
+        assert sequence == list(range(180))
+        assert feed.mailbox.dropped == 0
+        feed.raise_error()
+        feed.close()
+
+    def test_a_live_camera_overwrites_and_counts(self) -> None:
+        camera = Wobbly(50)
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        wait_for(lambda: camera.closed > 0, "what shall happen")
+        assert [frame.seq for frame in drain(feed)] == [49]
+        assert feed.mailbox.dropped == 49
+
+    @pytest.mark.parametrize("colour", [True, False])
+    def test_it_tells_the_camera_whether_anybody_looks_at_colours(self, colour: bool) -> None:
+        camera = Wobbly(3)
+        feed = Feed(lambda: camera)
+        feed.colour = colour
+        feed.start(Event())
+        wait_for(lambda: camera.closed > 0, "what shall happen")
+        assert camera.coloured == [colour] * 3
+
+    def test_a_lost_live_camera_is_opened_again(self, no_pauses: None, caplog: pytest.LogCaptureFixture) -> None:
+        camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        wait_for(lambda: not feed._thread.is_alive(), "what shall happen")
+        assert camera.opened == 2
+        assert camera.seq == 2
+        assert not feed.away
+        assert "silent; faces are ended" in caplog.text
+        feed.raise_error()
+
+    def test_a_damaged_file_is_the_end(self) -> None:
+        camera = Wobbly(1, CameraError("damaged"))
+        camera.live = False
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        assert len(list(drain(feed))) == 1
+        with pytest.raises(CameraError, match="damaged"):
+            feed.raise_error()
+
+    @pytest.mark.parametrize("script", [(10**9,), (1, *[CameraError("gone")] * 10_000)], ids=["reading", "away"])
+    def test_closing_ends_the_thread_and_the_camera(
+        self, no_pauses: None, script: tuple[int | CameraError, ...]
+    ) -> None:
+        camera = Wobbly(*script)
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        wait_for(lambda: camera.seq > 0, "what shall happen")
+        feed.close()
+        assert not feed._thread.is_alive()
+        assert camera.closed
+
+    def test_a_camera_that_hangs_is_left_behind(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
+        released, camera = Event(), Wobbly(5)
+        monkeypatch.setattr(camera, "read", lambda: released.wait(20) and None)
+        feed = Feed(lambda: camera)
+        feed.start(Event())
+        feed.close()
+        assert "does not answer" in caplog.text
+        released.set()
+        feed._thread.join(5)
+
+    def test_a_camera_that_cannot_be_opened_raises_at_the_start(self) -> None:
+        def fail() -> Wobbly:
+            raise CameraError("no such camera")
+
+        feed = Feed(fail)
+        with pytest.raises(CameraError, match="no such camera"):
+            feed.start(Event())
+        feed.close()
+
+    def test_a_stop_does_not_wait_for_a_camera_that_takes_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
+        released, stop = Event(), Event()
+
+        def slow() -> Wobbly:
+            released.wait(20)
+            raise CameraTimeout("did not answer")
+
+        feed = Feed(slow)
+        stop.set()
+        begun = time.monotonic()
+        feed.start(stop)
+        feed.close()
+        assert time.monotonic() - begun < 10
+        released.set()
+        feed._thread.join(5)

@@ -1,0 +1,265 @@
+"""`fer-edge watch` on a terminal: what its picture says, at any size and with whatever comes."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from fer_edge.commands.watch.screen import LOST_SECONDS, Screen
+from fer_edge.commands.watch.view import WatchOptions
+from fer_edge.contract.encode import event_payload, state_payload
+from fer_edge.errors import SinkError
+from fer_edge.records import EventType, Reason
+from fer_edge.sinks.mqtt.broker import Broker
+from tests.support.brokers import Mosquitto, Recorder
+from tests.support.face_events import IDENTITY, face_event, face_state
+
+STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}
+
+
+def screen_of(*, width: int = 80, height: int = 24, **options: Any) -> Screen:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    return Screen(WatchOptions(**options), console)
+
+
+def lines(screen: Screen) -> list[str]:
+    """The picture's lines without colours."""
+    return [str(line).rstrip() for line in screen.picture("12:00:00").renderables]
+
+
+def text(screen: Screen) -> str:
+    return "\n".join(lines(screen))
+
+
+def event(seq: int = 1, **changes: Any) -> bytes:
+    return msgspec.json.encode(event_payload(face_event(seq, **changes), IDENTITY))
+
+
+def state(*labels: str | None) -> bytes:
+    return msgspec.json.encode(state_payload(tuple(face_state(label) for label in labels)))
+
+
+@pytest.fixture
+def screen() -> Screen:
+    """Connected, with an online device that sees one face."""
+    screen = screen_of()
+    screen.connected(Broker(host="hub", port=1883))
+    screen.show("fer-edge/kitchen/availability", b"online")
+    screen.show("fer-edge/kitchen/camera/availability", b"online")
+    screen.show("fer-edge/kitchen/state", state("happiness"))
+    screen.show("fer-edge/kitchen/stats", msgspec.json.encode(STATS_SEEN))
+    screen.show("fer-edge/kitchen/event", event(1))
+    return screen
+
+
+def test_all_is_well(screen: Screen) -> None:
+    shown = lines(screen)
+    assert len(shown) == 24
+    assert shown[0] == "fer-edge  connected to hub:1883, fer-edge/all devices".ljust(72) + "12:00:00"
+    assert shown[1] == "kitchen      online    1 face  15.0 fps  31 ms  113 MB  51 °C  3 events wait"
+    assert re.fullmatch(r"kitchen      #7    happiness █{30}░{4}  88%      12 s", shown[3])
+    assert shown[5].endswith("kitchen is online")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  kitchen      #7 update: happiness 88%, was neutral, 12.3 s", shown[6])
+    assert shown[-1] == "Ctrl-C ends"
+
+
+def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: Screen) -> None:
+    screen.show("fer-edge/kitchen/event", event(2, event_type=EventType.END))
+    screen.show("fer-edge/kitchen/event", event(3, track_id=8, expression=None, reason=Reason.TURNED))
+    shown = text(screen)
+    assert "#7    happiness" not in shown
+    assert re.search(r"kitchen      #8    turned away +12 s", shown)
+
+
+def test_an_offline_device_is_said_clearly(screen: Screen) -> None:
+    screen.show("fer-edge/hall/availability", b"offline")
+    assert re.search(r"hall         offline since before \d\d:\d\d:\d\d: no power", text(screen)), "who knows"
+    screen.show("fer-edge/kitchen/availability", b"offline")
+    shown = text(screen)
+    assert re.search(r"kitchen      offline since \d\d:\d\d:\d\d: no power, no network, or stopped", shown)
+    assert "nobody in view" in shown
+    assert "fps" not in shown
+
+
+def test_no_camera_picture(screen: Screen) -> None:
+    screen.show("fer-edge/kitchen/camera/availability", b"offline")
+    assert "online   no camera picture  1 face" in text(screen)
+    assert "kitchen: its camera is offline" in text(screen)
+
+
+def test_a_broker_that_is_gone(screen: Screen) -> None:
+    screen.away("MQTT broker hub:1883: connection refused; trying again")
+    shown = lines(screen)
+    assert shown[0].startswith("fer-edge  MQTT broker hub:1883: connection refused")
+    assert shown[1] == "kitchen      unknown", "what was known is old"
+    assert "nobody in view" in shown[3]
+    assert screen.events == 1
+
+
+def test_nothing_came_yet() -> None:
+    screen = screen_of(device="hall")
+    screen.connected(Broker(host="hub", port=1883))
+    assert "nothing from fer-edge/hall yet: is a daemon on, with this broker and topic?" in text(screen)
+
+
+def test_faces_of_before_are_counted(screen: Screen) -> None:
+    screen.show("fer-edge/kitchen/state", state("happiness", "fear", None))
+    assert "kitchen      2 faces of before, not heard of yet" in text(screen)
+    screen.show("fer-edge/kitchen/state", state())
+    assert "nobody in view" in text(screen)
+
+
+def test_a_replayed_event_is_history(screen: Screen) -> None:
+    payload = msgspec.structs.replace(event_payload(face_event(9, track_id=50), IDENTITY), replayed=True)
+    screen.show("fer-edge/kitchen/event", msgspec.json.encode(payload))
+    shown = text(screen)
+    assert "#50 update: happiness 88%, was neutral, 12.3 s, replayed" in shown
+    assert "#50   happiness" not in shown
+
+
+def test_a_face_that_is_not_heard_of_any_more(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: now + LOST_SECONDS + 1)
+    screen._forget_lost()
+    assert "#7    happiness" not in text(screen)
+
+
+def test_alerts(screen: Screen) -> None:
+    for number in range(5):
+        alert = {"v": 1, "name": f"rule{number}", "state": "ON", "since": None}
+        screen.show(f"fer-edge/kitchen/alert/rule{number}", msgspec.json.encode(alert))
+    shown = text(screen)
+    assert "kitchen      ALERT rule0 since --:--:--" in shown
+    assert "and 3 more alerts" in shown
+    for number in range(1, 5):
+        alert = {"v": 1, "name": f"rule{number}", "state": "OFF", "since": None}
+        screen.show(f"fer-edge/kitchen/alert/rule{number}", msgspec.json.encode(alert))
+    screen.show("fer-edge/kitchen/alert/rule9", b"")
+    assert "more alerts" not in text(screen)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (200, 60), (20, 5), (10, 3)])
+def test_it_fits_any_terminal(width: int, height: int) -> None:
+    screen = screen_of(width=width, height=height)
+    screen.connected(Broker(host="a-broker-with-a-long-name.example", port=1883))
+    for device in range(9):
+        screen.show(f"fer-edge/device-{device}/availability", b"online" if device % 2 else b"offline")
+        for track in range(6):
+            screen.show(f"fer-edge/device-{device}/event", event(track, track_id=track))
+    shown = screen.picture("12:00:00").renderables
+    assert len(shown) <= height
+    assert all(line.cell_len <= width for line in shown)  # type: ignore[union-attr]
+    if height >= 24:
+        assert "devices, 4 of them offline" in text(screen) or "and 4 more devices" in text(screen)
+        assert re.search(r"and \d+ more$", text(screen), re.M)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("event", b"not JSON"),
+        ("event", b"\xff"),
+        ("state", b"[]"),
+        ("stats", b"{}"),
+        ("availability", b"\xff"),
+        ("alert/x", b"3"),
+    ],
+)
+def test_what_cannot_be_read_is_said(screen: Screen, topic: str, payload: bytes) -> None:
+    screen.show(f"fer-edge/kitchen/{topic}", payload)
+    assert f"fer-edge/kitchen/{topic}: cannot read this message" in text(screen)
+
+
+def test_nobody_steers_the_terminal(screen: Screen) -> None:
+    screen.show("fer-edge/\x1b[2Jhall/availability", b"\x1b]0;owned\x07")
+    screen.show("fer-edge/kitchen/event", b'{"event_type": "\\u001b[2J", "expression": "\\u001b[31m", "track_id": 1}')
+    assert "\x1b" not in text(screen)
+
+
+def test_the_last_word(screen: Screen) -> None:
+    with screen._console.capture() as said:
+        screen.sum_up()
+    assert said.get() == "1 event from 1 device\n"
+    never = screen_of()
+    never.away("MQTT broker hub:1883: no broker there")
+    with pytest.raises(SinkError, match="no broker there"):
+        never.sum_up()
+
+
+def test_it_ends_with_the_device(screen: Screen) -> None:
+    until = screen_of(until_offline=True)
+    until.show("fer-edge/kitchen/availability", b"offline")
+    assert not until.over, "left by an earlier run"
+    until.show("fer-edge/kitchen/availability", b"online")
+    until.show("fer-edge/kitchen/availability", b"offline")
+    assert until.over
+
+
+class Terminal:
+    """`fer-edge watch` in a pseudo terminal."""
+
+    def __init__(self, *arguments: str) -> None:
+        master, slave = pty.openpty()
+        self._master, self.output = master, ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "fer_edge", "watch", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+        )
+        os.close(slave)
+
+    def wait(self, wanted: str, seconds: float = 20.0) -> None:
+        limit = time.monotonic() + seconds
+        while wanted not in self.output:
+            assert time.monotonic() < limit, self.output
+            if select.select([self._master], [], [], 0.2)[0]:
+                try:
+                    self.output += os.read(self._master, 65536).decode(errors="replace")
+                except OSError:  # it has ended
+                    break
+        assert wanted in self.output
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        os.close(self._master)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as broker:
+        yield broker
+
+
+def test_on_a_real_terminal(mosquitto: Mosquitto) -> None:
+    with Recorder(mosquitto.port) as daemon:
+        daemon.publish("fer-edge/kitchen/availability", "online", retain=True)
+        terminal = Terminal("--host", "127.0.0.1", "--port", str(mosquitto.port), "--until-offline")
+        try:
+            terminal.wait("kitchen is online")
+            daemon.publish("fer-edge/kitchen/event", event(1))
+            terminal.wait("#7 update: happiness")
+            daemon.publish("fer-edge/kitchen/availability", "offline", retain=True)
+            terminal.wait("1 event from 1 device")
+            assert terminal.process.wait(10) == 0
+        finally:
+            terminal.close()
+    entered, left = terminal.output.index("\x1b[?1049h"), terminal.output.index("\x1b[?1049l")
+    assert entered < left < terminal.output.index("1 event from"), "the terminal is given back before the last word"
+    assert "\x1b[?25h" in terminal.output[entered:], "with its cursor"

@@ -1,0 +1,123 @@
+"""One connection: every way in which it can fail is said in words."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
+from fer_edge.sinks.mqtt.connection import Link, backoff
+from tests.support.brokers import free_port
+from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
+
+
+def test_another_client_of_the_same_id_is_said() -> None:
+    """As an MQTT 5 broker tells it (mosquitto 2.0.11 just hangs up)."""
+    with scripted(b"\x20\x06\x00\x00\x03\x21\x00\x05", b"\xe0\x02\x8e\x00") as port:
+        link = Link(Broker(host="127.0.0.1", port=port, version="5"), "me")
+        link.connect(5)
+        assert link.window == 5  # Receive Maximum
+        with pytest.raises(LinkError, match="give each daemon its own device") as raised:
+            turn_until_it_ends(link)
+        assert raised.value.refused
+
+
+def test_a_subscription_that_is_refused_is_said() -> None:
+    with scripted(CONNACK, b"\x90\x03\x00\x01\x80") as port:
+        link = Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
+        link.connect(5)
+        link.subscribe(["fer-edge/+/event"])
+        with pytest.raises(LinkError, match="refuses the subscription"):
+            turn_until_it_ends(link)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\x05garbage", b"\xf0\x00", b"\x20\xff\xff\xff\xff\xff"]
+)
+def test_what_is_no_mqtt_broker_is_said(answer: bytes) -> None:
+    with scripted(answer) as port, pytest.raises(LinkError, match="is it an MQTT broker"):
+        Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me").connect(2)
+
+
+def test_a_server_that_never_answers_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1"), "me")
+        with pytest.raises(LinkError, match="no answer to CONNECT"):
+            link.connect(0.2)
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [("no-such-host.invalid", "not found"), ("a" * 70, "not a usable address"), ("127.0.0.1", "no broker listens")],
+)
+def test_an_address_without_a_broker_is_said(host: str, text: str) -> None:
+    with pytest.raises(LinkError, match=text):
+        Link(Broker(host=host, port=free_port()), "me").connect(2)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"), [(TimeoutError(), "no answer"), (OSError(113, "No route to host"), "No route")]
+)
+def test_other_network_errors_are_said_in_words(error: OSError, text: str) -> None:
+    assert text in str(in_words(error, Broker(host="far", port=1)))
+
+
+def test_a_broker_that_falls_silent_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1", keepalive_seconds=1), "me")
+        accepted: list[socket.socket] = []
+
+        def accept() -> None:
+            accepted.append(server.accept()[0])
+            accepted[0].sendall(CONNACK)
+
+        answering = threading.Thread(target=accept)
+        answering.start()
+        link.connect(5)
+        answering.join()
+        with pytest.raises(LinkError, match="fell silent for 1 s"):
+            turn_until_it_ends(link)
+        accepted[0].close()
+
+
+def test_the_password_is_in_no_text() -> None:
+    assert "hunter2" not in repr(Broker(host="h", port=1, username="u", password="hunter2"))
+
+
+def test_backoff_doubles_up_to_a_minute_with_jitter() -> None:
+    delays = [delay for delay, _ in zip(backoff(), range(10), strict=False)]
+    for delay, base in zip(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60], strict=True):
+        assert base <= delay <= base * 1.25
+
+
+@pytest.mark.parametrize(
+    "refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b"", None], ids=["v3", "v5", "hangs up", "silent"]
+)
+def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(refusal: bytes | None) -> None:
+    """None: it does not answer at all, as amqtt does."""
+    versions: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, CONNACK):
+                connection, _ = server.accept()
+                opened.append(connection)
+                versions.append(connection.recv(4096)[8])
+                if answer:
+                    connection.sendall(answer)
+                elif answer is not None:
+                    connection.close()
+
+        opened: list[socket.socket] = []
+        serving = threading.Thread(target=serve)
+        serving.start()
+        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1]), "me")
+        link.connect(0.5)
+        serving.join()
+        assert versions == [5, 4]
+        assert link.version == "3.1.1"
+        link.close()
+        for connection in opened:
+            connection.close()

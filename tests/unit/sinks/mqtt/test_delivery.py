@@ -1,0 +1,168 @@
+"""delivery.py and control.py by themselves: what a real broker shows too seldom."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from fer_edge.config import Config
+from fer_edge.contract.encode import event_payload
+from fer_edge.contract.payloads import EventPayload
+from fer_edge.records import EventType
+from fer_edge.settings.control import QUEUE, Control
+from fer_edge.sinks.mqtt.connection import Link, Message
+from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
+from fer_edge.sinks.mqtt.outbox import Outbox
+from fer_edge.sinks.sqlite_file import Disk, Memory
+from tests.support.brokers import wait_for
+from tests.support.face_events import IDENTITY, face_event
+from tests.support.sink_helpers import quick_retries, running
+
+
+def told(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:
+    return event_payload(face_event(seq, track_id=track_id, event_type=event_type), IDENTITY)
+
+
+class Wire:
+    """Takes the place of a Link: keeps what it is given, acknowledges nothing by itself."""
+
+    window = 20
+    busy = False
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def publish(self, message: Message) -> int:
+        self.sent.append(message)
+        return len(self.sent)
+
+    def seqs(self) -> list[int]:
+        return [msgspec.json.decode(message.payload)["seq"] for message in self.sent if message.topic == "event"]
+
+
+def delivery(outgoing: Outgoing, outbox: Outbox) -> tuple[Delivery, Wire, Callable[[], None]]:
+    made, wire = Delivery(outgoing, outbox, event=Message("event", b""), replay_per_second=1000), Wire()
+    return made, wire, lambda: made.send(cast(Link, wire))
+
+
+def put(outbox: Outbox, *seqs: int) -> None:
+    for seq in seqs:
+        outbox.put("boot", seq, msgspec.json.encode(told(seq, 1)))
+
+
+def test_every_face_that_a_crash_left_open_gets_an_end_of_its_own(tmp_path: Path) -> None:
+    outgoing = Outgoing()
+    crashed = Store(outgoing, Config(), tmp_path)
+    crashed.open()
+    for event in (told(1, 1), told(2, 2), told(3, 1, EventType.UPDATE)):
+        outgoing.events.put(event)
+    crashed.keep()
+    crashed.outbox.flush()
+    crashed.outbox.remove([entry.id for entry in crashed.outbox.oldest(10)])
+    crashed.outbox.close()
+    later = Store(Outgoing(), Config(), tmp_path)
+    later.open()
+    ends = [msgspec.json.decode(entry.payload) for entry in later.outbox.oldest(10)]
+    assert sorted(end["track_id"] for end in ends) == [1, 2]
+    assert len({end["seq"] for end in ends}) == 2
+    later.close("nobody")
+
+
+def test_events_that_a_disk_brings_back_go_over_the_same_link(tmp_path: Path) -> None:
+    path = tmp_path / "box"
+    earlier = Outbox(Disk(path, write_every_seconds=0), max_events=100)
+    put(earlier, 1, 2)
+    earlier.close()
+    path.rename(tmp_path / "away")
+    path.mkdir()  # a file cannot be opened there
+    outbox = Outbox(Disk(path, write_every_seconds=0), max_events=100)
+    made, wire, send = delivery(Outgoing(), outbox)
+    put(outbox, 3)
+    send()
+    made.acknowledge(1, None)
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    outbox.tick(time.monotonic() + 100)
+    send()
+    assert wire.seqs() == [3, 1, 2]
+    outbox.close()
+
+
+def test_what_waits_while_a_connection_is_opened_was_held_back() -> None:
+    outbox = Outbox(Memory(), max_events=100)
+    _, wire, send = delivery(Outgoing(), outbox)
+    put(outbox, 1)
+    send()
+    put(outbox, 2)
+    send()
+    assert [msgspec.json.decode(message.payload)["replayed"] for message in wire.sent] == [True, False]
+
+
+def test_figures_wait_for_a_slow_network_and_only_the_newest_are_sent() -> None:
+    outgoing = Outgoing()
+    _, wire, send = delivery(outgoing, Outbox(Memory(), max_events=100))
+    wire.busy = True
+    for number in range(5):
+        outgoing.put_newest(Message("readings", b"%d" % number, qos=0))
+        send()
+    assert not wire.sent
+    wire.busy = False
+    send()
+    assert [message.payload for message in wire.sent] == [b"4"]
+
+
+def test_what_stops_the_control_thread_is_raised() -> None:
+    control = Control(Config())
+    control.start()
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    control.set("events.enter", b"0.6", fail)
+    wait_for(lambda: not control._worker._thread.is_alive(), "the thread has ended")
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        control.check()
+    control.close()
+
+
+def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.settings.control.END_SECONDS", 0.1)
+    control, held = Control(Config()), Event()
+    control.start()
+    control.set("events.enter", b"0.6", lambda _: cast(Any, held.wait(10)))
+    wait_for(lambda: control._jobs.empty(), "it is at work")
+    while control.set("events.enter", b"0.6", lambda _: None):
+        pass
+    assert control._jobs.qsize() == QUEUE
+    started = time.monotonic()
+    control.close()
+    assert time.monotonic() - started < 2
+    held.set()
+
+
+def test_a_broker_that_is_replaced_by_an_older_one_is_spoken_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_retries(monkeypatch)
+    versions: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in (b"\x20\x03\x00\x00\x00", *[b"\x20\x03\x00\x84\x00"] * 2, b"\x20\x02\x00\x00"):
+                connection, _ = server.accept()
+                with connection:
+                    versions.append(connection.recv(4096)[8])
+                    connection.sendall(answer)
+                    time.sleep(0.1)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with running(server.getsockname()[1], close_seconds=0.5):
+            serving.join(10)
+    assert versions == [5, 5, 5, 4]

@@ -1,0 +1,342 @@
+"""What Home Assistant is told: topics of the contract, ids that stay, templates that read the real payloads."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy
+from fer_edge.config import Stats as StatsConfig
+from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
+from fer_edge.contract.payloads import ConfigPayload
+from fer_edge.records import LABELS, AlertState, EventType, Reason
+from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals
+from tests.support.face_events import IDENTITY, STATS, face_event, face_state
+from tests.support.paths import ROOT
+
+Payload = dict[str, Any]
+BASE = "fer-edge/kitchen"
+TOPIC = "homeassistant/device/fer-edge-kitchen/config"
+CONTRACT_TOPICS = re.compile(
+    rf"{BASE}/(availability|camera/availability|state|event|stats|snapshot|alert/[\w-]+|"
+    r"(set|config)/events/enter|(set|config)/readings/enabled|request/(reload|snapshot))"
+)
+CONFIG = Config(
+    alerts={
+        "distress-long": Alert(expressions=("sadness", "fear")),
+        "smile": Alert(expressions=("happiness",), enabled=False),
+    },
+    privacy=Privacy(images=True),
+)
+TUNABLES = (
+    Tunable(key="events/enter", kind="number", name="Enter threshold", minimum=0.1, maximum=0.9, step=0.05, unit="p"),
+    Tunable(key="readings/enabled", kind="switch", name="Readings"),
+)
+ANNOUNCED = discovery(IDENTITY, CONFIG, tunables=TUNABLES)
+STATE = state_payload((face_state("sadness"), face_state("sadness"), face_state(None)))
+NOBODY = state_payload(())
+ALERT = alert_payload(AlertState("distress-long", on=True, mono_ns=0, expressions=("sadness",), faces=2))
+FIGURES = stats_payload(replace(STATS, throttled=0x50005), queue=4, dropped_events=2)
+NO_PI = stats_payload(replace(STATS, throttled=None, temperature_c=None, rate_reason=None), queue=0, dropped_events=0)
+COOL = stats_payload(replace(STATS, throttled=0xF0000), queue=0, dropped_events=0)
+ENTER = ConfigPayload(v=1, key="events.enter", value=0.55, status="refused", reason="too high")
+READINGS = ConfigPayload(v=1, key="readings.enabled", value=True, status="ok", reason=None)
+OFF = structs.replace(READINGS, value=False)
+
+FACES = ["sensor.faces", "sensor.dominant", "event.face", *(f"binary_sensor.expression.{label}" for label in LABELS)]
+ALERTS = ["binary_sensor.alert.distress-long"]
+FIGURE_KEYS = ("fps", "latency", "temperature", "memory", "queue", "rate_reason", "dropped_frames", "dropped_events")
+DIAGNOSTIC = [*(f"sensor.{key}" for key in FIGURE_KEYS), "binary_sensor.throttled", "binary_sensor.camera"]
+SETTINGS = ["number.set.events.enter", "switch.set.readings.enabled"]
+PICTURES = ["button.snapshot", "image.snapshot"]
+COMPONENTS = [*FACES, *ALERTS, *DIAGNOSTIC, *SETTINGS, "button.reload", *PICTURES]
+
+
+def told(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
+    return dict(msgspec.json.decode(discovery(IDENTITY, config, tunables=tunables)[1]))
+
+
+def components(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> dict[str, Payload]:
+    return dict(told(config, tunables)["components"])
+
+
+def topics(node: object) -> Iterator[str]:
+    """Every topic that a payload names."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key.endswith("topic"):
+                yield value
+            yield from topics(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from topics(value)
+
+
+def render(template: str, payload: msgspec.Struct) -> str:
+    """A template's result. A field that the payload does not have is an error."""
+    jinja2 = pytest.importorskip("jinja2", reason="pip install jinja2")
+    value = msgspec.json.encode(payload).decode()
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    return str(environment.from_string(template).render(value=value, value_json=msgspec.json.decode(value)))
+
+
+def test_the_device_is_announced_in_one_message() -> None:
+    topic, payload = ANNOUNCED
+    assert topic == TOPIC
+    message = msgspec.json.decode(payload)
+    assert list(message["components"]) == COMPONENTS
+    assert (message["device"]["name"], message["device"]["sw_version"]) == ("fer-edge kitchen", "0.1.0")
+    assert message["origin"] == {"name": "fer-edge", "sw_version": "0.1.0"}
+    assert message["qos"] == 1
+
+
+def test_the_same_input_makes_the_same_bytes() -> None:
+    assert discovery(IDENTITY, CONFIG, tunables=TUNABLES) == ANNOUNCED
+    assert discovery(replace(IDENTITY, boot_id="boot-2"), CONFIG, tunables=TUNABLES) == ANNOUNCED
+
+
+def test_a_large_installation_stays_below_64_kib() -> None:
+    config = structs.replace(CONFIG, alerts={f"distress-{n}": Alert(expressions=("fear",)) for n in range(20)})
+    tunables = [replace(TUNABLES[0], key=f"detector/idle_every_seconds_{n}") for n in range(40)]
+    assert len(discovery(replace(IDENTITY, device_id="0123456789ab"), config, tunables=tunables)[1]) < 64 * 1024
+
+
+def test_every_topic_is_one_of_the_contract() -> None:
+    named = list(topics(told()))
+    assert len(named) > len(COMPONENTS)
+    for topic in named:
+        assert CONTRACT_TOPICS.fullmatch(topic), topic
+    other = set(topics(told(structs.replace(CONFIG, mqtt=Mqtt(topic="shop/cameras")))))
+    assert other == {topic.replace("fer-edge/", "shop/cameras/") for topic in named}
+
+
+def test_ids_are_unique_and_follow_the_component() -> None:
+    entities = components()
+    assert len({(entity["platform"], entity["unique_id"]) for entity in entities.values()}) == len(COMPONENTS)
+    assert len({entity["default_entity_id"] for entity in entities.values()}) == len(COMPONENTS)
+    for key, entity in entities.items():
+        platform, _, rest = key.partition(".")
+        assert entity["platform"] == platform
+        assert entity["unique_id"] == f"fer-edge.kitchen.{rest}"
+        assert re.fullmatch(rf"{platform}\.fer_edge_kitchen_[a-z0-9_]+", entity["default_entity_id"])
+
+
+def test_ids_outlast_another_name_topic_and_prefix() -> None:
+    renamed = structs.replace(
+        CONFIG, mqtt=Mqtt(topic="elsewhere"), homeassistant=HomeAssistant(name="Shop window", prefix="ha/one")
+    )
+    assert discovery(IDENTITY, renamed)[0] == "ha/one/device/fer-edge-kitchen/config"
+    assert told(renamed)["device"]["name"] == "Shop window"
+    assert told(renamed)["device"]["identifiers"] == told()["device"]["identifiers"]
+    assert _ids(components(renamed)) == _ids(components())
+
+
+def _ids(entities: dict[str, Payload]) -> dict[str, tuple[str, str]]:
+    return {key: (entity["unique_id"], entity["default_entity_id"]) for key, entity in entities.items()}
+
+
+def test_two_devices_never_share_an_id() -> None:
+    """An alert "alert-x" of "kitchen" is not the alert "x" of "kitchen-alert"."""
+    one = structs.replace(CONFIG, alerts={"alert-x": Alert(expressions=("fear",))})
+    other = structs.replace(CONFIG, alerts={"x": Alert(expressions=("fear",))})
+    messages = discovery(IDENTITY, one), discovery(replace(IDENTITY, device_id="kitchen-alert"), other)
+    ids = [{each["unique_id"] for each in msgspec.json.decode(text)["components"].values()} for _, text in messages]
+    assert not ids[0] & ids[1]
+
+
+def test_what_needs_the_camera_is_unavailable_without_it() -> None:
+    message = told()
+    assert message["availability"] == [{"topic": f"{BASE}/availability"}, {"topic": f"{BASE}/camera/availability"}]
+    assert message["availability_mode"] == "all"
+    own = [{"topic": f"{BASE}/availability"}]
+    assert all(entity.get("availability", own) == own for entity in message["components"].values())
+    with_camera = {key for key, entity in message["components"].items() if "availability" not in entity}
+    assert with_camera == {*FACES, *ALERTS, *PICTURES} - {"event.face"}
+
+
+def test_pictures_are_offered_only_where_they_may_leave_the_machine() -> None:
+    private = components(structs.replace(CONFIG, privacy=Privacy()))
+    assert [*private, *PICTURES] == COMPONENTS
+    assert not any("snapshot" in topic for topic in topics(private))
+    picture = components()["image.snapshot"]
+    assert (picture["image_topic"], picture["content_type"]) == (f"{BASE}/snapshot", "image/jpeg")
+
+
+def test_a_setting_has_its_range_and_its_topics() -> None:
+    number = components()["number.set.events.enter"]
+    assert (number["min"], number["max"], number["step"], number["unit_of_measurement"]) == (0.1, 0.9, 0.05, "p")
+    assert [number["command_topic"], number["state_topic"]] == [
+        f"{BASE}/{verb}/events/enter" for verb in ("set", "config")
+    ]
+    switch = components()["switch.set.readings.enabled"]
+    assert not switch.keys() & {"min", "max", "step", "unit_of_measurement", "payload_on", "payload_off"}
+    assert {number["entity_category"], switch["entity_category"]} == {"config"}
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(10.0, 30), (0.1, 1), (3.5, 11)])
+def test_figures_that_stay_away_expire(interval: float, seconds: int) -> None:
+    entities = components(structs.replace(CONFIG, stats=StatsConfig(interval_seconds=interval)))
+    expiring = {key: entity["expire_after"] for key, entity in entities.items() if "expire_after" in entity}
+    assert set(expiring.values()) == {seconds}
+    assert seconds >= MISSED_STATS * interval
+    assert expiring.keys() == {key for key, entity in entities.items() if entity.get("state_topic") == f"{BASE}/stats"}
+
+
+def test_the_figures_are_diagnostic_and_the_rest_is_not() -> None:
+    diagnostic = [key for key, entity in components().items() if entity.get("entity_category") == "diagnostic"]
+    assert diagnostic == DIAGNOSTIC
+
+
+@pytest.mark.parametrize(
+    ("key", "payload", "value", "attributes"),
+    [
+        ("sensor.faces", STATE, "3", STATE.expressions),
+        ("sensor.faces", NOBODY, "0", NOBODY.expressions),
+        ("sensor.dominant", STATE, "sadness", None),
+        ("sensor.dominant", NOBODY, "none", None),
+        *((f"binary_sensor.expression.{label}", state_payload((face_state(label),)), "ON", None) for label in LABELS),
+        ("binary_sensor.expression.anger", STATE, "OFF", None),
+        (ALERTS[0], ALERT, "ON", {"since": ALERT.since, "expressions": ["sadness"], "faces": 2}),
+        ("sensor.fps", FIGURES, "14.99", None),
+        ("sensor.latency", FIGURES, str(FIGURES.latency_ms[0]), None),
+        ("sensor.temperature", FIGURES, "51.2", None),
+        ("sensor.temperature", NO_PI, "None", None),
+        ("sensor.memory", FIGURES, "100.0", None),
+        ("sensor.queue", FIGURES, "4", None),
+        ("sensor.rate_reason", FIGURES, "hot", None),
+        ("sensor.rate_reason", NO_PI, "none", None),
+        ("sensor.dropped_frames", FIGURES, "3", None),
+        ("sensor.dropped_events", FIGURES, "2", None),
+        ("binary_sensor.throttled", FIGURES, "ON", dict(zip(THROTTLED_BITS, (True, False, True, False), strict=True))),
+        ("binary_sensor.throttled", NO_PI, "None", {}),
+        ("binary_sensor.throttled", COOL, "OFF", dict.fromkeys(THROTTLED_BITS, False)),
+        ("number.set.events.enter", ENTER, "0.55", {"status": "refused", "reason": "too high"}),
+        ("switch.set.readings.enabled", READINGS, "ON", {"status": "ok", "reason": None}),
+        ("switch.set.readings.enabled", OFF, "OFF", {"status": "ok", "reason": None}),
+    ],
+)
+def test_a_template_reads_the_real_payload(
+    key: str, payload: msgspec.Struct, value: str, attributes: Payload | None
+) -> None:
+    entity = components()[key]
+    assert render(entity["value_template"], payload) == value
+    assert ("json_attributes_template" in entity) == (attributes is not None)
+    if attributes is not None:
+        assert entity["json_attributes_topic"] == entity["state_topic"]
+        assert msgspec.json.decode(render(entity["json_attributes_template"], payload)) == attributes
+
+
+def test_plain_words_need_no_template() -> None:
+    plain = {key for key, entity in components().items() if "value_template" not in entity}
+    assert plain == {"binary_sensor.camera", "button.reload", "button.snapshot", "image.snapshot"}
+    camera = components()["binary_sensor.camera"]
+    assert (camera["payload_on"], camera["payload_off"]) == ("online", "offline")
+    assert components()["sensor.dominant"]["options"] == list(STATE.expressions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fires"),
+    [
+        ({"event_type": EventType.START, "previous": None}, "start"),
+        ({"event_type": EventType.START, "expression": None, "previous": None, "reason": Reason.UNCERTAIN}, "start"),
+        *(({"expression": label, "previous": None}, label) for label in LABELS),
+        ({"expression": None, "previous": "anger", "reason": Reason.TURNED}, "unclear"),
+        ({"event_type": EventType.END, "previous": "happiness"}, "end"),
+    ],
+)
+def test_an_event_fires_with_its_type(changes: Payload, fires: str) -> None:
+    entity = components()["event.face"]
+    event = face_event(**changes)
+    fired = msgspec.json.decode(render(entity["value_template"], event_payload(event, IDENTITY)))
+    assert fired.pop("event_type") == fires
+    assert fired.pop("reason") == event.reason
+    always = {"event_id": "boot-1-1", "track_id": 7, "confidence": 0.8765, "dwell_s": 12.346, "face_count": 1}
+    assert fired == always | {"expression": event.expression, "previous": event.previous}
+    assert fires in entity["event_types"]
+
+
+def test_what_is_past_or_nothing_new_fires_nothing() -> None:
+    template = components()["event.face"]["value_template"]
+    assert render(template, event_payload(face_event(), IDENTITY, replayed=True)) == ""
+    assert render(template, event_payload(face_event(previous="happiness"), IDENTITY)) == ""  # a heartbeat
+    nothing = face_event(expression=None, previous=None, reason=Reason.DARK)
+    assert render(template, event_payload(nothing, IDENTITY)) == ""
+
+
+def test_what_is_gone_is_removed_once() -> None:
+    old, new = ANNOUNCED, discovery(IDENTITY, Config(), tunables=TUNABLES[:1])
+    removing = removals(old, new)
+    assert removing is not None
+    topic, payload = removing
+    assert topic == TOPIC
+    kept = msgspec.json.decode(new[1])
+    removed = {key: {"platform": key.partition(".")[0]} for key in (*ALERTS, SETTINGS[1], *PICTURES)}
+    assert msgspec.json.decode(payload) == kept | {"components": kept["components"] | removed}
+    assert removals(removing, new) is None
+    assert removals(new, new) is None
+    assert removals(new, old) is None
+
+
+def test_another_platform_is_another_component() -> None:
+    new = discovery(IDENTITY, CONFIG, tunables=(TUNABLES[0], replace(TUNABLES[1], kind="number")))
+    removing = removals(ANNOUNCED, new)
+    assert removing is not None
+    entities = msgspec.json.decode(removing[1])["components"]
+    assert entities["switch.set.readings.enabled"] == {"platform": "switch"}
+    assert len(entities["number.set.readings.enabled"]) > 1
+
+
+def test_a_device_leaves_the_topic_that_it_had() -> None:
+    old = discovery(IDENTITY, CONFIG)
+    moved = discovery(IDENTITY, structs.replace(CONFIG, homeassistant=HomeAssistant(prefix="ha")))
+    assert removals(old, moved) == (TOPIC, b"")
+    assert removals(old, discovery(replace(IDENTITY, device_id="hall"), CONFIG)) == (TOPIC, b"")
+    assert removals(old, None) == (TOPIC, b"")
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"{", b'"\xff"', b"null", b"[]", b"{}", b'{"components":{"a":{"b":1,"c":2}}}']
+)
+def test_a_damaged_old_message_removes_nothing(damaged: bytes) -> None:
+    assert removals((TOPIC, damaged), discovery(IDENTITY, CONFIG)) is None
+
+
+def schemas(payload: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Have Home Assistant look at a message, or skip."""
+    python = os.environ.get("FER_EDGE_HOMEASSISTANT_PYTHON")
+    if not python:
+        pytest.skip("FER_EDGE_HOMEASSISTANT_PYTHON names no Python that has homeassistant and paho-mqtt")
+    path = folder / "payload.json"
+    path.write_bytes(payload)
+    script = ROOT / "tests" / "support" / "homeassistant_schemas.py"
+    return subprocess.run([python, script, path], capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_home_assistant_takes_the_message(tmp_path: Path) -> None:
+    done = schemas(ANNOUNCED[1], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[1:] == [f"ok  {key}" for key in COMPONENTS]
+
+
+def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
+    """Otherwise the test above would say nothing."""
+    message = told()
+    message["components"]["sensor.fps"]["value_template"] = "{{ value_json."
+    message["components"]["sensor.queue"]["misspelt"] = 1
+    message["components"]["button.gone"] = {"platform": "button"}
+    done = schemas(msgspec.json.encode(message), tmp_path)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    refused = [line.split()[1] for line in lines if line.startswith("refused")]
+    assert refused == ["sensor.fps:", "sensor.queue:"]
+    assert "refused  sensor.queue: unknown: misspelt" in lines
+    assert "ok  button.gone" in lines

@@ -1,0 +1,124 @@
+"""What the broker keeps about the daemon: current, and removed when it is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
+from fer_edge.settings.control import Control
+from fer_edge.settings.overrides import Tuning
+from fer_edge.sinks.mqtt import inbox
+from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.sinks.mqtt.sink import MqttSink
+from tests.support.brokers import Mosquitto, Recorder, wait_for
+from tests.support.face_events import IDENTITY
+
+DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
+JOY = {"joy": Alert(expressions=("happiness",))}
+
+
+def run_once(port: int, *, control: Control | None = None, **sections: Any) -> None:
+    """A daemon's MQTT side that comes and goes."""
+    config = Config(mqtt=Mqtt(broker="127.0.0.1", port=port), **sections)
+    sink = MqttSink(config, IDENTITY, control)
+    sink.start()
+    with Recorder(port) as seen:
+        seen.wait_last("kitchen/availability", b"online")
+        wait_for(lambda: not sink._outgoing._unsaid, "all is said")
+    sink.close(5)
+
+
+def kept(port: int) -> dict[str, bytes]:
+    """The retained messages of a broker by topic."""
+    with Recorder(port, topic="#") as seen:
+        seen.publish("end/of/it", "x")
+        seen.wait("of/it")
+        return {message.topic: message.payload for message in seen.messages if message.retain}
+
+
+def test_what_a_later_configuration_does_not_have_is_removed(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port, alerts=JOY)
+        before = kept(broker.port)
+        assert {f"fer-edge/kitchen/config/alerts/joy/{key}" for key in ("enabled", "min_faces")} <= before.keys()
+        assert "binary_sensor.alert.joy" in json.loads(before[DISCOVERY])["components"]
+        with Recorder(broker.port, topic=DISCOVERY) as seen:
+            run_once(broker.port)
+            wait_for(lambda: any(not message.retain for message in seen.messages[1:]), "the removal")
+            told = [json.loads(message.payload)["components"] for message in seen.messages]
+            assert {"platform": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
+        after = kept(broker.port)
+        assert not [topic for topic in after if "joy" in topic]
+        assert "joy" not in after[DISCOVERY].decode()
+
+
+def test_home_assistant_is_told_when_it_is_not_wanted_any_more(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port)
+        assert DISCOVERY in kept(broker.port)
+        run_once(broker.port, homeassistant=HomeAssistant(prefix="ha"))
+        topics = kept(broker.port).keys()
+        assert DISCOVERY not in topics
+        assert "ha/device/fer-edge-kitchen/config" in topics
+        run_once(broker.port, homeassistant=HomeAssistant(enabled=False))
+        assert not [topic for topic in kept(broker.port) if topic.startswith(("ha/", "homeassistant/"))]
+
+
+def test_everything_is_said_again_when_home_assistant_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "BIRTH_SECONDS", (0.05, 0.2))
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port, topic="#") as seen:
+        sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port)), IDENTITY)
+        sink.start()
+        seen.wait("kitchen/state")
+        seen.publish("homeassistant/status", "offline")
+        seen.publish("homeassistant/status", "online")
+        seen.wait("kitchen/state", 2)
+        seen.wait("fer-edge-kitchen/config", 2)
+        sink.close(5)
+
+
+def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
+    config = Config(alerts=JOY)
+    control = Control(config)
+    control.start()
+    answered: list[object] = []
+    control.set("alerts.joy.enabled", b"OFF", answered.append)
+    wait_for(lambda: answered, "the answer")
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port, control=control, alerts=JOY)
+        components = json.loads(kept(broker.port)[DISCOVERY])["components"]
+    control.close()
+    assert "binary_sensor.alert.joy" in components
+    assert any("alerts" in key and "enabled" in key for key in components)
+
+
+def test_a_list_that_cannot_be_read_or_written_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "state" / "kitchen"
+    folder.mkdir(parents=True)
+    (folder / "published.json").write_bytes(b"{")
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port)
+        assert "cannot read what is retained on the broker" in caplog.text
+        run_once(broker.port)
+    assert json.loads((folder / "published.json").read_text())["discovery"][0] == DISCOVERY
+
+
+def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:
+    tunables = Tuning(Config(alerts=JOY), None).tunables()
+    made = {entity.key: entity for entity in entities(tunables)}
+    assert made["readings/enabled"].kind == "switch"
+    assert (made["detector/max_faces"].minimum, made["detector/max_faces"].step) == (1, 1)
+    assert made["stats/interval_seconds"].minimum > 0  # 0 itself is refused
+    assert made["events/dwell_seconds"].unit == "s"
+    assert "alerts/joy/enabled" in made
+    assert "alerts/joy/min_faces" not in made
+    assert "log/level" not in made
+    for tunable in tunables:
+        entity = made.get(tunable.key.replace(".", "/"))
+        if entity is not None and entity.kind == "number":
+            assert entity.minimum <= tunable.value <= entity.maximum  # type: ignore[operator]
+            assert (entity.maximum - entity.minimum) / entity.step <= 40_000

@@ -1,0 +1,262 @@
+"""sinks/history.py and minutes.py: what is kept of what was seen, exact, bounded, and readable while it is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fer_edge.config import Config, State
+from fer_edge.config import History as HistoryConfig
+from fer_edge.errors import ReportError
+from fer_edge.records import Box, EventType, FaceState, Reason, Update
+from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, History, HistorySink, read_history
+from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.tracking.counters import HEAT_COLUMNS, View, view
+from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
+from tests.support.brokers import wait_for
+from tests.support.face_events import FRAME, IDENTITY, face_event, face_state
+
+SECOND = 1_000_000_000
+HAPPY, TURNED = View("happiness", None, 20), View("none", "turned", 21)
+
+
+def step(at_s: float, *shown: View, events: tuple[EventType, ...] = ()) -> Step:
+    told = tuple(face_event(event_type=kind, dwell_s=4.0) for kind in events)
+    return Step(at_s, round(at_s * SECOND), shown, told)
+
+
+def test_a_minute_by_hand() -> None:
+    maker = MinuteMaker()
+    assert maker.add(step(120.0, HAPPY, events=(EventType.START,))) is None
+    assert maker.add(step(121.0, HAPPY, TURNED, events=(EventType.START,))) is None
+    assert maker.add(step(122.5, HAPPY)) is None
+    assert maker.add(step(123.0, events=(EventType.END,))) is None
+    over = maker.add(step(180.5, HAPPY))
+    assert over == Minute(
+        begin_s=120,
+        watched_s=3.0,  # 57.5 s without a step were not watched
+        visitors=2,
+        left=1,
+        dwell_s=4.0,
+        most_faces=2,
+        shown_s={"happiness": 3.0, "none": 1.5},
+        abstained_s={"turned": 1.5},
+        heat_s={20: 3.0, 21: 1.5},
+    )
+    maker.add(step(181.0))
+    rest = maker.finish()
+    assert rest is not None
+    assert (rest.begin_s, rest.watched_s, rest.faces_s) == (180, 0.5, 0.5)
+    assert maker.finish() is None
+
+
+def test_time_over_the_turn_belongs_to_the_earlier_minute() -> None:
+    maker = MinuteMaker()
+    maker.add(step(59.5, HAPPY))
+    over = maker.add(step(60.5, HAPPY))
+    assert over is not None
+    assert over.shown_s == {"happiness": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("box", "cell"),
+    [
+        (Box(0, 0, 2, 2), 0),
+        (Box(62, 46, 64, 48), 9 * HEAT_COLUMNS - 1),
+        (Box(30, 22, 34, 26), 4 * HEAT_COLUMNS + 8),
+        (Box(60, 40, 90, 70), 8 * HEAT_COLUMNS + 15),  # cut off at the picture's edge
+    ],
+)
+def test_where_a_face_is_on_the_map(box: Box, cell: int) -> None:
+    face = face_state("happiness")
+    assert view(FaceState(replace(face.track, box=box), "happiness", None), (64, 48)).cell == cell
+    assert view(face).cell is None
+
+
+def test_steps_and_moments_of_an_update() -> None:
+    update = Update(
+        FRAME, faces=(face_state(None, Reason.DARK),), events=(face_event(3, expression=None, reason=Reason.DARK),)
+    )
+    one = step_of(update, at_s=7.0, mono_ns=5)
+    assert one.shown == (View("none", "dark", 1),)
+    assert moments(one, "run") == [Moment(7.0, "run", 7, "update", None, "dark", 12.34567)]
+    assert step_of(Update(None), at_s=8.0, mono_ns=6).shown == ()
+
+
+def test_parts_of_a_minute_add_up() -> None:
+    parts = [
+        Minute(begin_s=60, watched_s=1.0, visitors=1, most_faces=3, shown_s={"fear": 1.0}, heat_s={4: 1.0}),
+        Minute(
+            begin_s=60,
+            watched_s=2.0,
+            left=1,
+            dwell_s=5.0,
+            most_faces=1,
+            shown_s={"fear": 0.5, "none": 1.0},
+            synced=False,
+        ),
+    ]
+    assert added(parts, 60) == Minute(
+        begin_s=60,
+        watched_s=3.0,
+        visitors=1,
+        left=1,
+        dwell_s=5.0,
+        most_faces=3,
+        shown_s={"fear": 1.5, "none": 1.0},
+        heat_s={4: 1.0},
+        synced=False,
+    )
+
+
+class File:
+    """A history in a file, with a clock of its own."""
+
+    def __init__(self, path: Path, *, keep_days: int = 30, max_mb: int = 50) -> None:
+        self.path, self.now_s = path, 1_000_000_000.0
+        self.history = History(HistoryConfig(keep_days=keep_days, max_mb=max_mb), lambda: self.now_s)
+        self.disk = Disk(path, write_every_seconds=3600)
+        self.disk.add(self.history)
+
+    def add(self, begin_s: float, **fields: float) -> None:
+        event = Moment(begin_s + 1, "run", 1, "start", "fear", None, 0.2)
+        self.history.add(Minute(begin_s=int(begin_s), **fields), [event])  # type: ignore[arg-type]
+
+    def read(self) -> tuple[list[Minute], list[Moment]]:
+        return read_history(self.path, since_s=0, until_s=2e9)
+
+
+def test_written_read_and_added_to_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    for watched_s in (10.0, 20.0):
+        file = File(path)
+        file.add(file.now_s // 60 * 60, watched_s=watched_s, visitors=1)
+        assert file.disk.flush()
+        file.disk.close()
+    found, events = file.read()
+    assert [(minute.watched_s, minute.visitors) for minute in found] == [(30.0, 2)]
+    assert len(events) == 2
+    begin_s = found[0].begin_s
+    assert read_history(path, since_s=begin_s + 60, until_s=2e9) == ([], [])
+    assert len(read_history(path, since_s=begin_s, until_s=begin_s + 1)[0]) == 1
+    assert path.stat().st_mode & 0o007 == 0, "not for everybody"
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db", keep_days=2)
+    begin_s = file.now_s // 60 * 60
+    file.add(begin_s)
+    file.disk.flush()
+    file.now_s += 1.9 * DAY_SECONDS
+    file.add(begin_s + DAY_SECONDS)
+    file.disk.flush()
+    assert len(file.read()[0]) == 2
+    file.now_s += 0.2 * DAY_SECONDS
+    file.add(begin_s + 2 * DAY_SECONDS)
+    file.disk.flush()
+    found, events = file.read()
+    assert [minute.begin_s - begin_s for minute in found] == [DAY_SECONDS, 2 * DAY_SECONDS]
+    assert len(events) == 2
+    file.disk.close()
+
+
+def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db", keep_days=3660, max_mb=1)
+    for number in range(20_000):
+        file.add((file.now_s // 60 + number) * 60, watched_s=60.0)
+        if number % 500 == 0:
+            file.disk.flush()
+    file.disk.close()
+    found, events = file.read()
+    assert found[-1].begin_s == (file.now_s // 60 + 19_999) * 60, "the newest stay"
+    assert 2000 < len(found) < 20_000
+    assert events[0].at_s >= found[0].begin_s
+    assert file.path.stat().st_size < 1.2e6
+
+
+def sink_of(folder: Path) -> tuple[HistorySink, Path]:
+    config = Config(history=HistoryConfig(enabled=True), state=State(folder=str(folder)))
+    return HistorySink(config, IDENTITY), folder / IDENTITY.device_id / HISTORY_FILE
+
+
+def test_the_sink_keeps_what_it_is_given(tmp_path: Path) -> None:
+    sink, path = sink_of(tmp_path)
+    before = time.time()
+    sink.start()
+    sink.submit(Update(FRAME, faces=(face_state("happiness"),), events=(face_event(1, event_type=EventType.START),)))
+    time.sleep(0.05)
+    sink.submit(Update(FRAME, faces=(face_state("happiness"),)))
+    sink.close(5.0)
+    sink.close(5.0)
+    found, events = read_history(path, since_s=before - 60, until_s=time.time() + 1)
+    assert sum(minute.shown_s["happiness"] for minute in found) == pytest.approx(0.05, abs=0.04)
+    assert [(event.run, event.kind) for event in events] == [(IDENTITY.boot_id, "start")]
+    assert before <= events[0].at_s <= time.time()
+
+
+def test_a_disk_that_refuses_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / IDENTITY.device_id).write_text("a file where a folder should be")
+    sink, _ = sink_of(tmp_path)
+    sink.start()
+    for _ in range(3):
+        sink.submit(Update(FRAME, events=(face_event(1, event_type=EventType.START),)))
+    wait_for(lambda: any("history.db" in line for line in caplog.messages), "it is told")
+    sink.close(5.0)
+    assert sum("history.db" in line for line in caplog.messages) == 1
+
+
+def test_no_history_and_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with pytest.raises(ReportError, match=r"history\.db: there is no history; set history\.enabled: true"):
+        read_history(path, since_s=0, until_s=1)
+    path.write_bytes(b"no database at all, but long enough to look like one" * 40)
+    with pytest.raises(ReportError, match=r"history\.db: cannot read the history: file is not a database"):
+        read_history(path, since_s=0, until_s=1)
+
+
+def test_it_is_read_while_it_is_written(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db")
+    file.add(600)
+    file.now_s = 700
+    file.disk.flush()
+    with closing(sqlite3.connect(file.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM minutes")
+        assert len(file.read()[0]) == 1
+        other.rollback()
+    file.disk.close()
+
+
+def test_a_copy_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    file = File(tmp_path / "history.db")
+    file.add(600)
+    file.now_s = 700
+    file.disk.close()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(file.path, folder))
+        copy.chmod(0o444)
+        Path(folder).chmod(0o555)
+        with nobody():
+            assert len(read_history(copy, since_s=0, until_s=1000)[0]) == 1
+        assert list(Path(folder).iterdir()) == [copy]
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)

@@ -1,0 +1,166 @@
+"""track.py: one face, one id."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_edge.config import Tracking
+from fer_edge.records import LABELS, Box, Reading, Track
+from fer_edge.tracking.tracker import Tracker, distance, unknown
+from tests.support.samples import reading
+
+MS = 1_000_000
+
+
+def at(x: float, y: float = 100.0, size: float = 50.0) -> Box:
+    return Box(x, y, x + size, y + size)
+
+
+def follow(tracker: Tracker, box: Box, now_ns: int) -> tuple[Track, ...]:
+    """A frame in which the only followed face has moved into a box."""
+    (face,) = tracker.followed()
+    return tracker.update([reading(box, track_id=face.track_id)], now_ns)
+
+
+def test_a_followed_face_keeps_its_id() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0))], 0)
+    for step in range(1, 20):
+        (track,) = follow(tracker, at(step * 10), step * 33 * MS)
+    assert (track.id, track.seen, track.missed, track.first_ns) == (1, 20, 0, 0)
+
+
+def test_a_face_that_hides_for_a_moment_comes_back_under_its_id() -> None:
+    tracker = Tracker(Tracking(keep_seconds=1.0))
+    tracker.update([reading(at(0))], 0)
+    (hidden,) = tracker.update([], 500 * MS)
+    assert hidden.missed == 1
+    assert tracker.missing
+    assert tracker.followed() == []
+    (back,) = tracker.update([reading(at(30))], 900 * MS)
+    assert (back.id, back.missed, back.first_ns) == (1, 0, 0)
+
+
+def test_a_face_that_stays_away_is_forgotten_and_its_id_is_never_used_again() -> None:
+    tracker = Tracker(Tracking(keep_seconds=1.0))
+    tracker.update([reading(at(0))], 0)
+    assert tracker.update([], 1001 * MS) == ()
+    (other,) = tracker.update([reading(at(0))], 1100 * MS)
+    assert other.id == 2
+
+
+def test_a_face_elsewhere_or_of_another_size_is_another_face() -> None:
+    for box in (at(300), at(0, size=200)):
+        tracker = Tracker(Tracking())
+        tracker.update([reading(at(0))], 0)
+        tracker.update([], 100 * MS)
+        assert [track.id for track in tracker.update([reading(box)], 200 * MS)] == [1, 2]
+
+
+def test_two_hidden_faces_get_their_own_ids_back() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0)), reading(at(100))], 0)
+    tracker.update([], 100 * MS)
+    tracks = tracker.update([reading(at(95)), reading(at(5))], 200 * MS)
+    assert [(track.id, track.box.x0) for track in tracks] == [(1, 5), (2, 95)]
+
+
+def test_when_two_tracks_slip_onto_one_face_the_older_keeps_it() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0)), reading(at(100))], 0)
+    tracks = tracker.update([reading(at(50), track_id=2), reading(at(52), track_id=1)], 33 * MS)
+    assert [(track.id, track.missed) for track in tracks] == [(1, 0), (2, 1)]
+
+
+def test_smoothing_runs_in_seconds_not_in_frames() -> None:
+    results = []
+    for step_ms in (10, 100):
+        tracker = Tracker(Tracking(smoothing_seconds=0.5))
+        tracker.update([reading(at(0), label=0, value=0.95)], 0)
+        for now in range(step_ms, 501, step_ms):
+            (track,) = tracker.update([reading(at(0), label=1, value=0.95, track_id=1)], now * MS)
+        assert track.expression is not None
+        results.append(float(track.expression.probabilities[1]))
+        assert track.expression.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert results[0] == pytest.approx(results[1], abs=1e-4)
+    assert LABELS[1] == "happiness"
+    before, after = 0.05 / 7, 0.95
+    assert results[0] == pytest.approx(before + (after - before) * 0.632, abs=0.01)
+
+
+def test_without_smoothing_the_last_judgement_counts() -> None:
+    tracker = Tracker(Tracking(smoothing_seconds=0))
+    tracker.update([reading(at(0), label=0)], 0)
+    (track,) = tracker.update([reading(at(0), label=2, value=0.8, track_id=1)], MS)
+    assert track.expression is not None
+    assert track.expression.confidence == pytest.approx(0.8)
+
+
+def test_a_frame_without_judgement_changes_no_expression() -> None:
+    tracker = Tracker(Tracking())
+    (first,) = tracker.update([reading(at(0))], 0)
+    (second,) = tracker.update([reading(at(0), label=None, track_id=1)], 33 * MS)
+    assert second.expression is first.expression
+    assert second.judged_ns == 0
+
+
+def test_turns_at_being_judged() -> None:
+    tracker = Tracker(Tracking(judge_every_seconds=0.1))
+    new = reading(at(0)).face
+    assert tracker.due(new, 0)
+    tracker.update([reading(at(0))], 0)
+    (face,) = tracker.followed()
+    assert not tracker.due(face, 66 * MS)
+    assert tracker.due(face, 100 * MS)
+    assert tracker.due(face, 99_999_999)  # a frame that comes a hair early does not wait for another round
+
+
+def test_clear_forgets_faces_but_no_id() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0))], 0)
+    tracker.clear()
+    assert tracker.update([], 1) == ()
+    assert tracker.update([reading(at(0))], 2)[0].id == 2
+
+
+def test_what_is_followed_is_not_found_again() -> None:
+    known = [reading(at(0))]
+    inside = Box(0, 100, 10, 110)  # far smaller than the face in whose corner it lies
+    part = Box(8, 112, 34, 137)  # the eyes, say
+    found = [reading(box).face for box in (at(5), at(200), part, inside)]
+    assert [face.box for face in unknown(found, known)] == [at(200), inside]
+
+
+def test_distance_counts_place_and_size() -> None:
+    assert distance(at(0), at(0)) == 0
+    assert distance(at(0), at(50)) == pytest.approx(1)
+    assert distance(Box(-25, -25, 25, 25), Box(-50, -50, 50, 50)) == pytest.approx(1)
+
+
+places = st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=4, unique_by=lambda place: place[0])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(places, st.integers(1, 900)), max_size=25))
+def test_ids_are_unique_ordered_and_never_come_back(
+    frames: list[tuple[list[tuple[int, bool]], int]],
+) -> None:
+    tracker, now, gone, before = Tracker(Tracking()), 0, set[int](), set[int]()
+    for faces, pause_ms in frames:
+        now += pause_ms * MS
+        followed = {face.track_id or 0: face for face in tracker.followed()}
+        readings: list[Reading] = []
+        for place, known in faces:
+            track_id = min(followed) if known and followed else None
+            followed.pop(track_id or 0, None)
+            readings.append(reading(at(place * 120), track_id=track_id))
+        tracks = tracker.update(readings, now)
+        ids = [track.id for track in tracks]
+        assert ids == sorted(set(ids))
+        gone |= before - set(ids)
+        assert not gone & set(ids)
+        assert sum(not track.missed for track in tracks) == len(faces)
+        assert all(track.first_ns <= track.last_ns <= now and track.seen >= 1 for track in tracks)
+        before = set(ids)
