@@ -22,6 +22,7 @@ PLACES: Final = {
     "detector": Place("boxes.csv", ("crowd_faces.zip", "crowd_faces")),
     "landmarks": Place("points68.csv", ("landmarks68.zip", "landmarks68")),
     "groups": Place("", ("faces_unlabelled.zip", "faces_unlabelled")),
+    "varied": Place("labels.zip", ("photos2",)),
     "scenes": Place("", ("scenes.zip", "scenes", "photos/scenes.zip", "photos/scenes")),
 }
 

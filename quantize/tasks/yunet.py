@@ -24,24 +24,26 @@ KINDS: Final = {"class": 1, "box": 4, "object": 1, "points": 2 * KEYPOINTS}  # i
 HALF_RANGE: Final = 128.0  # pixel = HALF_RANGE x input + HALF_RANGE
 
 
-def load_yunet(path: Path, *, size: tuple[int, int] | None = None, batch: int | None = None) -> Any:
+def load_yunet(
+    path: Path, *, size: tuple[int, int] | None = None, batch: int | None = None, features: bool = True
+) -> Any:
     """Build the network with the weights of an ONNX file.
 
     Args:
         path: `face_detection_yunet_*.onnx` or another export of YuNet_n, float32.
         size: height and width of the input, multiples of 32; None: any.
         batch: pictures at a time; None: any.
+        features: whether the grids that the answers come from are outputs, too.
 
     Returns:
-        A Keras model: for each stride class logit, box, object logit and points, then the three grids of features
-        f32[B,h,w,64] that these come from.
+        A Keras model: for each stride class logit, box, object logit and points, then, if wanted, the three grids of
+        features f32[B,h,w,64] that these come from.
 
     Raises:
         DataError: the file is none of YuNet_n's.
 
     """
-    network = yunet_net(size=size, batch=batch)
-    convolutions = [layer for layer in network.convolutions if layer.kernel is not None]
+    network, convolutions = yunet_net(size=size, batch=batch, features=features)
     held = read_convolutions(path)
     if len(held) != len(convolutions):
         raise DataError(f"{path}: expected YuNet_n with {len(convolutions)} convolutions, got {len(held)}")
@@ -86,8 +88,10 @@ def _as_keras(kernel: Floats, *, depthwise: bool) -> Floats:
     return kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0)
 
 
-def yunet_net(*, size: tuple[int, int] | None = None, batch: int | None = None) -> Any:
-    """Build the network without weights; `convolutions` lists its layers in the order of the file."""
+def yunet_net(
+    *, size: tuple[int, int] | None = None, batch: int | None = None, features: bool = True
+) -> tuple[Any, list[Any]]:
+    """Build the network without weights; also list its convolutions in the order of the file."""
     height, width = size or (None, None)
     image = keras.Input((height, width, 1), batch_size=batch, name="image")
     build = _Builder()
@@ -103,11 +107,12 @@ def yunet_net(*, size: tuple[int, int] | None = None, batch: int | None = None) 
     fine = build.unit(layers.Add()([fine, double(middle)]), 64)
     grids = (fine, middle, coarse)
     shared = [build.unit(grid, 64) for grid in grids]
-    answers = {kind: [build.answer(x, width) for x in shared] for kind, width in KINDS.items()}
+    answers = {
+        kind: [build.answer(x, width, name=f"{kind}_{stride}") for x, stride in zip(shared, STRIDES, strict=True)]
+        for kind, width in KINDS.items()
+    }
     ordered = [answers[kind][level] for level in range(len(STRIDES)) for kind in KINDS]
-    network = keras.Model(image, [*ordered, *grids], name="yunet")
-    network.convolutions = build.made
-    return network
+    return keras.Model(image, [*ordered, *(grids if features else ())], name="yunet"), build.made
 
 
 class _Builder:
@@ -119,9 +124,9 @@ class _Builder:
     def relu(self, x: Any, width: int, *, side: int, strides: int) -> Any:
         return layers.ReLU()(self._add(layers.Conv2D(width, side, strides=strides), x))
 
-    def answer(self, x: Any, width: int) -> Any:
+    def answer(self, x: Any, width: int, *, name: str | None = None) -> Any:
         x = self._add(layers.Conv2D(width, 1), x)
-        return self._add(layers.DepthwiseConv2D(3, padding="same"), x)
+        return self._add(layers.DepthwiseConv2D(3, padding="same", name=name), x)
 
     def unit(self, x: Any, width: int) -> Any:
         return layers.ReLU()(self.answer(x, width))
