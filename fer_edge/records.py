@@ -227,9 +227,9 @@ class Track:
     expression: Expression | None  # smoothed; None until it was judged once
     first_ns: int
     last_ns: int  # the last frame that showed it
-    seen: int  # frames that showed it
-    missed: int  # frames since then; 0 = it is in this frame
-    judged_ns: int | None = None  # the last frame that was classified
+    hits: int  # frames that showed it
+    misses: int  # frames since then; 0 = it is in this frame
+    classified_ns: int | None = None  # the last frame that was classified
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Floats, Frame, Image, Landmarks
 from fer_edge.vision import transforms
 from fer_edge.vision.detector import Detector
-from fer_edge.vision.landmarks import place, pose
+from fer_edge.vision.landmarks import decode_landmarks, pose
 from fer_edge.vision.model_card import Role
 from fer_edge.vision.tflite import Model, sigmoid
 from fer_edge.vision.transforms import Matrix
@@ -50,8 +50,8 @@ def landmarks(model: Model, gray: Image, matrix: Matrix) -> Landmarks:
     """The landmarks in the crop of a picture u8[H,W] that a matrix leads to."""
     card, side = model.card.points, model.size[0]
     assert card is not None  # tflite.py refuses a landmarks card without it
-    offsets, logit = model.see(transforms.warp(model.view(frame_of(gray)), matrix, side))
-    points = transforms.transform(place(offsets, card.shape(), side), transforms.invert(matrix))
+    offsets, logit = model.infer(transforms.warp(model.view(frame_of(gray)), matrix, side))
+    points = transforms.transform(decode_landmarks(offsets, card.shape(), side), transforms.invert(matrix))
     return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
 
 
@@ -59,5 +59,5 @@ def logits(model: Model, crops: Image) -> Floats:
     """The expression model's answers f32[N,8] to aligned crops u8[N,S,S] of any size."""
     size = model.size
     fitting = [crop if crop.shape == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops]
-    answers = [model.see(np.asarray(crop, np.uint8))[0] for crop in fitting]
+    answers = [model.infer(np.asarray(crop, np.uint8))[0] for crop in fitting]
     return np.concatenate(answers) if answers else np.empty((0, 8), np.float32)

@@ -65,7 +65,7 @@ class Governor:
         if faces:
             self._seen_ns = frame.taken_ns
 
-    def told(self, stats: Stats | None) -> Stats | None:
+    def annotate(self, stats: Stats | None) -> Stats | None:
         """Figures with those of the rate and the board filled in."""
         if stats is None:
             return None

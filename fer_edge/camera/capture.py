@@ -20,7 +20,7 @@ JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
-class Feed:
+class CaptureThread:
     """Opens a camera and owns it. A live source that is lost is opened again, with growing pauses; the end of any
     other source closes the mailbox."""
 

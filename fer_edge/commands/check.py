@@ -22,7 +22,7 @@ from fer_edge.settings.overrides_file import TUNING_FILE, stored
 from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
@@ -119,7 +119,7 @@ def _broker(config: Config) -> Finding:
         broker.close()
         return Finding(True, f"the embedded broker can listen on 127.0.0.1:{broker.port}")
     target = broker_of(mqtt)
-    link = Link(target, f"fer-edge-check-{device_id(config)}")
+    link = Connection(target, f"fer-edge-check-{device_id(config)}")
     try:
         link.connect(BROKER_SECONDS)
     except LinkError as error:

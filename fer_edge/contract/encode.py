@@ -115,7 +115,7 @@ def alert_payload(alert: AlertState) -> AlertPayload:
 def readings_payload(tracks: Sequence[Track], frame: Frame, *, landmarks: bool) -> ReadingsPayload:
     """Those of a frame's tracks that it shows."""
     size = frame.width, frame.height
-    faces = [_read_face(track, size, landmarks=landmarks) for track in tracks if not track.missed]
+    faces = [_read_face(track, size, landmarks=landmarks) for track in tracks if not track.misses]
     taken_ns = frame.taken_ns
     return ReadingsPayload(v=CONTRACT, frame=frame.seq, ts=timestamp(taken_ns), mono_ns=taken_ns, faces=faces)
 

@@ -25,7 +25,7 @@ Place = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the c
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DrawStyle:
     """What is shown."""
 
     images: bool = True  # False: lines on black instead of the picture
@@ -36,8 +36,8 @@ class Look:
 class Painter:
     """Draws one picture after the other. For one thread."""
 
-    def __init__(self, look: Look | None = None) -> None:
-        self._look = look or Look()
+    def __init__(self, look: DrawStyle | None = None) -> None:
+        self._look = look or DrawStyle()
         self._font = Font()
         self._canvas = np.empty((0, 0, 3), np.uint8)
         self._ink = np.linspace(DARK, LIGHT, 256).round().astype(np.uint8)  # coverage -> color of text on DARK
@@ -49,7 +49,7 @@ class Painter:
 
         Args:
             frame: where the faces are.
-            faces: what is said of them, see `Steady`; those that were lost for longer than HOLD_SECONDS are left out.
+            faces: what is said of them, see `BoxSmoother`; those lost for longer than HOLD_SECONDS are left out.
             size: width and height in px, the frame's own if None. Lines and text are drawn in this size, so they are
                 sharp however small the frame is.
             status: a line for the lower left corner.
@@ -148,7 +148,7 @@ def confidence(face: FaceState) -> float:
 
 def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
     """Who is here, and how the daemon fares, as far as it is known yet."""
-    count = sum(not face.track.missed for face in faces)
+    count = sum(not face.track.misses for face in faces)
     parts = [f"{count} face{'' if count == 1 else 's'}"]
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
@@ -165,7 +165,7 @@ def fitted(width: int, height: int, within: tuple[int, int]) -> Place:
     return left, top, left + wide, top + high
 
 
-class Steady:
+class BoxSmoother:
     """Smooths where faces are shown, over time; what is said of them and events do not change. For one thread."""
 
     def __init__(self) -> None:

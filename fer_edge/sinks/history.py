@@ -25,8 +25,8 @@ from fer_edge.records import Identity, Update
 from fer_edge.runtime.clock import clock_synced
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.sqlite_file import Disk
-from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
+from fer_edge.sinks.sqlite_file import SqliteFile
+from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +45,17 @@ SCHEMA = (
 )
 
 
-class History:
+class HistoryTable:
     """What waits to be written, and the tables. See `disk.Part`."""
 
     def __init__(self, config: HistoryConfig, now_s: Callable[[], float] = time.time) -> None:
         """`now_s`: the wall clock, seconds of the epoch."""
         self._config, self._now_s = config, now_s
         self._minutes: deque[Minute] = deque(maxlen=WAITING)
-        self._moments: deque[Moment] = deque(maxlen=WAITING)
+        self._moments: deque[EventRow] = deque(maxlen=WAITING)
         self._since: float | None = None
 
-    def add(self, minute: Minute | None, events: list[Moment]) -> None:
+    def add(self, minute: Minute | None, events: list[EventRow]) -> None:
         """Keep a minute, or part of one, and events."""
         if minute is None and not events:
             return
@@ -128,7 +128,7 @@ class HistorySink:
     def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
         self._path = state_folder(config, identity.device_id) / HISTORY_FILE
         self._run_id = identity.boot_id
-        self._history = History(config.history)
+        self._history = HistoryTable(config.history)
         self._steps: Backlog[Step] = Backlog(QUEUE)
         self._worker = Worker("history", self._run)
         self._closing = Event()
@@ -155,7 +155,7 @@ class HistorySink:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             log.warning("history: %s: %s", self._path.parent, error.strerror)  # the disk says more, again and again
-        disk, maker = Disk(self._path, write_every_seconds=WRITE_SECONDS), MinuteMaker()
+        disk, maker = SqliteFile(self._path, write_every_seconds=WRITE_SECONDS), MinuteMaker()
         disk.add(self._history)
         while True:
             closing_now = self._closing.is_set()
@@ -180,7 +180,7 @@ def _stamped(minute: Minute | None) -> Minute | None:
     return minute and msgspec.structs.replace(minute, synced=clock_synced())
 
 
-def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Minute], list[Moment]]:
+def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Minute], list[EventRow]]:
     """The minutes and events of a period; the daemon may be writing at the same time.
 
     Raises:
@@ -195,7 +195,7 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
             rows = db.execute("SELECT body FROM minutes WHERE begin_s >= ? AND begin_s < ? ORDER BY begin_s", period)
             found = [msgspec.json.decode(body, type=Minute) for (body,) in rows]
             rows = db.execute("SELECT * FROM events WHERE at_s >= ? AND at_s < ? ORDER BY at_s, rowid", period)
-            return found, [Moment(*row) for row in rows]
+            return found, [EventRow(*row) for row in rows]
     except (sqlite3.Error, msgspec.MsgspecError) as error:
         raise ReportError(f"{path}: cannot read the history: {error}; is it fer-edge's, and may you read it?") from None
 

@@ -28,7 +28,7 @@ STRANGE = (*DAMAGED, sqlite3.SQLITE_ERROR)  # while it is opened, SQLITE_ERROR m
 READABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)  # it can be read, but not be written now
 
 
-class Part(Protocol):
+class Table(Protocol):
     """Somebody with a table in the file, who holds in memory what is not written yet. `attach` and `write` run in a
     transaction that may be rolled back: only `written` says that it was committed."""
 
@@ -48,13 +48,13 @@ class Part(Protocol):
         """Since when (monotonic seconds) the oldest change waits to be written; None: there is none."""
 
 
-class Disk:
+class SqliteFile:
     """One SQLite file that may fail, be away and come back. Errors never leave it: they stand in `trouble`."""
 
     def __init__(self, path: Path, *, write_every_seconds: float) -> None:
         """Opens the file when the first part is added; never raises."""
         self._path, self._write_every_seconds = path, write_every_seconds
-        self._parts: list[Part] = []
+        self._parts: list[Table] = []
         self._db: sqlite3.Connection | None = None
         self._trouble: str | None = None  # now
         self._damage: str | None = None  # since the start
@@ -66,7 +66,7 @@ class Disk:
         aside is said until the end of the process, for the card may be dying."""
         return self._trouble or self._damage
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Table) -> None:
         """Give somebody a table."""
         self._parts.append(part)
         self._open(self._parts if self._db is None else [part])
@@ -98,12 +98,12 @@ class Disk:
         self.flush()
         self._detach()
 
-    def _open(self, parts: Sequence[Part]) -> bool:
+    def _open(self, parts: Sequence[Table]) -> bool:
         """Open the file, or a new one where it turns out to be damaged."""
         damage, done = self._damage, self._commit(parts, attach=True)
         return done if self._damage == damage else self._commit(self._parts, attach=True)
 
-    def _commit(self, parts: Sequence[Part], *, attach: bool = False) -> bool:
+    def _commit(self, parts: Sequence[Table], *, attach: bool = False) -> bool:
         try:
             db = self._db or self._connect()
             with db:
@@ -168,11 +168,11 @@ class Disk:
         return reason
 
 
-class Memory(Disk):
+class NoFile(SqliteFile):
     """No file, by choice: everything stays in memory, and that is no trouble."""
 
     def __init__(self) -> None:
         super().__init__(Path(), write_every_seconds=0.0)
 
-    def _open(self, _parts: Sequence[Part]) -> bool:
+    def _open(self, _parts: Sequence[Table]) -> bool:
         return False

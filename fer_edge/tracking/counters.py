@@ -38,7 +38,7 @@ def view(face: FaceState, size: tuple[int, int] | None = None) -> View:
 
 
 @dataclass(slots=True)
-class Tally:
+class FaceTimeCounter:
     """The counters. Times are ns of whatever clock the steps have."""
 
     start_ns: int

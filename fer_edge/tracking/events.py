@@ -15,52 +15,52 @@ import numpy as np
 from fer_edge.config import Events as EventsConfig
 from fer_edge.records import LABELS, EventType, FaceEvent, FaceState, Reason, Track
 
-Verdict = tuple[str | None, Reason | None]
+Decision = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
 
 
 @dataclass(slots=True)
-class _Open:
+class OpenFace:
     """A face that was started and has not ended."""
 
     track: Track
-    verdict: Verdict
-    told_ns: int  # its last event
+    decision: Decision
+    last_event_ns: int  # its last event
     rival: str | None = None  # a verdict that may take over ...
     rival_ns: int | None = None  # ... and since when it is there
 
 
 @dataclass(frozen=True, slots=True)
-class EventsMemory:
+class EventsSnapshot:
     """What was told."""
 
-    open: tuple[_Open, ...]
+    open: tuple[OpenFace, ...]
     seq: int
 
 
-Tale = tuple[EventType, _Open, str | None]
+PendingEvent = tuple[EventType, OpenFace, str | None]
 """An event to be told: what, of whom, and the expression before."""
 
 
-class EventMaker:
+class EventStateMachine:
     """Tracks -> events and the state of all confirmed faces. Holds the committed expressions."""
 
     def __init__(self, config: EventsConfig, *, confirm_seconds: float, landmarks: bool = False) -> None:
         """`landmarks`: whether events may carry them (privacy.landmarks)."""
         self.configure(config, confirm_seconds=confirm_seconds)
         self._landmarks = landmarks
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenFace] = {}
         self._seq = 0
 
     def configure(self, config: EventsConfig, *, confirm_seconds: float) -> None:
         """Take over other thresholds and times."""
         self._config, self._confirm_ns = config, confirm_seconds * 1e9
 
-    def memory(self) -> EventsMemory:
+    def snapshot(self) -> EventsSnapshot:
         """All that was learned from tracks; for another process, as open faces are not copied."""
-        return EventsMemory(tuple(self._open.values()), self._seq)
+        return EventsSnapshot(tuple(self._open.values()), self._seq)
 
-    def recall(self, memory: EventsMemory) -> None:
+    def restore(self, memory: EventsSnapshot) -> None:
         """Go on from there."""
         self._open = {face.track.id: face for face in memory.open}
         self._seq = memory.seq
@@ -79,7 +79,7 @@ class EventMaker:
         """
         size = (width, height)
         here = {track.id: track for track in tracks}
-        told: list[Tale] = [
+        told: list[PendingEvent] = [
             (EventType.END, self._open.pop(id_), None) for id_ in sorted(self._open.keys() - here.keys())
         ]
         for track in tracks:
@@ -92,39 +92,39 @@ class EventMaker:
         events, _ = self.update((), now_ns, width=width, height=height)
         return events
 
-    def _follow(self, track: Track, now_ns: int) -> list[Tale]:
+    def _follow(self, track: Track, now_ns: int) -> list[PendingEvent]:
         """What there is to tell of a face that is here: (event type, face, the expression before)."""
         face = self._open.get(track.id)
         if face is None:
-            if track.missed or track.seen < 2 or track.last_ns - track.first_ns < self._confirm_ns:
+            if track.misses or track.hits < 2 or track.last_ns - track.first_ns < self._confirm_ns:
                 return []
-            face = self._open[track.id] = _Open(track, self.verdict(track), now_ns)
+            face = self._open[track.id] = OpenFace(track, self.decide(track), now_ns)
             return [(EventType.START, face, None)]
         face.track = track
-        previous = face.verdict[0]
-        if not track.missed and self._commit(face, now_ns):
-            face.told_ns = now_ns
+        previous = face.decision[0]
+        if not track.misses and self._commit(face, now_ns):
+            face.last_event_ns = now_ns
             return [(EventType.UPDATE, face, previous)]
         heartbeat_ns = self._config.heartbeat_seconds * 1e9
-        if heartbeat_ns and now_ns - face.told_ns >= heartbeat_ns:
-            face.told_ns = now_ns
+        if heartbeat_ns and now_ns - face.last_event_ns >= heartbeat_ns:
+            face.last_event_ns = now_ns
             return [(EventType.UPDATE, face, previous)]
         return []
 
-    def _commit(self, face: _Open, now_ns: int) -> bool:
+    def _commit(self, face: OpenFace, now_ns: int) -> bool:
         """Let a new verdict take over once it has lasted; returns whether the expression changed."""
-        label, reason = self.verdict(face.track, committed=face.verdict[0])
-        if label == face.verdict[0]:
-            face.verdict, face.rival_ns = (label, reason), None
+        label, reason = self.decide(face.track, committed=face.decision[0])
+        if label == face.decision[0]:
+            face.decision, face.rival_ns = (label, reason), None
             return False
         if face.rival_ns is None or face.rival != label:
             face.rival, face.rival_ns = label, now_ns
         if now_ns - face.rival_ns < self._config.dwell_seconds * 1e9:
             return False
-        face.verdict, face.rival_ns = (label, reason), None
+        face.decision, face.rival_ns = (label, reason), None
         return True
 
-    def verdict(self, track: Track, *, committed: str | None = None) -> Verdict:
+    def decide(self, track: Track, *, committed: str | None = None) -> Decision:
         """What a track says now, with hysteresis in favour of the committed expression."""
         if track.quality.reason is not None:
             return None, track.quality.reason
@@ -138,11 +138,11 @@ class EventMaker:
         return None, Reason.UNCERTAIN
 
     def _event(
-        self, kind: EventType, face: _Open, previous: str | None, now_ns: int, size: tuple[int, int]
+        self, kind: EventType, face: OpenFace, previous: str | None, now_ns: int, size: tuple[int, int]
     ) -> FaceEvent:
         """Write an event down, numbered."""
         self._seq += 1
-        track, (label, reason) = face.track, face.verdict
+        track, (label, reason) = face.track, face.decision
         judged = track.expression if reason in (None, Reason.UNCERTAIN) else None
         confidence = 0.0 if judged is None else judged.confidence
         if judged is not None and label is not None:
@@ -166,4 +166,4 @@ class EventMaker:
         )
 
     def _states(self) -> tuple[FaceState, ...]:
-        return tuple(FaceState(face.track, *face.verdict) for face in self._open.values())
+        return tuple(FaceState(face.track, *face.decision) for face in self._open.values())

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fer_edge.records import FaceEvent, Update
-from fer_edge.tracking.counters import Tally, View, view
+from fer_edge.tracking.counters import FaceTimeCounter, View, view
 
 MINUTE_SECONDS = 60
 
@@ -37,7 +37,7 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return sum(self.shown_s.values())
 
 
-class Moment(NamedTuple):
+class EventRow(NamedTuple):
     """An event, as far as reports need it."""
 
     at_s: float  # on the same clock as the minutes
@@ -65,10 +65,10 @@ def step_of(update: Update, *, at_s: float, mono_ns: int) -> Step:
     return Step(at_s, mono_ns, tuple(view(face, size) for face in update.faces), update.events)
 
 
-def moments(step: Step, run: str) -> list[Moment]:
+def moments(step: Step, run: str) -> list[EventRow]:
     """The events of a step."""
     return [
-        Moment(
+        EventRow(
             at_s=step.at_s,
             run=run,
             track_id=event.track_id,
@@ -87,7 +87,7 @@ class MinuteMaker:
     that goes on in its place needs."""
 
     seconds: int = MINUTE_SECONDS  # films are told in shorter steps
-    tally: Tally | None = None  # of the minute that has begun
+    tally: FaceTimeCounter | None = None  # of the minute that has begun
     begin_s: int = 0
     last: Step | None = None
 
@@ -98,7 +98,7 @@ class MinuteMaker:
             self.tally.add_time(self.last.shown, self.last.mono_ns, step.mono_ns)
         over = self.finish() if begin_s != self.begin_s else None
         if self.tally is None:
-            self.tally, self.begin_s = Tally(step.mono_ns), begin_s
+            self.tally, self.begin_s = FaceTimeCounter(step.mono_ns), begin_s
         self.tally.add_step(step.events, step.shown)
         self.last = step
         return over
@@ -134,7 +134,7 @@ def _sums(each: Sequence[Mapping[K, float]]) -> dict[K, float]:
     return dict(sums)
 
 
-def _minute(tally: Tally, begin_s: int) -> Minute:
+def _minute(tally: FaceTimeCounter, begin_s: int) -> Minute:
     return Minute(
         begin_s=begin_s,
         watched_s=round(tally.watched_ns / 1e9, 3),

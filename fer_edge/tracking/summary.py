@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from fer_edge.config import Summary as SummaryConfig
 from fer_edge.records import LABELS, FaceEvent, FaceState, Summary
-from fer_edge.tracking.counters import NONE, Tally, View, view
+from fer_edge.tracking.counters import NONE, FaceTimeCounter, View, view
 
 
-def sum_up(tally: Tally, min_visitors: int) -> Summary:
+def sum_up(tally: FaceTimeCounter, min_visitors: int) -> Summary:
     """The figures; all None where fewer than `min_visitors` faces came, the dwell where fewer left."""
     if tally.visitors < min_visitors:
         return Summary(tally.start_ns, tally.end_ns, None, None, None, None, None)
@@ -33,7 +33,7 @@ class SummaryMaker:
 
     def __init__(self, config: SummaryConfig) -> None:
         self._config = config
-        self._interval: Tally | None = None
+        self._interval: FaceTimeCounter | None = None
         self._shown: tuple[View, ...] = ()  # after the last step
         self._step_ns = 0
 
@@ -49,7 +49,7 @@ class SummaryMaker:
         if not self._config.interval_seconds:
             return None
         if self._interval is None:
-            self._interval, self._step_ns = Tally(now_ns), now_ns
+            self._interval, self._step_ns = FaceTimeCounter(now_ns), now_ns
         self._interval.add_time(self._shown, self._step_ns, now_ns)
         summary, self._interval = self._close(self._interval, now_ns)
         self._shown = tuple(view(face) for face in faces)
@@ -57,11 +57,11 @@ class SummaryMaker:
         self._step_ns = now_ns
         return summary
 
-    def _close(self, interval: Tally, now_ns: int) -> tuple[Summary | None, Tally]:
+    def _close(self, interval: FaceTimeCounter, now_ns: int) -> tuple[Summary | None, FaceTimeCounter]:
         """The summary, if the interval is over, and the interval that goes on or begins."""
         if now_ns - interval.start_ns < self._config.interval_seconds * 1e9:
             return None, interval
         if not interval.watched_ns:  # the camera has been away since its first step: it begins now
             interval.start_ns = now_ns
             return None, interval
-        return sum_up(interval, self._config.min_visitors), Tally(now_ns)
+        return sum_up(interval, self._config.min_visitors), FaceTimeCounter(now_ns)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fer_edge.config import Tracking
 from fer_edge.records import Box, Expression, Face, Reading, Track
 
-SAME = 0.3  # IoU from which two boxes in one frame are one face
-PART = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
+SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
+CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
 LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
 
 
 @dataclass(frozen=True, slots=True)
-class TrackerMemory:
+class TrackerSnapshot:
     """The faces of a moment."""
 
     tracks: tuple[Track, ...]
@@ -34,11 +34,11 @@ class Tracker:
         """Take over other thresholds and times."""
         self._config = config
 
-    def memory(self) -> TrackerMemory:
+    def snapshot(self) -> TrackerSnapshot:
         """All that was learned from frames."""
-        return TrackerMemory(tuple(self._tracks.values()), self._next_id)
+        return TrackerSnapshot(tuple(self._tracks.values()), self._next_id)
 
-    def recall(self, memory: TrackerMemory) -> None:
+    def restore(self, memory: TrackerSnapshot) -> None:
         """Go on from there."""
         self._tracks = {track.id: track for track in memory.tracks}
         self._next_id = memory.next_id
@@ -46,29 +46,29 @@ class Tracker:
     @property
     def missing(self) -> bool:
         """Whether a face is waited for that the last frame did not show."""
-        return any(track.missed for track in self._tracks.values())
+        return any(track.misses for track in self._tracks.values())
 
-    def followed(self) -> list[Face]:
+    def active_faces(self) -> list[Face]:
         """The faces of the last frame as candidates for the next one."""
         return [
             Face(track.box, track.landmarks.score, track.landmarks.points, track.id)
             for track in self._tracks.values()
-            if not track.missed
+            if not track.misses
         ]
 
-    def due(self, face: Face, now_ns: int) -> bool:
+    def should_classify(self, face: Face, now_ns: int) -> bool:
         """Whether it is a face's turn to be classified. A new face waits for nobody."""
         track = self._tracks.get(face.track_id) if face.track_id else None
-        if track is None or track.judged_ns is None:
+        if track is None or track.classified_ns is None:
             return True
         # half a millisecond of slack, or a cadence that divides the frame rate would miss every other frame
-        return now_ns - track.judged_ns >= self._config.judge_every_seconds * 1e9 - 500_000
+        return now_ns - track.classified_ns >= self._config.judge_every_seconds * 1e9 - 500_000
 
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
         """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
         fresh: dict[int, Reading] = {}
-        for reading in distinct(readings):
-            track_id = reading.face.track_id or self._waiting(reading, fresh) or self._new_id()
+        for reading in deduplicate(readings):
+            track_id = reading.face.track_id or self._match_lost(reading, fresh) or self._new_id()
             fresh[track_id] = reading
         for track_id, reading in fresh.items():
             self._tracks[track_id] = self._seen(self._tracks.get(track_id), track_id, reading, now_ns)
@@ -84,9 +84,9 @@ class Tracker:
         self._next_id += 1
         return self._next_id - 1
 
-    def _waiting(self, reading: Reading, taken: Iterable[int]) -> int | None:
+    def _match_lost(self, reading: Reading, taken: Iterable[int]) -> int | None:
         """The hidden track that a newly found face continues: the nearest of like size within reach."""
-        hidden = [track for track in self._tracks.values() if track.missed and track.id not in taken]
+        hidden = [track for track in self._tracks.values() if track.misses and track.id not in taken]
         near = [(distance(track.box, reading.face.box), track.id) for track in hidden]
         best = min(near, default=(math.inf, 0))
         return best[1] if best[0] <= self._config.reach else None
@@ -94,7 +94,7 @@ class Tracker:
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            return first_look(track_id, reading, now_ns)
+            return new_track(track_id, reading, now_ns)
         return replace(
             track,
             box=reading.face.box,
@@ -102,17 +102,17 @@ class Tracker:
             quality=reading.quality,
             expression=self._smoothed(track, reading.expression, now_ns),
             last_ns=now_ns,
-            seen=track.seen + 1,
-            missed=0,
-            judged_ns=now_ns if reading.expression else track.judged_ns,
+            hits=track.hits + 1,
+            misses=0,
+            classified_ns=now_ns if reading.expression else track.classified_ns,
         )
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
         whatever the frame rate."""
-        if new is None or track.expression is None or track.judged_ns is None or not self._config.smoothing_seconds:
+        if new is None or track.expression is None or track.classified_ns is None or not self._config.smoothing_seconds:
             return new or track.expression
-        weight = 1 - math.exp(-(now_ns - track.judged_ns) / 1e9 / self._config.smoothing_seconds)
+        weight = 1 - math.exp(-(now_ns - track.classified_ns) / 1e9 / self._config.smoothing_seconds)
         old = track.expression.probabilities
         return Expression(old + (new.probabilities - old) * weight)
 
@@ -121,10 +121,10 @@ class Tracker:
         if (now_ns - track.last_ns) / 1e9 > self._config.keep_seconds:
             del self._tracks[track.id]
         else:
-            self._tracks[track.id] = replace(track, missed=track.missed + 1)
+            self._tracks[track.id] = replace(track, misses=track.misses + 1)
 
 
-def first_look(track_id: int, reading: Reading, now_ns: int) -> Track:
+def new_track(track_id: int, reading: Reading, now_ns: int) -> Track:
     """A track that begins with this reading."""
     return Track(
         id=track_id,
@@ -134,13 +134,13 @@ def first_look(track_id: int, reading: Reading, now_ns: int) -> Track:
         expression=reading.expression,
         first_ns=now_ns,
         last_ns=now_ns,
-        seen=1,
-        missed=0,
-        judged_ns=now_ns if reading.expression else None,
+        hits=1,
+        misses=0,
+        classified_ns=now_ns if reading.expression else None,
     )
 
 
-def unknown(found: Sequence[Face], known: Sequence[Reading]) -> list[Face]:
+def untracked(found: Sequence[Face], known: Sequence[Reading]) -> list[Face]:
     """Those faces of the detector that are not followed already."""
     return [face for face in found if not any(_same(face.box, reading.face.box) for reading in known)]
 
@@ -155,11 +155,11 @@ def distance(one: Box, other: Box) -> float:
 def _same(one: Box, other: Box) -> bool:
     """Whether two boxes of one frame are one face: they overlap, or one, not too small, is a part of the other."""
     small, large = sorted((one.height, other.height))
-    part = one.within(other) >= PART and small >= LEAST_PART * large
-    return part or one.iou(other) >= SAME or distance(one, other) < 0.25
+    part = one.within(other) >= CONTAINED_SHARE and small >= LEAST_PART * large
+    return part or one.iou(other) >= SAME_IOU or distance(one, other) < 0.25
 
 
-def distinct(readings: Sequence[Reading]) -> list[Reading]:
+def deduplicate(readings: Sequence[Reading]) -> list[Reading]:
     """Each face once: two followed faces may slip onto one, then the older track keeps it."""
     kept: list[Reading] = []
     for reading in sorted(readings, key=lambda r: r.face.track_id or math.inf):

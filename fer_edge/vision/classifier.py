@@ -23,7 +23,7 @@ class Classifier:
 
     def __call__(self, crop: Image) -> Expression:
         """Calibrated probabilities for a crop."""
-        (logits,) = self._model.see(crop)
+        (logits,) = self._model.infer(crop)
         return Expression(softmax(logits.reshape(-1), temperature=self._model.card.temperature))
 
 

@@ -1,12 +1,11 @@
-"""Finds faces in a frame with a single-shot detector, and decides when that is worth its time."""
+"""Finds faces in a frame, or in a tile of it, with a single-shot detector."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,19 +15,19 @@ from fer_edge.vision import transforms
 from fer_edge.vision.model_card import SsdCard
 from fer_edge.vision.tflite import Model, sigmoid
 
-QUARTERS = 4
+TILES = 4
 """Parts of a picture that are looked at closer, one after the other."""
 
-QUARTER = 0.6
+TILE_SHARE = 0.6
 """Width and height of each, in those of the whole: they overlap, so that a face at the middle is whole in one."""
 
 CUT_PX = 2.0
 """Boxes nearer than this to an edge within the picture may be cut off."""
 
-WORTH_IT = 1.3
+MIN_DOWNSCALE = 1.3
 """Px of the picture to one of the input, from which on a closer look shows more."""
 
-CLOSER_ODDS = 0.54
+TILE_SCORE_ODDS = 0.54
 """By which a closer look's odds are lowered (0.65 counts as 0.5): four looks more have as many more chances to err."""
 
 PARTS_PX = 64
@@ -62,27 +61,27 @@ class Detector:
         """Every face of at least `min_face_px` within the configured region, and what could be one."""
         return self._look(*self._region(frame))
 
-    def closer(self, frame: Frame, quarter: int) -> list[Face]:
-        """The same in one of QUARTERS parts, where smaller faces are found; nothing where that shows no more. What its
-        inner edges cut off is left to the others. Its scores are lowered by CLOSER_ODDS."""
+    def detect_tile(self, frame: Frame, tile: int) -> list[Face]:
+        """The same in one of TILES parts, where smaller faces are found; nothing where that shows no more. What its
+        inner edges cut off is left to the others. Its scores are lowered by TILE_SCORE_ODDS."""
         part, x0, y0 = self._region(frame)
         (height, width), (across, down) = part.shape[:2], self._input_of(part)
-        if max(width / across, height / down) <= WORTH_IT:
+        if max(width / across, height / down) <= MIN_DOWNSCALE:
             return []
-        high, wide = int(QUARTER * height), int(QUARTER * width)
-        top, left = (quarter // 2) * (height - high), (quarter % 2) * (width - wide)
+        high, wide = int(TILE_SHARE * height), int(TILE_SHARE * width)
+        top, left = (tile // 2) * (height - high), (tile % 2) * (width - wide)
         found = self._look(part[top : top + high, left : left + wide], x0 + left, y0 + top)
         low = (x0 + left if left else -math.inf, y0 + top if top else -math.inf)
         ends = (math.inf if left else x0 + wide, math.inf if top else y0 + high)
-        return [replace(face, score=_lowered(face.score)) for face in found if _inside(face.box, low, ends)]
+        return [replace(face, score=_lowered(face.score)) for face in found if touches_no_cut(face.box, low, ends)]
 
     def _look(self, part: Image, x0: int, y0: int) -> list[Face]:
         """The faces in a part of a frame that begins at (x0, y0)."""
         across, down = self._input_of(part)
         self._model.resize(width=across, height=down)
         canvas, matrix = transforms.letterbox(part, *self._model.size)
-        rows, scores = decode(self._model.see(canvas), self._ssd, min_score=self._least)
-        rows, scores = suppress(rows, scores, overlap=self._ssd.overlap)
+        rows, scores = decode(self._model.infer(canvas), self._ssd, min_score=self._least)
+        rows, scores = weighted_nms(rows, scores, overlap=self._ssd.overlap)
         back = transforms.invert(matrix)
         back[:, 2] += (x0, y0)
         faces = [_face(row, score, back) for row, score in zip(rows, scores, strict=True)]
@@ -107,11 +106,11 @@ class Detector:
 
 
 def _lowered(score: float) -> float:
-    """A score with odds times CLOSER_ODDS."""
-    return CLOSER_ODDS * score / (CLOSER_ODDS * score + 1 - score)
+    """A score with odds times TILE_SCORE_ODDS."""
+    return TILE_SCORE_ODDS * score / (TILE_SCORE_ODDS * score + 1 - score)
 
 
-def _inside(box: Box, low: tuple[float, float], high: tuple[float, float]) -> bool:
+def touches_no_cut(box: Box, low: tuple[float, float], high: tuple[float, float]) -> bool:
     """Whether a box keeps a little away from the edges where a part of a picture was cut off."""
     near = min(box.x0 - low[0], box.y0 - low[1], high[0] - box.x1, high[1] - box.y1)
     return near > CUT_PX
@@ -185,7 +184,7 @@ def _corners_of(cells: tuple[NDArray[np.intp], ...]) -> Floats:
 DECODERS: Mapping[str, Callable[..., tuple[Floats, Floats]]] = {"distances": _decode_distances, "yunet": _decode_yunet}
 
 
-def suppress(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
+def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
     """Weighted non-maximum suppression (Bazarevsky et al. 2019, arXiv:1907.05047, "blending"): overlapping boxes
     are not thrown away but averaged by score into the best one, which keeps boxes from trembling.
 
@@ -224,91 +223,3 @@ def _face(row: Floats, score: float, back: transforms.Matrix) -> Face:
     points = np.round(transforms.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
     (x0, y0), (x1, y1) = points[0].tolist(), points[1].tolist()
     return Face(Box(x0, y0, x1, y1), float(score), points[2:])
-
-
-@dataclass(frozen=True, slots=True)
-class CadenceMemory:
-    """When the detector looked, as far as the next frames ask."""
-
-    last_ns: int | None
-    closer_ns: int | None
-    quarter: int
-    thumb: NDArray[np.int16] | None  # i16[30,40] gray levels
-
-
-class Cadence:
-    """Says when the detector shall look at a frame.
-
-    While faces are followed it looks every `every_seconds`; every `idle_every_seconds` while nobody is there or
-    somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
-    every `idle_every_seconds`). Beside that it looks closer at one quarter of the picture every `closer_every_seconds`.
-    """
-
-    THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
-
-    def __init__(self, config: DetectorConfig) -> None:
-        self.configure(config)
-        self._last_ns: int | None = None
-        self._closer_ns: int | None = None
-        self._quarter = 0
-        self._thumb: NDArray[np.int16] | None = None
-
-    def configure(self, config: DetectorConfig) -> None:
-        """Take over other pauses."""
-        self._config = config
-
-    def memory(self) -> CadenceMemory:
-        """All that was learned from frames."""
-        return CadenceMemory(self._last_ns, self._closer_ns, self._quarter, self._thumb)
-
-    def recall(self, memory: CadenceMemory) -> None:
-        """Go on from there."""
-        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
-        self._quarter, self._thumb = memory.quarter, memory.thumb
-
-    def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
-        """Whether to detect in this frame.
-
-        Args:
-            frame: the new frame.
-            known: boxes of the faces that were followed into it.
-            lost: a face of the frame before is not among them.
-            missing: a face that was lost earlier is still waited for.
-
-        """
-        since = None if self._last_ns is None else (frame.taken_ns - self._last_ns) / 1e9
-        config = self._config
-        pause = config.idle_every_seconds if missing or not known else config.every_seconds
-        if (
-            since is None
-            or lost
-            or since >= pause
-            or (since >= config.idle_every_seconds and self._moved(frame, known))
-        ):
-            self._last_ns, self._thumb = frame.taken_ns, self._thumbnail(frame)
-            return True
-        return False
-
-    def closer(self, frame: Frame) -> int | None:
-        """Which of QUARTERS parts of this frame to look at closer; None: none."""
-        pause_ns = self._config.closer_every_seconds * 1e9
-        if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns < pause_ns):
-            return None
-        self._closer_ns, self._quarter = frame.taken_ns, (self._quarter + 1) % QUARTERS
-        return self._quarter
-
-    def _moved(self, frame: Frame, known: Sequence[Box]) -> bool:
-        """Whether any cell outside the known faces changed by `motion` since the detector looked."""
-        if self._thumb is None or self._config.motion >= 1:
-            return False
-        change = np.abs(self._thumbnail(frame) - self._thumb)
-        across, down = self.THUMB[0] / frame.width, self.THUMB[1] / frame.height
-        for box in known:
-            x0, x1 = int((box.x0 - 0.3 * box.width) * across), int((box.x1 + 0.3 * box.width) * across) + 1
-            y0, y1 = int((box.y0 - 0.3 * box.height) * down), int((box.y1 + 0.3 * box.height) * down) + 1
-            change[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 0
-        return bool(change.max() >= 255 * self._config.motion)
-
-    def _thumbnail(self, frame: Frame) -> NDArray[np.int16]:
-        small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.int16)

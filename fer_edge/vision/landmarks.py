@@ -52,12 +52,12 @@ class Landmarker:
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
-        offsets, logit = self._model.see(transforms.warp(self._model.view(frame), matrix, self._size))
-        points = transforms.transform(place(offsets, self._mean, self._size), transforms.invert(matrix))
+        offsets, logit = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
+        points = transforms.transform(decode_landmarks(offsets, self._mean, self._size), transforms.invert(matrix))
         return Landmarks(points, float(sigmoid(logit)[0, 0]), pose(points))
 
 
-def pooled(score: float, presence: float) -> float:
+def fuse_scores(score: float, presence: float) -> float:
     """Score, 0..1, of the detector's and the landmarks' score together: a logarithmic opinion pool (Genest and Zidek
     1986, Statistical Science 1(1)), in which the landmarks weigh half, as both models look at the same pixels."""
     log_odds = _logit(score) + PRESENCE_WEIGHT * (_logit(presence) - _logit(NEUTRAL_PRESENCE))
@@ -69,7 +69,7 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def place(offsets: Floats, mean: Floats, size: int) -> Floats:
+def decode_landmarks(offsets: Floats, mean: Floats, size: int) -> Floats:
     """The points f32[68,2] in px of a crop of size x size, from a model's output f32[1,136] (x0, y0, x1, ...:
     offsets from the mean shape in crop sides) and the mean shape f32[68,2]."""
     return (mean + offsets.reshape(-1, 2)) * np.float32(size)
@@ -88,11 +88,11 @@ def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
 def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
     """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
     the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
-    upright = transforms.square((0.0, 0.0), 1.0, angle, 1)[:, :2]
+    upright = transforms.square_crop_matrix((0.0, 0.0), 1.0, angle, 1)[:, :2]
     turned = points @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     x, y = (upright.T @ ((low + high) / 2)).tolist()
-    return transforms.square((x, y), scale * float((high - low).max()), angle, size)
+    return transforms.square_crop_matrix((x, y), scale * float((high - low).max()), angle, size)
 
 
 def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
@@ -101,7 +101,7 @@ def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -
     x, y = box.center
     shift = card.box_shift * box.height
     center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
-    return transforms.square(center, card.box_scale * max(box.width, box.height), angle, size)
+    return transforms.square_crop_matrix(center, card.box_scale * max(box.width, box.height), angle, size)
 
 
 def _slope(left: Floats, right: Floats) -> float:

@@ -11,7 +11,7 @@ from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
 
 
-def judge(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
+def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
     """Measure a face and hold it against the configured limits.
 
     Args:

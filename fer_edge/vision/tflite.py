@@ -121,7 +121,7 @@ class Model:
         """The picture that this model looks at: gray u8[H,W] or BGR u8[H,W,3]."""
         return frame.gray if self.card.input.color == "gray" else frame.image
 
-    def see(self, crop: Image) -> tuple[Floats, ...]:
+    def infer(self, crop: Image) -> tuple[Floats, ...]:
         """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
         colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         return self._invoke(cv2.LUT(colored, self._levels))

@@ -49,7 +49,7 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 
 
-def square(center: tuple[float, float], side: float, angle: float, size: int) -> Matrix:
+def square_crop_matrix(center: tuple[float, float], side: float, angle: float, size: int) -> Matrix:
     """The matrix that takes a square of `side` px around `center`, turned by `angle` rad (clockwise in the
     picture), to a crop of size x size px."""
     scale = size / max(side, 1e-6)

@@ -18,7 +18,7 @@ import numpy as np
 from fer_edge.config import Config, Models, Quality
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image, Track
-from fer_edge.vision.quality import judge
+from fer_edge.vision.quality import assess
 from quantize import daemon_stages
 from quantize.data.ferplus import Labelled, duplicates_of
 from quantize.data.locate import located
@@ -128,7 +128,7 @@ def _answer(pipeline: Pipeline, picture: Image, where: Box) -> Answer:
     track = _nearest(pipeline.look(frame).tracks, where)
     if track is None or track.expression is None:
         return Answer(None, None)
-    reason = judge(pipeline.classifier.crop(frame, track.landmarks), track.landmarks, Quality()).reason
+    reason = assess(pipeline.classifier.crop(frame, track.landmarks), track.landmarks, Quality()).reason
     return Answer(int(track.expression.probabilities.argmax()), reason and str(reason))
 
 

@@ -72,6 +72,8 @@ def command(plan: Mapping[str, Any]) -> str:
     own |= plan["options"]
     for name in SOURCES & own.keys():
         own[name] = [_place(Path(each)) for each in _several(own[name])]
+    if "yunet" in own:
+        own["yunet"] = Path(own["yunet"]).name
     options = [" ".join((f"--{name}", *map(str, _several(value)))) for name, value in own.items()]
     return f"python -m quantize.train {plan['role']} --data data --out runs/{plan['role']} {' '.join(options)}"
 

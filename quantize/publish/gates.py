@@ -19,12 +19,13 @@ from quantize.files.tflite_graph import Graph
 
 FLOORS: Final[dict[str, dict[str, float]]] = {
     "expression": {"accuracy": 0.86, "macro_f1": 0.66},
-    "detector": {"ap": 0.75},
+    # varied_ap is to become 0.88, varied_ap_16_32 0.93: until then no model may be worse than the one before.
+    "detector": {"ap": 0.84, "varied_ap": 0.845, "varied_ap_16_32": 0.83, "varied_fp_per_empty_image": 0.13},
     "landmarks": {"nme51": 0.049},
 }
-ERRORS: Final = ("nme51",)  # figures that must not be above their floor
+ERRORS: Final = ("nme51", "varied_fp_per_empty_image")  # figures that must not be above their floor
 MOST_LOST: Final = {"expression": {"accuracy": 0.005}}  # what int8 may lose against float
-MOST_MACS: Final = {"expression": 35e6, "detector": 60e6, "landmarks": 15e6}
+MOST_MACS: Final = {"expression": 35e6, "detector": 80e6, "landmarks": 15e6}
 MOST_BYTES: Final = {"expression": 1_000_000, "detector": 600_000, "landmarks": 600_000}
 INTEGERS: Final = ("INT8", "INT32")  # INT32: biases and shapes
 OTHER_SIZES: Final = ((320, 256), (192, 192))  # width, height
@@ -56,6 +57,7 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         raise DataError(f"{data}: split {measuring.gate!r}: expected pictures that {path} has not learned from")
     model = open_model(path, role)
     result = measuring.run(model, data, split=measuring.gate)
+    yardstick = open_model(run / f"{role}_float.tflite", role)
     graph = Graph(path.read_bytes())
     return Candidate(
         role=role,
@@ -64,8 +66,8 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         macs=graph.macs(),
         types=graph.types(),
         refused_sizes=_refused_sizes(path) if role == "detector" else (),
-        real=measuring.figures(open_model(run / f"{role}_float.tflite", role), data, split=measuring.gate),
-        int8=asdict(result.figures),
+        real=measuring.figures(yardstick, data, split=measuring.gate) | measuring.elsewhere(yardstick, data),
+        int8=asdict(result.figures) | measuring.elsewhere(model, data),
         result=result,
     )
 
@@ -77,7 +79,7 @@ def _refused_sizes(path: Path) -> tuple[str, ...]:
         try:
             model = open_model(path, "detector")
             model.resize(width=width, height=height)
-            model.see(np.zeros((height, width), np.uint8))
+            model.infer(np.zeros((height, width), np.uint8))
         except ModelError:
             refused.append(f"{width}x{height}")
     return tuple(refused)

@@ -1,9 +1,10 @@
 """The face detector's task: training scenes cut from photos, stills and pasted faces, what each grid cell of the
 network should answer for them, and the loss.
 
-Every training picture is a square of SIDE px. A face belongs to the grid whose cells suit its size, there to the cells
-around its centre (FCOS, Tian et al. 2019, arXiv:1904.01355). A cell's score learns how well its own box fits (quality
-focal loss, Li et al. 2020, arXiv:2006.04388), so that of several boxes the best one wins.
+Every training picture is a square of SIDE px. Faces are given to the cells that answer best for them (`assignment`);
+a cell's score learns how well its own box fits (quality focal loss, Li et al. 2020, arXiv:2006.04388), so that of
+several boxes the best one wins. Beside the labels a teacher says what every cell should answer (`teacher`); where the
+two differ, the labels count.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fer_edge.vision.detector import decode, suppress
+from fer_edge.vision.detector import decode, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize.data import augment
@@ -23,6 +24,7 @@ from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
     FOLDS,
     HELD_OUT_FOLDS,
+    DataError,
     Floats,
     Image,
     Photo,
@@ -44,7 +46,7 @@ from quantize.metrics import Matched, average_precision, curve, match
 from quantize.tasks.assignment import assign
 from quantize.tasks.networks import DETECTOR_SIZE, DETECTOR_STRIDES, KEYPOINTS, detector_net
 from quantize.tasks.task import Predict, to_input
-from quantize.tasks.teacher import Answers, Teacher
+from quantize.tasks.teacher import Answers, Teacher, silence
 from quantize.tasks.yunet import cell_centers
 
 BATCH: Final = 16
@@ -81,9 +83,9 @@ class Detector:
     peak_rate = 3e-3
     steps = STEPS
 
-    def __init__(self, data: Path, *, yunet: str, final: bool = False) -> None:
-        """Read the sets; a third of the crowds and two folds of the varied photos are left for the gates, a sixth of
-        the other crowds shows progress, as does one of the folds."""
+    def __init__(self, data: Path, *, yunet: str | None = None, final: bool = False) -> None:
+        """Read the sets, and learn from YuNet's ONNX file too, if there is one. A third of the crowds and two folds
+        of the varied photos are left for the gates; a sixth of the other crowds shows progress, as does a fold."""
         crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         photos, varied = data / "photos", data / "photos2"
@@ -92,7 +94,9 @@ class Detector:
             "varied": read_varied(varied, folds=[CHECKED_FOLD])[::CHECKED_SHARE],
         }
         empty = read_pictures(photos / "scenes.zip")
-        self._teacher, self._final = Teacher(Path(yunet)), final
+        self._yunet, self._final = Path(yunet) if yunet else None, final
+        if self._yunet and not self._yunet.is_file():
+            raise DataError(f"--yunet {self._yunet}: no such file")
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
@@ -116,9 +120,10 @@ class Detector:
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, dict[str, Any]]]:
         """Draw scenes f32[BATCH,SIDE,SIDE,1] and what they should give, by cell and by face."""
+        teacher = Teacher(self._yunet) if self._yunet else silence
         while True:
             scenes = [self.scenes.draw(rng) for _ in range(SCENES)]
-            answers = self._teacher(np.stack([scene.image for scene in scenes]))
+            answers = teacher(np.stack([scene.image for scene in scenes]))
             targets = scene_targets(scenes, answers)
             for _ in range(PASSES):
                 for rows in rng.permutation(SCENES).reshape(-1, BATCH):
@@ -130,7 +135,7 @@ class Detector:
         levels = len(DETECTOR_STRIDES)
         logits, sides, offsets = (_flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
         loss = answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets)
-        if self._final:
+        if self._final or not self._yunet:
             return loss
         return loss + FEATURE_WEIGHT * features_loss(targets, _flat(outputs[3 * levels :]))
 
@@ -167,7 +172,7 @@ def _match(predict: Predict, photo: Photo) -> Matched:
     canvas, matrix = letterbox(photo.image, *size)
     ssd = SsdCard(strides=DETECTOR_STRIDES, keypoints=KEYPOINTS, overlap=OVERLAP)
     outputs = predict(to_input(canvas[None]))[: 3 * len(DETECTOR_STRIDES)]
-    rows, scores = suppress(*decode(outputs, ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
+    rows, scores = weighted_nms(*decode(outputs, ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
     boxes = transform(rows[:, :2].reshape(-1, 2), invert(matrix)).reshape(-1, 4)
     return match(boxes, scores, photo.boxes, photo.sure & (photo.shares >= COUNTED))
 
@@ -186,10 +191,12 @@ def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
     middles = (centers[:, :2] + 0.5) * centers[:, 2:]
     for own, scene in zip(cells, scenes, strict=True):
         known = np.concatenate([scene.boxes, scene.ignored])[:, None]
-        inside = ((middles > known[..., :2]) & (middles < known[..., 2:])).all(axis=2).any(axis=0)
+        within = np.all((middles > known[..., :2]) & (middles < known[..., 2:]), axis=2).reshape(len(known), -1)
+        inside, unsure = within.any(axis=0), within[len(scene.boxes) :].any(axis=0)
         if scene.complete:
             own[~inside, SOFT] = 0
         own[~inside & (own[:, SOFT] > DOUBT), ASKED] = 0
+        own[unsure & (own[:, SOFT] == 0), ASKED] = 0  # without a teacher nobody knows
     return {"cells": cells, "features": answers.features, "faces": np.stack([_faces(scene) for scene in scenes])}
 
 

@@ -130,7 +130,7 @@ def missing(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
     side, way, turn = float((high - low).max()), rng.uniform(0, 2 * math.pi), rng.uniform(-0.5, 0.5)
     x, y = (low + high) / 2 + side * rng.uniform(*MISS_DISTANCE) * np.array([math.cos(way), math.sin(way)])
     scale = POINTS_SCALE * math.exp(rng.uniform(*np.log(MISS_SCALES)))
-    return transforms.square((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
+    return transforms.square_crop_matrix((float(x), float(y)), scale * side, turn, LANDMARKS_SIDE)
 
 
 def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> transforms.Matrix:
@@ -147,7 +147,7 @@ def anywhere(picture: Image, rng: np.random.Generator, size: int = LANDMARKS_SID
     height, width = picture.shape
     side = min(height, width) * 10 ** rng.uniform(-1, 0)
     center = (rng.uniform(0, width), rng.uniform(0, height))
-    return transforms.square(center, side, rng.uniform(-0.5, 0.5), size)
+    return transforms.square_crop_matrix(center, side, rng.uniform(-0.5, 0.5), size)
 
 
 def cut(pictures: Sequence[Image], matrices: Sequence[transforms.Matrix]) -> Image:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from quantize.data.sets import Floats, Image
 from quantize.tasks.task import to_input
-from quantize.tasks.yunet import KEYPOINTS, STRIDES, load_yunet
+from quantize.tasks.yunet import KEYPOINTS, STRIDES, cell_centers, load_yunet
 
 BATCH: Final = 32
 LONGEST: Final = 12.0  # strides: distances from a cell to a side of its box
@@ -45,6 +45,13 @@ class Teacher:
         scores = np.sqrt(_sigmoid(classes) * _sigmoid(objects))[..., 0]
         places = np.concatenate([distances(boxes), points - np.tile(np.float32(0.5), 2 * KEYPOINTS)], axis=-1)
         return scores, places, np.concatenate(flat[4 * levels :], axis=1).astype(np.float16)
+
+
+def silence(images: Image) -> Answers:
+    """What no teacher says about u8[N,H,W]: there is nothing anywhere."""
+    count, cells = len(images), len(cell_centers(*images.shape[1:]))
+    places = np.zeros((count, cells, 4 + 2 * KEYPOINTS), np.float32)
+    return Answers(np.zeros((count, cells), np.float32), places, np.zeros((count, cells, 1), np.float16))
 
 
 def distances(boxes: Floats) -> Floats:

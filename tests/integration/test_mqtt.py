@@ -19,7 +19,7 @@ from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.worker import Backlog
 from fer_edge.sinks import open_sinks
-from fer_edge.sinks.mqtt.connection import Link
+from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
@@ -243,7 +243,7 @@ def test_messages_that_the_broker_refuses_are_said_and_counted(
 
 
 def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_self: MqttSink) -> tuple[Link, Delivery]:
+    def fail(_self: MqttSink) -> tuple[Connection, Delivery]:
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(MqttSink, "_open", fail)

@@ -20,7 +20,7 @@ def run(name: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["train", "to_int8"])
+@pytest.mark.parametrize("name", ["train", "convert"])
 def test_what_needs_them_says_so_in_one_line(name: str) -> None:
     done = run(name)
     assert done.returncode == 1
@@ -29,8 +29,14 @@ def test_what_needs_them_says_so_in_one_line(name: str) -> None:
     assert line.endswith("run: pip install 'fer-edge[quantize]'")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "publish", "geometry"])
+@pytest.mark.parametrize("name", ["evaluate", "publish", "evaluate.geometry", "publish.model_cards_page"])
 def test_the_others_do_without(name: str) -> None:
     done = run(name)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
+
+
+def test_a_former_name_warns_and_runs() -> None:
+    done = subprocess.run([sys.executable, "-m", "quantize.to_int8"], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("quantize.to_int8 is now called quantize.convert")
+    assert done.returncode != 0  # the arguments are missing

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import yunet_file
 from tests.support.made_up_sets import write_everything
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
@@ -29,7 +30,7 @@ from quantize.evaluate import detector, expression, landmarks
 from quantize.files import cards
 from quantize.files.tflite_graph import Graph
 from quantize.publish import command as publish
-from quantize.publish.gates import INTEGERS, MOST_BYTES, MOST_MACS
+from quantize.publish.gates import ERRORS, FLOORS, INTEGERS, MOST_BYTES, MOST_MACS
 from quantize.tasks.task import open_task
 from quantize.train import command as train
 
@@ -47,7 +48,7 @@ TOP_LEVEL = {
 FIRST_FLOOR = {"expression": "accuracy", "detector": "ap", "landmarks": "nme51"}
 SMALL = {
     "quantize.tasks.expression": {"BATCH": 32, "SAMPLE": 16},
-    "quantize.tasks.detector": {"BATCH": 2, "SAMPLE": 6, "Detector.steps": 2},
+    "quantize.tasks.detector": {"BATCH": 2, "SCENES": 4, "SAMPLE": 6, "Detector.steps": 2},
     "quantize.tasks.landmarks": {"VIEWS": 2, "SAMPLE": 16},
 }
 
@@ -91,8 +92,9 @@ def make(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Role
                 importlib.import_module(module)
                 for name, value in values.items():
                     patch.setattr(f"{module}.{name}", value)
-            plan = train.Plan(role=role, epochs=1, seed=1, precision="float32", options={})
-            train.fit(plan, open_task(role, sets), out=run)
+            options = {"yunet": str(yunet_file.write(run / "made_up.onnx"))} if role == "detector" else {}
+            plan = train.Plan(role=role, epochs=1, seed=1, precision="float32", options=options)
+            train.fit(plan, open_task(role, sets, **options), out=run)
             assert to_int8.main([role, "--data", str(sets), "--run", str(run)]) == 0
         return Made(role, sets, run)
 
@@ -106,7 +108,7 @@ def made(request: pytest.FixtureRequest, make: Callable[[Role], Made]) -> Made:
 
 def published(made: Made, models: Path) -> int:
     """Publish, whatever the quality."""
-    floors = {"expression": ["accuracy=0", "macro_f1=0"], "detector": ["ap=0"], "landmarks": ["nme51=99"]}[made.role]
+    floors = [f"{name}={99 if name in ERRORS else 0}" for name in FLOORS[made.role]]
     options = [text for each in floors for text in ("--floor", each)]
     paths = ["--data", str(made.data), "--run", str(made.run), "--models", str(models)]
     return publish.main([made.role, *paths, *options])
@@ -192,7 +194,7 @@ def test_the_card_is_the_files(made: Made) -> None:
 def test_int8_agrees_with_float(made: Made) -> None:
     """On pictures of the set, within a twentieth of what the int8 output can hold."""
     real, int8 = (daemon_stages.open_model(path, made.role) for path in (made.real, made.int8))
-    answers = [(real.see(picture), int8.see(picture)) for picture in inputs(made, *int8.size)]
+    answers = [(real.infer(picture), int8.infer(picture)) for picture in inputs(made, *int8.size)]
     for index, card in enumerate(int8.card.outputs):
         off = np.stack([one[index] - other[index] for one, other in answers])
         assert np.sqrt(np.mean(np.square(off))) < 255 * card.scale / 20, card.name
@@ -231,7 +233,7 @@ def test_the_detector_runs_at_any_multiple_of_32(make: Callable[[Role], Made], s
     for path in (made.int8, made.real):
         model = daemon_stages.open_model(path, "detector")
         model.resize(width=size[0], height=size[1])
-        outputs = model.see(np.zeros(size[::-1], np.uint8))
+        outputs = model.infer(np.zeros(size[::-1], np.uint8))
         assert outputs[0].shape == (1, size[1] // 8, size[0] // 8, 1)
     frame = daemon_stages.frame_of(np.zeros((size[1] * 2, size[0] * 2), np.uint8))
     detector = daemon_stages.detector(daemon_stages.open_model(made.int8, "detector"))

@@ -96,7 +96,7 @@ def test_the_strongest_channels_stay_in_order(start: Any) -> None:
 @pytest.mark.parametrize("role", ["expression", "detector", "landmarks"])
 def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str) -> None:
     """Rebuilt with its batch norms apart, the network says what the file says, but for its int8 steps."""
-    model, stages = (importlib.import_module(f"quantize.{name}") for name in ("model", "stages"))
+    model, stages = (importlib.import_module(f"quantize.{name}") for name in ("tasks.networks", "daemon_stages"))
     network = getattr(model, f"{role}_net")()
     published = stages.open_model(MODELS / f"{role}.tflite", role)
     pictures = np.stack([cv2.resize(face, published.size) for face in replay_pictures()])

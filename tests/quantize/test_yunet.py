@@ -66,7 +66,7 @@ def test_the_daemon_runs_the_converted_file_at_any_size(made_up: Path, converted
     model.resize(width=64, height=96)
     gray = noise(96, 64)
     real = load_yunet(made_up, features=False)(to_input(gray[None]))
-    pairs = zip(model.see(gray), real, strict=True)
+    pairs = zip(model.infer(gray), real, strict=True)
     alike = [np.corrcoef(ours.ravel(), np.asarray(theirs).ravel())[0, 1] for ours, theirs in pairs]
     assert min(alike) > 0.9
     daemon_stages.detector(model, min_score=0.01)(daemon_stages.frame_of(noise(240, 320)))

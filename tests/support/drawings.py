@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fer_edge.drawing.painter import Look, Painter, status_line
+from fer_edge.drawing.painter import DrawStyle, Painter, status_line
 from fer_edge.records import LABELS, Box, FaceState, Floats, Frame, Image, Reason, Stats
-from fer_edge.tracking.tracker import first_look
+from fer_edge.tracking.tracker import new_track
 from tests.support.paths import DATA
 from tests.support.samples import frame_of, reading
 
@@ -38,7 +38,7 @@ def face(box: Box, *, id_: int = 1, label: str | None = "happiness", value: floa
     """A face as events have committed it; label None: it is too small."""
     reason = None if label else Reason.TOO_SMALL
     made = reading(box, label=LABELS.index(label) if label else None, value=value, reason=reason)
-    track = first_look(id_, replace(made, landmarks=replace(made.landmarks, points=outline(box))), at_ns)
+    track = new_track(id_, replace(made, landmarks=replace(made.landmarks, points=outline(box))), at_ns)
     return FaceState(track, label, reason)
 
 
@@ -65,7 +65,7 @@ def golden() -> dict[str, Image]:
     status = f"{status_line(faces, STATS)} · Küche Łódź"
     return {
         "draw_240": Painter().paint(frame, faces, status=status),
-        "draw_1080": Painter(Look(images=False, mirror=True)).paint(
+        "draw_1080": Painter(DrawStyle(images=False, mirror=True)).paint(
             frame, faces[2:3], size=(1440, 1080), status=status
         ),
     }

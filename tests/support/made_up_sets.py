@@ -104,6 +104,23 @@ def write_photos(folder: Path, *, count: int) -> None:
         write_zip(folder / f"{name}.zip", {f"{name}/{number}.png": png(each) for number, each in enumerate(noise)})
 
 
+def write_varied(folder: Path, *, count: int) -> None:
+    """Photos in folds, and photos without faces."""
+    crowd = made_up_crowd(count, seed=5)
+    files = {f"people/{Path(name).name}": png(image) for name, (image, _) in crowd.items()}
+    rows = []
+    for number, (name, (_, ((box, _),))) in enumerate(crowd.items()):
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        rows.append((f"people/{Path(name).name}", *box, *(5 * middle), 0.9, number % 10))
+    noise = np.random.default_rng(8).integers(0, 256, (count, 90, 120), dtype=np.uint8)
+    empty = {f"scenes/{number}.png": png(each) for number, each in enumerate(noise)}
+    write_zip(folder / "people_and_scenes.zip", files | empty)
+    faces = table(("photo", *sets.BOX, *sets.PERSONS_RIGHT_FIRST, "score", "fold"), rows)
+    write_zip(
+        folder / "labels.zip", {"faces.csv": faces, "negatives.csv": table(("photo",), [(name,) for name in empty])}
+    )
+
+
 # --- stills --------------------------------------------------------------------------------------------------
 
 
@@ -139,5 +156,6 @@ def write_everything(folder: Path) -> Path:
     write_crowd(folder / "crowd_faces.zip", made_up_crowd(9))
     write_stills(folder / "landmarks68.zip", people=12)
     write_photos(folder / "photos", count=12)
+    write_varied(folder / "photos2", count=20)
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder

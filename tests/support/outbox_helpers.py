@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fer_edge.sinks import sqlite_file as module
 from fer_edge.sinks.mqtt.outbox import Outbox
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 
 NEVER = 3600.0  # seconds: nothing is written unless it is asked for
 BOOT = "boot-1"
@@ -19,7 +19,7 @@ BOOT = "boot-1"
 
 @contextmanager
 def opened(path: Path, *, max_events: int = 1000, write_every_seconds: float = NEVER) -> Iterator[Outbox]:
-    outbox = Outbox(Disk(path, write_every_seconds=write_every_seconds), max_events=max_events)
+    outbox = Outbox(SqliteFile(path, write_every_seconds=write_every_seconds), max_events=max_events)
     try:
         yield outbox
     finally:

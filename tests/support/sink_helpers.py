@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
-from fer_edge.sinks.mqtt.connection import Link, backoff
+from fer_edge.sinks.mqtt.connection import Connection, backoff
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.brokers import SECONDS
 from tests.support.face_events import IDENTITY
@@ -91,6 +91,6 @@ def events_without_answer(connection: socket.socket, stream: BinaryIO, *, grante
                 connection.sendall(b"\x40\x02" + body[end : end + 2])
 
 
-def turn_until_it_ends(link: Link) -> None:
+def turn_until_it_ends(link: Connection) -> None:
     while True:
-        link.turn(1)
+        link.poll(1)

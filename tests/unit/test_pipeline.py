@@ -98,13 +98,13 @@ class TestStep:
     def test_the_detector_rests_while_a_face_is_followed(self, pipeline: Pipeline) -> None:
         updates = self.play(pipeline, "demo:astronaut")[:30]
         assert sum("detect" in update.timings_ms for update in updates) <= 15  # the moving background wakes it too
-        assert all(update.tracks and not update.tracks[0].missed for update in updates)
+        assert all(update.tracks and not update.tracks[0].misses for update in updates)
 
     def test_a_face_that_vanishes_is_looked_for_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         pipeline.step(frame_of(astronaut))
         update = pipeline.step(frame_of(np.zeros_like(astronaut), seconds=0.01))
         assert "detect" in update.timings_ms
-        assert [track.missed for track in update.tracks] == [1]
+        assert [track.misses for track in update.tracks] == [1]
 
     def test_a_short_occlusion_keeps_the_id(self, pipeline: Pipeline, astronaut: Image) -> None:
         hidden = astronaut.copy()
@@ -115,7 +115,7 @@ class TestStep:
             ids |= {track.id for track in update.tracks}
             assert not any(event.event_type is EventType.END for event in update.events)
         assert ids == {1}
-        assert update.tracks[0].missed == 0
+        assert update.tracks[0].misses == 0
 
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))
@@ -143,7 +143,7 @@ class TestStep:
         judged = set()
         for number in range(10):
             (track,) = pipeline.step(frame_of(astronaut, seconds=number / 30)).tracks
-            judged.add(track.judged_ns)
+            judged.add(track.classified_ns)
             assert track.last_ns == round(number / 30 * 1e9)
         assert len(judged) == 4  # 0, 100, 200 and 300 ms
 

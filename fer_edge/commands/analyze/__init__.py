@@ -12,7 +12,7 @@ from threading import Event
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fer_edge.commands.analyze.checkpoint import Keeper, load
+from fer_edge.commands.analyze.checkpoint import CheckpointWriter, load
 from fer_edge.commands.analyze.lines import shown_by_clip, shown_by_pictures
 from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
 from fer_edge.commands.analyze.output import Output
@@ -35,7 +35,10 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
     """
     check(options)
     pipeline = Pipeline(config)
-    keeper, begun = Keeper(options.resume_file(), every_seconds=options.save_seconds), origin(config, options, pipeline)
+    keeper, begun = (
+        CheckpointWriter(options.resume_file(), every_seconds=options.save_seconds),
+        origin(config, options, pipeline),
+    )
     outputs = Outputs(_outputs(config, options, pipeline), resumable=keeper.path is not None)
     earlier = load(keeper.path, begun) if options.resume and keeper.path else None
     with _progress() as progress, outputs:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from fer_edge.errors import SinkError
-from fer_edge.pipeline import Memory
+from fer_edge.pipeline import PipelineSnapshot
 from fer_edge.runtime.atomic_file import replace_file
 
 SUFFIX = ".resume"
@@ -41,7 +41,7 @@ class Checkpoint:
     frame: int  # of its frames, so many are done
     now_ns: int  # its time
     failed: int  # sources before it that could not be read to their end
-    memory: Memory
+    memory: PipelineSnapshot
     outputs: dict[str, bytes]  # see `Outputs.kept`
 
 
@@ -69,7 +69,7 @@ def _to_array(kind: Any, value: Any) -> object:
     return origin(value) if origin else kind(value)  # a Counter
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes checkpoints, as often as asked, but never so often that they take much of the time."""
 
     def __init__(self, path: Path | None, *, every_seconds: float) -> None:

@@ -40,7 +40,7 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AnalyzedFrame:
     """A frame and all that is said of it. Its time, `update.frame.taken_ns`, counts from the first frame of its source,
     so that two runs of one film say the same."""
 
@@ -49,7 +49,9 @@ class Look:
     update: Update  # where `faces` are the confirmed ones
 
 
-def looks(pipeline: Pipeline, camera: Recording, source: str, *, still: bool, skip: int = 0) -> Iterator[Look | None]:
+def looks(
+    pipeline: Pipeline, camera: Recording, source: str, *, still: bool, skip: int = 0
+) -> Iterator[AnalyzedFrame | None]:
     """Every frame of an open source; the first `skip` of them are read only, and None."""
     look: Callable[[Frame], Update] = pipeline.look if still else pipeline.step
     begun_ns, index = None, 0
@@ -60,7 +62,7 @@ def looks(pipeline: Pipeline, camera: Recording, source: str, *, still: bool, sk
         else:
             update = look(replace(frame, taken_ns=frame.taken_ns - begun_ns))
             faces = shown_by_pictures(update) if still else shown_by_clip(update, pipeline)
-            yield Look(frame_line(faces, update, _name(camera, source), index=index), tuple(faces), update)
+            yield AnalyzedFrame(frame_line(faces, update, _name(camera, source), index=index), tuple(faces), update)
         index += 1
 
 
@@ -76,8 +78,8 @@ def printable(name: str | os.PathLike[str]) -> str:
 def shown_by_clip(update: Update, pipeline: Pipeline) -> list[FaceState]:
     """Every face of a frame with the expression that is committed for it, or would be if it started here."""
     committed = {face.track.id: face for face in update.faces}
-    here = [track for track in update.tracks if not track.missed]
-    return [committed.get(track.id) or FaceState(track, *pipeline.events.verdict(track)) for track in here]
+    here = [track for track in update.tracks if not track.misses]
+    return [committed.get(track.id) or FaceState(track, *pipeline.events.decide(track)) for track in here]
 
 
 def shown_by_pictures(update: Update) -> list[FaceState]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fer_edge.commands.analyze.checkpoint import pack, unpack
-from fer_edge.commands.analyze.lines import Look
+from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile
@@ -31,7 +31,7 @@ class Output:
     def begin(self, source: str, number: int) -> None:
         """A source begins, the first of them with number 0; or it goes on where `start` says."""
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """A frame of it."""
 
     def section(self) -> None:

@@ -16,10 +16,10 @@ import msgspec
 
 from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.commands.analyze.film import Film, Reached
-from fer_edge.commands.analyze.lines import Look
+from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.output import Lines, Output, check_size, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
-from fer_edge.commands.analyze.timeline import Chronicle
+from fer_edge.commands.analyze.timeline import FilmTimeline
 from fer_edge.config import Models
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class JsonLines(Lines):
     """Every frame as a line of JSON."""
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         self.put(msgspec.json.encode(look.line) + b"\n")
 
@@ -44,7 +44,7 @@ class Table(Lines):
     def __init__(self, path: str) -> None:
         super().__init__(path, header())
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         self.put(rows(look))
 
@@ -86,7 +86,7 @@ class Events(Lines):
         self._source = source
         self._identity = replace(self._identity, boot_id=hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:12])
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         self._tell(look.update.events)
 
@@ -118,7 +118,7 @@ class FilmOutput(Output):
         """See `Output.start`."""
         self._film.start(unpack(kept, Reached) if kept else None)
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         frame = look.update.frame
         assert frame is not None
@@ -169,7 +169,7 @@ class Pictures(Output):
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.jpg"
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         _, jpeg = cv2.imencode(".jpg", marked(look, self._painter))
         self._path(self._count).write_bytes(jpeg.tobytes())  # cv2.imwrite would not say what is wrong
@@ -191,11 +191,11 @@ class Report(Output):
         report = import_module("fer_edge.commands.report.page")
         report.load_libraries()
         self.where, self._path, self._models, self._write = str(path), path, models, report.write_report
-        self._chronicle = Chronicle()
+        self._chronicle = FilmTimeline()
 
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
-        self._chronicle = unpack(kept, Chronicle) if kept else Chronicle()
+        self._chronicle = unpack(kept, FilmTimeline) if kept else FilmTimeline()
         absent = not self._path.exists()
         self._path.open("ab").close()  # where that cannot be, better said now than in an hour
         if absent:
@@ -206,7 +206,7 @@ class Report(Output):
         if number == len(self._chronicle.reels):
             self._chronicle.begin(Path(source).name or source)
 
-    def write(self, look: Look) -> None:
+    def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
         self._chronicle.add(look.update)
 
@@ -223,7 +223,7 @@ class Report(Output):
         self._write(self._path, [self._chronicle.story(stopped)], self._models)
 
 
-def marked(look: Look, painter: Painter) -> Image:
+def marked(look: AnalyzedFrame, painter: Painter) -> Image:
     """A frame with its faces marked, u8[H,W,3] BGR; the painter's own until it paints the next one."""
     assert look.update.frame is not None
     return painter.paint(look.update.frame, look.shown)

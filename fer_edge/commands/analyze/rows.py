@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fer_edge.commands.analyze.lines import Look
+from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.errors import SinkError
 from fer_edge.records import LABELS
 
@@ -52,12 +52,12 @@ def header() -> bytes:
     return _csv([list(COLUMNS)])
 
 
-def rows(look: Look) -> bytes:
+def rows(look: AnalyzedFrame) -> bytes:
     """A frame's lines: none where it shows no face."""
     return _csv([_row(look, number) for number in range(len(look.shown))])
 
 
-def _row(look: Look, number: int) -> list[Any]:
+def _row(look: AnalyzedFrame, number: int) -> list[Any]:
     line, face, track = look.line, look.line.faces[number], look.shown[number].track
     pose, quality = track.landmarks.pose, track.quality
     measured = [pose.yaw_deg, pose.pitch_deg, pose.roll_deg, quality.height_px]

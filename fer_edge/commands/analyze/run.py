@@ -13,9 +13,9 @@ from rich.progress import Progress, TaskID
 
 from fer_edge.camera import Recording, shown
 from fer_edge.camera.sources import open_source
-from fer_edge.commands.analyze.checkpoint import Checkpoint, Keeper, Origin
+from fer_edge.commands.analyze.checkpoint import Checkpoint, CheckpointWriter, Origin
 from fer_edge.commands.analyze.film import SECTION_FRAMES
-from fer_edge.commands.analyze.lines import Look, looks, printable
+from fer_edge.commands.analyze.lines import AnalyzedFrame, looks, printable
 from fer_edge.commands.analyze.options import AnalyzeOptions
 from fer_edge.commands.analyze.outputs import Outputs
 from fer_edge.errors import CameraError, Interrupted
@@ -32,7 +32,7 @@ class Run:
     pipeline: Pipeline
     options: AnalyzeOptions
     outputs: Outputs
-    keeper: Keeper
+    keeper: CheckpointWriter
     origin: Origin
     progress: Progress
     stop: Event
@@ -81,7 +81,7 @@ class Run:
     def _begin(self, name: str, index: int, there: Checkpoint | None) -> None:
         self.now_ns = 0
         if there and there.frame:
-            self.pipeline.recall(there.memory)
+            self.pipeline.restore(there.memory)
             self.now_ns = there.now_ns
         else:
             self.pipeline.reset()
@@ -95,7 +95,7 @@ class Run:
             if self.stop.is_set():
                 return
 
-    def _take(self, look: Look, index: int) -> None:
+    def _take(self, look: AnalyzedFrame, index: int) -> None:
         assert look.update.frame is not None
         self.now_ns = look.update.frame.taken_ns
         self.outputs.tell(lambda output: output.write(look))
@@ -124,7 +124,7 @@ class Run:
                 frame=frame,
                 now_ns=self.now_ns,
                 failed=self.failed,
-                memory=self.pipeline.memory(),
+                memory=self.pipeline.snapshot(),
                 outputs=self.outputs.kept(),
             )
             self.keeper.keep(checkpoint, begun=begun)

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fer_edge.commands.report.summary import STEPS_SECONDS, Story, Visit, visits
+from fer_edge.commands.report.summary import STEPS_SECONDS, ReportData, Visit, visits
 from fer_edge.records import Update
 from fer_edge.runtime.time_text import clock_text
-from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
+from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 
 MOST_STEPS = 720  # what happened is kept in at most so many steps of time, which become coarser with a long film
 HELD_SECONDS = 1.0
@@ -18,7 +18,7 @@ NAME_CHARS = 24  # of a film, beside a face's number
 
 
 @dataclass(slots=True)
-class Reel:
+class SourceSpan:
     """One source of several: they are told one after the other."""
 
     name: str
@@ -28,19 +28,19 @@ class Reel:
 
 
 @dataclass(slots=True)
-class Chronicle:
+class FilmTimeline:
     """Steps of time, events, and which film they are of. Times are seconds since the first film began."""
 
     maker: MinuteMaker = field(default_factory=lambda: MinuteMaker(STEPS_SECONDS[0]))
     steps: list[Minute] = field(default_factory=list)
-    moments: list[Moment] = field(default_factory=list)
-    reels: list[Reel] = field(default_factory=list)
+    moments: list[EventRow] = field(default_factory=list)
+    reels: list[SourceSpan] = field(default_factory=list)
     period_s: float = 0.0  # between the last two frames
 
     def begin(self, name: str) -> None:
         """A film begins, when the one before is over."""
         begin_s = self.reels[-1].end_s if self.reels else 0.0
-        self.reels.append(Reel(name, begin_s, begin_s))
+        self.reels.append(SourceSpan(name, begin_s, begin_s))
 
     def add(self, update: Update) -> None:
         """Take in a step of the film that has begun last."""
@@ -74,12 +74,12 @@ class Chronicle:
             step = replace(step, at_s=held_s, mono_ns=round(held_s * 1e9), events=())
             yield step
 
-    def story(self, stopped: str | None = None) -> Story:
+    def story(self, stopped: str | None = None) -> ReportData:
         """The report, as far as it has come. `stopped`: a note that it is not all."""
         rest = copy.deepcopy(self.maker).finish()
         names, end_s = [reel.name for reel in self.reels], self.reels[-1].end_s if self.reels else 0.0
         title = names[0] if len(names) == 1 else f"{len(names)} films"
-        return Story(
+        return ReportData(
             title=f"Faces in {title}",
             name="film" if len(names) == 1 else "all films",
             begin_s=0.0,

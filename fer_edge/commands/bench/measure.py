@@ -74,7 +74,7 @@ def _measure_model(model: Model) -> dict[str, Any]:
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for _ in range(WARM_UP + RUNS):
         begun = time.perf_counter()
-        model.see(picture)
+        model.infer(picture)
         spent.append(1e3 * (time.perf_counter() - begun))
     p50, p95 = percentiles(spent[WARM_UP:])
     return {
@@ -109,7 +109,7 @@ def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
         cpu_seconds += time.process_time() - cpu
         wall_seconds += time.perf_counter() - wall
         count += 1
-        faces += sum(not track.missed for track in update.tracks)
+        faces += sum(not track.misses for track in update.tracks)
         for name, ms in update.timings_ms.items():
             spent[name].append(ms)
     return {

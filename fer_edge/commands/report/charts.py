@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fer_edge.commands.report.summary import Figures, Segment, Story, Visit, bars
+from fer_edge.commands.report.summary import Figures, ReportData, Segment, Visit, bars
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import clock_text, local
@@ -79,7 +79,7 @@ def share_chart(columns: Sequence[tuple[str, Figures]]) -> str:
     return _svg(draw, height_in=1.0 + 0.28 * len(LABELS) * max(1.0, 0.75 * len(columns)))
 
 
-def visit_chart(story: Story) -> str:
+def visit_chart(story: ReportData) -> str:
     """A line for each of the longest visits, coloured by expression: where it was in the period, or, where all are
     short beside that, from when it came."""
     chosen = longest(story.visits)
@@ -128,7 +128,7 @@ def longest(visits: Sequence[Visit]) -> list[Visit]:
     return sorted(sorted(visits, key=lambda visit: -visit.dwell_s)[:VISITS], key=lambda visit: visit.begin_s)
 
 
-def came_chart(story: Story) -> str:
+def came_chart(story: ReportData) -> str:
     """Faces that came in each step of time; steps that nobody watched are hatched."""
     step_s, steps = bars(story)
 
@@ -143,7 +143,7 @@ def came_chart(story: Story) -> str:
     return _svg(draw, height_in=2.0)
 
 
-def view_chart(story: Story) -> str:
+def view_chart(story: ReportData) -> str:
     """The mean number of faces in view in each step of time, by what they showed."""
     step_s, steps = bars(story)
     shown = [label for label in (*LABELS, NONE) if story.total.shown_s.get(label)]
@@ -165,7 +165,7 @@ def view_chart(story: Story) -> str:
     return _svg(draw, height_in=2.4)
 
 
-def _step_place(step: Minute, step_s: int, story: Story) -> tuple[float, float]:
+def _step_place(step: Minute, step_s: int, story: ReportData) -> tuple[float, float]:
     """Where a step begins on the time axis, and how wide it is: at the end of a period it may be cut."""
     begin, end = (
         _place(min(at, max(story.end_s, step.begin_s + 0.1)), story) for at in (step.begin_s, step.begin_s + step_s)
@@ -173,7 +173,7 @@ def _step_place(step: Minute, step_s: int, story: Story) -> tuple[float, float]:
     return begin, end - begin
 
 
-def _steps_axes(axes: Axes, steps: Sequence[Minute], step_s: int, story: Story) -> None:
+def _steps_axes(axes: Axes, steps: Sequence[Minute], step_s: int, story: ReportData) -> None:
     for step in steps:
         if not step.watched_s:
             begin, width = _step_place(step, step_s, story)
@@ -204,12 +204,12 @@ def heat_chart(total: Minute) -> str:
     return _svg(draw, height_in=3.4)
 
 
-def _place(at_s: float, story: Story, beside: bool = False) -> float:
+def _place(at_s: float, story: ReportData, beside: bool = False) -> float:
     """Where a moment is on a time axis: days by the local clock, or seconds."""
     return float(date2num(local(at_s).replace(tzinfo=None))) if story.wall and not beside else at_s
 
 
-def _time_axis(axes: Axes, story: Story) -> None:
+def _time_axis(axes: Axes, story: ReportData) -> None:
     """Time of day and date, or time in the film."""
     axes.set_xlim(_place(story.begin_s, story), _place(max(story.end_s, story.begin_s + 1), story))
     if story.wall:

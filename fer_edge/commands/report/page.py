@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.commands.report.summary import Figures, Story, Visit, bars, figures
+from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Reason
@@ -44,7 +44,7 @@ QUALITY = {
 """Of a card's int8 metrics; docs/model-cards.md explains them."""
 
 
-def write_report(path: Path, stories: Sequence[Story], models: Models) -> None:
+def write_report(path: Path, stories: Sequence[ReportData], models: Models) -> None:
     """Write the page of a period; a second story is what it is compared with.
 
     Raises:
@@ -68,7 +68,7 @@ def load_libraries() -> tuple[Any, Any]:
         ) from None
 
 
-def page(stories: Sequence[Story], models: Models) -> str:
+def page(stories: Sequence[ReportData], models: Models) -> str:
     """The HTML of a report. Raises ReportError where the extra is not installed."""
     charts, jinja = load_libraries()
     story = stories[0]
@@ -133,7 +133,7 @@ def _image(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _span(story: Story) -> str:
+def _span(story: ReportData) -> str:
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
@@ -166,7 +166,7 @@ def _dominant(one: Figures) -> str:
     return f"{label}, {one.shares[label]:.0%}" if one.shares[label] else "–"
 
 
-def _visit_row(visit: Visit, story: Story) -> tuple[str, str, str, str]:
+def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
     told = [
         f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
         for segment in visit.segments

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fer_edge.commands.report.page import minutes_csv, write_report
-from fer_edge.commands.report.summary import Story, visits
+from fer_edge.commands.report.summary import ReportData, visits
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
@@ -99,7 +99,7 @@ def moment(text: str, now_s: float, option: str) -> float:
     raise ConfigError(f"{option} {text!r}: expected a time such as {example}, from 1970 on")
 
 
-def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> Story:
+def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> ReportData:
     minutes, events = read_history(path, since_s=since_s, until_s=until_s)
     begin, end = (clock_text(at, wall=True, seconds=False) for at in (since_s, until_s))
     if not minutes:
@@ -109,7 +109,7 @@ def _story(path: Path, config: Config, since_s: float, until_s: float, name: str
         f"{unsynced} of {len(minutes)} minutes were kept while the clock was not synchronised: their times may be off."
     )
     heard_s = max((minutes[-1].begin_s + minutes[-1].watched_s, *(event.at_s for event in events)))
-    return Story(
+    return ReportData(
         title=f"{device_id(config)}, {begin} to {end}",
         name=name,
         begin_s=since_s,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
-from fer_edge.tracking.minutes import MINUTE_SECONDS, Minute, Moment, added
+from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, added
 
 STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
 """How long a bar of a chart may be; those below a minute are for films."""
@@ -49,7 +49,7 @@ class Visit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
+class ReportData:
     """A period."""
 
     title: str
@@ -68,13 +68,13 @@ class Story:
         return added(self.minutes, int(self.begin_s))
 
 
-def visits(events: Iterable[Moment], *, begin_s: float = 0.0, end_s: float | None = None) -> list[Visit]:
+def visits(events: Iterable[EventRow], *, begin_s: float = 0.0, end_s: float | None = None) -> list[Visit]:
     """Events of a period in their order -> visits by when they began.
 
     A face whose start lies before the period, which begins at `begin_s`, begins with what is heard of it first. One of
     the last run that has not ended was there until `end_s` at least, where that is known.
     """
-    open_: dict[tuple[str, int], list[Moment]] = {}
+    open_: dict[tuple[str, int], list[EventRow]] = {}
     found, run = [], ""
     for event in events:
         run = event.run
@@ -86,7 +86,7 @@ def visits(events: Iterable[Moment], *, begin_s: float = 0.0, end_s: float | Non
     return sorted(found, key=lambda visit: visit.begin_s)
 
 
-def _ended(told: Sequence[Moment], begin_s: float) -> Visit:
+def _ended(told: Sequence[EventRow], begin_s: float) -> Visit:
     """A face that was seen last some time before its end was told."""
     first, last = told[0], told[-1]
     if len(told) == 1:  # all the while it showed what its end says
@@ -96,18 +96,18 @@ def _ended(told: Sequence[Moment], begin_s: float) -> Visit:
     return _visit(told[:-1], [came_s, *(event.at_s for event in told[1:-1]), gone_s], last.dwell_s, ended=True)
 
 
-def _open(told: Sequence[Moment], end_s: float | None) -> Visit:
+def _open(told: Sequence[EventRow], end_s: float | None) -> Visit:
     last = told[-1]
     until_s = last.at_s if end_s is None else max(last.at_s, end_s)
     times = [_came_s(told[0]), *(event.at_s for event in told[1:]), until_s]
     return _visit(told, times, last.dwell_s + until_s - last.at_s, ended=False)
 
 
-def _came_s(first: Moment) -> float:
+def _came_s(first: EventRow) -> float:
     return first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
 
 
-def _visit(told: Sequence[Moment], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
+def _visit(told: Sequence[EventRow], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
     """What each event said held until the next of `times`, which has one more."""
     segments = [
         Segment(start, max(start, end), event.expression, event.reason)
@@ -142,7 +142,7 @@ class Figures:
     abstained: dict[str, float]  # reason -> share of the face time
 
 
-def figures(story: Story) -> Figures:
+def figures(story: ReportData) -> Figures:
     """The figures of a period."""
     total = story.total
     judged_s = sum(total.shown_s.get(label, 0.0) for label in LABELS)
@@ -164,7 +164,7 @@ def figures(story: Story) -> Figures:
     )
 
 
-def bars(story: Story) -> tuple[int, list[Minute]]:
+def bars(story: ReportData) -> tuple[int, list[Minute]]:
     """The period in equal steps, at most MOST_BARS: how many seconds a step has, and each as one minute; steps that
     nobody watched have `watched_s` 0."""
     length_s = story.end_s - story.begin_s

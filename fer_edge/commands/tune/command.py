@@ -19,7 +19,7 @@ from rich.text import Text
 
 from fer_edge.camera import Camera, open_camera, shown
 from fer_edge.camera.sources import source_config
-from fer_edge.commands.tune.replay import Outcome, Recording, Retelling, networks
+from fer_edge.commands.tune.replay import Outcome, Recording, Replay, networks
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.atomic_file import replace_file
@@ -165,7 +165,7 @@ def play(
     `draw` gets what is known so far, now and then.
     """
     recording = Recording(group[0].config)
-    told = {each.name: Retelling(each.config) for each in group}
+    told = {each.name: Replay(each.config) for each in group}
     begun_ns, count = None, 0
     with suppress(KeyboardInterrupt):
         while (frame := source.read()) is not None:

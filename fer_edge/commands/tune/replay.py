@@ -17,8 +17,8 @@ from msgspec import structs
 from fer_edge.config import Config, Quality
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, EventType, FaceEvent, Frame, Reading, Track
-from fer_edge.tracking.counters import Tally, View, view
-from fer_edge.tracking.events import EventMaker
+from fer_edge.tracking.counters import FaceTimeCounter, View, view
+from fer_edge.tracking.events import EventStateMachine
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.vision.quality import reason_of
 
@@ -42,7 +42,7 @@ class Recorder(Tracker):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RecordedFrame:
     """One frame as the networks saw it."""
 
     now_ns: int
@@ -60,36 +60,36 @@ class Recording:
         self._pipeline = Pipeline(structs.replace(config, quality=OPEN, tracking=tracking))
         self._tracker = self._pipeline.tracker = Recorder(tracking)
 
-    def look(self, frame: Frame) -> Look:
+    def look(self, frame: Frame) -> RecordedFrame:
         """The next frame."""
         update = self._pipeline.step(frame)
-        return Look(frame.taken_ns, (frame.width, frame.height), self._tracker.readings, update.tracks)
+        return RecordedFrame(frame.taken_ns, (frame.width, frame.height), self._tracker.readings, update.tracks)
 
 
-class Retelling:
+class Replay:
     """What one configuration makes of the looks."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._tracker = Tracker(config.tracking)
-        self._maker = EventMaker(config.events, confirm_seconds=config.tracking.confirm_seconds)
+        self._maker = EventStateMachine(config.events, confirm_seconds=config.tracking.confirm_seconds)
         self._ids: dict[int, int] = {}  # the recording's id of a face in view -> ours
         self._shown: tuple[View, ...] = ()
         self._first_ns: int | None = None
-        self._last: Look | None = None
-        self._tally = Tally(0)
+        self._last: RecordedFrame | None = None
+        self._tally = FaceTimeCounter(0)
         self._told: list[FaceEvent] = []
 
-    def add(self, look: Look) -> None:
+    def add(self, look: RecordedFrame) -> None:
         """Take in the next look."""
         self._first_ns = look.now_ns if self._first_ns is None else self._first_ns
         readings = [self._reread(reading, look.now_ns) for reading in look.readings]
         tracks = self._tracker.update(readings, look.now_ns)
-        ours = {id(track.landmarks): track.id for track in tracks if not track.missed}
+        ours = {id(track.landmarks): track.id for track in tracks if not track.misses}
         self._ids = {
             track.id: ours[id(track.landmarks)]
             for track in look.tracks
-            if not track.missed and id(track.landmarks) in ours
+            if not track.misses and id(track.landmarks) in ours
         }
         width, height = look.size
         events, faces = self._maker.update(tracks, look.now_ns, width=width, height=height)
@@ -104,7 +104,7 @@ class Retelling:
         """A reading as it would have been with our limits and cadence."""
         face = replace(reading.face, track_id=self._ids.get(reading.face.track_id or 0))
         reason = reason_of(reading.quality, reading.landmarks.pose, self.config.quality)
-        judged = reason is None and self._tracker.due(face, now_ns)
+        judged = reason is None and self._tracker.should_classify(face, now_ns)
         quality = replace(reading.quality, reason=reason)
         return replace(reading, face=face, quality=quality, expression=reading.expression if judged else None)
 
@@ -132,7 +132,7 @@ class Outcome:
     shares: dict[str, float]  # label -> share of the labelled time
 
 
-def outcome(told: Sequence[FaceEvent], tally: Tally, seconds: float) -> Outcome:
+def outcome(told: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -> Outcome:
     """Sum events and face time up. Faces that are still there will have their end, too: it is counted."""
     starts, ends = (sum(event.event_type is kind for event in told) for kind in (EventType.START, EventType.END))
     faces_s = tally.shown_ns.total() / 1e9

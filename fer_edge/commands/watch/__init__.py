@@ -9,11 +9,11 @@ from contextlib import suppress
 from threading import Event
 
 from fer_edge.commands.watch.lines import Lines
-from fer_edge.commands.watch.screen import Screen
+from fer_edge.commands.watch.screen import TerminalScreen
 from fer_edge.commands.watch.view import PATIENCE_SECONDS, Viewer, WatchOptions
 from fer_edge.errors import SinkError
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Link, backoff
+from fer_edge.sinks.mqtt.connection import Connection, backoff
 
 CONNECT_SECONDS = 5.0
 TURN_SECONDS = 0.1  # a screen is drawn as often
@@ -30,7 +30,7 @@ def watch(options: WatchOptions, *, stop: Event | None = None) -> int:
         ConfigError: the password file cannot be read.
 
     """
-    viewer: Viewer = Screen(options) if options.live else Lines(options)
+    viewer: Viewer = TerminalScreen(options) if options.live else Lines(options)
     with suppress(KeyboardInterrupt), viewer:
         _follow(options, viewer, stop or Event())
     viewer.sum_up()
@@ -42,7 +42,7 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
     end = time.monotonic() + options.for_seconds if options.for_seconds is not None else float("inf")
     broker, delays = broker_of(options.mqtt), _pauses()
     while not (stop.is_set() or viewer.over) and time.monotonic() < end:
-        link = Link(
+        link = Connection(
             broker,
             f"fer-edge-watch-{secrets.token_hex(4)}",
             on_message=lambda topic, payload, _: viewer.show(topic, payload),
@@ -53,7 +53,7 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
             viewer.connected(broker)
             link.subscribe([f"{options.mqtt.topic}/{options.device}/{topic}" for topic in viewer.topics])
             while not (stop.is_set() or viewer.over) and time.monotonic() < end:
-                link.turn(min(TURN_SECONDS, end - time.monotonic()))
+                link.poll(min(TURN_SECONDS, end - time.monotonic()))
                 viewer.tick()
             link.close()
         except LinkError as error:

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from fer_edge.commands.watch.received import SeenEvent, SeenState, clock_time, counted, printable, reason_text
+from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, counted, printable, reason_text
 from fer_edge.commands.watch.view import PATIENCE_SECONDS, WatchOptions
 from fer_edge.errors import SinkError
 from fer_edge.sinks.mqtt.broker import Broker
@@ -113,13 +113,13 @@ class Lines:
         )
 
     def _state(self, device: str, payload: bytes) -> None:
-        state = msgspec.json.decode(payload, type=SeenState)
+        state = msgspec.json.decode(payload, type=ReceivedState)
         if self._faces.get(device) != state.faces:
             self._faces[device] = state.faces
             self._remark(f"{device} sees {summary(state)}", "dim")
 
     def _event(self, device: str, payload: bytes) -> None:
-        event = msgspec.json.decode(payload, type=SeenEvent)
+        event = msgspec.json.decode(payload, type=ReceivedEvent)
         self.events += 1
         self._people.add((device, event.track_id))
         if self._options.json:
@@ -144,7 +144,7 @@ class Lines:
         self._remarks.print(Text(text, style), soft_wrap=True)
 
 
-def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> str:
+def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -> str:
     """One event in at most 80 columns."""
     changed = event.previous != event.expression
     columns = [
@@ -160,7 +160,7 @@ def event_line(device: str, event: SeenEvent, *, ascii_only: bool = False) -> st
     return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
 
 
-def finding(event: SeenEvent, *, ascii_only: bool) -> str:
+def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
     """The expression with its confidence and a bar, or in words why there is none."""
     if event.expression is None:
         return reason_text(event.reason)
@@ -169,7 +169,7 @@ def finding(event: SeenEvent, *, ascii_only: bool) -> str:
     return f"{printable(event.expression):<9} {confidence:.0%} {bar}"
 
 
-def summary(state: SeenState) -> str:
+def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
     return counted(state.faces, "face") + (f": {shown}" if shown else "")

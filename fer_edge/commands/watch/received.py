@@ -16,7 +16,7 @@ REASONS = {
 }
 
 
-class SeenEvent(msgspec.Struct, frozen=True):
+class ReceivedEvent(msgspec.Struct, frozen=True):
     """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
 
     event_type: str
@@ -30,14 +30,14 @@ class SeenEvent(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class SeenState(msgspec.Struct, frozen=True):
+class ReceivedState(msgspec.Struct, frozen=True):
     """What is shown of a state."""
 
     faces: int
     expressions: dict[str, int] = {}  # msgspec copies it
 
 
-class SeenStats(msgspec.Struct, frozen=True):
+class ReceivedStats(msgspec.Struct, frozen=True):
     """What is shown of a daemon's own figures."""
 
     fps: float
@@ -47,7 +47,7 @@ class SeenStats(msgspec.Struct, frozen=True):
     temperature_c: float | None = None
 
 
-class SeenAlert(msgspec.Struct, frozen=True):
+class ReceivedAlert(msgspec.Struct, frozen=True):
     """What is shown of an alert."""
 
     name: str

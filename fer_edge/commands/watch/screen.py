@@ -15,10 +15,10 @@ from rich.style import Style
 from rich.text import Text
 
 from fer_edge.commands.watch.received import (
-    SeenAlert,
-    SeenEvent,
-    SeenState,
-    SeenStats,
+    ReceivedAlert,
+    ReceivedEvent,
+    ReceivedState,
+    ReceivedStats,
     clock_time,
     counted,
     printable,
@@ -37,10 +37,10 @@ EVENT_STYLES = {"start": "green", "update": "cyan", "end": "dim"}
 
 
 @dataclass(slots=True)
-class Face:
+class WatchedFace:
     """A face as its last event left it."""
 
-    event: SeenEvent
+    event: ReceivedEvent
     heard: float  # monotonic seconds
 
 
@@ -52,12 +52,12 @@ class Device:
     changed: str = ""  # since when, as time of day
     camera: str = ""
     faces_in_view: int | None = None
-    stats: SeenStats | None = None
-    faces: dict[int, Face] = field(default_factory=dict)  # track id -> face
-    alerts: dict[str, SeenAlert] = field(default_factory=dict)  # those that are on
+    stats: ReceivedStats | None = None
+    faces: dict[int, WatchedFace] = field(default_factory=dict)  # track id -> face
+    alerts: dict[str, ReceivedAlert] = field(default_factory=dict)  # those that are on
 
 
-class Screen:
+class TerminalScreen:
     """See `Viewer`; everything in one picture of the terminal's size."""
 
     topics: tuple[str, ...] = ("availability", "camera/availability", "state", "event", "stats", "alert/+")
@@ -81,7 +81,7 @@ class Screen:
             "stats": self._stats,
         }
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> TerminalScreen:
         self._live.__enter__()
         self.tick()
         return self
@@ -148,17 +148,17 @@ class Screen:
         device.camera = word
 
     def _state(self, device: Device, _: str, payload: bytes) -> None:
-        device.faces_in_view = msgspec.json.decode(payload, type=SeenState).faces
+        device.faces_in_view = msgspec.json.decode(payload, type=ReceivedState).faces
         if not device.faces_in_view:
             device.faces.clear()
 
     def _stats(self, device: Device, _: str, payload: bytes) -> None:
-        device.stats = msgspec.json.decode(payload, type=SeenStats)
+        device.stats = msgspec.json.decode(payload, type=ReceivedStats)
 
     def _alert(self, device: Device, name: str, payload: bytes) -> None:
         if not payload:  # the alert was taken out of the configuration
             return
-        alert = msgspec.json.decode(payload, type=SeenAlert)
+        alert = msgspec.json.decode(payload, type=ReceivedAlert)
         if alert.state == "ON":
             device.alerts[alert.name] = alert
             self._note(f"{name}: alert {printable(alert.name)}", "bold red")
@@ -166,13 +166,13 @@ class Screen:
             device.alerts.pop(alert.name, None)
 
     def _event(self, device: Device, name: str, payload: bytes) -> None:
-        event = msgspec.json.decode(payload, type=SeenEvent)
+        event = msgspec.json.decode(payload, type=ReceivedEvent)
         self.events += 1
         if event.track_id is not None and not event.replayed:
             if event.event_type == "end":
                 device.faces.pop(event.track_id, None)
             else:
-                device.faces[event.track_id] = Face(event, time.monotonic())
+                device.faces[event.track_id] = WatchedFace(event, time.monotonic())
         found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
         was = f", was {event.previous}" if event.previous and event.previous != event.expression else ""
         late = ", replayed" if event.replayed else ""
@@ -269,7 +269,7 @@ class Screen:
                 )
         return lines or [Text("  nobody in view", "dim")]
 
-    def _face_line(self, name: str, face: Face, width: int) -> Text:
+    def _face_line(self, name: str, face: WatchedFace, width: int) -> Text:
         event = face.event
         stayed = f"{event.dwell_s + time.monotonic() - face.heard:6.0f} s"
         line = Text(f"{_fit(name, DEVICE_CELLS)} {f'#{event.track_id}':<6}")

@@ -87,7 +87,7 @@ class Buffer:
     pixels: Image  # u8[H,W,bytes], rows may be further apart than they are long
 
 
-class Card:
+class DisplayCard:
     """What a card can do, in calls. For one thread. Everything raises OSError where the kernel refuses."""
 
     def __init__(self, node: Node) -> None:

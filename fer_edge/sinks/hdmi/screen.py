@@ -15,7 +15,7 @@ from fer_edge.config import Hdmi
 from fer_edge.drawing.painter import fitted
 from fer_edge.errors import SinkError
 from fer_edge.records import Image
-from fer_edge.sinks.hdmi.drm import Buffer, Card, Connector, KernelNode, Opener
+from fer_edge.sinks.hdmi.drm import Buffer, Connector, DisplayCard, KernelNode, Opener
 from fer_edge.sinks.hdmi.drm_abi import INTERLACED, PREFERRED, RGB565, XRGB8888, ModeCrtc, ModeInfo
 
 FOLDER = Path("/dev/dri")
@@ -31,7 +31,7 @@ class Found:
     """A connected display on an open card."""
 
     path: str
-    card: Card
+    card: DisplayCard
     connector: Connector
     mode: ModeInfo
 
@@ -62,7 +62,7 @@ def find(settings: Hdmi, *, folder: Path = FOLDER, opener: Opener = KernelNode) 
 def _look(path: str, settings: Hdmi, opener: Opener) -> Found | str:
     """The connected display of a card, or why there is none: then the card is closed again."""
     try:
-        card = Card(opener(path))
+        card = DisplayCard(opener(path))
     except OSError as error:
         return f"{error.strerror}{'; this user must be in group video' if error.errno == errno.EACCES else ''}"
     try:
@@ -92,7 +92,7 @@ def choose(modes: Sequence[ModeInfo], wanted: str) -> ModeInfo:
     return max(pool, key=lambda m: (bool(m.type & PREFERRED), m.hdisplay * m.vdisplay, -abs(m.vrefresh - 60)))
 
 
-class Screen:
+class DisplayScreen:
     """A display in our hands. For one thread."""
 
     def __init__(self, found: Found) -> None:
@@ -210,7 +210,7 @@ class Screen:
                 self._card.destroy(buffer)
 
 
-def _crtc_for(card: Card, connector: Connector) -> int:
+def _crtc_for(card: DisplayCard, connector: Connector) -> int:
     """The CRTC that feeds a connector, else a free one that can. Raises SinkError."""
     encoders = [card.encoder(number) for number in connector.encoders]
     for encoder in encoders:
@@ -224,7 +224,7 @@ def _crtc_for(card: Card, connector: Connector) -> int:
     raise SinkError(f"{connector.name}: the card has no free CRTC for it; unplug another display")
 
 
-def _fed_by(card: Card, crtc: int) -> list[int]:
+def _fed_by(card: DisplayCard, crtc: int) -> list[int]:
     """The connectors that a CRTC feeds."""
     _, numbers = card.resources()
     connectors = [card.connector(number, look=False) for number in numbers]

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from threading import Event
 
 from fer_edge.config import Config, Hdmi
-from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
+from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Frame, Identity, Image, Stats, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.hdmi.screen import Found, Screen, find
+from fer_edge.sinks.hdmi.screen import DisplayScreen, Found, find
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class HdmiSink:
         self._stats: Stats | None = None  # the newest; most updates have none
         self._closing = Event()
         self._worker = Worker("hdmi", self._run)
-        self._painter = Painter(Look(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror))
-        self._steady = Steady()
+        self._painter = Painter(DrawStyle(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror))
+        self._steady = BoxSmoother()
         self._trouble: str | None = None  # the reason that was logged last
 
     def start(self) -> None:
@@ -76,12 +76,12 @@ class HdmiSink:
         """The thread: display after display."""
         while not self._closing.is_set():
             try:
-                self._show(Screen(self._finder(self._settings)))
+                self._show(DisplayScreen(self._finder(self._settings)))
             except OSError as error:
                 self._report(str(error) if isinstance(error, SinkError) else f"{error.strerror or error}")
                 self._closing.wait(LOOK_SECONDS)
 
-    def _show(self, screen: Screen) -> None:
+    def _show(self, screen: DisplayScreen) -> None:
         """Show updates until the daemon stops, or until the display is gone: SinkError."""
         try:
             self._loop(screen)
@@ -90,7 +90,7 @@ class HdmiSink:
         finally:
             screen.close()
 
-    def _loop(self, screen: Screen) -> None:
+    def _loop(self, screen: DisplayScreen) -> None:
         newest, looked, told = -self._quiet_seconds, time.monotonic(), False
         while not self._closing.is_set():
             update, begun = self._updates.get(LOOK_SECONDS), time.monotonic()

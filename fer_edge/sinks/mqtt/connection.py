@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.sinks.mqtt.broker import NO_BROKER, Broker, LinkError, Version, in_words
-from fer_edge.sinks.mqtt.wakeup import Wake
+from fer_edge.sinks.mqtt.wakeup import WakePipe
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
@@ -74,7 +74,7 @@ def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
         delay = min(longest, delay * 2)
 
 
-class Link:
+class Connection:
     """A connection to a broker, made by `connect` and kept going by calling `turn` again and again.
 
     `on_ack(mid, refusal)` is called, within `turn`, for each acknowledged message; `refusal` says in words why an
@@ -95,10 +95,10 @@ class Link:
         self.window = WINDOW
         self.version: Version = OLDER[broker.version][0]
         self._client_id, self._will = client_id, will
-        self.wake: Wake | None = None  # what ends `turn` early
+        self.wake: WakePipe | None = None  # what ends `turn` early
         self._ack, self._message = on_ack, on_message
         self._trouble: LinkError | None = None
-        self.complaint: str | None = None  # about what was asked for and is not needed
+        self.warning: str | None = None  # about what was asked for and is not needed
         self._asked: dict[int, tuple[Sequence[str], bool]] = {}  # number -> topics, and whether they are needed
         self._client = self._make_client()
 
@@ -166,7 +166,7 @@ class Link:
             if time.monotonic() >= deadline:
                 self.drop()
                 raise LinkError(f"no answer to CONNECT within {timeout:.0f} s; {NO_BROKER}", version=True)
-            self.turn(deadline - time.monotonic())
+            self.poll(deadline - time.monotonic())
 
     def publish(self, message: Message) -> int:
         """Hand a message over; the number by which it will be acknowledged. Never blocks; what a dead
@@ -196,7 +196,7 @@ class Link:
         if number is not None:
             self._asked[number] = topics, needed
 
-    def turn(self, timeout: float) -> None:
+    def poll(self, timeout: float) -> None:
         """Wait for the network (or the wake) at most `timeout` seconds and deal with what came.
 
         Raises:
@@ -273,7 +273,7 @@ class Link:
         refused = [f"{topic}: {reason}" for topic, reason in zip(topics, reasons, strict=False) if reason.is_failure]
         if refused:
             why = f"the broker refuses the subscription ({', '.join(refused)}); check the user's access rules there"
-            self.complaint = why
+            self.warning = why
             if needed:
                 self._trouble = LinkError(why, refused=True)
 
@@ -286,10 +286,10 @@ class Link:
             self._message(topic, bytes(message.payload), bool(message.retain))
 
 
-class Attempt:
+class ConnectThread:
     """A connection being opened in a thread of its own: names, TLS and far brokers take seconds."""
 
-    def __init__(self, link: Link, timeout: float) -> None:
+    def __init__(self, link: Connection, timeout: float) -> None:
         self._link, self._timeout = link, timeout
         self._failure: Exception | None = None
         self._abandoned = False

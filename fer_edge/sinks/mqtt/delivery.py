@@ -19,10 +19,10 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.runtime.worker import Backlog
-from fer_edge.sinks.mqtt.connection import Link, Message
+from fer_edge.sinks.mqtt.connection import Connection, Message
 from fer_edge.sinks.mqtt.open_faces import OpenFaces
 from fer_edge.sinks.mqtt.outbox import Entry, Outbox
-from fer_edge.sinks.sqlite_file import Disk, Memory
+from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Outgoing:
                 self._unsaid[topic] = None
             return changed
 
-    def say_all(self) -> None:
+    def republish_all(self) -> None:
         """Every retained value is news again: another broker, or one that has forgotten."""
         with self._lock:
             self._unsaid = dict.fromkeys(self._retained)
@@ -111,12 +111,12 @@ class Store:
         if crashed:
             log.warning("MQTT: the last run crashed; faces that it left open and that are ended now: %d", len(crashed))
 
-    def _disk(self) -> Disk:
+    def _disk(self) -> SqliteFile:
         if self._path is None:
-            return Memory()
+            return NoFile()
         with contextlib.suppress(OSError):  # then the disk says what is wrong
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        return Disk(self._path, write_every_seconds=self._config.write_every_seconds)
+        return SqliteFile(self._path, write_every_seconds=self._config.write_every_seconds)
 
     def keep(self) -> None:
         """Move what `submit` left into the outbox, and write to the disk what is due."""
@@ -225,7 +225,7 @@ class Delivery:
         self._outgoing.messages.put_back([item for item in self._pending.values() if isinstance(item, Message)])
         self._pending.clear()
 
-    def send(self, link: Link) -> None:
+    def send(self, link: Connection) -> None:
         """Hand over what there is, as far as the window allows: a new connection begins with the retained values,
         afterwards what happened to a face comes before the state that follows from it."""
         if self._fresh:
@@ -239,7 +239,7 @@ class Delivery:
         for message in () if link.busy else self._outgoing.take_newest():
             link.publish(message)
 
-    def _send_events(self, link: Link) -> None:
+    def _send_events(self, link: Connection) -> None:
         room = link.window - len(self._pending)
         if self._sent < self._held:
             room = min(room, self._throttle.allowed())
@@ -252,7 +252,7 @@ class Delivery:
             self._throttle.spend(held)
             self._sent = entry.id
 
-    def _send_retained(self, link: Link) -> None:
+    def _send_retained(self, link: Connection) -> None:
         while len(self._pending) < link.window and (value := self._outgoing.take_retained(self._pending.values())):
             topic, payload = value
             self._pending[link.publish(Message(topic, payload, retain=True))] = topic

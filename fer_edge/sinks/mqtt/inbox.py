@@ -71,7 +71,7 @@ class Inbox:
         """Say everything again where Home Assistant has just started. To be called now and then."""
         if self._born is not None and time.monotonic() >= self._born:
             self._born = None
-            self._outgoing.say_all()
+            self._outgoing.republish_all()
 
     def _set(self, name: str, payload: bytes) -> None:
         if not self._control.set(name, payload[: MAX_PAYLOAD_BYTES + 1], self._answer):

@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 
 Key = tuple[str, int]  # boot id, track id
 
@@ -20,7 +20,7 @@ class OpenFaces:
     that left in them is ended once more. While the disk refuses, the faces are known in memory only.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: SqliteFile) -> None:
         self._open: dict[Key, bytes] = {}  # of this run: the last event of each, as JSON
         self._left_over: dict[Key, bytes] = {}  # of earlier runs
         self._stored: dict[Key, bytes] = {}  # what the file holds

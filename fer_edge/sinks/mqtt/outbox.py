@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 
 LATE = 1 << 40  # ids begin above this where the file cannot be read at first: its own move below it where they must
 
@@ -40,7 +40,7 @@ class Outbox:
     length may be read from any thread. What a disk that comes back brings along has smaller ids than what came since.
     """
 
-    def __init__(self, disk: Disk, *, max_events: int) -> None:
+    def __init__(self, disk: SqliteFile, *, max_events: int) -> None:
         self._max_events = max_events
         self.dropped = 0  # events that the ring pushed out or a damaged file cost, since the start of the process
         # not written: id -> since when (monotonic seconds), event; ordered: after many removals a dict's front is slow

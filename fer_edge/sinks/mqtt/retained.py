@@ -34,7 +34,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     discovery: tuple[str, bytes] | None = None
 
 
-class Told:
+class RetainedTopics:
     """Keeps the retained topics that follow from the configuration current. For one thread at a time."""
 
     def __init__(self, base: str, identity: Identity, outgoing: Outgoing, control: Control) -> None:

@@ -28,12 +28,12 @@ from fer_edge.records import Identity, Update
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Attempt, Link, Message, Will, backoff
+from fer_edge.sinks.mqtt.connection import Connection, ConnectThread, Message, Will, backoff
 from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.inbox import Inbox
-from fer_edge.sinks.mqtt.retained import Told
-from fer_edge.sinks.mqtt.wakeup import Wake
+from fer_edge.sinks.mqtt.retained import RetainedTopics
+from fer_edge.sinks.mqtt.wakeup import WakePipe
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class MqttSink:
         self._client_id = f"fer-edge-{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
-        self._told = Told(self._base, identity, self._outgoing, self._control)
+        self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._wake.set())
         self._store = Store(self._outgoing, config, self._folder)
         self._worker = Worker("mqtt", self._run)
@@ -89,7 +89,7 @@ class MqttSink:
         self._say("state", NOBODY)
         self._told.remember(self._folder / "published.json")
         self._told.refresh()
-        self._wake = Wake()
+        self._wake = WakePipe()
         self._control.on_change(self._refresh)
         self._worker.start()
 
@@ -120,7 +120,7 @@ class MqttSink:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
             if alert.name not in self._control.config.alerts:
-                continue  # a reload has removed it, and `Told` its topic
+                continue  # a reload has removed it, and `RetainedTopics` its topic
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
         news |= self._figures(update)
         if news or update.events:
@@ -209,7 +209,7 @@ class MqttSink:
             self._wake.wait(min(left, IDLE_SECONDS))
             self._store.keep()
 
-    def _open(self) -> tuple[Link, Delivery]:
+    def _open(self) -> tuple[Connection, Delivery]:
         """Connect. Every retained value is then to be said again. Raises LinkError."""
         event = Message(
             f"{self._base}/event",
@@ -220,14 +220,14 @@ class MqttSink:
         delivery = Delivery(
             self._outgoing, self._store.outbox, event=event, replay_per_second=self._config.outbox.replay_per_second
         )
-        link = Link(
+        link = Connection(
             self._broker,
             self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
             on_ack=delivery.acknowledge,
             on_message=self._inbox.receive,
         )
-        attempt = Attempt(link, min(CONNECT_SECONDS, max(0.1, self._left())))
+        attempt = ConnectThread(link, min(CONNECT_SECONDS, max(0.1, self._left())))
         while attempt.running:
             if self._left() < 0:
                 attempt.abandon()
@@ -237,7 +237,7 @@ class MqttSink:
         attempt.check()
         link.wake = self._wake
         link.subscribe(self._inbox.topics, needed=False)
-        self._outgoing.say_all()
+        self._outgoing.republish_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
         self._trouble = None
         self._control.report("broker", "connected")
@@ -245,26 +245,26 @@ class MqttSink:
             self._broker = replace(self._broker, version="5")
         return link, delivery
 
-    def _serve(self, link: Link, delivery: Delivery) -> None:
+    def _serve(self, link: Connection, delivery: Delivery) -> None:
         """Say what there is to say, until closed. Raises LinkError."""
         try:
             while not self._closing.is_set():
                 self._store.keep()
                 self._inbox.say_again()
                 delivery.send(link)
-                link.turn(IDLE_SECONDS)
+                link.poll(IDLE_SECONDS)
                 if delivery.refusal:
                     self._control.report("broker", f"it refuses messages: {delivery.refusal}")
                     advice = f"allow this user to write {self._base}/# there (docs/mqtt.md: Who may do what)"
                     self._report(f"messages are refused and lost ({delivery.refusal}); {advice}", logging.ERROR)
-                elif link.complaint:
-                    self._report(f"{link.complaint}; going on without it", logging.WARNING)
+                elif link.warning:
+                    self._report(f"{link.warning}; going on without it", logging.WARNING)
             self._farewell(link, delivery)
         finally:
             link.drop()
             delivery.give_back()
 
-    def _farewell(self, link: Link, delivery: Delivery) -> None:
+    def _farewell(self, link: Connection, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out there is no goodbye: then the will says `offline`."""
         self._deliver(link, delivery)
         self._say("state", NOBODY)
@@ -273,12 +273,12 @@ class MqttSink:
         if self._deliver(link, delivery):
             link.close()
 
-    def _deliver(self, link: Link, delivery: Delivery) -> bool:
+    def _deliver(self, link: Connection, delivery: Delivery) -> bool:
         """Send all there is and wait for the acknowledgements. False: time ran out."""
         self._store.keep()
         delivery.send(link)
         while not delivery.done and self._left() > 0:
-            link.turn(min(IDLE_SECONDS, self._left()))
+            link.poll(min(IDLE_SECONDS, self._left()))
             delivery.send(link)
         return delivery.done
 

@@ -7,7 +7,7 @@ import select
 import socket
 
 
-class Wake:
+class WakePipe:
     """Ends another thread's wait for the network."""
 
     def __init__(self) -> None:

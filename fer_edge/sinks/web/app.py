@@ -17,8 +17,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fer_edge.sinks.web.auth import Door, Keys, address_of
-from fer_edge.sinks.web.messages import MAX_BYTES, Next, Said, decode
+from fer_edge.sinks.web.auth import AuthMiddleware, TokenAuth, address_of
+from fer_edge.sinks.web.messages import MAX_BYTES, ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
 SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
@@ -26,14 +26,14 @@ TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg":
 
 BAD_MESSAGE, TRY_LATER = 1008, 1013  # codes with which a websocket is closed (RFC 6455, 7.4.1, and IANA's registry)
 
-Hear = Callable[[Viewer, Said], None]
+Hear = Callable[[Viewer, ClientMessage], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the routes need."""
 
-    keys: Keys
+    keys: TokenAuth
     live: Live
     hello: Callable[[], str]  # the first message to a page
     hear: Hear  # what a page says, but for `Next`
@@ -84,7 +84,7 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
 
     async def logout(_: Request) -> Response:
         response = RedirectResponse("/login", 303)
-        site.keys.let_out(response)
+        site.keys.clear_cookie(response)
         return response
 
     async def live(websocket: WebSocket) -> None:
@@ -98,10 +98,10 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
         Route("/logout", logout, methods=["POST"]),
         WebSocketRoute("/live", live),
     ]
-    return Door(Starlette(routes=routes), site.keys, names)
+    return AuthMiddleware(Starlette(routes=routes), site.keys, names)
 
 
-async def _login(request: Request, keys: Keys, form: File) -> Response:
+async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
     address = address_of(request.scope)
     if wait := keys.attempts.wait_seconds(address):
         again = f"Too many wrong tokens. Try again in {wait:.0f} seconds."
@@ -116,7 +116,7 @@ async def _login(request: Request, keys: Keys, form: File) -> Response:
         keys.attempts.wrong(address)
         return form.filled("That is not the token.", 401)
     response = RedirectResponse("/", 303)
-    keys.let_in(response, encrypted=request.headers.get("origin", "").startswith("https:"))
+    keys.set_cookie(response, encrypted=request.headers.get("origin", "").startswith("https:"))
     return response
 
 
@@ -129,7 +129,7 @@ async def _live(websocket: WebSocket, site: Site) -> None:
         return
     try:
         viewer.say(site.hello())
-        await _first(_send(websocket, viewer, site.live), _hear(websocket, viewer, site))
+        await _first(_send(websocket, viewer, site.live), _receive(websocket, viewer, site))
     finally:
         site.live.leave(viewer)
 
@@ -158,7 +158,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
             await asyncio.wait_for(send, SEND_SECONDS)
 
 
-async def _hear(websocket: WebSocket, viewer: Viewer, site: Site) -> None:
+async def _receive(websocket: WebSocket, viewer: Viewer, site: Site) -> None:
     """Listen until the page is closed."""
     with contextlib.suppress(WebSocketDisconnect):
         while True:
@@ -167,7 +167,7 @@ async def _hear(websocket: WebSocket, viewer: Viewer, site: Site) -> None:
             except (ValueError, KeyError):  # KeyError: bytes instead of text
                 await websocket.close(BAD_MESSAGE, "not understood")
                 return
-            if isinstance(said, Next):
+            if isinstance(said, NextMessage):
                 site.live.want(viewer)
             else:
                 site.hear(viewer, said)

@@ -61,7 +61,7 @@ class Attempts:
             self._wrong.popitem(last=False)
 
 
-class Keys:
+class TokenAuth:
     """The token, and what proves that somebody knew it."""
 
     def __init__(self, token: str | None, port: int) -> None:
@@ -76,11 +76,11 @@ class Keys:
         """Whether this is the token; takes as long whatever it is."""
         return self._token is not None and hmac.compare_digest(_hashed(token, "token"), _hashed(self._token, "token"))
 
-    def let_in(self, response: Response, *, encrypted: bool) -> None:
+    def set_cookie(self, response: Response, *, encrypted: bool) -> None:
         """Give a browser its cookie, until it is closed."""
         response.set_cookie(self.cookie, self._session, httponly=True, samesite="strict", secure=encrypted)
 
-    def let_out(self, response: Response) -> None:
+    def clear_cookie(self, response: Response) -> None:
         """Take it back."""
         response.delete_cookie(self.cookie, httponly=True, samesite="strict")
 
@@ -91,10 +91,10 @@ class Keys:
         return hmac.compare_digest(shown.encode(), self._session.encode())
 
 
-class Door:
+class AuthMiddleware:
     """Lets in who may come, and adds HEADERS to every answer."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, keys: TokenAuth, names: Iterable[str]) -> None:
         own = socket.gethostname().lower()
         self._app, self._keys = app, keys
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}

@@ -59,7 +59,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     settings: list[Setting]
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class PartState(msgspec.Struct, frozen=True, kw_only=True):
     """How camera or broker fares: a word for the colour, a text for people."""
 
     state: Literal["good", "bad", "off", "waiting"]
@@ -87,7 +87,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
     entries: tuple[Entry, ...]
 
 
-class Face(msgspec.Struct, frozen=True, kw_only=True):
+class WebFace(msgspec.Struct, frozen=True, kw_only=True):
     """A face in view."""
 
     id: int
@@ -102,10 +102,10 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True, tag="faces"):
     """Who is here."""
 
     at: float
-    faces: list[Face]
+    faces: list[WebFace]
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
+class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     """How the daemon fares."""
 
     at: float
@@ -117,8 +117,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     board: str  # what the Pi's firmware complains about
     memory_mb: float | None
     dropped: int | None
-    camera: Part
-    broker: Part
+    camera: PartState
+    broker: PartState
     viewers: int
 
 
@@ -135,22 +135,22 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
     problem: str | None
 
 
-class Next(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="next"):
+class NextMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="next"):
     """A page has room for one more picture."""
 
 
-class Set(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="set"):
+class SetMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="set"):
     """A page sets a threshold; null: back to config.yaml's value. It lasts until the restart."""
 
     key: str
     value: float | bool | None
 
 
-class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="keep"):
+class SaveMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="keep"):
     """A page wants what is in force to outlast the restart."""
 
 
-Said = Next | Set | Keep
+ClientMessage = NextMessage | SetMessage | SaveMessage
 
 
 def encode(message: msgspec.Struct) -> str:
@@ -158,9 +158,9 @@ def encode(message: msgspec.Struct) -> str:
     return msgspec.json.encode(message).decode()
 
 
-def decode(text: str) -> Said:
+def decode(text: str) -> ClientMessage:
     """What a page says. Raises ValueError."""
-    said: Said = msgspec.json.decode(text, type=Said)
+    said: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
     return said
 
 
@@ -169,14 +169,14 @@ def faces_message(faces: Sequence[FaceState], now_ns: int) -> Faces:
     return Faces(at=now_ns / 1e9, faces=[_face(face, now_ns) for face in faces])
 
 
-def _face(face: FaceState, now_ns: int) -> Face:
+def _face(face: FaceState, now_ns: int) -> WebFace:
     judged = face.track.expression
-    return Face(
+    return WebFace(
         id=face.track.id,
         expression=face.expression,
         reason=face.reason.value if face.reason else None,
         seconds=round((now_ns - face.track.first_ns) / 1e9, 1),
-        hidden=face.track.missed > 0,
+        hidden=face.track.misses > 0,
         shares=(judged.probabilities * 100).round().astype(int).tolist() if judged else [],
     )
 

@@ -15,7 +15,7 @@ SIZE = 3000
 """At most so many entries, whatever happens in ten minutes."""
 
 
-class History:
+class RecentHistory:
     """Numbered entries, the oldest first. `note` is for one thread, `entries` for any."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from threading import Event
 import cv2
 
 from fer_edge.config import Config
-from fer_edge.drawing.painter import Look, Painter, Steady, fitted
+from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted
 from fer_edge.records import Frame, Update
 from fer_edge.runtime.mailbox import Closed, Mailbox
 from fer_edge.runtime.worker import Worker
@@ -26,14 +26,14 @@ NICE = 5  # events come before pictures, where there are too few cores for both
 Deliver = Callable[[str, bytes | None], None]
 
 
-class Studio:
+class FrameRenderer:
     """Hands `deliver` the faces of the newest frame as a message, and its picture where somebody has room for one."""
 
     def __init__(self, config: Config, live: Live, deliver: Deliver) -> None:
         self._settings, self._live, self._deliver = config.web, live, deliver
         self._updates: Mailbox[Update] = Mailbox()
-        self._painter = Painter(Look(images=config.privacy.images))
-        self._steady = Steady()
+        self._painter = Painter(DrawStyle(images=config.privacy.images))
+        self._steady = BoxSmoother()
         self._closing = Event()
         self._worker = Worker("web-picture", self._run)
         self.seen = 0  # updates that were looked at
@@ -67,7 +67,7 @@ class Studio:
     def _work(self, update: Update, frame: Frame) -> None:
         self.seen += 1
         told = encode(faces_message(update.faces, frame.taken_ns))
-        self._deliver(told, self._jpeg(update, frame) if self._live.hungry else None)
+        self._deliver(told, self._jpeg(update, frame) if self._live.frame_requested else None)
 
     def _jpeg(self, update: Update, frame: Frame) -> bytes | None:
         width = min(frame.width, self._settings.max_width)

@@ -19,11 +19,22 @@ from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import secret, show
 from fer_edge.settings.overrides import Answer
-from fer_edge.sinks.web.messages import MAX_BYTES, Hello, Keep, News, Reply, Said, Set, Settings, colors, encode
-from fer_edge.sinks.web.recent import History
-from fer_edge.sinks.web.renderer import Studio
+from fer_edge.sinks.web.messages import (
+    MAX_BYTES,
+    ClientMessage,
+    Hello,
+    News,
+    Reply,
+    SaveMessage,
+    SetMessage,
+    Settings,
+    colors,
+    encode,
+)
+from fer_edge.sinks.web.recent import RecentHistory
+from fer_edge.sinks.web.renderer import FrameRenderer
 from fer_edge.sinks.web.settings import groups
-from fer_edge.sinks.web.status import Pulse
+from fer_edge.sinks.web.status import StatusCollector
 from fer_edge.sinks.web.viewers import Live, Viewer
 
 if TYPE_CHECKING:
@@ -48,9 +59,9 @@ class WebSink:
         self._settings = config.web
         self._groups = groups(self._control.tuning.tunables())
         self._live = Live(config.web.max_viewers)
-        self._history = History()
-        self._pulse = Pulse(config, self._control)
-        self._studio = Studio(config, self._live, self._picture)
+        self._history = RecentHistory()
+        self._pulse = StatusCollector(config, self._control)
+        self._studio = FrameRenderer(config, self._live, self._picture)
         self._worker = Worker("web", self._run)
         self._server: Server | None = None
         self._login = False
@@ -62,7 +73,7 @@ class WebSink:
         return self._config.privacy.images and self._live.watched
 
     @property
-    def studio(self) -> Studio:
+    def studio(self) -> FrameRenderer:
         """Who counts what was drawn."""
         return self._studio
 
@@ -79,10 +90,10 @@ class WebSink:
         self._socket = listen(self._settings)
         self.port = self._socket.getsockname()[1]
         from fer_edge.sinks.web.app import Site, make_app
-        from fer_edge.sinks.web.auth import Keys
+        from fer_edge.sinks.web.auth import TokenAuth
 
         self._login = token is not None
-        site = Site(Keys(token, self.port), self._live, self._hello, self._hear)
+        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle)
         self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
         self._loop = asyncio.new_event_loop()
         self._control.on_change(self._refresh)
@@ -167,7 +178,7 @@ class WebSink:
             )
         )
 
-    def _hear(self, viewer: Viewer, said: Said) -> None:
+    def _handle(self, viewer: Viewer, said: ClientMessage) -> None:
         """Do what a page asks; the answer goes to it alone, what has changed goes to all."""
 
         def reply(key: str, problem: str | None) -> None:
@@ -176,11 +187,11 @@ class WebSink:
         def answered(answer: Answer) -> None:
             reply(answer.key, answer.reason)
 
-        if isinstance(said, Set):
+        if isinstance(said, SetMessage):
             payload = show(said.value).encode()
             if not self._control.set(said.key, payload, answered, keep=False):
                 reply(said.key, TOO_MANY)
-        elif isinstance(said, Keep) and not self._control.keep_all(lambda problem: reply("", problem)):
+        elif isinstance(said, SaveMessage) and not self._control.keep_all(lambda problem: reply("", problem)):
             reply("", TOO_MANY)
 
 

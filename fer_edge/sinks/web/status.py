@@ -8,7 +8,7 @@ from fer_edge.board.health import Health as Board
 from fer_edge.config import Config
 from fer_edge.records import Stats, Update
 from fer_edge.settings.control import Control
-from fer_edge.sinks.web.messages import Health, Part
+from fer_edge.sinks.web.messages import PartState, WebHealth
 
 SLOWED = {
     "hot": "hot",
@@ -19,7 +19,7 @@ SLOWED = {
 }
 
 
-class Pulse:
+class StatusCollector:
     """Counts updates. `note` costs next to nothing, for it is done whether anybody looks or not."""
 
     def __init__(self, config: Config, control: Control) -> None:
@@ -49,13 +49,13 @@ class Pulse:
     def _sums(self) -> tuple[float, int, float]:
         return time.monotonic(), self._count, self._latency_ms
 
-    def health(self, viewers: int) -> Health:
+    def health(self, viewers: int) -> WebHealth:
         """The figures since the last call, of it or of `skip`."""
         now = self._sums()
         seconds, steps, latency_ms = (new - old for new, old in zip(now, self._before, strict=True))
         self._before = now
         stats = self._stats
-        return Health(
+        return WebHealth(
             at=now[0],
             fps=round(steps / seconds, 1) if seconds else None,
             target_fps=stats.target_fps if stats else None,
@@ -70,17 +70,17 @@ class Pulse:
             viewers=viewers,
         )
 
-    def _camera(self, now: float) -> Part:
+    def _camera(self, now: float) -> PartState:
         if self._camera_away is None:
-            return Part(state="waiting", text="waiting for the first picture")
+            return PartState(state="waiting", text="waiting for the first picture")
         if self._camera_away or now - self._newest > self._config.camera.timeout_seconds:
-            return Part(state="bad", text="no picture from the camera")
-        return Part(state="good", text="delivers pictures")
+            return PartState(state="bad", text="no picture from the camera")
+        return PartState(state="good", text="delivers pictures")
 
-    def _broker(self) -> Part:
+    def _broker(self) -> PartState:
         if not self._config.mqtt.enabled:
-            return Part(state="off", text="MQTT is off")
+            return PartState(state="off", text="MQTT is off")
         said = self._control.reported("broker")
         if said == "connected":
-            return Part(state="good", text="connected")
-        return Part(state="bad", text=said) if said else Part(state="waiting", text="connecting")
+            return PartState(state="good", text="connected")
+        return PartState(state="bad", text=said) if said else PartState(state="waiting", text="connecting")

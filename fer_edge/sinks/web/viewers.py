@@ -68,7 +68,7 @@ class Live:
         self._max = max_viewers
         self._viewers: set[Viewer] = set()
         self.watched = False  # whether anybody looks
-        self.hungry = False  # whether anybody has room for a picture
+        self.frame_requested = False  # whether anybody has room for a picture
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -117,4 +117,4 @@ class Live:
         return item
 
     def _look(self) -> None:
-        self.hungry = any(viewer.wanted for viewer in self._viewers)
+        self.frame_requested = any(viewer.wanted for viewer in self._viewers)

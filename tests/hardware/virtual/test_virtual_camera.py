@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from fer_edge.camera import picamera
-from fer_edge.camera.capture import Feed
+from fer_edge.camera.capture import CaptureThread
 from fer_edge.camera.picamera import PiCamera
 from fer_edge.camera.picontrols import wanted
 from fer_edge.config import Camera as CameraConfig
@@ -242,7 +242,7 @@ def test_a_listener_that_dies_is_a_timeout(opened: Open, caplog: pytest.LogCaptu
 def test_the_daemon_brings_it_back(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     camera = opened(timeout_seconds=0.5)
-    feed = Feed(lambda: camera)
+    feed = CaptureThread(lambda: camera)
     feed.start(Event())
     first = feed.mailbox.get(5)
     camera._camera.pre_callback = fail

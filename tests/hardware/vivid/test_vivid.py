@@ -18,7 +18,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from fer_edge.camera.capture import Feed
+from fer_edge.camera.capture import CaptureThread
 from fer_edge.camera.v4l2 import V4l2Camera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
@@ -149,7 +149,7 @@ def test_the_daemon_brings_it_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     camera = V4l2Camera(CameraConfig(backend="v4l2", fps=30.0, timeout_seconds=1.0))
     camera.open()
-    feed = Feed(lambda: camera)
+    feed = CaptureThread(lambda: camera)
     feed.start(Event())
     first = feed.mailbox.get(5)
     unplug()

@@ -14,7 +14,7 @@ import pytest
 import fer_edge.daemon as daemon_module
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import Health, HealthWatch
-from fer_edge.camera.capture import Feed
+from fer_edge.camera.capture import CaptureThread
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera, Config, Device, Mqtt, Rate, Stats
 from fer_edge.daemon import Signals, run
@@ -223,12 +223,12 @@ def test_a_clock_that_starts_anew_stops_nothing() -> None:
 def test_figures_tell_of_it() -> None:
     room = Room()
     room.at(80, 0x10000)
-    assert room.governor.told(None) is None
-    stats = room.governor.told(STATS)
+    assert room.governor.annotate(None) is None
+    stats = room.governor.annotate(STATS)
     assert stats
     assert (stats.temperature_c, stats.throttled, stats.target_fps) == (80.0, 0x10000, 7.5)
     assert (stats.rate_reason, stats.skipped_frames) == (RateReason.HOT, room.governor.skipped)
-    recording = Room(live=False).governor.told(STATS)
+    recording = Room(live=False).governor.annotate(STATS)
     assert recording
     assert (recording.target_fps, recording.rate_reason) == (None, None)
 
@@ -237,7 +237,7 @@ class Filmed(ReplayCamera):
     """The demo without a pause, on a board that is hot from frame 200 to 400; read when the frame before is taken."""
 
     boards: list[Health]
-    feeds: list[Feed]
+    feeds: list[CaptureThread]
 
     def read(self) -> Frame | None:
         wait_for(lambda: self.feeds[-1].mailbox._item is None, "the frame before is taken")
@@ -283,8 +283,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
             camera.open()
             return camera
 
-        def make_feed(opener: Callable[[], Filmed]) -> Feed:
-            Filmed.feeds.append(Feed(opener))
+        def make_feed(opener: Callable[[], Filmed]) -> CaptureThread:
+            Filmed.feeds.append(CaptureThread(opener))
             return Filmed.feeds[-1]
 
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)

@@ -12,7 +12,7 @@ import pytest
 
 import fer_edge.camera.capture as feed_module
 from fer_edge.camera import open_camera
-from fer_edge.camera.capture import Feed
+from fer_edge.camera.capture import CaptureThread
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
@@ -57,7 +57,7 @@ class Wobbly:
         self.closed += 1
 
 
-def drain(feed: Feed) -> Iterator[Frame]:
+def drain(feed: CaptureThread) -> Iterator[Frame]:
     while True:
         try:
             frame = feed.mailbox.get(5)
@@ -69,7 +69,7 @@ def drain(feed: Feed) -> Iterator[Frame]:
 
 class TestFeed:
     def test_a_file_loses_no_frame_and_ends(self, astronaut: Image) -> None:
-        feed = Feed(partial(open_camera, DEMO))
+        feed = CaptureThread(partial(open_camera, DEMO))
         feed.start(Event())
         sequence = [frame.seq for frame in drain(feed)]
         assert sequence == list(range(180))
@@ -79,7 +79,7 @@ class TestFeed:
 
     def test_a_live_camera_overwrites_and_counts(self) -> None:
         camera = Wobbly(50)
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.start(Event())
         wait_for(lambda: camera.closed > 0, "what shall happen")
         assert [frame.seq for frame in drain(feed)] == [49]
@@ -88,7 +88,7 @@ class TestFeed:
     @pytest.mark.parametrize("colour", [True, False])
     def test_it_tells_the_camera_whether_anybody_looks_at_colours(self, colour: bool) -> None:
         camera = Wobbly(3)
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.colour = colour
         feed.start(Event())
         wait_for(lambda: camera.closed > 0, "what shall happen")
@@ -96,7 +96,7 @@ class TestFeed:
 
     def test_a_lost_live_camera_is_opened_again(self, no_pauses: None, caplog: pytest.LogCaptureFixture) -> None:
         camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.start(Event())
         wait_for(lambda: not feed._thread.is_alive(), "what shall happen")
         assert camera.opened == 2
@@ -108,7 +108,7 @@ class TestFeed:
     def test_a_damaged_file_is_the_end(self) -> None:
         camera = Wobbly(1, CameraError("damaged"))
         camera.live = False
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.start(Event())
         assert len(list(drain(feed))) == 1
         with pytest.raises(CameraError, match="damaged"):
@@ -119,7 +119,7 @@ class TestFeed:
         self, no_pauses: None, script: tuple[int | CameraError, ...]
     ) -> None:
         camera = Wobbly(*script)
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.start(Event())
         wait_for(lambda: camera.seq > 0, "what shall happen")
         feed.close()
@@ -132,7 +132,7 @@ class TestFeed:
         monkeypatch.setattr(feed_module, "JOIN_SECONDS", 0.05)
         released, camera = Event(), Wobbly(5)
         monkeypatch.setattr(camera, "read", lambda: released.wait(20) and None)
-        feed = Feed(lambda: camera)
+        feed = CaptureThread(lambda: camera)
         feed.start(Event())
         feed.close()
         assert "does not answer" in caplog.text
@@ -143,7 +143,7 @@ class TestFeed:
         def fail() -> Wobbly:
             raise CameraError("no such camera")
 
-        feed = Feed(fail)
+        feed = CaptureThread(fail)
         with pytest.raises(CameraError, match="no such camera"):
             feed.start(Event())
         feed.close()
@@ -156,7 +156,7 @@ class TestFeed:
             released.wait(20)
             raise CameraTimeout("did not answer")
 
-        feed = Feed(slow)
+        feed = CaptureThread(slow)
         stop.set()
         begun = time.monotonic()
         feed.start(stop)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.drawing.font import Font
-from fer_edge.drawing.painter import Look, Painter, Steady, fitted, status_line
+from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted, status_line
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE
 from fer_edge.records import LABELS, Box, Image, Reason
 from tests.support.drawings import STATS, backdrop, crowd, face, golden
@@ -38,7 +38,7 @@ def test_pictures_look_as_they_did(name: str) -> None:
 @pytest.mark.parametrize("size", [(320, 240), (1920, 1080)])
 def test_lines_are_crisp_in_every_size(size: tuple[int, int]) -> None:
     """A box's edge is pure color beside pure dark, however small the frame is."""
-    picture = Painter(Look(landmarks=False)).paint(backdrop(320, 240), [face(BOX)], size=size)
+    picture = Painter(DrawStyle(landmarks=False)).paint(backdrop(320, 240), [face(BOX)], size=size)
     middle = picture[round(130 / 240 * size[1])].astype(int)
     edges = np.nonzero((middle == PALETTE["happiness"]).all(axis=1))[0]
     thick = max(1, round(size[1] / 400))
@@ -70,7 +70,7 @@ def test_text_stands_out_from_its_ground() -> None:
 
 def test_the_bar_is_as_long_as_the_label_is_sure() -> None:
     def length(value: float) -> int:
-        picture = Painter(Look(landmarks=False)).paint(BLACK, [face(BOX, value=value)])
+        picture = Painter(DrawStyle(landmarks=False)).paint(BLACK, [face(BOX, value=value)])
         below = (picture[182:190, 101:179] == PALETTE["happiness"]).all(axis=2)
         return int(below.any(axis=0).sum())
 
@@ -80,12 +80,12 @@ def test_the_bar_is_as_long_as_the_label_is_sure() -> None:
 
 def test_outlines_only_and_mirrored(astronaut: Image) -> None:
     frame = frame_of(astronaut)
-    picture = Painter(Look(images=False)).paint(frame, [face(BOX)])
+    picture = Painter(DrawStyle(images=False)).paint(frame, [face(BOX)])
     assert (picture == 0).all(axis=2).mean() > 0.9
-    assert not Painter(Look(images=False)).paint(frame, []).any(), "nothing of the picture is left"
-    assert (Painter(Look(mirror=True)).paint(frame, []) == astronaut[:, ::-1]).all()
-    plain = Painter(Look(images=False, landmarks=False)).paint(BLACK, [face(BOX, label=None)]).copy()
-    swapped = Painter(Look(images=False, landmarks=False, mirror=True)).paint(BLACK, [face(BOX, label=None)])
+    assert not Painter(DrawStyle(images=False)).paint(frame, []).any(), "nothing of the picture is left"
+    assert (Painter(DrawStyle(mirror=True)).paint(frame, []) == astronaut[:, ::-1]).all()
+    plain = Painter(DrawStyle(images=False, landmarks=False)).paint(BLACK, [face(BOX, label=None)]).copy()
+    swapped = Painter(DrawStyle(images=False, landmarks=False, mirror=True)).paint(BLACK, [face(BOX, label=None)])
     edges = np.nonzero((plain[130] == ABSTAINED).all(axis=1))[0]
     assert (319 - edges[::-1] == np.nonzero((swapped[130] == ABSTAINED).all(axis=1))[0]).all()
 
@@ -118,7 +118,7 @@ def test_what_is_said() -> None:
 
 def test_steady_boxes() -> None:
     """A face that is still does not tremble; one that moves is not left behind; one that comes back is where it is."""
-    steady, shown = Steady(), []
+    steady, shown = BoxSmoother(), []
     for step in range(60):
         shift = (-1) ** step  # trembles by 2 px
         shown.append(steady([face(Box(100 + shift, 80, 180 + shift, 180))], step * 66_000_000)[0].track)

@@ -18,10 +18,10 @@ from fer_edge.config import Config, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ReportError
 from fer_edge.records import Box, EventType, FaceState, Reason, Update
-from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, History, HistorySink, read_history
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, HistorySink, HistoryTable, read_history
+from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.tracking.counters import HEAT_COLUMNS, View, view
-from fer_edge.tracking.minutes import Minute, MinuteMaker, Moment, Step, added, moments, step_of
+from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 from tests.support.brokers import wait_for
 from tests.support.face_events import FRAME, IDENTITY, face_event, face_state
 
@@ -88,7 +88,7 @@ def test_steps_and_moments_of_an_update() -> None:
     )
     one = step_of(update, at_s=7.0, mono_ns=5)
     assert one.shown == (View("none", "dark", 1),)
-    assert moments(one, "run") == [Moment(7.0, "run", 7, "update", None, "dark", 12.34567)]
+    assert moments(one, "run") == [EventRow(7.0, "run", 7, "update", None, "dark", 12.34567)]
     assert step_of(Update(None), at_s=8.0, mono_ns=6).shown == ()
 
 
@@ -123,15 +123,15 @@ class File:
 
     def __init__(self, path: Path, *, keep_days: int = 30, max_mb: int = 50) -> None:
         self.path, self.now_s = path, 1_000_000_000.0
-        self.history = History(HistoryConfig(keep_days=keep_days, max_mb=max_mb), lambda: self.now_s)
-        self.disk = Disk(path, write_every_seconds=3600)
+        self.history = HistoryTable(HistoryConfig(keep_days=keep_days, max_mb=max_mb), lambda: self.now_s)
+        self.disk = SqliteFile(path, write_every_seconds=3600)
         self.disk.add(self.history)
 
     def add(self, begin_s: float, **fields: float) -> None:
-        event = Moment(begin_s + 1, "run", 1, "start", "fear", None, 0.2)
+        event = EventRow(begin_s + 1, "run", 1, "start", "fear", None, 0.2)
         self.history.add(Minute(begin_s=int(begin_s), **fields), [event])  # type: ignore[arg-type]
 
-    def read(self) -> tuple[list[Minute], list[Moment]]:
+    def read(self) -> tuple[list[Minute], list[EventRow]]:
         return read_history(self.path, since_s=0, until_s=2e9)
 
 

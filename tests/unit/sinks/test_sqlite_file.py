@@ -10,7 +10,7 @@ import pytest
 
 from fer_edge.sinks import sqlite_file as module
 from fer_edge.sinks.mqtt.outbox import LATE, Outbox
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 from tests.support.full_disk import disk_that_ends_at
 from tests.support.outbox_helpers import connection, die, later, on_disk, opened, put, remove, retry, seqs, well
 
@@ -108,7 +108,7 @@ def test_a_file_that_may_only_be_read_is_left_alone(tmp_path: Path, monkeypatch:
     pragmas = (*module.PRAGMAS, "query_only=ON")  # root may write everywhere, so SQLite has to refuse
     with monkeypatch.context() as patch:
         patch.setattr(module, "PRAGMAS", pragmas)
-        outbox = Outbox(Disk(path, write_every_seconds=0), max_events=10)
+        outbox = Outbox(SqliteFile(path, write_every_seconds=0), max_events=10)
     put(outbox, 4, 5)
     assert "readonly" in str(outbox.trouble)
     assert on_disk(path) == [1, 2, 3]
@@ -206,7 +206,7 @@ def test_writes_that_fail_halfway_cost_nothing_once_they_succeed(tmp_path: Path)
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     with disk_that_ends_at(0):
-        outbox = Outbox(Disk(path, write_every_seconds=0), max_events=10)
+        outbox = Outbox(SqliteFile(path, write_every_seconds=0), max_events=10)
         put(outbox, 1, 5)
         assert not well(outbox)
     retry(outbox)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fer_edge.config import Alert
 from fer_edge.records import LABELS, AlertState, Box, FaceState, Reason
 from fer_edge.tracking.alerts import AlertMaker
-from fer_edge.tracking.tracker import first_look
+from fer_edge.tracking.tracker import new_track
 from tests.support.samples import reading
 
 SECOND = 1_000_000_000
@@ -23,8 +23,8 @@ NOON = 12 * 60
 def face(label: str | None = "fear", value: float = 0.9, *, missed: int = 0) -> FaceState:
     """A face whose committed expression has this smoothed probability."""
     index = 0 if label is None else LABELS.index(label)
-    track = first_look(1, reading(Box(0, 0, 10, 10), label=index, value=value), 0)
-    return FaceState(replace(track, missed=missed), label, None if label else Reason.UNCERTAIN)
+    track = new_track(1, reading(Box(0, 0, 10, 10), label=index, value=value), 0)
+    return FaceState(replace(track, misses=missed), label, None if label else Reason.UNCERTAIN)
 
 
 class Scene:

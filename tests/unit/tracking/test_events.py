@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Events
 from fer_edge.records import LABELS, Box, EventType, Expression, FaceEvent, Reason, Track
-from fer_edge.tracking.events import EventMaker
-from fer_edge.tracking.tracker import first_look
+from fer_edge.tracking.events import EventStateMachine
+from fer_edge.tracking.tracker import new_track
 from tests.support.samples import probabilities, reading
 
 MS = 1_000_000
@@ -24,15 +24,15 @@ BOX = Box(160, 120, 320, 360)
 def track(now_ms: int, label: str | None = "happiness", value: float = 0.9, *, reason: Reason | None = None) -> Track:
     """A track that has been here since 0 ms and looks so now."""
     index = None if label is None else LABELS.index(label)
-    seen = first_look(1, reading(BOX, label=index, value=value, reason=reason), 0)
-    return replace(seen, seen=2 + now_ms, last_ns=now_ms * MS)
+    seen = new_track(1, reading(BOX, label=index, value=value, reason=reason), 0)
+    return replace(seen, hits=2 + now_ms, last_ns=now_ms * MS)
 
 
 class Scene:
     """Plays a face to an EventMaker and keeps what it tells."""
 
     def __init__(self, **config: float) -> None:
-        self.maker = EventMaker(Events(**config), confirm_seconds=0.2)
+        self.maker = EventStateMachine(Events(**config), confirm_seconds=0.2)
         self.told: list[tuple[int, str, str | None]] = []
 
     def show(self, now_ms: int, *tracks: Track) -> tuple[FaceEvent, ...]:
@@ -43,7 +43,7 @@ class Scene:
 
 def test_a_face_starts_once_it_is_confirmed() -> None:
     scene = Scene()
-    assert scene.show(0, replace(track(0), seen=1)) == ()
+    assert scene.show(0, replace(track(0), hits=1)) == ()
     assert scene.show(100, track(100)) == ()
     (start,) = scene.show(200, track(200))
     assert (start.event_type, start.seq, start.track_id, start.expression) == (EventType.START, 1, 1, "happiness")
@@ -66,7 +66,7 @@ def test_coordinates_are_fractions_of_the_frame_within_it() -> None:
 
 
 def test_landmarks_only_where_privacy_allows() -> None:
-    maker = EventMaker(Events(), confirm_seconds=0.2, landmarks=True)
+    maker = EventStateMachine(Events(), confirm_seconds=0.2, landmarks=True)
     ((start,), _) = maker.update((track(200),), 200 * MS, width=640, height=480)
     assert start.landmarks is not None
     assert start.landmarks[-1] == pytest.approx([0.5, 0.75])
@@ -151,7 +151,7 @@ def test_heartbeats() -> None:
 def test_a_hidden_face_changes_nothing_and_still_counts() -> None:
     scene = Scene(dwell_seconds=0)
     scene.show(200, track(200))
-    hidden = replace(track(300, "sadness"), missed=1)
+    hidden = replace(track(300, "sadness"), misses=1)
     events, faces = scene.maker.update((hidden,), 300 * MS, width=640, height=480)
     assert events == ()
     assert [face.expression for face in faces] == ["happiness"]
@@ -192,7 +192,7 @@ def test_whatever_happens_each_face_tells_one_story(
         tracks = []
         for id_, (label, value, missed) in sorted(faces.items()):
             expression = Expression(probabilities(LABELS.index(label), value)) if label else None
-            tracks.append(replace(track(now, None), id=id_, missed=int(missed), expression=expression))
+            tracks.append(replace(track(now, None), id=id_, misses=int(missed), expression=expression))
         all_events += scene.show(now, *tracks)
     all_events += scene.maker.end_all(now * MS, width=640, height=480)
 

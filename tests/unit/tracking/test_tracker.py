@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Tracking
 from fer_edge.records import LABELS, Box, Reading, Track
-from fer_edge.tracking.tracker import Tracker, distance, unknown
+from fer_edge.tracking.tracker import Tracker, distance, untracked
 from tests.support.samples import reading
 
 MS = 1_000_000
@@ -20,7 +20,7 @@ def at(x: float, y: float = 100.0, size: float = 50.0) -> Box:
 
 def follow(tracker: Tracker, box: Box, now_ns: int) -> tuple[Track, ...]:
     """A frame in which the only followed face has moved into a box."""
-    (face,) = tracker.followed()
+    (face,) = tracker.active_faces()
     return tracker.update([reading(box, track_id=face.track_id)], now_ns)
 
 
@@ -29,18 +29,18 @@ def test_a_followed_face_keeps_its_id() -> None:
     tracker.update([reading(at(0))], 0)
     for step in range(1, 20):
         (track,) = follow(tracker, at(step * 10), step * 33 * MS)
-    assert (track.id, track.seen, track.missed, track.first_ns) == (1, 20, 0, 0)
+    assert (track.id, track.hits, track.misses, track.first_ns) == (1, 20, 0, 0)
 
 
 def test_a_face_that_hides_for_a_moment_comes_back_under_its_id() -> None:
     tracker = Tracker(Tracking(keep_seconds=1.0))
     tracker.update([reading(at(0))], 0)
     (hidden,) = tracker.update([], 500 * MS)
-    assert hidden.missed == 1
+    assert hidden.misses == 1
     assert tracker.missing
-    assert tracker.followed() == []
+    assert tracker.active_faces() == []
     (back,) = tracker.update([reading(at(30))], 900 * MS)
-    assert (back.id, back.missed, back.first_ns) == (1, 0, 0)
+    assert (back.id, back.misses, back.first_ns) == (1, 0, 0)
 
 
 def test_a_face_that_stays_away_is_forgotten_and_its_id_is_never_used_again() -> None:
@@ -71,7 +71,7 @@ def test_when_two_tracks_slip_onto_one_face_the_older_keeps_it() -> None:
     tracker = Tracker(Tracking())
     tracker.update([reading(at(0)), reading(at(100))], 0)
     tracks = tracker.update([reading(at(50), track_id=2), reading(at(52), track_id=1)], 33 * MS)
-    assert [(track.id, track.missed) for track in tracks] == [(1, 0), (2, 1)]
+    assert [(track.id, track.misses) for track in tracks] == [(1, 0), (2, 1)]
 
 
 def test_smoothing_runs_in_seconds_not_in_frames() -> None:
@@ -103,18 +103,18 @@ def test_a_frame_without_judgement_changes_no_expression() -> None:
     (first,) = tracker.update([reading(at(0))], 0)
     (second,) = tracker.update([reading(at(0), label=None, track_id=1)], 33 * MS)
     assert second.expression is first.expression
-    assert second.judged_ns == 0
+    assert second.classified_ns == 0
 
 
 def test_turns_at_being_judged() -> None:
     tracker = Tracker(Tracking(judge_every_seconds=0.1))
     new = reading(at(0)).face
-    assert tracker.due(new, 0)
+    assert tracker.should_classify(new, 0)
     tracker.update([reading(at(0))], 0)
-    (face,) = tracker.followed()
-    assert not tracker.due(face, 66 * MS)
-    assert tracker.due(face, 100 * MS)
-    assert tracker.due(face, 99_999_999)  # a frame that comes a hair early does not wait for another round
+    (face,) = tracker.active_faces()
+    assert not tracker.should_classify(face, 66 * MS)
+    assert tracker.should_classify(face, 100 * MS)
+    assert tracker.should_classify(face, 99_999_999)  # a frame that comes a hair early does not wait for another round
 
 
 def test_clear_forgets_faces_but_no_id() -> None:
@@ -130,7 +130,7 @@ def test_what_is_followed_is_not_found_again() -> None:
     inside = Box(0, 100, 10, 110)  # far smaller than the face in whose corner it lies
     part = Box(8, 112, 34, 137)  # the eyes, say
     found = [reading(box).face for box in (at(5), at(200), part, inside)]
-    assert [face.box for face in unknown(found, known)] == [at(200), inside]
+    assert [face.box for face in untracked(found, known)] == [at(200), inside]
 
 
 def test_distance_counts_place_and_size() -> None:
@@ -150,7 +150,7 @@ def test_ids_are_unique_ordered_and_never_come_back(
     tracker, now, gone, before = Tracker(Tracking()), 0, set[int](), set[int]()
     for faces, pause_ms in frames:
         now += pause_ms * MS
-        followed = {face.track_id or 0: face for face in tracker.followed()}
+        followed = {face.track_id or 0: face for face in tracker.active_faces()}
         readings: list[Reading] = []
         for place, known in faces:
             track_id = min(followed) if known and followed else None
@@ -161,6 +161,6 @@ def test_ids_are_unique_ordered_and_never_come_back(
         assert ids == sorted(set(ids))
         gone |= before - set(ids)
         assert not gone & set(ids)
-        assert sum(not track.missed for track in tracks) == len(faces)
-        assert all(track.first_ns <= track.last_ns <= now and track.seen >= 1 for track in tracks)
+        assert sum(not track.misses for track in tracks) == len(faces)
+        assert all(track.first_ns <= track.last_ns <= now and track.hits >= 1 for track in tracks)
         before = set(ids)

@@ -70,7 +70,7 @@ class TestComputing:
         alone, helped = load(role, None, runtime=runtime), load(role, strict.delegate(), runtime=runtime)
         assert alone.share is None
         assert helped.share == Share(str(strict.library), *SHARES[role])
-        for one, other in zip(alone.see(noise(alone)), helped.see(noise(alone)), strict=True):
+        for one, other in zip(alone.infer(noise(alone)), helped.infer(noise(alone)), strict=True):
             assert (one == other).all()
         assert bool(strict.lines("run")) == (SHARES[role][0] > 0)  # it did compute, where it took something
         del helped
@@ -83,7 +83,7 @@ class TestComputing:
         helped = load("landmarks", strict.delegate(), folder=tmp_path, name="landmarks_strict", runtime=runtime)
         assert str(helped.share) == "1 of 17"
         alone = load("landmarks", None, runtime=runtime)
-        for one, other in zip(alone.see(noise(alone)), helped.see(noise(alone)), strict=True):
+        for one, other in zip(alone.infer(noise(alone)), helped.infer(noise(alone)), strict=True):
             assert (one == other).all()
         with pytest.raises(ModelError, match=r"strict-copy.*; it is compiled for an accelerator: name its library"):
             load("landmarks", None, folder=tmp_path, name="landmarks_strict", runtime=runtime)
@@ -97,7 +97,7 @@ class TestComputing:
 
     def test_it_outlives_its_interpreter_and_is_destroyed_once(self, strict: Strict, runtime: str) -> None:
         models = [load("detector", strict.delegate(), runtime=runtime) for _ in range(3)]
-        models[0].see(noise(models[0]))
+        models[0].infer(noise(models[0]))
         assert strict.lines("destroy") == []
         for left in (2, 1, 0):
             models.pop()
@@ -125,7 +125,7 @@ class TestComputing:
         assert refusal(strict.delegate(fail="run"), runtime=runtime).startswith(start)
         model = load("landmarks", strict.delegate(fail="later"), runtime=runtime)
         with pytest.raises(ModelError) as caught:
-            model.see(noise(model))
+            model.infer(noise(model))
         assert str(caught.value).startswith(start)
         assert "\n" not in str(caught.value)
 

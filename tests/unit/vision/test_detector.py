@@ -13,8 +13,9 @@ from fer_edge.config import Detector as DetectorConfig
 from fer_edge.errors import ModelError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Floats, Frame, Image
-from fer_edge.vision.detector import AREA_SLACK, Cadence, Detector, decode, input_size, suppress
+from fer_edge.vision.detector import AREA_SLACK, Detector, decode, input_size, weighted_nms
 from fer_edge.vision.model_card import SsdCard
+from fer_edge.vision.schedule import DetectionSchedule
 from fer_edge.vision.tflite import Model
 from tests.support.paths import DATA
 from tests.support.samples import frame_of
@@ -147,7 +148,7 @@ def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def test_overlapping_boxes_are_averaged_by_score_into_the_best() -> None:
-    rows, scores = suppress(
+    rows, scores = weighted_nms(
         boxes((0, 0, 10, 10), (2, 0, 12, 10), (50, 50, 60, 60)), np.array([0.9, 0.3, 0.5], np.float32), overlap=0.3
     )
     assert rows.reshape(-1, 4) == pytest.approx(np.array([[0.5, 0, 10.5, 10], [50, 50, 60, 60]]))
@@ -155,7 +156,7 @@ def test_overlapping_boxes_are_averaged_by_score_into_the_best() -> None:
 
 
 def test_nothing_stays_nothing() -> None:
-    rows, scores = suppress(np.zeros((0, 7, 2), np.float32), np.zeros(0, np.float32), overlap=0.3)
+    rows, scores = weighted_nms(np.zeros((0, 7, 2), np.float32), np.zeros(0, np.float32), overlap=0.3)
     assert rows.shape == (0, 7, 2)
     assert scores.shape == (0,)
 
@@ -169,7 +170,7 @@ def test_suppression_keeps_the_best_and_covers_all(found: list[tuple[float, ...]
     rows = boxes(*((x, y, x + w, y + h) for x, y, w, h in found))
     floats = st.floats(0.125, 1, width=32)
     scores = np.array(data.draw(st.lists(floats, min_size=len(rows), max_size=len(rows))), np.float32)
-    merged, best = suppress(rows, scores, overlap=0.3)
+    merged, best = weighted_nms(rows, scores, overlap=0.3)
     assert len(merged) == len(best) <= len(rows)
     assert (np.diff(best) <= 0).all()
     if len(rows):
@@ -177,7 +178,7 @@ def test_suppression_keeps_the_best_and_covers_all(found: list[tuple[float, ...]
         assert len(merged) >= 1
         assert merged[:, 0].min() >= rows[:, 0].min() - 1e-3  # averages stay among what they average
         assert merged[:, 1].max() <= rows[:, 1].max() + 1e-3
-    alone = suppress(rows, scores, overlap=1.1)
+    alone = weighted_nms(rows, scores, overlap=1.1)
     assert len(alone[0]) == len(rows)  # nothing overlaps by more than 1
 
 
@@ -317,43 +318,45 @@ def gray_frame(seconds: float, spot: int | None = None) -> Frame:
 class TestCadence:
     KNOWN = (Box(40, 40, 80, 80),)
 
-    def start(self) -> Cadence:
-        cadence = Cadence(DetectorConfig(every_seconds=0.5))
-        assert cadence.due(gray_frame(0), (), lost=False, missing=False)
+    def start(self) -> DetectionSchedule:
+        cadence = DetectionSchedule(DetectorConfig(every_seconds=0.5))
+        assert cadence.should_detect(gray_frame(0), (), lost=False, missing=False)
         return cadence
 
     def test_seldom_while_faces_are_followed(self) -> None:
         cadence = self.start()
-        looks = [cadence.due(gray_frame(n / 30), self.KNOWN, lost=False, missing=False) for n in range(1, 31)]
+        looks = [cadence.should_detect(gray_frame(n / 30), self.KNOWN, lost=False, missing=False) for n in range(1, 31)]
         assert sum(looks) == 2
         assert looks[14]
 
     def test_more_often_while_nobody_is_there_or_somebody_is_missing(self) -> None:
         for known, missing in (((), False), (self.KNOWN, True)):
             cadence = self.start()
-            looks = [cadence.due(gray_frame(n / 30), known, lost=False, missing=missing) for n in range(1, 31)]
+            looks = [
+                cadence.should_detect(gray_frame(n / 30), known, lost=False, missing=missing) for n in range(1, 31)
+            ]
             assert 7 <= sum(looks) <= 10
 
     def test_at_once_when_a_face_is_lost(self) -> None:
-        assert self.start().due(gray_frame(0.001), self.KNOWN, lost=True, missing=False)
+        assert self.start().should_detect(gray_frame(0.001), self.KNOWN, lost=True, missing=False)
 
     def test_when_something_moves_elsewhere_but_not_where_a_face_is(self) -> None:
-        assert self.start().due(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
-        assert not self.start().due(gray_frame(0.11, spot=50), self.KNOWN, lost=False, missing=False)
+        assert self.start().should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
+        assert not self.start().should_detect(gray_frame(0.11, spot=50), self.KNOWN, lost=False, missing=False)
 
     def test_motion_can_be_switched_off(self) -> None:
-        cadence = Cadence(DetectorConfig(motion=1.0))
-        assert cadence.due(gray_frame(0), (), lost=False, missing=False)
-        assert not cadence.due(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
+        cadence = DetectionSchedule(DetectorConfig(motion=1.0))
+        assert cadence.should_detect(gray_frame(0), (), lost=False, missing=False)
+        assert not cadence.should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
 
 
 @settings(max_examples=20)
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=50))
 def test_two_looks_are_never_further_apart_than_the_pause(steps: list[float]) -> None:
-    cadence, now, last = Cadence(DetectorConfig(every_seconds=0.5)), 0.0, None
+    cadence, now, last = DetectionSchedule(DetectorConfig(every_seconds=0.5)), 0.0, None
     for step in steps:
         now += step
-        if cadence.due(gray_frame(now), TestCadence.KNOWN, lost=False, missing=False):
+        if cadence.should_detect(gray_frame(now), TestCadence.KNOWN, lost=False, missing=False):
             last = now
         assert last is not None
         assert now - last < 0.5

@@ -22,14 +22,14 @@ from fer_edge.vision.landmarks import (
     Landmarker,
     crop_around_box,
     crop_around_points,
+    decode_landmarks,
     face_box,
-    place,
-    pooled,
+    fuse_scores,
     pose,
     region,
 )
 from fer_edge.vision.model_card import Card, InputCard, PointsCard
-from fer_edge.vision.quality import blur, judge
+from fer_edge.vision.quality import assess, blur
 from tests.support.samples import frame_of
 
 CARD = PointsCard(mean=((0.25, 0.5),) * 68, points_scale=1.5, box_scale=1.25, box_shift=0.1)
@@ -40,7 +40,7 @@ SPREAD = np.random.default_rng(5).uniform((40, 90), (140, 210), (68, 2)).astype(
 def test_points_are_offsets_from_the_mean_shape() -> None:
     offsets = np.zeros((1, 136), np.float32)
     offsets[0, :4] = 0.25, -0.5, 0, 0.125  # x0, y0, x1, y1
-    points = place(offsets, CARD.shape(), 80)
+    points = decode_landmarks(offsets, CARD.shape(), 80)
     assert points.shape == (68, 2)
     assert points.dtype == np.float32
     assert points[:3].tolist() == [[40, 0], [20, 50], [20, 40]]
@@ -55,12 +55,12 @@ def test_points_are_offsets_from_the_mean_shape() -> None:
     ],
 )
 def test_both_scores_together(score: float, presence: float, together: float) -> None:
-    assert pooled(score, presence) == pytest.approx(together)
+    assert fuse_scores(score, presence) == pytest.approx(together)
 
 
 def test_scores_at_their_ends_are_no_trouble() -> None:
-    assert 0 < pooled(0.0, 1.0) < 0.01
-    assert 0.99 < pooled(1.0, 0.0) < 1
+    assert 0 < fuse_scores(0.0, 1.0) < 0.01
+    assert 0.99 < fuse_scores(1.0, 0.0) < 1
 
 
 class TestCrop:
@@ -268,7 +268,7 @@ class TestQuality:
     def judge(self, crop: Image, *, yaw: float = 0, pitch: float = 0, height: float = 100) -> Reason | None:
         points = np.zeros((68, 2), np.float32)
         points[8, 1] = height
-        return judge(crop, Landmarks(points, 1.0, Pose(yaw, pitch, 0)), QualityConfig()).reason
+        return assess(crop, Landmarks(points, 1.0, Pose(yaw, pitch, 0)), QualityConfig()).reason
 
     @pytest.fixture
     def crop(self, pipeline: Pipeline, astronaut: Image) -> Image:

@@ -99,7 +99,7 @@ class TestResize:
         for width, height in ((160, 32), (16, 16), (96, 64)):
             model.resize(width=width, height=height)
             assert model.size == (width, height)
-            score, *_ = model.see(self.white(width, height, left=8, top=0))
+            score, *_ = model.infer(self.white(width, height, left=8, top=0))
             assert score.shape == (1, height // 8, width // 8, 1)
             assert (score[0, 0, 1, 0], score[0, 0, 0, 0]) == (pytest.approx(4, abs=0.1), pytest.approx(-12, abs=0.1))
             assert model.run(np.zeros((1, height, width, 1), np.float32))[0].shape == score.shape
@@ -120,11 +120,11 @@ class TestResize:
     def test_a_size_that_is_refused_changes_nothing(self, name: str, width: int, height: int) -> None:
         model = Model(DATA, name, role="detector")
         picture = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
-        before = model.see(picture)
+        before = model.infer(picture)
         with pytest.raises(ModelError):
             model.resize(width=width, height=height)
         assert model.size == (96, 64)
-        assert all((one == other).all() for one, other in zip(before, model.see(picture), strict=True))
+        assert all((one == other).all() for one, other in zip(before, model.infer(picture), strict=True))
 
     def test_a_size_that_the_runtime_refuses(self) -> None:
         with pytest.raises(ModelError, match=r"bright.tflite: not fully convolutional: cannot take 4x4: \S+") as caught:
@@ -137,7 +137,7 @@ class TestResize:
         for model in pair:
             model.resize(width=48, height=32)
         picture = np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8)
-        for card, *outputs in zip(pair[0].card.outputs, *(model.see(picture) for model in pair), strict=True):
+        for card, *outputs in zip(pair[0].card.outputs, *(model.infer(picture) for model in pair), strict=True):
             assert outputs[0] == pytest.approx(outputs[1], abs=2 * card.scale)
             assert all(output.dtype == np.float32 for output in outputs)
 
@@ -151,7 +151,7 @@ class TestSee:
         for channel, logit in ((0, -12), (1, -12), (2, 4)):
             colored = picture.copy()
             colored[..., channel] = 255
-            assert model.see(colored)[0] == pytest.approx(logit, abs=0.1)
+            assert model.infer(colored)[0] == pytest.approx(logit, abs=0.1)
 
     @pytest.mark.parametrize("name", ["bright", "bright_float", "red"])
     def test_pixels_are_fed_as_the_card_says(self, name: str) -> None:
@@ -160,7 +160,7 @@ class TestSee:
         card = model.card.input
         picture = np.random.default_rng(2).integers(0, 256, card.shape[1:], np.uint8)
         values = normalise(np.ascontiguousarray(picture[None, ..., ::-1]), card.low, card.high)
-        for one, other in zip(model.see(picture.squeeze()), model.run(values), strict=True):
+        for one, other in zip(model.infer(picture.squeeze()), model.run(values), strict=True):
             assert (one == other).all()
 
 
@@ -174,10 +174,10 @@ class TestOutputs:
     def test_they_are_told_apart_by_name(self, tiny: Path) -> None:
         """Box and key points have the same shape here: only the names tell which is which."""
         card = json.loads(tiny.read_text())
-        ordered = Model(tiny.parent, "bright", role="detector").see(np.full((64, 96), 255, np.uint8))
+        ordered = Model(tiny.parent, "bright", role="detector").infer(np.full((64, 96), 255, np.uint8))
         card["outputs"][1:3] = card["outputs"][2:0:-1]
         tiny.write_text(json.dumps(card))
-        swapped = Model(tiny.parent, "bright", role="detector").see(np.full((64, 96), 255, np.uint8))
+        swapped = Model(tiny.parent, "bright", role="detector").infer(np.full((64, 96), 255, np.uint8))
         assert (swapped[1] == ordered[2]).all()
         assert (swapped[2] == ordered[1]).all()
 
@@ -257,7 +257,9 @@ def test_a_runtime_that_is_named_but_missing_is_an_error() -> None:
 @pytest.mark.skipif(not OTHER, reason="tflite-runtime is not installed (an extra)")
 def test_both_runtimes_agree() -> None:
     crop = np.random.default_rng(0).integers(0, 255, (48, 48), np.uint8)
-    one, other = (Model(MODELS, "expression", role="expression", runtime=runtime).see(crop)[0] for runtime in RUNTIMES)
+    one, other = (
+        Model(MODELS, "expression", role="expression", runtime=runtime).infer(crop)[0] for runtime in RUNTIMES
+    )
     assert np.abs(one - other).max() <= 3 * read_card(MODELS, "expression").outputs[0].scale
 
 

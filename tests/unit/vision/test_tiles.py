@@ -11,7 +11,8 @@ import pytest
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
-from fer_edge.vision.detector import CLOSER_ODDS, QUARTERS, Cadence
+from fer_edge.vision.detector import TILE_SCORE_ODDS, TILES
+from fer_edge.vision.schedule import DetectionSchedule
 from tests.support.samples import frame_of
 from tests.unit.vision.test_detector import gray_frame, spots, tiny
 
@@ -24,8 +25,8 @@ def found_in(left: int, top: int) -> list[int]:
     middle = left + SIDE / 2, top + SIDE / 2
     return [
         quarter
-        for quarter in range(QUARTERS)
-        if any(face.box.center == pytest.approx(middle, abs=SIDE / 2) for face in detector.closer(frame, quarter))
+        for quarter in range(TILES)
+        if any(face.box.center == pytest.approx(middle, abs=SIDE / 2) for face in detector.detect_tile(frame, quarter))
     ]
 
 
@@ -42,28 +43,28 @@ def test_what_an_inner_edge_cuts_off_is_left_to_the_others() -> None:
 
 def test_scores_are_lowered() -> None:
     frame = spots(WIDE, HIGH, (24, 24), side=SIDE)
-    face, *_ = tiny().closer(frame, 0)
+    face, *_ = tiny().detect_tile(frame, 0)
     raw = 0.98
-    assert face.score == pytest.approx(CLOSER_ODDS * raw / (CLOSER_ODDS * raw + 1 - raw), abs=0.01)
+    assert face.score == pytest.approx(TILE_SCORE_ODDS * raw / (TILE_SCORE_ODDS * raw + 1 - raw), abs=0.01)
 
 
 def test_a_picture_as_small_as_the_input_is_not_looked_at_closer() -> None:
-    assert tiny().closer(spots(96, 64, (24, 24)), 0) == []
+    assert tiny().detect_tile(spots(96, 64, (24, 24)), 0) == []
     assert tiny()(spots(96, 64, (24, 24)))
 
 
 def test_it_stays_within_the_region() -> None:
     frame = spots(2 * WIDE, 2 * HIGH, (24, 24), (WIDE + 24, HIGH + 24), side=SIDE)
-    face, *_ = tiny(region=(0.5, 0.5, 1.0, 1.0)).closer(frame, 0)
+    face, *_ = tiny(region=(0.5, 0.5, 1.0, 1.0)).detect_tile(frame, 0)
     assert face.box.center == pytest.approx((WIDE + 24 + SIDE / 2, HIGH + 24 + SIDE / 2), abs=SIDE / 2)
 
 
 @pytest.mark.parametrize(("pause", "looks"), [(0.5, 7), (0.0, 0), (3600.0, 1)])
 def test_the_quarters_come_one_after_the_other(pause: float, looks: int) -> None:
-    cadence = Cadence(DetectorConfig(closer_every_seconds=pause))
-    quarters = [quarter for n in range(91) if (quarter := cadence.closer(gray_frame(n / 30))) is not None]
+    cadence = DetectionSchedule(DetectorConfig(closer_every_seconds=pause))
+    quarters = [quarter for n in range(91) if (quarter := cadence.next_tile(gray_frame(n / 30))) is not None]
     assert len(quarters) == looks
-    assert all((after - before) % QUARTERS == 1 for before, after in itertools.pairwise(quarters))
+    assert all((after - before) % TILES == 1 for before, after in itertools.pairwise(quarters))
 
 
 def far(astronaut: Image) -> Image:
@@ -92,7 +93,7 @@ def test_a_face_that_both_looks_find_is_read_once(pipeline: Pipeline, astronaut:
     small = cv2.resize(astronaut, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)[:200]
     picture[20 : 20 + small.shape[0], 340 : 340 + small.shape[1]] = small
     frame = frame_of(picture)
-    closer, whole = pipeline.detector.closer(frame, 1), pipeline.detector(frame)
+    closer, whole = pipeline.detector.detect_tile(frame, 1), pipeline.detector(frame)
     (face, *_) = closer
     assert sum(face.box.iou(other.box) > 0.5 for other in whole) == 1
     pipeline.reset()

@@ -56,7 +56,7 @@ def test_similarity_finds_the_transform_that_made_the_points(x: float, y: float,
 
 def test_square_takes_its_centre_to_the_middle_and_turns_it_level() -> None:
     angle = math.radians(30)
-    matrix = transforms.square((100.0, 50.0), 40.0, angle, 80)
+    matrix = transforms.square_crop_matrix((100.0, 50.0), 40.0, angle, 80)
     right = (100 + 10 * math.cos(angle), 50 + 10 * math.sin(angle))
     found = transforms.transform(np.array([(100, 50), right], np.float32), matrix)
     assert found[0] == pytest.approx([40, 40], abs=1e-3)
@@ -67,7 +67,7 @@ def test_square_takes_its_centre_to_the_middle_and_turns_it_level() -> None:
 def test_warp_puts_a_spot_where_the_matrix_says(side: float) -> None:
     picture = np.zeros((400, 400), np.uint8)
     cv2.circle(picture, (145, 136), round(side / 12), 255, -1)  # its middle is at 145.5, 136.5
-    matrix = transforms.square((140.0, 140.0), side, 0.0, 48)
+    matrix = transforms.square_crop_matrix((140.0, 140.0), side, 0.0, 48)
     crop = transforms.warp(picture, matrix, 48).astype(float)
     ys, xs = np.mgrid[0:48, 0:48] + 0.5
     middle = [(xs * crop).sum() / crop.sum(), (ys * crop).sum() / crop.sum()]
@@ -77,18 +77,22 @@ def test_warp_puts_a_spot_where_the_matrix_says(side: float) -> None:
 
 def test_warp_averages_what_it_shrinks() -> None:
     chequered = np.indices((480, 480)).sum(axis=0) % 2 * np.uint8(255)
-    crop = transforms.warp(chequered.astype(np.uint8), transforms.square((240.0, 240.0), 480.0, 0.0, 48), 48)
+    crop = transforms.warp(
+        chequered.astype(np.uint8), transforms.square_crop_matrix((240.0, 240.0), 480.0, 0.0, 48), 48
+    )
     assert crop.std() < 3  # without averaging it would be noise of 0 and 255
     assert crop.mean() == pytest.approx(127.5, abs=2)
 
 
 @pytest.mark.parametrize("center", [(-900.0, -900.0), (50.0, 5000.0), (0.0, 0.0)])
 def test_warp_beyond_the_picture_repeats_its_edge(center: tuple[float, float]) -> None:
-    crop = transforms.warp(np.full((100, 100, 3), 77, np.uint8), transforms.square(center, 300.0, 0.3, 48), 48)
+    crop = transforms.warp(
+        np.full((100, 100, 3), 77, np.uint8), transforms.square_crop_matrix(center, 300.0, 0.3, 48), 48
+    )
     assert crop.shape == (48, 48, 3)
     assert (crop == 77).all()
 
 
 def test_warp_takes_a_picture_of_one_pixel() -> None:
-    crop = transforms.warp(np.full((1, 1), 9, np.uint8), transforms.square((0.5, 0.5), 100.0, 0.0, 48), 48)
+    crop = transforms.warp(np.full((1, 1), 9, np.uint8), transforms.square_crop_matrix((0.5, 0.5), 100.0, 0.0, 48), 48)
     assert (crop == 9).all()

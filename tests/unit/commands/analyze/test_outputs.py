@@ -22,7 +22,7 @@ from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.commands.analyze import AnalyzeOptions, analyze
 from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, header, write_parquet
-from fer_edge.commands.analyze.timeline import MOST_STEPS, Chronicle, shortened
+from fer_edge.commands.analyze.timeline import MOST_STEPS, FilmTimeline, shortened
 from fer_edge.commands.report.summary import figures
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, SinkError
@@ -164,7 +164,7 @@ def step(pipeline: Pipeline, image: Image, t_s: float) -> Update:
 
 
 def test_a_long_film_is_told_in_coarser_steps(pipeline: Pipeline) -> None:
-    nothing, chronicle = np.zeros((32, 32, 3), np.uint8), Chronicle()
+    nothing, chronicle = np.zeros((32, 32, 3), np.uint8), FilmTimeline()
     chronicle.begin("long")
     for t_s in range(MOST_STEPS + 100):
         chronicle.add(step(pipeline, nothing, float(t_s)))
@@ -177,7 +177,7 @@ def test_a_long_film_is_told_in_coarser_steps(pipeline: Pipeline) -> None:
 
 
 def test_films_follow_each_other(pipeline: Pipeline) -> None:
-    nothing, chronicle = np.zeros((32, 32, 3), np.uint8), Chronicle()
+    nothing, chronicle = np.zeros((32, 32, 3), np.uint8), FilmTimeline()
     for name in ("one.avi", "two.avi"):
         chronicle.begin(name)
         for number in range(10):

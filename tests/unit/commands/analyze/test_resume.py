@@ -22,7 +22,7 @@ from fer_edge.commands.analyze.checkpoint import SUFFIX, pack, unpack
 from fer_edge.commands.analyze.lines import looks
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, Interrupted, SinkError
-from fer_edge.pipeline import Memory, Pipeline
+from fer_edge.pipeline import Pipeline, PipelineSnapshot
 from fer_edge.records import Image
 from tests.support.brokers import wait_for
 from tests.support.films import NAMES, decoded, digests, json_lines, pan, wanted, write_avi
@@ -280,14 +280,14 @@ def test_a_pipeline_goes_on_in_another_process(film: Path) -> None:
     seen = []
     for number, look in enumerate(looks(one, camera, str(film), still=False)):
         if number == 99:
-            memory = pack(one.memory())
+            memory = pack(one.snapshot())
         seen.append(look)
         if number == 230:
             break
     for number, look in enumerate(looks(other, again, str(film), still=False, skip=100)):
         if number < 100:
             assert look is None
-            other.recall(unpack(memory, Memory))
+            other.restore(unpack(memory, PipelineSnapshot))
         else:
             expected = seen[number]
             assert look is not None

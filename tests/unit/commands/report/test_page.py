@@ -17,24 +17,26 @@ from xml.etree import ElementTree
 import pytest
 
 from fer_edge.commands.report.page import minutes_csv, page, write_report
-from fer_edge.commands.report.summary import MOST_BARS, Segment, Story, bars, figures, visits
+from fer_edge.commands.report.summary import MOST_BARS, ReportData, Segment, bars, figures, visits
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import clock_text, span_text
-from fer_edge.tracking.minutes import Minute, Moment
+from fer_edge.tracking.minutes import EventRow, Minute
 from fer_edge.vision.model_card import models_folder
 
 DAY = 86_400
 
 
-def told(at_s: float, kind: str, expression: str | None = "neutral", *, track: int = 1, dwell_s: float = 0.0) -> Moment:
-    return Moment(at_s, "run", track, kind, expression, None if expression else "turned", dwell_s)
+def told(
+    at_s: float, kind: str, expression: str | None = "neutral", *, track: int = 1, dwell_s: float = 0.0
+) -> EventRow:
+    return EventRow(at_s, "run", track, kind, expression, None if expression else "turned", dwell_s)
 
 
-def story(minutes: list[Minute] | None = None, events: list[Moment] | None = None, **more: Any) -> Story:
+def story(minutes: list[Minute] | None = None, events: list[EventRow] | None = None, **more: Any) -> ReportData:
     fields: dict[str, Any] = {"title": "A hall", "name": "this period", "begin_s": 0.0, "end_s": 600.0, "wall": False}
-    return Story(minutes=minutes or [], visits=visits(events or []), **(fields | more))
+    return ReportData(minutes=minutes or [], visits=visits(events or []), **(fields | more))
 
 
 MINUTES = [
@@ -81,14 +83,14 @@ def test_a_face_of_before_the_period() -> None:
 
 
 def test_a_face_that_is_still_there() -> None:
-    events = [told(1.0, "start", track=1), Moment(20.0, "next run", 1, "start", "fear", None, 0.5)]
+    events = [told(1.0, "start", track=1), EventRow(20.0, "next run", 1, "start", "fear", None, 0.5)]
     before, now = visits(events, end_s=31.0)
     assert (before.end_s, before.ended) == (1.0, False), "the run that ended in between told no end"
     assert (now.begin_s, now.end_s, now.dwell_s, now.ended) == (19.5, 31.0, 11.5, False)
 
 
 def test_ids_of_two_runs_are_two_faces() -> None:
-    two = visits([told(1.0, "start"), Moment(5.0, "other run", 1, "start", "fear", None, 0.0)])
+    two = visits([told(1.0, "start"), EventRow(5.0, "other run", 1, "start", "fear", None, 0.0)])
     assert [visit.segments[0].expression for visit in two] == ["neutral", "fear"]
 
 

@@ -19,8 +19,8 @@ from fer_edge.config import Config, Device, State
 from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.runtime.time_text import clock_text
-from fer_edge.sinks.history import History
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.history import HistoryTable
+from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.tracking.minutes import Minute
 from tests.unit.commands.report.test_page import DAY, told
 
@@ -47,8 +47,8 @@ def test_no_time_at_all(text: str) -> None:
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     """A history of the last three hours, one face each half hour."""
-    path, history = tmp_path / "history.db", History(HistoryConfig())
-    disk = Disk(path, write_every_seconds=3600)
+    path, history = tmp_path / "history.db", HistoryTable(HistoryConfig())
+    disk = SqliteFile(path, write_every_seconds=3600)
     disk.add(history)
     now_s = int(time.time())
     for ago_s in range(3 * 3600, 0, -1800):
@@ -95,8 +95,8 @@ def test_the_services_history_is_not_for_everybody(tmp_path: Path, monkeypatch: 
 def test_a_period_begins_and_ends_with_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = Disk(tmp_path / "history.db", write_every_seconds=3600)
-    disk.add(history := History(HistoryConfig(), now_s=lambda: NOW))
+    disk = SqliteFile(tmp_path / "history.db", write_every_seconds=3600)
+    disk.add(history := HistoryTable(HistoryConfig(), now_s=lambda: NOW))
     for begin_s in range(int(NOW) - 300, int(NOW), 60):
         history.add(Minute(begin_s=begin_s, watched_s=60.0), [])
     disk.close()

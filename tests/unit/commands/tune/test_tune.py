@@ -30,13 +30,13 @@ from fer_edge.commands.tune.command import (
     tune,
     write,
 )
-from fer_edge.commands.tune.replay import Recording, Retelling, outcome
+from fer_edge.commands.tune.replay import Recording, Replay, outcome
 from fer_edge.config import Config, Events, Quality, Tracking
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, FaceEvent, Frame
 from fer_edge.settings.loader import load_config
-from fer_edge.tracking.counters import Tally
+from fer_edge.tracking.counters import FaceTimeCounter
 from tests.support.face_events import face_event
 
 SECOND = 1_000_000_000
@@ -66,7 +66,7 @@ def published(config: Config, frames: list[Frame]) -> list[FaceEvent]:
 
 
 def told_again(config: Config, frames: list[Frame]) -> list[FaceEvent]:
-    recording, retelling = Recording(Config()), Retelling(config)
+    recording, retelling = Recording(Config()), Replay(config)
     for frame in frames:
         retelling.add(recording.look(frame))
     return retelling._told
@@ -102,7 +102,7 @@ def test_an_outcome_by_hand() -> None:
         (20.0, EventType.UPDATE, "neutral", "fear"),
         (24.0, EventType.UPDATE, "fear", "neutral"),  # too late for a flip
     )
-    tally = Tally(0)
+    tally = FaceTimeCounter(0)
     tally.shown_ns.update({"neutral": 15 * SECOND, "fear": 5 * SECOND, "none": 10 * SECOND})
     one = outcome(told, tally, 60.0)
     assert (one.faces, one.flips, one.events_per_minute, one.changes_per_minute) == (1, 1, 8.0, 10.0)
@@ -112,7 +112,7 @@ def test_an_outcome_by_hand() -> None:
 
 
 def test_an_outcome_of_nothing() -> None:
-    one = outcome([], Tally(0), 0.0)
+    one = outcome([], FaceTimeCounter(0), 0.0)
     assert (one.events_per_minute, one.changes_per_minute, one.first_label_s, one.abstained) == (None, None, None, None)
 
 
@@ -202,7 +202,7 @@ def test_the_table_names_what_differs() -> None:
     tried = candidates(Config(), ["events.enter=0.8"])
     console = Console(width=100, color_system=None)
     with console.capture() as said:
-        console.print(picture(tried, {each.name: outcome([], Tally(0), 0.0) for each in tried}))
+        console.print(picture(tried, {each.name: outcome([], FaceTimeCounter(0), 0.0) for each in tried}))
     lines = said.get().splitlines()
     assert any(line.split() == ["events.enter", "0.5", "0.8"] for line in lines)
     assert any("flips" in line for line in lines)
@@ -210,7 +210,7 @@ def test_the_table_names_what_differs() -> None:
 
 def test_words_of_the_table_stay_whole_in_80_columns() -> None:
     tried = candidates(Config(), [])
-    shown = replace(outcome([], Tally(0), 0.0), shares={"happiness": 1.0})
+    shown = replace(outcome([], FaceTimeCounter(0), 0.0), shares={"happiness": 1.0})
     console = Console(width=80, color_system=None)
     with console.capture() as said:
         console.print(picture(tried, {each.name: shown for each in tried}))

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from fer_edge.commands.watch.screen import LOST_SECONDS, Screen
+from fer_edge.commands.watch.screen import LOST_SECONDS, TerminalScreen
 from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
@@ -30,17 +30,17 @@ from tests.support.face_events import IDENTITY, face_event, face_state
 STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}
 
 
-def screen_of(*, width: int = 80, height: int = 24, **options: Any) -> Screen:
+def screen_of(*, width: int = 80, height: int = 24, **options: Any) -> TerminalScreen:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    return Screen(WatchOptions(**options), console)
+    return TerminalScreen(WatchOptions(**options), console)
 
 
-def lines(screen: Screen) -> list[str]:
+def lines(screen: TerminalScreen) -> list[str]:
     """The picture's lines without colours."""
     return [str(line).rstrip() for line in screen.picture("12:00:00").renderables]
 
 
-def text(screen: Screen) -> str:
+def text(screen: TerminalScreen) -> str:
     return "\n".join(lines(screen))
 
 
@@ -53,7 +53,7 @@ def state(*labels: str | None) -> bytes:
 
 
 @pytest.fixture
-def screen() -> Screen:
+def screen() -> TerminalScreen:
     """Connected, with an online device that sees one face."""
     screen = screen_of()
     screen.connected(Broker(host="hub", port=1883))
@@ -65,7 +65,7 @@ def screen() -> Screen:
     return screen
 
 
-def test_all_is_well(screen: Screen) -> None:
+def test_all_is_well(screen: TerminalScreen) -> None:
     shown = lines(screen)
     assert len(shown) == 24
     assert shown[0] == "fer-edge  connected to hub:1883, fer-edge/all devices".ljust(72) + "12:00:00"
@@ -76,7 +76,7 @@ def test_all_is_well(screen: Screen) -> None:
     assert shown[-1] == "Ctrl-C ends"
 
 
-def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: Screen) -> None:
+def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/event", event(2, event_type=EventType.END))
     screen.show("fer-edge/kitchen/event", event(3, track_id=8, expression=None, reason=Reason.TURNED))
     shown = text(screen)
@@ -84,7 +84,7 @@ def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: Screen) -> 
     assert re.search(r"kitchen      #8    turned away +12 s", shown)
 
 
-def test_an_offline_device_is_said_clearly(screen: Screen) -> None:
+def test_an_offline_device_is_said_clearly(screen: TerminalScreen) -> None:
     screen.show("fer-edge/hall/availability", b"offline")
     assert re.search(r"hall         offline since before \d\d:\d\d:\d\d: no power", text(screen)), "who knows"
     screen.show("fer-edge/kitchen/availability", b"offline")
@@ -94,13 +94,13 @@ def test_an_offline_device_is_said_clearly(screen: Screen) -> None:
     assert "fps" not in shown
 
 
-def test_no_camera_picture(screen: Screen) -> None:
+def test_no_camera_picture(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/camera/availability", b"offline")
     assert "online   no camera picture  1 face" in text(screen)
     assert "kitchen: its camera is offline" in text(screen)
 
 
-def test_a_broker_that_is_gone(screen: Screen) -> None:
+def test_a_broker_that_is_gone(screen: TerminalScreen) -> None:
     screen.away("MQTT broker hub:1883: connection refused; trying again")
     shown = lines(screen)
     assert shown[0].startswith("fer-edge  MQTT broker hub:1883: connection refused")
@@ -115,14 +115,14 @@ def test_nothing_came_yet() -> None:
     assert "nothing from fer-edge/hall yet: is a daemon on, with this broker and topic?" in text(screen)
 
 
-def test_faces_of_before_are_counted(screen: Screen) -> None:
+def test_faces_of_before_are_counted(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/state", state("happiness", "fear", None))
     assert "kitchen      2 faces of before, not heard of yet" in text(screen)
     screen.show("fer-edge/kitchen/state", state())
     assert "nobody in view" in text(screen)
 
 
-def test_a_replayed_event_is_history(screen: Screen) -> None:
+def test_a_replayed_event_is_history(screen: TerminalScreen) -> None:
     payload = msgspec.structs.replace(event_payload(face_event(9, track_id=50), IDENTITY), replayed=True)
     screen.show("fer-edge/kitchen/event", msgspec.json.encode(payload))
     shown = text(screen)
@@ -130,14 +130,14 @@ def test_a_replayed_event_is_history(screen: Screen) -> None:
     assert "#50   happiness" not in shown
 
 
-def test_a_face_that_is_not_heard_of_any_more(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_is_not_heard_of_any_more(screen: TerminalScreen, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: now + LOST_SECONDS + 1)
     screen._forget_lost()
     assert "#7    happiness" not in text(screen)
 
 
-def test_alerts(screen: Screen) -> None:
+def test_alerts(screen: TerminalScreen) -> None:
     for number in range(5):
         alert = {"v": 1, "name": f"rule{number}", "state": "ON", "since": None}
         screen.show(f"fer-edge/kitchen/alert/rule{number}", msgspec.json.encode(alert))
@@ -178,18 +178,18 @@ def test_it_fits_any_terminal(width: int, height: int) -> None:
         ("alert/x", b"3"),
     ],
 )
-def test_what_cannot_be_read_is_said(screen: Screen, topic: str, payload: bytes) -> None:
+def test_what_cannot_be_read_is_said(screen: TerminalScreen, topic: str, payload: bytes) -> None:
     screen.show(f"fer-edge/kitchen/{topic}", payload)
     assert f"fer-edge/kitchen/{topic}: cannot read this message" in text(screen)
 
 
-def test_nobody_steers_the_terminal(screen: Screen) -> None:
+def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
     screen.show("fer-edge/\x1b[2Jhall/availability", b"\x1b]0;owned\x07")
     screen.show("fer-edge/kitchen/event", b'{"event_type": "\\u001b[2J", "expression": "\\u001b[31m", "track_id": 1}')
     assert "\x1b" not in text(screen)
 
 
-def test_the_last_word(screen: Screen) -> None:
+def test_the_last_word(screen: TerminalScreen) -> None:
     with screen._console.capture() as said:
         screen.sum_up()
     assert said.get() == "1 event from 1 device\n"
@@ -199,7 +199,7 @@ def test_the_last_word(screen: Screen) -> None:
         never.sum_up()
 
 
-def test_it_ends_with_the_device(screen: Screen) -> None:
+def test_it_ends_with_the_device(screen: TerminalScreen) -> None:
     until = screen_of(until_offline=True)
     until.show("fer-edge/kitchen/availability", b"offline")
     assert not until.over, "left by an earlier run"

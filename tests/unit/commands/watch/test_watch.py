@@ -19,7 +19,7 @@ from rich.console import Console
 
 from fer_edge.commands.watch import watch
 from fer_edge.commands.watch.lines import Lines, event_line
-from fer_edge.commands.watch.received import SeenEvent
+from fer_edge.commands.watch.received import ReceivedEvent
 from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.config import Mqtt
 from fer_edge.contract.encode import event_payload, state_payload
@@ -284,17 +284,17 @@ def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("seen", "line"),
     [
-        (SeenEvent("start"), "--:--:--  hall        ?     start   no expression             0.0 s"),
+        (ReceivedEvent("start"), "--:--:--  hall        ?     start   no expression             0.0 s"),
         (
-            SeenEvent("update", 3, reason="of_the_future"),
+            ReceivedEvent("update", 3, reason="of_the_future"),
             "--:--:--  hall        #3    update  of_the_future             0.0 s",
         ),
         (
-            SeenEvent("update", 12, "nonsense", "surprise", 7.5, replayed=True, dwell_s=3600),
+            ReceivedEvent("update", 12, "nonsense", "surprise", 7.5, replayed=True, dwell_s=3600),
             "--:--:--  hall        #12   update  surprise  100% ######  3600.0 s  replayed",
         ),
     ],
 )
-def test_lines_of_odd_events(seen: SeenEvent, line: str) -> None:
+def test_lines_of_odd_events(seen: ReceivedEvent, line: str) -> None:
     assert event_line("hall", seen, ascii_only=True) == line
     assert len(line) <= 80

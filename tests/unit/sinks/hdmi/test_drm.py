@@ -13,8 +13,8 @@ from fer_edge.config import Hdmi
 from fer_edge.errors import SinkError
 from fer_edge.records import Image
 from fer_edge.sinks.hdmi import drm_abi as abi
-from fer_edge.sinks.hdmi.drm import Card, KernelNode, Node
-from fer_edge.sinks.hdmi.screen import Screen, choose, find
+from fer_edge.sinks.hdmi.drm import DisplayCard, KernelNode, Node
+from fer_edge.sinks.hdmi.screen import DisplayScreen, choose, find
 from tests.support.fake_displays import FULL_HD, Socket, mode
 from tests.support.fake_drm import FakeCard, FakeNode
 
@@ -33,8 +33,8 @@ class Cards:
             raise card
         return card.open()
 
-    def find(self, **settings: Any) -> Screen:
-        return Screen(find(Hdmi(**settings), folder=self.folder, opener=self.open))
+    def find(self, **settings: Any) -> DisplayScreen:
+        return DisplayScreen(find(Hdmi(**settings), folder=self.folder, opener=self.open))
 
 
 def picture(width: int, height: int) -> Image:
@@ -248,7 +248,7 @@ def test_the_real_node_says_what_the_kernel_says(tmp_path: Path) -> None:
     node = KernelNode("/dev/null")
     with pytest.raises(OSError, match="Inappropriate ioctl"):
         node.ioctl(abi.SET_MASTER)
-    assert not Card(node).has_dumb_buffers()
+    assert not DisplayCard(node).has_dumb_buffers()
     node.close()
     path = tmp_path / "memory"
     path.write_bytes(bytes(4096))
@@ -266,6 +266,6 @@ def test_events_of_other_kinds_are_passed_over() -> None:
 
     card = FakeCard()
     node = Chatty(card)
-    assert not Card(node).flipped(0.1)
+    assert not DisplayCard(node).flipped(0.1)
     node.pending = 50, 1
-    assert Card(node).flipped(0.1)
+    assert DisplayCard(node).flipped(0.1)

@@ -17,7 +17,7 @@ import pytest
 
 from fer_edge.commands.check import findings
 from fer_edge.config import Camera, Config, Hdmi
-from fer_edge.drawing.painter import Look, Painter, status_line
+from fer_edge.drawing.painter import DrawStyle, Painter, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Box, Image, Update
 from fer_edge.sinks import open_sinks
@@ -67,7 +67,7 @@ def shows(card: FakeCard, expected: Image) -> bool:
 
 def painted(update: Update, **look: bool) -> Image:
     assert update.frame
-    return Painter(Look(**look)).paint(update.frame, update.faces, status=status_line(update.faces, None))
+    return Painter(DrawStyle(**look)).paint(update.frame, update.faces, status=status_line(update.faces, None))
 
 
 PAINTED = painted(UPDATE)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
-from fer_edge.sinks.mqtt.connection import Link, backoff
+from fer_edge.sinks.mqtt.connection import Connection, backoff
 from tests.support.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 
@@ -16,7 +16,7 @@ from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 def test_another_client_of_the_same_id_is_said() -> None:
     """As an MQTT 5 broker tells it (mosquitto 2.0.11 just hangs up)."""
     with scripted(b"\x20\x06\x00\x00\x03\x21\x00\x05", b"\xe0\x02\x8e\x00") as port:
-        link = Link(Broker(host="127.0.0.1", port=port, version="5"), "me")
+        link = Connection(Broker(host="127.0.0.1", port=port, version="5"), "me")
         link.connect(5)
         assert link.window == 5  # Receive Maximum
         with pytest.raises(LinkError, match="give each daemon its own device") as raised:
@@ -26,7 +26,7 @@ def test_another_client_of_the_same_id_is_said() -> None:
 
 def test_a_subscription_that_is_refused_is_said() -> None:
     with scripted(CONNACK, b"\x90\x03\x00\x01\x80") as port:
-        link = Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
+        link = Connection(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
         link.connect(5)
         link.subscribe(["fer-edge/+/event"])
         with pytest.raises(LinkError, match="refuses the subscription"):
@@ -38,12 +38,12 @@ def test_a_subscription_that_is_refused_is_said() -> None:
 )
 def test_what_is_no_mqtt_broker_is_said(answer: bytes) -> None:
     with scripted(answer) as port, pytest.raises(LinkError, match="is it an MQTT broker"):
-        Link(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me").connect(2)
+        Connection(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me").connect(2)
 
 
 def test_a_server_that_never_answers_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1"), "me")
+        link = Connection(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1"), "me")
         with pytest.raises(LinkError, match="no answer to CONNECT"):
             link.connect(0.2)
 
@@ -54,7 +54,7 @@ def test_a_server_that_never_answers_is_said() -> None:
 )
 def test_an_address_without_a_broker_is_said(host: str, text: str) -> None:
     with pytest.raises(LinkError, match=text):
-        Link(Broker(host=host, port=free_port()), "me").connect(2)
+        Connection(Broker(host=host, port=free_port()), "me").connect(2)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,9 @@ def test_other_network_errors_are_said_in_words(error: OSError, text: str) -> No
 
 def test_a_broker_that_falls_silent_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1", keepalive_seconds=1), "me")
+        link = Connection(
+            Broker(host="127.0.0.1", port=server.getsockname()[1], version="3.1.1", keepalive_seconds=1), "me"
+        )
         accepted: list[socket.socket] = []
 
         def accept() -> None:
@@ -113,7 +115,7 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(refusal: bytes | None) ->
         opened: list[socket.socket] = []
         serving = threading.Thread(target=serve)
         serving.start()
-        link = Link(Broker(host="127.0.0.1", port=server.getsockname()[1]), "me")
+        link = Connection(Broker(host="127.0.0.1", port=server.getsockname()[1]), "me")
         link.connect(0.5)
         serving.join()
         assert versions == [5, 4]

@@ -18,10 +18,10 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
 from fer_edge.settings.control import QUEUE, Control
-from fer_edge.sinks.mqtt.connection import Link, Message
+from fer_edge.sinks.mqtt.connection import Connection, Message
 from fer_edge.sinks.mqtt.delivery import Delivery, Outgoing, Store
 from fer_edge.sinks.mqtt.outbox import Outbox
-from fer_edge.sinks.sqlite_file import Disk, Memory
+from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 from tests.support.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
@@ -50,7 +50,7 @@ class Wire:
 
 def delivery(outgoing: Outgoing, outbox: Outbox) -> tuple[Delivery, Wire, Callable[[], None]]:
     made, wire = Delivery(outgoing, outbox, event=Message("event", b""), replay_per_second=1000), Wire()
-    return made, wire, lambda: made.send(cast(Link, wire))
+    return made, wire, lambda: made.send(cast(Connection, wire))
 
 
 def put(outbox: Outbox, *seqs: int) -> None:
@@ -78,12 +78,12 @@ def test_every_face_that_a_crash_left_open_gets_an_end_of_its_own(tmp_path: Path
 
 def test_events_that_a_disk_brings_back_go_over_the_same_link(tmp_path: Path) -> None:
     path = tmp_path / "box"
-    earlier = Outbox(Disk(path, write_every_seconds=0), max_events=100)
+    earlier = Outbox(SqliteFile(path, write_every_seconds=0), max_events=100)
     put(earlier, 1, 2)
     earlier.close()
     path.rename(tmp_path / "away")
     path.mkdir()  # a file cannot be opened there
-    outbox = Outbox(Disk(path, write_every_seconds=0), max_events=100)
+    outbox = Outbox(SqliteFile(path, write_every_seconds=0), max_events=100)
     made, wire, send = delivery(Outgoing(), outbox)
     put(outbox, 3)
     send()
@@ -97,7 +97,7 @@ def test_events_that_a_disk_brings_back_go_over_the_same_link(tmp_path: Path) ->
 
 
 def test_what_waits_while_a_connection_is_opened_was_held_back() -> None:
-    outbox = Outbox(Memory(), max_events=100)
+    outbox = Outbox(NoFile(), max_events=100)
     _, wire, send = delivery(Outgoing(), outbox)
     put(outbox, 1)
     send()
@@ -108,7 +108,7 @@ def test_what_waits_while_a_connection_is_opened_was_held_back() -> None:
 
 def test_figures_wait_for_a_slow_network_and_only_the_newest_are_sent() -> None:
     outgoing = Outgoing()
-    _, wire, send = delivery(outgoing, Outbox(Memory(), max_events=100))
+    _, wire, send = delivery(outgoing, Outbox(NoFile(), max_events=100))
     wire.busy = True
     for number in range(5):
         outgoing.put_newest(Message("readings", b"%d" % number, qos=0))

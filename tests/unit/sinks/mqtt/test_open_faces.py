@@ -15,7 +15,7 @@ from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
 from fer_edge.sinks.mqtt.open_faces import OpenFaces
 from fer_edge.sinks.mqtt.outbox import Outbox
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.outbox_helpers import NEVER, connection, die, later, on_disk, opened, put, retry, seqs, well
 
@@ -31,7 +31,7 @@ def faces_on_disk(path: Path) -> list[int]:
 
 def test_faces_that_a_crash_left_open_are_known_after_it(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
-    outbox = Outbox(Disk(path, write_every_seconds=NEVER), max_events=10)
+    outbox = Outbox(SqliteFile(path, write_every_seconds=NEVER), max_events=10)
     faces = OpenFaces(outbox.disk)
     for track_id in (3, 2, 1):
         faces.note(face(track_id, EventType.START))
@@ -59,7 +59,7 @@ def test_ends_that_were_not_written_are_due_again(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     with opened(path) as outbox:
         OpenFaces(outbox.disk).note(face(1, EventType.START))
-    outbox = Outbox(Disk(path, write_every_seconds=NEVER), max_events=10)
+    outbox = Outbox(SqliteFile(path, write_every_seconds=NEVER), max_events=10)
     faces = OpenFaces(outbox.disk)
     put(outbox, 1, 1)  # the end
     faces.clear_left_over()

@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from fer_edge.sinks.mqtt.outbox import Outbox
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 from tests.support.outbox_helpers import BOOT, NEVER, die, later, on_disk, opened, put, remove, seqs, well
 from tests.support.paths import ROOT
 
@@ -200,7 +200,7 @@ def test_kill_9_costs_nothing_that_was_flushed(tmp_path: Path) -> None:
 
 def test_an_acknowledgement_that_was_not_written_means_twice_and_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
-    outbox = Outbox(Disk(path, write_every_seconds=NEVER), max_events=10)
+    outbox = Outbox(SqliteFile(path, write_every_seconds=NEVER), max_events=10)
     put(outbox, 1, 3)
     outbox.flush()
     put(outbox, 4, 4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fer_edge.sinks.mqtt.outbox import Outbox
-from fer_edge.sinks.sqlite_file import Disk
+from fer_edge.sinks.sqlite_file import SqliteFile
 from tests.support.outbox_helpers import NEVER, die, later, well
 
 
@@ -31,7 +31,7 @@ class Model(RuleBasedStateMachine):
 
     def open(self) -> None:
         path = self.folder / "outbox.db"
-        self.outbox = Outbox(Disk(path, write_every_seconds=self.write_every_seconds), max_events=self.max_events)
+        self.outbox = Outbox(SqliteFile(path, write_every_seconds=self.write_every_seconds), max_events=self.max_events)
         self.dropped, self.full = 0, False
 
     def wrote(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from fer_edge.sinks.web import auth
-from fer_edge.sinks.web.auth import ADDRESSES, Attempts, Keys, address_of
+from fer_edge.sinks.web.auth import ADDRESSES, Attempts, TokenAuth, address_of
 from tests.support.web_helpers import TOKEN, Site, serving
 
 WRONG = "wrong-token-of-some-length"
@@ -218,8 +218,8 @@ def test_addresses_of_one_network_count_as_one() -> None:
 
 
 def test_keys_of_another_token_do_not_fit() -> None:
-    first, second = Keys(TOKEN, 1), Keys(WRONG, 1)
+    first, second = TokenAuth(TOKEN, 1), TokenAuth(WRONG, 1)
     assert first.fits(TOKEN)
     assert not first.fits(WRONG)
     assert first._session != second._session
-    assert not Keys(None, 1).fits("")
+    assert not TokenAuth(None, 1).fits("")

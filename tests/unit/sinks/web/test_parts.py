@@ -12,9 +12,9 @@ from fer_edge.records import AlertState, EventType, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import LIVE, Tuning
 from fer_edge.sinks.web import recent as history_module
-from fer_edge.sinks.web.recent import History
+from fer_edge.sinks.web.recent import RecentHistory
 from fer_edge.sinks.web.settings import GROUPS, WORDS, groups
-from fer_edge.sinks.web.status import Pulse
+from fer_edge.sinks.web.status import StatusCollector
 from tests.support.face_events import face_event
 from tests.support.tuning_helpers import CONFIG, stored
 from tests.support.web_helpers import bright, update_of
@@ -29,7 +29,7 @@ def ago(seconds: float) -> int:
 
 
 def test_heartbeats_are_no_news() -> None:
-    history = History()
+    history = RecentHistory()
     assert history.note(of(face_event(1, expression="fear", previous="fear"))) == ()
     (entry,) = history.note(of(face_event(2, expression="fear", previous="neutral")))
     assert history.entries() == [entry]
@@ -37,7 +37,7 @@ def test_heartbeats_are_no_news() -> None:
 
 
 def test_what_is_older_than_ten_minutes_is_forgotten_but_for_faces_that_are_here() -> None:
-    history = History()
+    history = RecentHistory()
     history.note(of(face_event(1, event_type=EventType.START, track_id=1, mono_ns=ago(900))))
     history.note(of(face_event(2, event_type=EventType.START, track_id=2, mono_ns=ago(800))))
     history.note(of(face_event(3, track_id=1, mono_ns=ago(700), expression="anger")))
@@ -47,7 +47,7 @@ def test_what_is_older_than_ten_minutes_is_forgotten_but_for_faces_that_are_here
 
 
 def test_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    history = History()
+    history = RecentHistory()
     for seq in range(history_module.SIZE + 5):
         history.note(of(face_event(seq, event_type=EventType.END, mono_ns=ago(1))))
     assert len(history.entries()) == history_module.SIZE
@@ -55,7 +55,7 @@ def test_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_figures_leave_out_the_time_in_which_nobody_looked() -> None:
-    pulse = Pulse(CONFIG, Control(CONFIG))
+    pulse = StatusCollector(CONFIG, Control(CONFIG))
     for _ in range(1000):
         pulse.note(update_of(bright()))
     pulse.skip()

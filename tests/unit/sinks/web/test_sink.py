@@ -127,7 +127,7 @@ def shown(tmp_path: Path, *, images: bool) -> Image:
 def next_picture(site: Site, page: Page) -> bytes:
     page.receive("hello")
     page.say(type="next")
-    wait_for(lambda: site.sink._live.hungry, "the page has asked")
+    wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
     site.sink.submit(update_of(bright()))
     jpeg = page.picture()
     assert jpeg.startswith(JPEG)
@@ -152,7 +152,7 @@ def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
             page.receive("faces")
             assert (studio.seen, studio.drawn) == (1, 0)  # it has not asked for a picture, as a hidden page does not
             page.say(type="next")
-            wait_for(lambda: site.sink._live.hungry, "the page has asked")
+            wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
             site.sink.submit(update_of(bright()))
             page.picture()
             assert (studio.seen, studio.drawn) == (2, 1)
@@ -309,7 +309,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_where_it_is_off_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from fer_edge.config import *; from fer_edge.sinks import open_sinks; import fer_edge.check\n"
+        "import sys; from fer_edge.config import *; from fer_edge.sinks import open_sinks\n"
+        "import fer_edge.commands.check\n"
         "open_sinks(Config(mqtt=Mqtt(enabled=False)), None)\n"
         "sys.exit(any(name.startswith(('starlette', 'uvicorn')) for name in sys.modules))"
     )

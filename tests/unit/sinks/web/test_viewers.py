@@ -62,7 +62,7 @@ def test_a_picture_comes_only_to_who_has_room() -> None:
 
 def looked(live: Live) -> tuple[bool, bool]:
     """Whether somebody looks, and whether somebody has room for a picture."""
-    return live.watched, live.hungry
+    return live.watched, live.frame_requested
 
 
 def test_who_is_too_far_behind_begins_anew() -> None:
