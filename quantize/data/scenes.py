@@ -20,6 +20,11 @@ LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
 KINDS: Final = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
+# To finish a run with: more of the crowds, whose boxes people drew.
+FINAL_KINDS: Final = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
+WHOLE_KINDS: Final = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
+WHOLE_EMPTY: Final = 0.2
+COMPLETE: Final = ("people", "varied")  # there every face has a box, a sure or an unsure one
 MASKED: Final = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
 MAX_STRETCH: Final = 1.12
 MAX_TURN_DEGREES: Final = 30.0
@@ -56,12 +61,14 @@ class Scenes:
         stills: Sequence[Still],
         crops: Image,
         empty: Sequence[Image],
+        final: bool = False,
     ) -> None:
+        self._kinds = FINAL_KINDS if final else KINDS
         photos = {"crowd": crowds, "people": people, "varied": varied}
         self._photos = {kind: [photo for photo in each if photo.sure.any()] for kind, each in photos.items()}
         self._stills, self._crops, self._empty = stills, crops, empty
         self._makers: dict[str, Callable[[Generator], Scene]] = {
-            **{kind: partial(self._photo, each) for kind, each in self._photos.items()},
+            **{kind: partial(self._photo, each, complete=kind in COMPLETE) for kind, each in self._photos.items()},
             "still": self._still,
             "pasted": self._pasted,
             "empty": self._nobody,
@@ -69,10 +76,16 @@ class Scenes:
 
     def draw(self, rng: Generator) -> Scene:
         """One scene of a random kind."""
-        scene = self._makers[str(rng.choice(list(KINDS), p=list(KINDS.values())))](rng)
+        scene = self._makers[str(rng.choice(list(self._kinds), p=list(self._kinds.values())))](rng)
         return mirror(scene) if rng.random() < 0.5 else scene
 
-    def _photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
+    def whole(self, rng: Generator) -> Image:
+        """All of a training photo, with faces or without."""
+        if rng.random() < WHOLE_EMPTY:
+            return _any_of(self._empty, rng)
+        return _any_of(self._photos[str(rng.choice(list(WHOLE_KINDS), p=list(WHOLE_KINDS.values())))], rng).image
+
+    def _photo(self, photos: Sequence[Photo], rng: Generator, *, complete: bool = False) -> Scene:
         """Cut around one of a photo's faces."""
         photo = _any_of(photos, rng)
         anchor = photo.boxes[rng.choice(np.flatnonzero(photo.sure))]
@@ -85,7 +98,8 @@ class Scenes:
         for box, five in zip(boxes[keep], points[keep], strict=True):
             if rng.random() < MASKED and np.isfinite(five).all():
                 put_on_mask(image, box, five, rng)
-        return Scene(image, clipped[keep], np.ones(int(keep.sum()), np.float32), points[keep], clipped[inside & ~keep])
+        certain = np.ones(int(keep.sum()), np.float32)
+        return Scene(image, clipped[keep], certain, points[keep], clipped[inside & ~keep], complete)
 
     def _still(self, rng: Generator) -> Scene:
         """Cut around a still's face, turned a little."""

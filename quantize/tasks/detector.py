@@ -18,7 +18,7 @@ from keras import ops
 from fer_edge.vision.detector import decode, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
-from quantize.data import augment
+from quantize.convert.equalize import equalize, typical
 from quantize.data.ferplus import training_rows
 from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
@@ -48,11 +48,13 @@ from quantize.tasks.networks import DETECTOR_SIZE, DETECTOR_STRIDES, KEYPOINTS, 
 from quantize.tasks.task import Predict, to_input
 from quantize.tasks.teacher import Answers, Teacher, silence
 from quantize.tasks.yunet import cell_centers
+from quantize.train.batch_norms import settle
 
 BATCH: Final = 16
 STEPS: Final = 512
 SAMPLE: Final = 300
 SAMPLE_SEED: Final = 7
+SCORE_SHIFT: Final = 0.0  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
 OVERLAP: Final = 0.4  # IoU from which the daemon takes two boxes for one face
 
 SCENES: Final = 512  # are drawn at a time, for the teacher to answer together
@@ -101,6 +103,7 @@ class Detector:
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
             varied=read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)),
+            final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
             empty=[
@@ -144,20 +147,28 @@ class Detector:
         return {f"{name}_ap": _average_precision(predict, photos) for name, photos in self.checked.items()}
 
     def sample(self) -> Image:
-        """Training scenes at the default size."""
+        """Whole training photos at the default size, as the daemon lays them into it."""
         rng = np.random.default_rng(SAMPLE_SEED)
         height, width = DETECTOR_SIZE
-        return np.stack([_tile(self.scenes, rng)[:height, :width] for _ in range(SAMPLE)])
+        return np.stack([letterbox(self.scenes.whole(rng), width, height)[0] for _ in range(SAMPLE)])
+
+    def finish(self, network: Any, sample: Image) -> Image:
+        """Give the batch norms the statistics of whole photos and the scores the level of the daemon's threshold, and
+        make channels alike for int8."""
+        twin = self.network()
+        twin.set_weights(network.get_weights())
+        settle(twin, to_input(sample))
+        network.set_weights(twin.get_weights())
+        for stride in DETECTOR_STRIDES:
+            bias = network.get_layer(f"score_{stride}").bias
+            bias.assign(bias - SCORE_SHIFT)
+        chosen_ones = typical(network, sample)
+        equalize(network, to_input(chosen_ones))
+        return chosen_ones
 
     def card(self) -> dict[str, Any]:
         """How the outputs become boxes."""
         return {"ssd": {"strides": list(DETECTOR_STRIDES), "keypoints": KEYPOINTS, "overlap": OVERLAP}}
-
-
-def _tile(scenes: Scenes, rng: np.random.Generator) -> Image:
-    """Put scenes side by side, 2 x SIDE px high and wide."""
-    images = augment.relight(np.stack([scenes.draw(rng).image for _ in range(4)]), rng)
-    return np.block([[images[0], images[1]], [images[2], images[3]]])
 
 
 def _average_precision(predict: Predict, photos: Sequence[Photo]) -> float:

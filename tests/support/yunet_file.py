@@ -31,7 +31,7 @@ class _Writer:
         return name
 
     def convolution(self, x: str, shape: tuple[int, ...], *, name: str | None = None, **attributes: Any) -> str:
-        spread = np.sqrt(2 / np.prod(shape[1:]))
+        spread = np.sqrt(2 / np.prod(shape[1:])) * (1 / 128 if x == "input" else 1)
         kernel = self.constant(self._rng.normal(0, spread, shape))
         bias = self.constant(self._rng.normal(0, 0.1, shape[0]))
         return self.add("Conv", x, kernel, bias, name=name, **attributes)
