@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     foreign = _add(kinds, "varied", _varied, "the detector on varied photos, alone or in the daemon", "photos2")
     foreign.add_argument("--model", type=Path, help="float or int8 .tflite file, its card beside it: it alone")
     foreign.add_argument("--models", type=Path, help="folder of three models: as analyze --still runs them")
+    foreign.add_argument("--detector", default="detector", help="with --models: name of the detector in that folder")
     foreign.add_argument("--folds", nargs="+", type=int, choices=FOLDS, default=list(HELD_OUT_FOLDS), metavar="FOLD")
     whole = _add(kinds, "groups", _groups, "recall by age, gender and race", "faces_unlabelled.zip or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
@@ -115,7 +116,7 @@ def _varied(options: argparse.Namespace) -> Report:
     if options.model:
         figures = varied.of_model(open_model(options.model, "detector"), options.data, folds=options.folds)
     else:
-        figures = varied.of_daemon(options.models, options.data, folds=options.folds)
+        figures = varied.of_daemon(options.models, options.data, detector=options.detector, folds=options.folds)
     return asdict(figures), [f"{options.model or options.models} on", *varied.table(figures)]
 
 

@@ -101,9 +101,12 @@ def of_model(model: Model, data: Path, *, folds: Collection[int] = HELD_OUT_FOLD
     return measure(detector_finds(sure), *read(data, folds=folds), every=detector_finds(every))
 
 
-def of_daemon(models: Path, data: Path, *, folds: Collection[int] = HELD_OUT_FOLDS) -> VariedFigures:
+def of_daemon(
+    models: Path, data: Path, *, detector: str = "detector", folds: Collection[int] = HELD_OUT_FOLDS
+) -> VariedFigures:
     """Measure three models together, as `analyze --still` runs them. Raises DataError or ModelError."""
-    return measure(daemon_finds(Pipeline(Config(models=Models(folder=str(models))))), *read(data, folds=folds))
+    pipeline = Pipeline(Config(models=Models(folder=str(models), detector=detector)))
+    return measure(daemon_finds(pipeline), *read(data, folds=folds))
 
 
 def detector_finds(detector: Detector) -> Find:

@@ -202,7 +202,7 @@ def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
     middles = (centers[:, :2] + 0.5) * centers[:, 2:]
     for own, scene in zip(cells, scenes, strict=True):
         known = np.concatenate([scene.boxes, scene.ignored])[:, None]
-        within = np.all((middles > known[..., :2]) & (middles < known[..., 2:]), axis=2).reshape(len(known), -1)
+        within = np.asarray(np.all((middles > known[..., :2]) & (middles < known[..., 2:]), axis=2))
         inside, unsure = within.any(axis=0), within[len(scene.boxes) :].any(axis=0)
         if scene.complete:
             own[~inside, SOFT] = 0

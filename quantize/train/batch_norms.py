@@ -34,4 +34,4 @@ def _forward(network: Any, inputs: Floats) -> Iterator[Any]:
 
 def _statistics(norm: Any) -> Floats:
     """Mean and variance f32[2,C]."""
-    return np.stack([np.array(norm.moving_mean), np.array(norm.moving_variance)])
+    return np.stack([norm.moving_mean.numpy(), norm.moving_variance.numpy()])
