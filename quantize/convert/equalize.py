@@ -1,10 +1,12 @@
 """Before a network becomes int8: channels that share one int8 range are brought to one size, and pictures that would
 stretch the ranges are left out of the calibration. What the network answers stays the same."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from quantize.data.sets import Floats, Image
@@ -27,8 +29,9 @@ def equalize(network: Any, inputs: Floats) -> None:
     pairs = [(one, other) for one, other in pairs if isinstance(other, layers.DepthwiseConv2D) and not one.use_bias]
     if not pairs:
         return
-    largest = _largest(network, [one.output for one, _ in pairs], inputs, axes=(0, 1, 2))
-    for (one, other), sizes in zip(pairs, largest, strict=True):
+    found = zip(*_sizes(network, [one.output for one, _ in pairs], inputs, axes=(0, 1, 2)), strict=True)
+    for (one, other), same in zip(pairs, found, strict=True):
+        sizes = np.max(same, axis=0)
         scale = np.maximum(sizes, TINY) / np.maximum(sizes.max(), TINY)  # f32[C]
         one.kernel.assign(one.kernel.numpy() / scale)
         other.kernel.assign(other.kernel.numpy() * scale[:, None])
@@ -37,17 +40,18 @@ def equalize(network: Any, inputs: Floats) -> None:
 def typical(network: Any, sample: Image) -> Image:
     """The pictures u8[N,H,W] of a sample that do not drive the network's activations far beyond the others'."""
     outputs = [layer.output for layer in network.layers if isinstance(layer, layers.ReLU)]
-    largest = np.array([_largest(network, outputs, to_input(image[None])) for image in sample])  # [N,layers]
+    largest = np.array(list(_sizes(network, outputs, to_input(sample))))  # [N,layers]
     excess = (largest / np.maximum(np.median(largest, axis=0), TINY)).max(axis=1)
     kept = np.sort(np.argsort(excess, kind="stable")[: max(1, round(TYPICAL * len(sample)))])
     return np.asarray(sample[kept])
 
 
-def _largest(network: Any, outputs: Any, inputs: Floats, *, axes: tuple[int, ...] | None = None) -> Any:
-    """The largest absolute value of each output, or of each of its channels, over all inputs."""
+def _sizes(network: Any, outputs: Any, inputs: Floats, *, axes: tuple[int, ...] | None = None) -> Iterator[Any]:
+    """For each input the largest absolute value of every output, or of each of its channels."""
     probe = keras.Model(network.inputs[0], outputs)
-    found = [[np.abs(each.numpy()).max(axis=axes) for each in keras.tree.flatten(probe(one[None]))] for one in inputs]
-    return [np.max(same, axis=0) for same in zip(*found, strict=True)]
+    run = tf.function(lambda one: probe(one, training=False))
+    for one in inputs:
+        yield [np.abs(each.numpy()).max(axis=axes) for each in keras.tree.flatten(run(one[None]))]
 
 
 def _next(layer: Any) -> Any:
