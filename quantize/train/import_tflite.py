@@ -20,9 +20,8 @@ from quantize.data.sets import DataError, Floats
 
 NUMBERED: Final = re.compile(r"((?:depthwise_)?conv2d)(?:_(\d+))?")
 WEIGHTED: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
-LAYER: Final = re.compile(
-    r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|depthwise|MatMul)$"
-)  # TensorFlow adds a number to each name
+# TensorFlow adds a number to each name, and joins those of operations that it fused.
+LAYER: Final = re.compile(r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|depthwise|MatMul)(?:;|$)")
 
 
 def load_published(network: Any, path: Path, inputs: Floats) -> None:
