@@ -81,7 +81,8 @@ def _layers(path: Path) -> Iterator[tuple[str, tuple[Floats, Floats]]]:
     except (OSError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise DataError(f"{path}: cannot be read as a TFLite file: {error}") from None
     for op in graph.operators:
-        names = [graph.tensors[index].name.decode() for index in op.inputs[1:2]]
+        constant = [model.buffers[graph.tensors[index].buffer].data is not None for index in op.inputs[1:3]]
+        names = [graph.tensors[index].name.decode() for index in op.inputs[1:2]] if all(constant) else []
         match = LAYER.search(names[0]) if names else None
         if match:
             kernel, bias = (_real(model, graph.tensors[index]) for index in op.inputs[1:3])
