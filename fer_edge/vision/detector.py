@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +32,9 @@ TILE_SCORE_ODDS = 0.54
 
 PARTS_PX = 64
 """Boxes and key points are multiples of this part of a px."""
+
+MAX_LOG_SIZE = 5.0
+"""Of a box, in strides: wider and higher than any input, and far from what a float32 cannot hold."""
 
 AREA_SLACK = 1.025
 """How far the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
@@ -128,9 +131,11 @@ def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tupl
     """The cells of all grids that score at least `min_score` (0..1), as boxes with key points.
 
     Args:
-        outputs: for each stride three arrays, all in strides: score logits f32[1,h,w,1]; distances f32[1,h,w,4]
-            from the cell's centre to the box's left, top, right and bottom; offsets f32[1,h,w,2K] from the cell's
-            centre to the key points.
+        outputs: for each stride some arrays, all in strides. Coding "distances": score logits f32[1,h,w,1];
+            distances f32[1,h,w,4] from the cell's centre to the box's left, top, right and bottom; offsets
+            f32[1,h,w,2K] from the cell's centre to the key points. Coding "yunet": class logits f32[1,h,w,1];
+            f32[1,h,w,4] the box's centre from the cell's left top corner, and the logarithms of its width and height;
+            objectness logits f32[1,h,w,1]; offsets f32[1,h,w,2K] from that corner to the key points.
         ssd: the detector's card.
         min_score: only cells from here are decoded: a frame has a thousand, and few faces.
 
@@ -138,23 +143,45 @@ def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tupl
         Rows [two corners, key points] f32[n,2+K,2] in input px, and their scores f32[n].
 
     """
-    grids = zip(ssd.strides, outputs[0::3], outputs[1::3], outputs[2::3], strict=True)
-    found = [_decode_grid(*grid, min_score=min_score) for grid in grids]
+    decode_grid, kinds = DECODERS[ssd.coding], len(ssd.depths)
+    grids = (outputs[first : first + kinds] for first in range(0, len(outputs), kinds))
+    found = [decode_grid(stride, *grid, min_score=min_score) for stride, grid in zip(ssd.strides, grids, strict=True)]
     rows, scores = zip(*found, strict=True)
     return np.concatenate(rows), np.concatenate(scores)
 
 
-def _decode_grid(
+def _decode_distances(
     stride: int, logits: Floats, distances: Floats, offsets: Floats, *, min_score: float
 ) -> tuple[Floats, Floats]:
     """`decode` for one stride."""
     scores = sigmoid(logits[0, :, :, 0])
     cells = np.nonzero(scores >= min_score)
-    centers = (np.stack(cells[::-1], axis=1) + np.float32(0.5)).astype(np.float32)  # x, y
+    centers = _corners_of(cells) + np.float32(0.5)
     sides = np.maximum(distances[0][cells], 0)
     corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
     points = centers[:, None] + offsets[0][cells].reshape(len(centers), offsets.shape[-1] // 2, 2)
     return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+
+
+def _decode_yunet(
+    stride: int, classes: Floats, boxes: Floats, objects: Floats, offsets: Floats, *, min_score: float
+) -> tuple[Floats, Floats]:
+    """`decode` for one stride, as YuNet answers (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
+    scores = np.sqrt(sigmoid(classes[0, :, :, 0]) * sigmoid(objects[0, :, :, 0]))
+    cells = np.nonzero(scores >= min_score)
+    origins, found = _corners_of(cells), boxes[0][cells]
+    middles, halves = origins + found[:, :2], np.exp(np.minimum(found[:, 2:], MAX_LOG_SIZE)) / 2
+    corners = np.stack([middles - halves, middles + halves], axis=1)
+    points = origins[:, None] + offsets[0][cells].reshape(len(origins), offsets.shape[-1] // 2, 2)
+    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+
+
+def _corners_of(cells: tuple[NDArray[np.intp], ...]) -> Floats:
+    """Column and row of cells, f32[n,2]: their left top corners, in strides."""
+    return np.stack(cells[::-1], axis=1).astype(np.float32)
+
+
+DECODERS: Mapping[str, Callable[..., tuple[Floats, Floats]]] = {"distances": _decode_distances, "yunet": _decode_yunet}
 
 
 def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:

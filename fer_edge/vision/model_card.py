@@ -46,6 +46,13 @@ class SsdCard(msgspec.Struct, frozen=True, kw_only=True):
     strides: tuple[int, ...]  # of the grids, in input px
     keypoints: int
     overlap: float  # IoU from which boxes are one face
+    coding: Literal["distances", "yunet"] = "distances"  # of the outputs
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Channels of a grid's outputs, in their order."""
+        last = 2 * self.keypoints
+        return (1, 4, last) if self.coding == "distances" else (1, 4, 1, last)
 
 
 class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,8 +208,8 @@ def output_shapes(card: Card, *, width: int, height: int) -> tuple[tuple[int, ..
         assert card.intensities is not None  # check_role refuses an intensity model without it
         return ((1, len(card.intensities.names)),)
     assert card.ssd is not None  # check_role refuses a detector without it
-    depths = (1, 4, 2 * card.ssd.keypoints)  # score, box, key points
-    return tuple((1, height // stride, width // stride, depth) for stride in card.ssd.strides for depth in depths)
+    ssd = card.ssd
+    return tuple((1, height // stride, width // stride, depth) for stride in ssd.strides for depth in ssd.depths)
 
 
 def _output_errors(card: Card) -> list[str]:

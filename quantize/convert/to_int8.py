@@ -55,7 +55,7 @@ def convert_run(role: str, data: Path, run: Path) -> None:
     plan = read_plan(run, role)
     task = open_task(role, data, **plan["options"])
     network, epochs = averaged_network(task, run, batch=1)
-    sample = from_black_to_white(task.sample())
+    sample = from_black_to_white(task.finish(network, task.sample()))
     facts = cards.Facts(
         plan=plan,
         epochs=epochs,

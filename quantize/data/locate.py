@@ -24,6 +24,7 @@ PLACES: Final = {
     "landmarks": Place("points68.csv", ("landmarks68.zip", "landmarks68")),
     "groups": Place("", ("faces_unlabelled.zip", "faces_unlabelled")),
     "posed": Place("labels.csv", ("ckplus48.zip", "ckplus48")),
+    "varied": Place("labels.zip", ("photos2",)),
     "scenes": Place("", ("scenes.zip", "scenes", "photos/scenes.zip", "photos/scenes")),
 }
 

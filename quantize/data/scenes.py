@@ -1,8 +1,9 @@
 """Training scenes for the detector: squares cut from photos with faces of every size, from stills, from photos
 without faces, and from those with FER+ faces pasted in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import cv2
@@ -18,11 +19,13 @@ STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the sc
 LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
-KINDS: Final = {"crowd": 0.3, "people": 0.25, "still": 0.12, "pasted": 0.15, "empty": 0.18}
-# To finish a run with: more of the small and the pasted faces, which it then still misses most.
-FINAL_KINDS: Final = {"crowd": 0.3, "people": 0.2, "still": 0.08, "pasted": 0.24, "empty": 0.18}
-FINAL_SKEW: Final = 1.4
-MASKED: Final = 0.35  # of the faces whose points are known get a painted mask: only the crowds have real ones
+KINDS: Final = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
+# To finish a run with: more of the crowds, whose boxes people drew.
+FINAL_KINDS: Final = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
+WHOLE_KINDS: Final = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
+WHOLE_EMPTY: Final = 0.2
+COMPLETE: Final = ("people", "varied")  # there every face has a box, a sure or an unsure one
+MASKED: Final = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
 MAX_STRETCH: Final = 1.12
 MAX_TURN_DEGREES: Final = 30.0
 MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
@@ -43,6 +46,7 @@ class Scene:
     exact: Floats  # f32[n] 1 where a box is known well enough to learn its place
     points: Floats  # f32[n,5,2]; NaN where unknown
     ignored: Floats  # f32[m,4] neither faces nor background
+    complete: bool = False  # there are certainly no other faces
 
 
 class Scenes:
@@ -53,17 +57,18 @@ class Scenes:
         *,
         crowds: Sequence[Photo],
         people: Sequence[Photo],
+        varied: Sequence[Photo],
         stills: Sequence[Still],
         crops: Image,
         empty: Sequence[Image],
         final: bool = False,
     ) -> None:
-        self._kinds, self._skew = (FINAL_KINDS, FINAL_SKEW) if final else (KINDS, 1.0)
-        self._crowds, self._people = ([photo for photo in photos if photo.sure.any()] for photos in (crowds, people))
+        self._kinds = FINAL_KINDS if final else KINDS
+        photos = {"crowd": crowds, "people": people, "varied": varied}
+        self._photos = {kind: [photo for photo in each if photo.sure.any()] for kind, each in photos.items()}
         self._stills, self._crops, self._empty = stills, crops, empty
-        self._makers = {
-            "crowd": lambda rng: self.from_photo(self._crowds, rng),
-            "people": lambda rng: self.from_photo(self._people, rng),
+        self._makers: dict[str, Callable[[Generator], Scene]] = {
+            **{kind: partial(self.from_photo, each, complete=kind in COMPLETE) for kind, each in self._photos.items()},
             "still": self.from_still,
             "pasted": self._pasted,
             "empty": self._nobody,
@@ -71,10 +76,16 @@ class Scenes:
 
     def draw(self, rng: Generator) -> Scene:
         """One scene of a random kind."""
-        scene: Scene = self._makers[str(rng.choice(list(self._kinds), p=list(self._kinds.values())))](rng)
+        scene = self._makers[str(rng.choice(list(self._kinds), p=list(self._kinds.values())))](rng)
         return mirror(scene) if rng.random() < 0.5 else scene
 
-    def from_photo(self, photos: Sequence[Photo], rng: Generator) -> Scene:
+    def whole(self, rng: Generator) -> Image:
+        """All of a training photo, with faces or without."""
+        if rng.random() < WHOLE_EMPTY:
+            return _any_of(self._empty, rng)
+        return _any_of(self._photos[str(rng.choice(list(WHOLE_KINDS), p=list(WHOLE_KINDS.values())))], rng).image
+
+    def from_photo(self, photos: Sequence[Photo], rng: Generator, *, complete: bool = False) -> Scene:
         """Cut around one of a photo's faces."""
         photo = _any_of(photos, rng)
         anchor = photo.boxes[rng.choice(np.flatnonzero(photo.sure))]
@@ -87,7 +98,8 @@ class Scenes:
         for box, five in zip(boxes[keep], points[keep], strict=True):
             if rng.random() < MASKED and np.isfinite(five).all():
                 put_on_mask(image, box, five, rng)
-        return Scene(image, clipped[keep], np.ones(int(keep.sum()), np.float32), points[keep], clipped[inside & ~keep])
+        certain = np.ones(int(keep.sum()), np.float32)
+        return Scene(image, clipped[keep], certain, points[keep], clipped[inside & ~keep], complete)
 
     def from_still(self, rng: Generator) -> Scene:
         """Cut around a still's face, turned a little."""
@@ -115,7 +127,7 @@ class Scenes:
         left, top = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
         image = _cut(picture, np.array([[scale, 0, -scale * left], [0, scale, -scale * top]]), rng)
         none = np.empty((0, 4), np.float32)
-        return Scene(image, none, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32), none)
+        return Scene(image, none, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32), none, True)
 
     def _pasted(self, rng: Generator) -> Scene:
         """Paste up to three FER+ faces into a photo without faces."""
@@ -131,7 +143,9 @@ class Scenes:
             boxes.append(np.asarray((left, top, left, top) + side * np.array(FER_BOX), np.float32))
         none = np.empty((0, 4), np.float32)
         points = np.full((len(boxes), 5, 2), np.nan, np.float32)
-        return Scene(image, np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(boxes), np.float32), points, none)
+        return Scene(
+            image, np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(boxes), np.float32), points, none, True
+        )
 
     def _around(
         self, box: Floats, rng: Generator, *, room: tuple[int, int], sizes_px: tuple[float, float] = SIZES_PX
@@ -153,8 +167,8 @@ class Scenes:
         return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
 
     def _size(self, rng: Generator, least_px: float, most_px: float) -> float:
-        """A size of which each factor is as likely as the other ones; or, to finish a run, the smaller the likelier."""
-        return float(least_px * (most_px / least_px) ** (rng.random() ** self._skew))
+        """A size of which each factor is as likely as the other ones."""
+        return float(least_px * (most_px / least_px) ** rng.random())
 
 
 def put_on_mask(image: Image, box: Floats, five: Floats, rng: Generator) -> None:
@@ -208,7 +222,7 @@ def mirror(scene: Scene) -> Scene:
     )
     points = scene.points[:, MIRRORED].copy()
     points[..., 0] = SIDE - points[..., 0]
-    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), boxes, scene.exact, points, ignored)
+    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), boxes, scene.exact, points, ignored, scene.complete)
 
 
 def _any_of(items: Sequence[Item], rng: Generator) -> Item:

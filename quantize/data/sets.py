@@ -4,6 +4,8 @@
 | FER+ (`ferplus.npz`, or the folder it is from) | `read_ferplus` -> FerPlus   | PublicTest, a twentieth of rest |
 | photos with boxes (`crowd_faces.zip`)          | `read_crowd` -> Photos      | a third                         |
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
+| varied photos with pseudo-boxes (`photos2/`)   | `read_varied` -> Photos     | folds 0 and 1                   |
+| its photos without faces                       | `read_varied_empty`         | a fifth                         |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
 | stills with 68 points (`landmarks68.zip`)      | `read_stills` -> Stills     | a fifth of the people           |
 | varied photos (`photos2/`)                     | `negatives.read_varied`     | folds 0 and 1, a fifth of rest  |
@@ -16,8 +18,8 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,6 +33,9 @@ VOTE_COLUMNS: Final = len(LABELS) + 2  # the eight expressions, "unknown", "NF" 
 FER_SIDE: Final = 48  # px
 MOSAIC_GRID: Final = 20  # one mosaic is 20 x 20 faces, row by row
 POSITIVE: Final = 0.6  # pseudo-boxes of this score are faces, lower ones are neither faces nor background
+LEAST_LABELLED: Final = 0.04  # of the short side: in the varied photos smaller faces are labelled in part only
+FOLDS: Final = range(10)  # of the varied photos
+HELD_OUT_FOLDS: Final = (0, 1)
 ALIKE_BITS: Final = 20  # of 256: pictures whose difference hashes are this close show the same
 
 Image = NDArray[np.uint8]
@@ -138,7 +143,7 @@ def _gray(encoded: bytes, where: str) -> Image:
 
 def _numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[float]:
     try:
-        return [float(row[column]) for column in columns]
+        return [float(row[column] or "nan") for column in columns]
     except ValueError as error:
         raise DataError(f"{where}: {row}: {error}") from None
 
@@ -204,6 +209,28 @@ def read_people(photos: Path) -> list[Photo]:
     folder = Folder(photos / "people.zip")
     by_image = dict(_by_image(rows))
     return [_photo(folder, name, by_image.get(name.removeprefix("people/"), []), name) for name in folder.pictures()]
+
+
+def read_varied(photos: Path, *, folds: Collection[int] = FOLDS) -> list[Photo]:
+    """Read the photos of some folds in which two detectors drew the boxes (`photos2/`: `labels.zip`,
+    `people_and_scenes.zip`)."""
+    columns = ("photo", *BOX, *PERSONS_RIGHT_FIRST, "score", "fold")
+    rows = Folder(photos / "labels.zip").table("faces.csv", columns=columns)
+    wanted = [row | {"image": row["photo"]} for row in rows if row["fold"] in set(map(str, folds))]
+    folder = Folder(photos / "people_and_scenes.zip")
+    return [_without_tiny(_photo(folder, name, own, "faces.csv")) for name, own in _by_image(wanted)]
+
+
+def _without_tiny(photo: Photo) -> Photo:
+    return replace(photo, sure=photo.sure & (photo.shares >= LEAST_LABELLED))
+
+
+def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
+    """Read the photos without faces beside them, of one side."""
+    rows = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
+    names = [row["photo"] for row in rows if chosen(Path(row["photo"]).name.encode(), one_in=5) == held_out]
+    folder = Folder(photos / "people_and_scenes.zip")
+    return [folder.image(name) for name in names]
 
 
 def read_pictures(path: Path) -> list[Image]:

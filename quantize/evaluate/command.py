@@ -6,6 +6,7 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
     python -m quantize.evaluate detector --model models/detector.tflite --data data/crowd_faces.zip --split heldout
     python -m quantize.evaluate landmarks --model models/landmarks.tflite --data data --conditions --plots plots
     python -m quantize.evaluate posed --model models/expression.tflite --data data/ckplus48.zip
+    python -m quantize.evaluate varied --model models/detector.tflite --data data
     python -m quantize.evaluate groups --models models --data data/faces_unlabelled.zip
     python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
 """
@@ -23,8 +24,8 @@ from fer_edge.errors import ModelError
 from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
-from quantize.data.sets import SPLITS, DataError
-from quantize.evaluate import end_to_end, fairness, posed, robustness
+from quantize.data.sets import FOLDS, HELD_OUT_FOLDS, SPLITS, DataError
+from quantize.evaluate import end_to_end, fairness, posed, robustness, varied
 from quantize.evaluate.registry import MEASURING, Measuring, draw
 from quantize.files.cards import rounded
 
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     asked = _add(kinds, "posed", _posed, "expressions of posed faces, by person", "ckplus48.zip or its folder")
     asked.add_argument("--model", type=Path, required=True, help="float or int8 .tflite file, its card beside it")
     asked.add_argument("--split", choices=SPLITS, default="heldout", help="heldout: the people kept from training")
+    foreign = _add(kinds, "varied", _varied, "the detector on varied photos, alone or in the daemon", "photos2")
+    foreign.add_argument("--model", type=Path, help="float or int8 .tflite file, its card beside it: it alone")
+    foreign.add_argument("--models", type=Path, help="folder of three models: as analyze --still runs them")
+    foreign.add_argument("--detector", default="detector", help="with --models: name of the detector in that folder")
+    foreign.add_argument("--folds", nargs="+", type=int, choices=FOLDS, default=list(HELD_OUT_FOLDS), metavar="FOLD")
     whole = _add(kinds, "groups", _groups, "recall by age, gender and race", "faces_unlabelled.zip or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
@@ -111,6 +117,16 @@ def _role(options: argparse.Namespace) -> Report:
 def _posed(options: argparse.Namespace) -> Report:
     figures = posed.run(open_model(options.model, "expression"), options.data, split=options.split)
     return {"model": str(options.model)} | asdict(figures), posed.table(figures)
+
+
+def _varied(options: argparse.Namespace) -> Report:
+    if bool(options.model) == bool(options.models):
+        raise DataError("expected either --model or --models")
+    if options.model:
+        figures = varied.of_model(open_model(options.model, "detector"), options.data, folds=options.folds)
+    else:
+        figures = varied.of_daemon(options.models, options.data, detector=options.detector, folds=options.folds)
+    return asdict(figures), [f"{options.model or options.models} on", *varied.table(figures)]
 
 
 # --- all models ----------------------------------------------------------------------------------------------

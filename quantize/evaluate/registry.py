@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from fer_edge.vision.tflite import Model
 from quantize.data.sets import SPLITS, DataError
-from quantize.evaluate import detector, expression, intensity, landmarks, robustness
+from quantize.evaluate import detector, expression, intensity, landmarks, robustness, varied
+
+
+def nowhere(_model: Model, _data: Path) -> dict[str, Any]:
+    """There is no second set."""
+    return {}
+
+
+def on_varied(model: Model, data: Path) -> dict[str, Any]:
+    """A detector's figures on varied photos."""
+    return {f"varied_{name}": value for name, value in asdict(varied.of_model(model, data)).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,7 @@ class Measuring:
     run: Callable[..., Any]  # (model, data, split=) -> Result
     table: Callable[..., list[str]]  # (figures) -> lines for people
     conditions: Callable[..., robustness.Conditions]  # (model, Result) -> figures by condition
+    elsewhere: Callable[..., dict[str, Any]] = nowhere  # (model, data) -> figures on a second set that gates, too
 
     def figures(self, model: Model, data: Path, *, split: str) -> dict[str, Any]:
         """All figures by name."""
@@ -42,6 +53,7 @@ MEASURING: Final = {
         run=detector.run,
         table=detector.table,
         conditions=robustness.of_detector,
+        elsewhere=on_varied,
     ),
     "landmarks": Measuring(
         splits=SPLITS,

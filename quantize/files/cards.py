@@ -48,7 +48,7 @@ def draft(name: str, content: bytes, facts: Facts) -> dict[str, Any]:
         "file": f"{name}.tflite",
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        **_tensors(content, facts.outputs, Path(f"{name}.tflite")),
+        **tensors(content, facts.outputs, Path(f"{name}.tflite")),
         **facts.entries,
         "macs": facts.macs,
         "parameters": facts.parameters,
@@ -77,6 +77,8 @@ def command(plan: Mapping[str, Any]) -> str:
     own |= plan["options"]
     for name in SOURCES & own.keys():
         own[name] = [_place(Path(each)) for each in _several(own[name])]
+    if "yunet" in own:
+        own["yunet"] = Path(own["yunet"]).name
     options = [" ".join((f"--{name}", *map(str, _several(value)))) for name, value in own.items()]
     return f"python -m quantize.train {plan['role']} --data data --out runs/{plan['role']} {' '.join(options)}"
 
@@ -93,7 +95,7 @@ def _several(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _tensors(content: bytes, outputs: Sequence[str], where: Path) -> dict[str, Any]:
+def tensors(content: bytes, outputs: Sequence[str], where: Path) -> dict[str, Any]:
     """The input's and outputs' entries. The file calls its tensors as it likes; its signature knows ours."""
     interpreter = open_interpreter(content, where)
     signature = interpreter.get_signature_runner().get_output_details()

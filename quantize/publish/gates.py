@@ -27,15 +27,17 @@ FLOORS: Final[dict[str, dict[str, float]]] = {
         "posed.alarming": 0.60,
         "least_recall": 0.40,
     },
-    "detector": {"ap": 0.75},
+    # varied_ap is to become 0.88, varied_ap_16_32 0.93: until then no model may be worse than the one before.
+    "detector": {"ap": 0.84, "varied_ap": 0.844, "varied_ap_16_32": 0.829, "varied_fp_per_empty_image": 0.13},
     "landmarks": {"nme51": 0.0425, "pose_30": 6.0, "pose_60": 10.0, "sign": 0.99, "false_presence": 0.03},
     "intensity": {"told": 7},
 }
-ERRORS: Final = ("nme51", "pose_30", "pose_60", "false_presence", "ece")  # figures that must not be above their floor
+# Figures that must not be above their floor.
+ERRORS: Final = ("nme51", "pose_30", "pose_60", "false_presence", "ece", "varied_fp_per_empty_image")
 LEAST: Final = {"accuracy": 0.86, "macro_f1": 0.66}  # below this nothing is published, whatever was before
 CHANCE: Final = 0.003  # a figure may be so much worse than the published one: half its standard error on PublicTest
 MOST_LOST: Final = {"expression": {"accuracy": 0.005}}  # what int8 may lose against float
-MOST_MACS: Final = {"expression": 35e6, "detector": 60e6, "landmarks": 15e6, "intensity": 11e6}
+MOST_MACS: Final = {"expression": 35e6, "detector": 80e6, "landmarks": 15e6, "intensity": 11e6}
 MOST_BYTES: Final = {"expression": 1_000_000, "detector": 600_000, "landmarks": 600_000, "intensity": 400_000}
 INTEGERS: Final = ("INT8", "INT32")  # INT32: biases and shapes
 OTHER_SIZES: Final = ((320, 256), (192, 192))  # width, height
@@ -67,6 +69,7 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         raise DataError(f"{data}: split {measuring.gate!r}: expected pictures that {path} has not learned from")
     model = open_model(path, role)
     result = measuring.run(model, data, split=measuring.gate)
+    yardstick = open_model(run / f"{role}_float.tflite", role)
     graph = Graph(path.read_bytes())
     return Candidate(
         role=role,
@@ -75,8 +78,8 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
         macs=graph.macs(),
         types=graph.types(),
         refused_sizes=refused_sizes(path) if role == "detector" else (),
-        real=measuring.figures(open_model(run / f"{role}_float.tflite", role), data, split=measuring.gate),
-        int8=asdict(result.figures),
+        real=measuring.figures(yardstick, data, split=measuring.gate) | measuring.elsewhere(yardstick, data),
+        int8=asdict(result.figures) | measuring.elsewhere(model, data),
         result=result,
     )
 

@@ -1,12 +1,12 @@
 """The face detector's task: training scenes cut from photos, stills and pasted faces, what each grid cell of the
 network should answer for them, and the loss.
 
-Every training picture is a square of SIDE px. A face belongs to the grid whose cells suit its size, there to the cells
-around its centre (FCOS, Tian et al. 2019, arXiv:1904.01355). A cell's score learns how well its own box fits (quality
-focal loss, Li et al. 2020, arXiv:2006.04388), so that of several boxes the best one wins.
+Every training picture is a square of SIDE px. Faces are given to the cells that answer best for them (`assignment`);
+a cell's score learns how well its own box fits (quality focal loss, Li et al. 2020, arXiv:2006.04388), so that of
+several boxes the best one wins. Beside the labels a teacher says what every cell should answer (`teacher`); where the
+two differ, the labels count.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from fer_edge.vision.detector import decode, input_size, weighted_nms
+from fer_edge.vision.detector import decode, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
-from quantize.data import augment
+from quantize.convert.equalize import equalize, typical
 from quantize.data.ferplus import training_rows
-from quantize.data.scenes import Scene, Scenes, difficult
+from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
+    FOLDS,
+    HELD_OUT_FOLDS,
+    DataError,
     Floats,
     Image,
     Photo,
@@ -34,179 +37,247 @@ from quantize.data.sets import (
     read_people,
     read_pictures,
     read_stills,
+    read_varied,
+    read_varied_empty,
     side_of,
 )
 from quantize.evaluate.detector import COUNTED, LOWEST_SCORE
 from quantize.metrics import Matched, average_precision, curve, match
+from quantize.tasks.assignment import assign
 from quantize.tasks.networks import DETECTOR_SIZE, DETECTOR_STRIDES, KEYPOINTS, detector_net
 from quantize.tasks.task import Predict, to_input
+from quantize.tasks.teacher import Answers, Teacher, silence
+from quantize.tasks.yunet import cell_centers
+from quantize.train.batch_norms import settle
 
-BATCH: Final = 32
-STEPS: Final = 400
+BATCH: Final = 16
+STEPS: Final = 512
 SAMPLE: Final = 300
 SAMPLE_SEED: Final = 7
+SCORE_SHIFT: Final = 0.4  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
 OVERLAP: Final = 0.4  # IoU from which the daemon takes two boxes for one face
 
-# Which grid a face belongs to, by the root of its area in px: below the first limit to the first grid.
-LIMITS_PX: Final = (32.0, 80.0)
-GREY_ZONE: Final = 1.2  # a grid within this factor of a limit is neither right nor wrong
-REACH: Final = 1.5  # in strides: cells this near to a face's centre answer for it
+SCENES: Final = 512  # are drawn at a time, for the teacher to answer together
+PASSES: Final = 2  # times that each is shown, in another light
+MOST_FACES: Final = 24  # of a scene; further ones are not asked for
+DOUBT: Final = 0.25  # the teacher's score from which an unlabelled place may be a face after all
+PLACED: Final = 0.2  # the teacher's score from which its box is learned
 LEAST_QUALITY: Final = 0.2
 UNSURE_QUALITY: Final = 0.8  # what cells of a face learn whose box is only roughly known
+CHECKED_SIZES: Final = ((320, 256), (288, 288), (256, 320))  # width, height
+CHECKED_SHARE: Final = 3  # one photo in so many
+CHECKED_FOLD: Final = 1  # of the held-out folds, the one that shows progress
+BOX_WEIGHT: Final = 1.5
+FEATURE_WEIGHT: Final = 0.5
+FEATURE_FLOOR: Final = 0.2  # of a cell without a face, in its features' weight
+FEATURE_SPREAD: Final = 0.15  # standard deviation of the teacher's features
 
-# Columns of a target: 1 = face, 0 = background, -1 = not asked; is the box known; the box; are the points; the points.
-STATE, BOX_KNOWN, BOX, POINTS_KNOWN, POINTS = 0, 1, slice(2, 6), 6, slice(7, 7 + 2 * KEYPOINTS)
-COLUMNS: Final = 7 + 2 * KEYPOINTS
+# Columns of a cell's target: is it asked; the score; the teacher's distances to the box's sides; its points.
+ASKED, SOFT, SIDES, OFFSETS = 0, 1, slice(2, 6), slice(6, 6 + 2 * KEYPOINTS)
+# Columns of a face's: 1 = there is one; is its box known; are its points; box and points in px.
+EXISTS, EXACT, POINTED, BOX, POINTS = 0, 1, 2, slice(3, 7), slice(7, 7 + 2 * KEYPOINTS)
 
 
 class Detector:
     """Learn boxes, scores and key points on three grids."""
 
     role: Role = "detector"
-    peak_rate = 2e-3
+    peak_rate = 3e-3
     steps = STEPS
 
-    def __init__(self, data: Path, *, final: bool = False) -> None:
-        """Read the sets; a third of the crowds is left for the gate, a sixth of the others shows progress."""
+    def __init__(self, data: Path, *, yunet: str | None = None, final: bool = False) -> None:
+        """Read the sets, and learn from YuNet's ONNX file too, if there is one. A third of the crowds and two folds
+        of the varied photos are left for the gates; a sixth of the other crowds shows progress, as does a fold."""
         crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
-        self.checked = pick(crowds, checked)
-        photos = data / "photos"
+        photos, varied = data / "photos", data / "photos2"
+        self.checked = {
+            "crowd": pick(crowds, checked),
+            "varied": read_varied(varied, folds=[CHECKED_FOLD])[::CHECKED_SHARE],
+        }
         empty = read_pictures(photos / "scenes.zip")
+        self._yunet, self._final = Path(yunet) if yunet else None, final
+        if self._yunet and not self._yunet.is_file():
+            raise DataError(f"--yunet {self._yunet}: no such file")
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
+            varied=read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)),
+            final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
-            empty=pick(empty, ~held_out_scenes(empty)) + read_pictures(photos / "hardneg.zip"),
-            final=final,
+            empty=[
+                *pick(empty, ~held_out_scenes(empty)),
+                *read_pictures(photos / "hardneg.zip"),
+                *read_varied_empty(varied, held_out=False),
+            ],
         )
 
     def network(self, *, batch: int | None = None) -> Any:
         """Any multiple of 32 px high and wide to train, DETECTOR_SIZE to convert."""
-        return detector_net(DETECTOR_SIZE if batch else None, batch=batch)
+        return detector_net(DETECTOR_SIZE if batch else None, batch=batch, features=batch is None)
 
     def optimizer(self) -> Any:
         """Make AdamW."""
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=0.02, clipnorm=10.0)
 
-    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """Draw scenes f32[BATCH,SIDE,SIDE,1] and their targets f32[BATCH,cells,COLUMNS]."""
-        for _ in range(self.steps):
-            scenes = [self.scenes.draw(rng) for _ in range(BATCH)]
-            images = difficult(np.stack([scene.image for scene in scenes]), rng)
-            yield to_input(images), np.stack([cell_targets(scene) for scene in scenes])
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, dict[str, Any]]]:
+        """Draw scenes f32[BATCH,SIDE,SIDE,1] and what they should give, by cell and by face."""
+        teacher = Teacher(self._yunet) if self._yunet else silence
+        while True:
+            scenes = [self.scenes.draw(rng) for _ in range(SCENES)]
+            answers = teacher(np.stack([scene.image for scene in scenes]))
+            targets = scene_targets(scenes, answers)
+            for _ in range(PASSES):
+                for rows in rng.permutation(SCENES).reshape(-1, BATCH):
+                    images = difficult(np.stack([scenes[row].image for row in rows]), rng)
+                    yield to_input(images), {name: array[rows] for name, array in targets.items()}
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
-        """Sum the losses of score, box and points, per cell with a face."""
-        logits, boxes, points = (_flat(outputs[kind::3]) for kind in range(3))
-        face = ops.cast(targets[..., STATE] > 0.5, "float32")
-        known, pointed = face * targets[..., BOX_KNOWN], face * targets[..., POINTS_KNOWN]
-        count = ops.maximum(ops.sum(face), 1.0)
-        overlap, enclosed = _box_overlap(boxes, targets[..., BOX])
-        quality = known * ops.clip(overlap, LEAST_QUALITY, 1.0) + (face - known) * UNSURE_QUALITY
-        asked = ops.cast(targets[..., STATE] > -0.5, "float32")
-        scores = ops.sum(asked * quality_focal(logits[..., 0], ops.stop_gradient(quality))) / count
-        size = _root_area(targets[..., BOX])
-        box_error = 1 - enclosed + 0.5 * ops.mean(ops.abs(boxes - targets[..., BOX]), axis=-1) / size
-        point_error = ops.mean(ops.abs(points - targets[..., POINTS]), axis=-1) / size
-        return scores + (1.5 * ops.sum(known * box_error) + ops.sum(pointed * point_error)) / count
+        """Sum the losses of score, box and points, and of the features that they come from."""
+        levels = len(DETECTOR_STRIDES)
+        logits, sides, offsets = (_flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
+        loss = answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets)
+        if self._final or not self._yunet:
+            return loss
+        return loss + FEATURE_WEIGHT * features_loss(targets, _flat(outputs[3 * levels :]))
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """Average precision on photos set apart."""
-        matched = [_match(predict, photo) for photo in self.checked]
-        faces = sum(int((photo.shares >= COUNTED).sum()) for photo in self.checked)
-        return {"checked_ap": average_precision(curve(matched, faces=faces))}
+        return {f"{name}_ap": _average_precision(predict, photos) for name, photos in self.checked.items()}
 
     def sample(self) -> Image:
-        """Training scenes at the default size."""
+        """Whole training photos at the default size, as the daemon lays them into it."""
         rng = np.random.default_rng(SAMPLE_SEED)
         height, width = DETECTOR_SIZE
-        return np.stack([_tile(self.scenes, rng)[:height, :width] for _ in range(SAMPLE)])
+        return np.stack([letterbox(self.scenes.whole(rng), width, height)[0] for _ in range(SAMPLE)])
+
+    def finish(self, network: Any, sample: Image) -> Image:
+        """Give the batch norms the statistics of whole photos and the scores the level of the daemon's threshold, and
+        make channels alike for int8."""
+        twin = self.network()
+        twin.set_weights(network.get_weights())
+        settle(twin, to_input(sample))
+        network.set_weights(twin.get_weights())
+        for stride in DETECTOR_STRIDES:
+            bias = network.get_layer(f"score_{stride}").bias
+            bias.assign(bias - SCORE_SHIFT)
+        chosen_ones = typical(network, sample)
+        equalize(network, to_input(chosen_ones))
+        return chosen_ones
 
     def card(self) -> dict[str, Any]:
         """How the outputs become boxes."""
         return {"ssd": {"strides": list(DETECTOR_STRIDES), "keypoints": KEYPOINTS, "overlap": OVERLAP}}
 
 
-def _tile(scenes: Scenes, rng: np.random.Generator) -> Image:
-    """Put scenes side by side, 2 x SIDE px high and wide."""
-    images = augment.relight(np.stack([scenes.draw(rng).image for _ in range(4)]), rng)
-    return np.block([[images[0], images[1]], [images[2], images[3]]])
+def _average_precision(predict: Predict, photos: Sequence[Photo]) -> float:
+    faces = sum(int((photo.shares >= COUNTED)[photo.sure].sum()) for photo in photos)
+    return average_precision(curve([_match(predict, photo) for photo in photos], faces=faces))
 
 
 def _match(predict: Predict, photo: Photo) -> Matched:
-    """Look at a photo as the daemon does, and hold what is found against its faces."""
+    """Look at a photo much as the daemon does (in three shapes, for speed), and match what is found to its faces."""
     height, width = photo.image.shape
-    size = input_size(width, height, area=math.prod(DETECTOR_SIZE), step=DETECTOR_STRIDES[-1])
+    size = max(CHECKED_SIZES, key=lambda size: min(size[0] / width, size[1] / height))
     canvas, matrix = letterbox(photo.image, *size)
     ssd = SsdCard(strides=DETECTOR_STRIDES, keypoints=KEYPOINTS, overlap=OVERLAP)
-    rows, scores = weighted_nms(*decode(predict(to_input(canvas[None])), ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
+    outputs = predict(to_input(canvas[None]))[: 3 * len(DETECTOR_STRIDES)]
+    rows, scores = weighted_nms(*decode(outputs, ssd, min_score=LOWEST_SCORE), overlap=OVERLAP)
     boxes = transform(rows[:, :2].reshape(-1, 2), invert(matrix)).reshape(-1, 4)
-    return match(boxes, scores, photo.boxes, photo.shares >= COUNTED)
+    return match(boxes, scores, photo.boxes, photo.sure & (photo.shares >= COUNTED))
 
 
 # --- targets -------------------------------------------------------------------------------------------------
 
 
-def cell_targets(scene: Scene, strides: Sequence[int] = DETECTOR_STRIDES) -> Floats:
-    """What the cells of all grids, row by row, should answer: f32[cells,COLUMNS], boxes and points in strides."""
-    height, width = scene.image.shape
-    return np.concatenate([_grid_targets(scene, level, height // s, width // s) for level, s in enumerate(strides)])
+def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
+    """What the cells of all grids, row by row, and the faces of scenes should give.
+
+    Inside a labelled face, and inside what may be one, a cell learns what the teacher says; elsewhere too, unless the
+    teacher sees a face there: then it is not asked, or, where all faces are known, the teacher is wrong.
+    """
+    cells = np.concatenate([np.ones_like(answers.scores)[..., None], answers.scores[..., None], answers.places], axis=2)
+    centers = cell_centers(SIDE, SIDE, DETECTOR_STRIDES)
+    middles = (centers[:, :2] + 0.5) * centers[:, 2:]
+    for own, scene in zip(cells, scenes, strict=True):
+        known = np.concatenate([scene.boxes, scene.ignored])[:, None]
+        within = np.asarray(np.all((middles > known[..., :2]) & (middles < known[..., 2:]), axis=2))
+        inside, unsure = within.any(axis=0), within[len(scene.boxes) :].any(axis=0)
+        if scene.complete:
+            own[~inside, SOFT] = 0
+        own[~inside & (own[:, SOFT] > DOUBT), ASKED] = 0
+        own[unsure & (own[:, SOFT] == 0), ASKED] = 0  # without a teacher nobody knows
+    return {"cells": cells, "features": answers.features, "faces": np.stack([_faces(scene) for scene in scenes])}
 
 
-def _grid_targets(scene: Scene, level: int, rows: int, columns: int) -> Floats:
-    stride = DETECTOR_STRIDES[level]
-    y, x = (np.mgrid[:rows, :columns].reshape(2, -1) + 0.5).astype(np.float32)  # cell centres, in strides
-    centers = np.stack([x, y], axis=1)
-    targets = np.zeros((rows * columns, COLUMNS), np.float32)
-    for box in scene.ignored / stride:
-        targets[_inside(centers, box), STATE] = -1
-    sizes = _root_areas(scene.boxes)
-    for face in np.argsort(-sizes):  # smaller faces last: they have fewer cells
-        box = scene.boxes[face] / stride
-        fit = grid_fit(float(sizes[face]), level)
-        if fit == 0:
-            continue
-        cells = _cells_of(box, centers)
-        if fit < 0:
-            targets[cells & (targets[:, STATE] == 0), STATE] = -1
-            continue
-        targets[cells, STATE], targets[cells, BOX_KNOWN] = 1, scene.exact[face]
-        targets[cells, BOX] = np.concatenate([centers[cells] - box[:2], box[2:] - centers[cells]], axis=1)
-        points = scene.points[face] / stride
-        targets[cells, POINTS_KNOWN] = float(np.isfinite(points).all())
-        offsets = np.nan_to_num(points)[None] - centers[cells][:, None]
-        targets[cells, POINTS] = offsets.reshape(len(offsets), -1)
-    return targets
-
-
-def grid_fit(size_px: float, level: int) -> int:
-    """Whether a face of this size belongs to a grid: 1 = yes, 0 = no, -1 = nearly."""
-    low, high = (0.0, *LIMITS_PX)[level], (*LIMITS_PX, np.inf)[level]
-    if low <= size_px < high:
-        return 1
-    return -1 if low / GREY_ZONE <= size_px < high * GREY_ZONE else 0
-
-
-def _cells_of(box: Floats, centers: Floats) -> Any:
-    """Which cells answer for a face: those near its centre and within it; at least the nearest one."""
-    middle = (box[:2] + box[2:]) / 2
-    away = np.abs(centers - middle).max(axis=1)
-    cells = _inside(centers, box) & (away <= REACH)
-    cells[np.argmin(away)] = True
-    return cells
-
-
-def _inside(centers: Floats, box: Floats) -> Any:
-    return ((centers > box[:2]) & (centers < box[2:])).all(axis=1)
-
-
-def _root_areas(boxes: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)), np.float32)
+def _faces(scene: Scene) -> Floats:
+    """Rows of EXISTS to POINTS: f32[MOST_FACES,...]."""
+    rows = np.zeros((MOST_FACES, POINTS.stop), np.float32)
+    count = min(len(scene.boxes), MOST_FACES)
+    rows[:count, EXISTS], rows[:count, EXACT], rows[:count, BOX] = 1, scene.exact[:count], scene.boxes[:count]
+    points = scene.points[:count].reshape(count, 2 * KEYPOINTS)
+    rows[:count, POINTED], rows[:count, POINTS] = np.isfinite(points).all(axis=1), np.nan_to_num(points)
+    return rows
 
 
 # --- loss ----------------------------------------------------------------------------------------------------
+
+
+def answers_loss(cells: Any, faces: Any, logits: Any, sides: Any, offsets: Any) -> Any:
+    """The loss of what the cells say: the labels', where they answer for a labelled face, else the teacher's."""
+    grid = cell_centers(SIDE, SIDE, DETECTOR_STRIDES)
+    middles, stride = (grid[:, :2] + 0.5) * grid[:, 2:], grid[:, 2:]
+    scores = ops.maximum(ops.sigmoid(logits), cells[..., SOFT])
+    found, index, overlap = map(
+        ops.stop_gradient,
+        assign(scores, _corners(sides, middles, stride), faces[..., BOX], faces[..., EXISTS], cells=grid),
+    )
+    face = ops.take_along_axis(faces, index[..., None], axis=1)
+    exact, pointed = found * face[..., EXACT], found * face[..., POINTED]
+    quality = ops.where(face[..., EXACT] > 0.5, ops.sqrt(ops.clip(overlap, LEAST_QUALITY**2, 1.0)), UNSURE_QUALITY)
+    wanted = ops.where(found > 0.5, ops.maximum(quality, cells[..., SOFT]), cells[..., SOFT])
+    asked = ops.maximum(cells[..., ASKED], found)
+    count = ops.maximum(ops.sum(asked * wanted), 1.0)
+    score_loss = ops.sum(asked * quality_focal(logits, wanted)) / count
+    taught = cells[..., SOFT] * ops.cast(cells[..., SOFT] > PLACED, "float32")
+    own_sides, own_offsets = _sides(face[..., BOX], middles, stride), _offsets(face[..., POINTS], middles, stride)
+    box, box_weight = _labelled_or_taught(own_sides, cells[..., SIDES], known=exact, taught=taught)
+    points, point_weight = _labelled_or_taught(own_offsets, cells[..., OFFSETS], known=pointed, taught=taught)
+    size = _root_area(box)
+    _, enclosed = _box_overlap(sides, box)
+    box_error = 1 - enclosed + 0.5 * ops.mean(ops.abs(sides - box), axis=-1) / size
+    point_error = ops.mean(ops.abs(offsets - points), axis=-1) / size
+    return score_loss + BOX_WEIGHT * _weighted(box_error, box_weight) + _weighted(point_error, point_weight)
+
+
+def _labelled_or_taught(own: Any, teachers: Any, *, known: Any, taught: Any) -> tuple[Any, Any]:
+    """Values f32[B,C,n] to learn, and their weights f32[B,C]."""
+    return ops.where(known[..., None] > 0.5, own, teachers), ops.maximum(known, taught)
+
+
+def _weighted(values: Any, weights: Any) -> Any:
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+
+
+def features_loss(targets: Any, features: Any) -> Any:
+    """How far the features are from the teacher's, in their spread; faces count more."""
+    weight = FEATURE_FLOOR + targets["cells"][..., SOFT]
+    off = ops.mean(ops.square(features - ops.cast(targets["features"], "float32")), axis=-1) / FEATURE_SPREAD**2
+    return ops.sum(weight * off) / ops.sum(weight)
+
+
+def _corners(sides: Any, middles: Floats, stride: Floats) -> Any:
+    """Boxes f32[B,C,4] in px from distances in strides."""
+    return ops.concatenate([middles - stride * sides[..., :2], middles + stride * sides[..., 2:]], axis=-1)
+
+
+def _sides(boxes: Any, middles: Floats, stride: Floats) -> Any:
+    return ops.concatenate([middles - boxes[..., :2], boxes[..., 2:] - middles], axis=-1) / stride
+
+
+def _offsets(points: Any, middles: Floats, stride: Floats) -> Any:
+    return (points - np.tile(middles, KEYPOINTS)) / stride
 
 
 def _flat(grids: Sequence[Any]) -> Any:

@@ -155,6 +155,10 @@ class Expression:
             raise DataError(f"sample: expected gray levels 0 to 255, got {sample.min()} to {sample.max()}")
         return sample
 
+    def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002
+        """Nothing is left to do."""
+        return sample
+
     def card(self) -> dict[str, Any]:
         """Labels and template."""
         return {"labels": list(LABELS), "template": TEMPLATE}

@@ -248,6 +248,10 @@ class Landmarks:
         crops, *_ = self._views(stills, rng)
         return np.concatenate([crops, *(self._without_face(rng) for _ in range(SAMPLE // 4 // (MISSES + SCENES)))])
 
+    def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002
+        """Nothing is left to do."""
+        return sample
+
     def card(self) -> dict[str, Any]:
         """The mean shape, how crops are cut, and what the heads say."""
         return {

@@ -18,7 +18,7 @@ EXPRESSION_STRIDES: Final = (1, 2, 2)
 EXPRESSION_BLOCKS: Final = (1, 1, 2)
 DROPOUT: Final = 0.3
 
-DETECTOR_SIZE: Final = (192, 256)  # height, width; any multiples of 32 do
+DETECTOR_SIZE: Final = (256, 320)  # height, width; any multiples of 32 do
 DETECTOR_STRIDES: Final = (8, 16, 32)
 KEYPOINTS: Final = 5
 
@@ -40,26 +40,29 @@ def expression_net(widths: Sequence[int] = EXPRESSION_WIDTHS, *, batch: int | No
     return keras.Model(image, [logits], name="expression")
 
 
-def detector_net(size: tuple[int, int] | None = None, *, batch: int | None = None) -> Any:
-    """Build HxWx1 gray in LOW..HIGH -> score, box and points on three grids; sizes below are for 192x256."""
+def detector_net(size: tuple[int, int] | None = None, *, batch: int | None = None, features: bool = False) -> Any:
+    """Build HxWx1 gray in LOW..HIGH -> score, box and points on three grids, of YuNet's shape (Wu et al. 2023) with
+    fewer channels at the start and a branch of its own for the score; sizes below are for 240x320.
+
+    With `features` the grids that the heads see are outputs too, the finest first: they learn from a teacher's.
+    """
     height, width = size or (None, None)
-    image = keras.Input((height, width, 1), batch_size=batch, name="image")  # 192x256x1
-    x = _conv(image, 12, stride=2)  # 96x128x12
-    x = _conv(x, 24, stride=2)  # 48x64x24
-    x = _conv(x, 48, stride=2)  # 24x32x48
-    fine = _bottleneck(_bottleneck(x, 24), 24)  # 24x32x48
-    middle = _bottleneck(_bottleneck(_conv(fine, 72, stride=2), 36), 36)  # 12x16x72
-    coarse = _bottleneck(_conv(middle, 112, stride=2), 56)  # 6x8x112
+    image = keras.Input((height, width, 1), batch_size=batch, name="image")  # 240x320x1
+    x = _unit(_conv(image, 16, stride=2), 16)  # 120x160x16
+    x = _units(layers.MaxPooling2D()(x), 16, 32, 32, 64)  # 60x80x64
+    fine = _units(layers.MaxPooling2D()(x), 64, 64)  # 30x40x64
+    middle = _units(layers.MaxPooling2D()(fine), 64, 64)  # 15x20x64
+    coarse = _units(layers.MaxPooling2D()(middle), 64, 64, 64)  # 7x10x64
     # What the coarse grid knows goes down to the finer ones (Lin et al. 2017, arXiv:1612.03144).
-    x = coarse = _conv(coarse, 32, side=1)  # 6x8x32
-    x = middle = layers.Add()([_double(x), _conv(middle, 32, side=1)])  # 12x16x32
-    fine = layers.Add()([_double(x), _conv(fine, 32, side=1)])  # 24x32x32
-    outputs = []
-    for stride, x in zip(DETECTOR_STRIDES, (fine, middle, coarse), strict=True):
-        x = _conv(x, 32)
-        outputs += [_head(x, 1, f"score_{stride}"), _head(x, 4, f"box_{stride}")]
-        outputs += [_head(x, 2 * KEYPOINTS, f"points_{stride}")]
-    return keras.Model(image, outputs, name="detector")
+    middle = _unit(layers.Add()([middle, double(coarse)]), 64)
+    fine = _unit(layers.Add()([fine, double(middle)]), 64)
+    grids, outputs = (fine, middle, coarse), []
+    for stride, x in zip(DETECTOR_STRIDES, grids, strict=True):
+        x = _unit(x, 64)
+        score, place = _unit(x, 32), _unit(x, 32)
+        outputs += [_head(score, 1, f"score_{stride}"), _head(place, 4, f"box_{stride}")]
+        outputs += [_head(place, 2 * KEYPOINTS, f"points_{stride}")]
+    return keras.Model(image, [*outputs, *(grids if features else ())], name="detector")
 
 
 def landmarks_net(*, batch: int | None = None) -> Any:
@@ -119,7 +122,20 @@ def _bottleneck(x: Any, width: int) -> Any:
     return layers.ReLU()(layers.Add()([x, inner]))
 
 
-def _double(x: Any) -> Any:
+def _units(x: Any, *widths: int) -> Any:
+    for width in widths:
+        x = _unit(x, width)
+    return x
+
+
+def _unit(x: Any, width: int) -> Any:
+    """Make a 1x1 and a depthwise 3x3 convolution without anything between: HxWxC -> HxWxwidth."""
+    x = layers.Conv2D(width, 1, use_bias=False, kernel_initializer="he_normal")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer="he_normal")(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+
+
+def double(x: Any) -> Any:
     """Repeat every cell 2x2. Unlike UpSampling2D, whose TFLite form fixes the size, this runs at any."""
     return ops.nn.depth_to_space(layers.Concatenate()([x] * 4), 2)
 
@@ -131,10 +147,10 @@ def _head(x: Any, width: int, name: str) -> Any:
 
 def count_macs(model: Any) -> int:
     """Count one picture's multiply-accumulates in convolutions and dense layers; the rest is small beside them."""
-    counted = (layers.Conv2D, layers.Dense)
+    counted = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
     return sum(_layer_macs(layer) for layer in model.layers if isinstance(layer, counted))
 
 
 def _layer_macs(layer: Any) -> int:
     _, *places, _ = layer.output.shape  # [batch, height, width, channels] or [batch, channels]
-    return math.prod((*layer.kernel.shape, *places))
+    return math.prod((*layer.kernel.shape, *places))  # a depthwise kernel is [height, width, channels, 1]

@@ -53,6 +53,9 @@ class Task(Protocol):
     def sample(self) -> Image:
         """Training pictures u8[N,H,W], varied as little as in use, by which the converter sizes int8 ranges."""
 
+    def finish(self, network: Any, sample: Image) -> Image:
+        """Change a trained network a last time before it is converted; return the pictures that set int8 ranges."""
+
     def card(self) -> dict[str, Any]:
         """The card's entries that the role alone knows: labels, template, ssd or points; data, terms, use, limits."""
 

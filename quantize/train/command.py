@@ -6,6 +6,7 @@ a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), 
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -39,6 +40,7 @@ OPTIONS: Final = {
     "taught": "expression",
     "widths": "expression",
     "final": "detector",
+    "yunet": "detector",
     "detector": "landmarks",
     "landmarks": "landmarks",
 }
@@ -119,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--taught", help="expression: file of quantize.teachers, also needed to learn from natural faces"
     )
-    parser.add_argument("--final", action="store_true", help="detector: more small faces, to finish a run with")
+    parser.add_argument(
+        "--final", action="store_true", help="detector: no longer the teacher's features, to finish a run"
+    )
+    parser.add_argument("--yunet", help="detector: ONNX file of YuNet_n, the teacher")
     parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
     parser.add_argument("--landmarks", help="landmarks: .tflite file of the model that has taken mistakes for faces")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
@@ -189,7 +194,12 @@ def run_epoch(model: Any, average: Average, task: Task, *, plan: Plan, epoch: in
     """Learn from one epoch's batches; return the mean loss."""
     rng = np.random.default_rng((plan.seed, epoch))
     losses = []
-    bar = tqdm(ahead(task.batches(rng)), f"epoch {epoch + 1}/{plan.epochs}", task.steps, mininterval=5)
+    bar = tqdm(
+        ahead(itertools.islice(task.batches(rng), task.steps)),
+        f"epoch {epoch + 1}/{plan.epochs}",
+        task.steps,
+        mininterval=5,
+    )
     for step, (images, targets) in enumerate(bar, epoch * task.steps):
         progress = (step + 0.5) / (plan.epochs * task.steps)
         model.optimizer.learning_rate = (plan.rate or task.peak_rate) * rate_at(progress)
@@ -198,7 +208,7 @@ def run_epoch(model: Any, average: Average, task: Task, *, plan: Plan, epoch: in
     return float(np.mean(losses))
 
 
-def ahead(batches: Iterator[tuple[Floats, Floats]]) -> Iterator[tuple[Floats, Floats]]:
+def ahead(batches: Iterator[Any]) -> Iterator[Any]:
     """Make batches in a second thread, a few before they are asked for; in the same order."""
     ready: queue.Queue[Any] = queue.Queue(BATCHES_AHEAD)
 

@@ -18,7 +18,10 @@ from keras import layers
 
 from quantize.data.sets import DataError, Floats
 
-LAYER: Final = re.compile(r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|MatMul)$")  # TensorFlow adds a number to each name
+NUMBERED: Final = re.compile(r"((?:depthwise_)?conv2d)(?:_(\d+))?")
+WEIGHTED: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+# TensorFlow adds a number to each name, and joins those of operations that it fused.
+LAYER: Final = re.compile(r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|depthwise|MatMul)(?:;|$)")
 
 
 def load_published(network: Any, path: Path, inputs: Floats) -> None:
@@ -35,7 +38,7 @@ def load_published(network: Any, path: Path, inputs: Floats) -> None:
     """
     known, nothing = dict(_layers(path)), (np.empty(0, np.float32), np.empty(0, np.float32))
     norms = {}
-    for layer in (each for each in network.layers if isinstance(each, layers.Conv2D | layers.Dense)):
+    for layer in (each for each in network.layers if isinstance(each, WEIGHTED)):
         name = _plain(network, layer)
         if name not in known and isinstance(layer, layers.Dense):
             continue  # a head that is newer than the file: it begins anew
@@ -45,7 +48,7 @@ def load_published(network: Any, path: Path, inputs: Floats) -> None:
         layer.kernel.assign(kernel)
         if layer.use_bias:
             layer.bias.assign(bias)
-        else:
+        elif isinstance(norm_of(layer), layers.BatchNormalization):
             norms[layer] = norm_of(layer)
             width = len(bias)
             norms[layer].set_weights([np.ones(width), bias, np.zeros(width), np.ones(width) - norms[layer].epsilon])
@@ -65,18 +68,12 @@ def norm_of(convolution: Any) -> Any:
 
 def _plain(network: Any, layer: Any) -> str:
     """A layer's name as it is in the first network of a process: Keras numbers convolutions on and on."""
-    if not _numbered(layer):
+    if not (own := NUMBERED.fullmatch(layer.name)):
         return str(layer.name)
-    index = sorted(filter(_numbered, network.layers), key=_number).index(layer)
-    return f"conv2d_{index}" if index else "conv2d"
-
-
-def _numbered(layer: Any) -> bool:
-    return re.fullmatch(r"conv2d(_\d+)?", layer.name) is not None
-
-
-def _number(layer: Any) -> int:
-    return int(layer.name.removeprefix("conv2d").lstrip("_") or 0)
+    matches = (NUMBERED.fullmatch(each.name) for each in network.layers)
+    numbers = sorted(int(each[2] or 0) for each in matches if each and each[1] == own[1])
+    index = numbers.index(int(own[2] or 0))
+    return f"{own[1]}_{index}" if index else own[1]
 
 
 def _layers(path: Path) -> Iterator[tuple[str, tuple[Floats, Floats]]]:
@@ -87,7 +84,8 @@ def _layers(path: Path) -> Iterator[tuple[str, tuple[Floats, Floats]]]:
     except (OSError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise DataError(f"{path}: cannot be read as a TFLite file: {error}") from None
     for op in graph.operators:
-        names = [graph.tensors[index].name.decode() for index in op.inputs[1:2]]
+        constant = [model.buffers[graph.tensors[index].buffer].data is not None for index in op.inputs[1:3]]
+        names = [graph.tensors[index].name.decode() for index in op.inputs[1:2]] if all(constant) else []
         match = LAYER.search(names[0]) if names else None
         if match:
             kernel, bias = (_real(model, graph.tensors[index]) for index in op.inputs[1:3])

@@ -12,7 +12,7 @@ from quantize import daemon_stages
 from quantize.data import negatives
 from quantize.data.sets import Photo
 from quantize.evaluate import presence
-from tests.support.made_up_sets import write_varied
+from tests.support.made_up_sets import write_portraits
 from tests.support.paths import MODELS
 
 EYES = np.array([[45, 40], [60, 40], [52, 50], [47, 60], [57, 60]], np.float32)
@@ -51,7 +51,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_finds_of_kept_photos_only(tmp_path: Path) -> None:
-    write_varied(tmp_path / "photos2", count=20)
+    write_portraits(tmp_path / "photos2", count=20)
     kept, scenes = negatives.read_varied(tmp_path / "photos2", split="heldout")
     learned, _ = negatives.read_varied(tmp_path / "photos2", split="train")
     assert {each.name for each in kept} == {f"people/{number}.png" for number in (0, 1, 10, 11)}

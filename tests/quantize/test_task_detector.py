@@ -1,16 +1,21 @@
 """quantize/: training scenes for the detector, what its cells should answer, and its loss."""
 
-import importlib.util
+import importlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fer_edge.vision.detector import decode
-from fer_edge.vision.model_card import SsdCard
 from quantize.data import scenes
 from quantize.data.scenes import SIDE, Scene, Scenes
 from quantize.data.sets import Floats, Image, Photo, Still
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
+
+from quantize.tasks.assignment import NEAR, assign
+from quantize.tasks.teacher import Answers
+from quantize.tasks.yunet import cell_centers
 
 STRIDES = (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)
@@ -19,8 +24,6 @@ NONE = np.empty((0, 4), np.float32)
 @pytest.fixture
 def detector() -> Any:
     """`quantize.tasks.detector`, with what it needs."""
-    if importlib.util.find_spec("keras") is None:
-        pytest.skip("the detector's task needs keras: pip install 'fer-edge[quantize]'")
     return importlib.import_module("quantize.tasks.detector")
 
 
@@ -32,88 +35,143 @@ def scene(*boxes: tuple[float, float, float, float], exact: float = 1, ignored: 
     return Scene(np.zeros((SIDE, SIDE), np.uint8), faces, np.full(len(faces), exact, np.float32), points, ignored)
 
 
-def as_outputs(detector: Any, targets: Floats) -> list[Floats]:
-    """What a network would give that answers as it should."""
-    outputs, start = [], 0
+def silent(count: int = 1, *, score: float = 0.0) -> Answers:
+    """A teacher that sees the same everywhere in scenes: a box of two strides around every cell's centre."""
+    cells = sum((SIDE // stride) ** 2 for stride in STRIDES)
+    places = np.concatenate([np.ones((count, cells, 4)), np.zeros((count, cells, 10))], axis=2).astype(np.float32)
+    return Answers(np.full((count, cells), score, np.float32), places, np.zeros((count, cells, 64), np.float16))
+
+
+def perfect(box: tuple[float, float, float, float], *, score: float = 9.0) -> list[Any]:
+    """Outputs of a network that gives this box and the points of `scene` in every cell."""
+    outputs: list[Any] = []
+    points = scene(box).points.reshape(-1)
     for stride in STRIDES:
-        side = SIDE // stride
-        rows = targets[start : start + side * side].reshape(1, side, side, -1)
-        start += side * side
-        score = np.where(rows[..., detector.STATE, None] > 0, 9.0, -9.0).astype(np.float32)
-        outputs += [score, rows[..., detector.BOX], rows[..., detector.POINTS]]
-    return outputs
+        y, x = (np.mgrid[: SIDE // stride, : SIDE // stride] + 0.5).astype(np.float32)
+        sides = [x - box[0] / stride, y - box[1] / stride, box[2] / stride - x, box[3] / stride - y]
+        offsets = [value / stride - (x, y)[index % 2] for index, value in enumerate(points)]
+        outputs += [
+            np.full((1, *x.shape, 1), score, np.float32),
+            np.stack(sides, -1)[None],
+            np.stack(offsets, -1)[None],
+        ]
+    return [each.astype(np.float32) for each in outputs]
+
+
+# --- assignment ----------------------------------------------------------------------------------------------
+
+
+def answering(box: tuple[float, float, float, float], given: tuple[float, float, float, float]) -> Any:
+    """Which cells answer for a face, f32[cells], if all give one box."""
+    cells = cell_centers(SIDE, SIDE, STRIDES)
+    boxes = np.tile(np.array(given, np.float32), (1, len(cells), 1))
+    faces = np.array([[box, (0, 0, 0, 0)]], np.float32)
+    scores = np.linspace(0.6, 0.5, len(cells), dtype=np.float32)[None]  # no two cells are equally good
+    found, _, overlap = assign(scores, boxes, faces, np.array([[1, 0]], np.float32), cells=cells)
+    return np.asarray(found)[0], np.asarray(overlap)[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "grids"),
+    [((40, 60, 46, 67), {8}), ((40, 60, 56, 76), {8, 16}), ((20, 30, 120, 150), {16, 32}), ((8, 8, 180, 186), {32})],
+)
+def test_a_face_is_given_to_cells_near_its_centre_in_grids_of_its_size(
+    box: tuple[float, float, float, float], grids: set[int]
+) -> None:
+    found, _ = answering(box, box)
+    cells = cell_centers(SIDE, SIDE, STRIDES)[found > 0]
+    assert 1 <= len(cells) <= 10
+    assert {int(stride) for stride in cells[:, 2]} <= grids
+    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    away = np.abs((cells[:, :2] + 0.5) * cells[:, 2:] - middle).max(axis=1) / cells[:, 2]
+    assert (away <= NEAR).all()
+
+
+def test_the_better_its_boxes_the_more_cells_a_face_has() -> None:
+    box = (40.0, 60.0, 80.0, 110.0)
+    good, overlap = answering(box, box)
+    bad, _ = answering(box, (60.0, 85.0, 80.0, 110.0))
+    assert good.sum() == 10
+    assert bad.sum() < 4
+    assert overlap[good > 0] == pytest.approx(1)
+
+
+def test_a_cell_that_two_faces_want_goes_to_the_one_that_its_box_fits() -> None:
+    cells = cell_centers(SIDE, SIDE, STRIDES)
+    faces = np.array([[(40, 60, 80, 110), (44, 64, 84, 114)]], np.float32)
+    boxes = np.tile(faces[:, 1:], (1, len(cells), 1))
+    scores, exists = np.linspace(0.6, 0.5, len(cells), dtype=np.float32)[None], np.ones((1, 2), np.float32)
+    found, face, _ = (np.asarray(each)[0] for each in assign(scores, boxes, faces, exists, cells=cells))
+    assert (face[found > 0] == 1).sum() == 10
 
 
 # --- targets -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("box", "stride"),
-    [((40.0, 60.0, 52.0, 76.0), 8), ((40.0, 60.0, 85.0, 110.0), 16), ((10.0, 20.0, 150.0, 180.0), 32)],
-)
-def test_the_daemon_decodes_perfect_answers_to_the_very_face(
-    detector: Any, box: tuple[float, float, float, float], stride: int
-) -> None:
-    outputs = as_outputs(detector, detector.cell_targets(scene(box)))
-    rows, _ = decode(outputs, SsdCard(strides=STRIDES, keypoints=5, overlap=0.4), min_score=0.5)
-    assert len(rows) > 0
-    np.testing.assert_allclose(rows[:, :2].reshape(-1, 4), np.tile(box, (len(rows), 1)), atol=1e-3)
-    np.testing.assert_allclose(rows[:, 2:], np.tile(scene(box).points, (len(rows), 1, 1)), atol=1e-3)
-    asked = [output for output, own in zip(outputs[::3], STRIDES, strict=True) if own == stride]
-    assert (asked[0] > 0).sum() == len(rows)  # all of them in the grid of the face's size
+def test_where_no_label_is_a_face_that_the_teacher_sees_is_not_asked_for(detector: Any) -> None:
+    photo = scene((40, 60, 72, 100), ignored=np.array([[120, 120, 160, 160]], np.float32))
+    (cells,) = detector.scene_targets([photo], silent(score=0.7))["cells"]
+    fine = cells[: (SIDE // 8) ** 2].reshape(SIDE // 8, SIDE // 8, -1)
+    asked = fine[..., detector.ASKED] > 0
+    assert asked[8:12, 5:9].all()  # in the face and in what may be one it is
+    assert asked[15:20, 15:20].all()
+    assert asked.sum() == 4 * 4 + 5 * 5
+    assert (fine[asked][:, detector.SOFT] == np.float32(0.7)).all()
 
 
-def test_a_face_smaller_than_a_cell_still_has_one(detector: Any) -> None:
-    targets = detector.cell_targets(scene((41, 41, 46, 46)))
-    assert (targets[:, detector.STATE] == 1).sum() == 1
-
-
-def test_where_faces_overlap_the_smaller_one_is_asked_for(detector: Any) -> None:
-    targets = detector.cell_targets(scene((40, 40, 70, 70), (51, 51, 59, 59)))
-    middle = targets[(SIDE // 8) * 6 + 6]  # the cell around (52, 52)
-    np.testing.assert_allclose(middle[detector.BOX] * 8, [1, 1, 7, 7])
-
-
-def test_cells_in_ignored_places_are_not_asked(detector: Any) -> None:
-    targets = detector.cell_targets(scene(ignored=np.array([[0, 0, 32, 32]], np.float32)))
-    assert (targets[:, detector.STATE] == -1).sum() == 16 + 4 + 1
-    assert not (targets[:, detector.STATE] == 1).any()
-
-
-def test_unknown_boxes_and_points_teach_the_score_only(detector: Any) -> None:
-    rough = scene((40, 60, 52, 76), exact=0)
-    rough.points[:] = np.nan
-    targets = detector.cell_targets(rough)
-    faces = targets[targets[:, detector.STATE] == 1]
-    assert len(faces) > 0
-    assert not faces[:, [detector.BOX_KNOWN, detector.POINTS_KNOWN]].any()
-    assert np.isfinite(targets).all()
-
-
-@pytest.mark.parametrize(
-    ("size_px", "fits"),
-    [(10, (1, 0, 0)), (30, (1, -1, 0)), (33, (-1, 1, 0)), (50, (0, 1, 0)), (79, (0, 1, -1)), (300, (0, 0, 1))],
-)
-def test_faces_belong_to_the_grid_of_their_size(detector: Any, size_px: float, fits: tuple[int, ...]) -> None:
-    assert tuple(detector.grid_fit(size_px, level) for level in range(3)) == fits
+def test_where_all_faces_are_known_the_teacher_is_wrong_elsewhere(detector: Any) -> None:
+    empty = replace(scene(), complete=True)
+    (cells,) = detector.scene_targets([empty], silent(score=0.7))["cells"]
+    assert (cells[:, detector.ASKED] == 1).all()
+    assert not cells[:, detector.SOFT].any()
 
 
 # --- loss ----------------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_least_for_the_right_answer_and_blind_where_nothing_is_asked(detector: Any) -> None:
-    task = object.__new__(detector.Detector)  # without its data
-    targets = detector.cell_targets(scene((40, 60, 85, 110), ignored=np.array([[120, 120, 190, 190]], np.float32)))
-    right = as_outputs(detector, targets)
-    moved = [each + 1.0 if each.shape[-1] == 4 else each for each in right]
-    silent = [np.full_like(each, -9.0) if each.shape[-1] == 1 else each for each in right]
-    losses = [float(task.loss(targets[None], outputs)) for outputs in (right, moved, silent)]
-    assert losses[0] < 0.01
-    assert min(losses[1:]) > 0.5
+def loss_of(detector: Any, photo: Scene, outputs: list[Any], teacher: Answers) -> float:
+    targets = detector.scene_targets([photo], teacher)
+    logits, sides, offsets = (detector._flat(outputs[kind::3]) for kind in range(3))
+    return float(detector.answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets))
 
-    elsewhere = [each.copy() for each in right]
-    elsewhere[0][0, 20, 20] = 9.0  # within the ignored box
-    assert float(task.loss(targets[None], elsewhere)) == pytest.approx(losses[0], abs=1e-4)
+
+def test_the_loss_wants_the_labelled_box_and_a_score_where_it_is_given(detector: Any) -> None:
+    box = (40.0, 60.0, 85.0, 110.0)
+    found, _ = answering(box, box)
+    right, start = perfect(box), 0
+    for grid, stride in enumerate(STRIDES):
+        cells = (SIDE // stride) ** 2
+        own = found[start : start + cells].reshape(1, SIDE // stride, SIDE // stride, 1)
+        right[3 * grid] = np.where(own > 0, 9, -9).astype(np.float32)
+        start += cells
+    moved = [each + np.float32(0.7) if each.shape[-1] == 4 else each for each in right]
+    pointed = [each + np.float32(0.7) if each.shape[-1] == 10 else each for each in right]
+    mute = [np.full_like(each, -9.0) if each.shape[-1] == 1 else each for each in right]
+    losses = [loss_of(detector, scene(box), outputs, silent()) for outputs in (right, moved, pointed, mute)]
+    assert losses[0] < 0.01
+    assert min(losses[1:]) > 0.1
+
+
+def test_without_labels_the_teacher_is_followed(detector: Any) -> None:
+    def loss(logit: float, side: float) -> float:
+        outputs = [
+            np.full((1, SIDE // stride, SIDE // stride, depth), value, np.float32)
+            for stride in STRIDES
+            for depth, value in ((1, logit), (4, side), (10, 0.0))
+        ]
+        within = scene(ignored=np.array([[-1, -1, SIDE + 1, SIDE + 1]], np.float32))
+        return loss_of(detector, within, outputs, silent(score=0.5))
+
+    assert loss(0.0, 1.0) == pytest.approx(0, abs=1e-6)
+    assert loss(2.0, 1.0) > 0.01
+    assert loss(0.0, 1.5) > 0.1
+
+
+def test_features_cost_nothing_where_they_are_the_teachers(detector: Any) -> None:
+    targets = detector.scene_targets([scene()], silent())
+    same = targets["features"].astype(np.float32)
+    assert float(detector.features_loss(targets, same)) == 0
+    assert float(detector.features_loss(targets, same + 1)) > 1
 
 
 def test_quality_focal_loss_by_hand(detector: Any) -> None:
@@ -150,7 +208,7 @@ def made_up() -> Scenes:
     crops = np.full((4, 48, 48), 250, np.uint8)
     empty = [np.full((150, 200), 20, np.uint8)]
     photos = [marked_photo()]
-    return Scenes(crowds=photos, people=photos, stills=[marked_still()], crops=crops, empty=empty)
+    return Scenes(crowds=photos, people=photos, varied=photos, stills=[marked_still()], crops=crops, empty=empty)
 
 
 @pytest.mark.parametrize("kind", list(scenes.KINDS))

@@ -126,6 +126,23 @@ def write_photos(folder: Path, *, count: int) -> None:
         write_zip(folder / f"{name}.zip", {f"{name}/{number}.png": png(each) for number, each in enumerate(noise)})
 
 
+def write_varied(folder: Path, *, count: int) -> None:
+    """Photos in folds, and photos without faces."""
+    crowd = made_up_crowd(count, seed=5)
+    files = {f"people/{Path(name).name}": png(image) for name, (image, _) in crowd.items()}
+    rows = []
+    for number, (name, (_, ((box, _),))) in enumerate(crowd.items()):
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        rows.append((f"people/{Path(name).name}", *box, *(5 * middle), 0.9, number % 10))
+    noise = np.random.default_rng(8).integers(0, 256, (count, 90, 120), dtype=np.uint8)
+    empty = {f"scenes/{number}.png": png(each) for number, each in enumerate(noise)}
+    write_zip(folder / "people_and_scenes.zip", files | empty)
+    faces = table(("photo", *sets.BOX, *sets.PERSONS_RIGHT_FIRST, "score", "fold"), rows)
+    write_zip(
+        folder / "labels.zip", {"faces.csv": faces, "negatives.csv": table(("photo",), [(name,) for name in empty])}
+    )
+
+
 # --- stills --------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +197,7 @@ def write_mesh(path: Path, *, people: int) -> None:
 # --- varied photos -------------------------------------------------------------------------------------------
 
 
-def write_varied(folder: Path, *, count: int) -> None:
+def write_portraits(folder: Path, *, count: int) -> None:
     """Two portraits of the demo again and again, each with a box around its middle; they stand for the face-free
     pictures too, so that a detector finds something in these."""
     portraits = sorted((ROOT / "fer_edge" / "camera" / "pictures").glob("*.jpg"))
@@ -213,7 +230,7 @@ def write_everything(folder: Path) -> Path:
     write_stills(folder / "landmarks68.zip", people=12)
     write_photos(folder / "photos", count=12)
     write_mesh(folder / "mesh" / "stills.npz", people=80)
-    write_varied(folder / "photos2", count=20)
+    write_portraits(folder / "photos2", count=20)
     write_posed(folder / "ckplus48.zip", people=8)
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder

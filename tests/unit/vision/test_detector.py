@@ -120,6 +120,28 @@ class TestDecode:
         assert (rows[:, 0] <= rows[:, 2]).all()
         assert (rows[:, 2] <= rows[:, 1]).all()  # the centre is never outside
 
+    def test_a_yunet_cell_by_hand(self) -> None:
+        logits = np.full((1, 3, 4, 1), -9, np.float32)
+        classes, objects = logits.copy(), logits.copy()
+        box, points = (np.zeros((1, 3, 4, depth), np.float32) for depth in (4, 4))
+        cell = (0, 1, 2)
+        classes[cell], objects[cell] = np.log(4), np.log(0.8 / 0.2)
+        box[cell] = 0.5, 1, np.log(2), np.log(3)  # the centre from the cell's corner, width, height
+        points[cell] = -0.5, 0, 0.25, 2
+        card = SsdCard(strides=(8,), keypoints=2, overlap=0.4, coding="yunet")
+        rows, scores = decode([classes, box, objects, points], card, min_score=0.5)
+        # the corner is at (2, 1) strides: the centre at (2.5, 2), the box 2 x 3
+        np.testing.assert_allclose(rows, [[[12, 4], [28, 28], [12, 8], [18, 24]]], rtol=1e-6)
+        assert scores.tolist() == pytest.approx([0.8])
+
+    def test_a_huge_yunet_box_stays_a_number(self) -> None:
+        classes = objects = np.zeros((1, 1, 1, 1), np.float32)
+        box, points = np.full((1, 1, 1, 4), 1000, np.float32), np.zeros((1, 1, 1, 4), np.float32)
+        card = SsdCard(strides=(32,), keypoints=2, overlap=0.4, coding="yunet")
+        rows, scores = decode([classes, box, objects, points], card, min_score=0.5)
+        assert np.isfinite(rows).all()
+        assert scores.tolist() == [0.5]
+
 
 def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:
     return np.array(corners, np.float32).reshape(-1, 2, 2)

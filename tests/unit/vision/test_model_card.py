@@ -92,6 +92,18 @@ def test_what_is_withheld_is_not_told() -> None:
     assert intensities.told() == (0, 2)
 
 
+def test_a_detector_with_yunets_four_outputs_a_grid() -> None:
+    outputs = [
+        tensor(f"{name}{rows}", 1, rows, columns, depth)
+        for rows, columns in GRIDS
+        for name, depth in (("class", 1), ("box", 4), ("object", 1), ("points", 10))
+    ]
+    changes = {"outputs": outputs, "ssd__coding": "yunet"}
+    check_role(msgspec.convert(edited("detector", changes), Card), WHERE)
+    with pytest.raises(ModelError, match="12 outputs expected, got 9"):
+        check_role(msgspec.convert(edited("detector", {"ssd__coding": "yunet"}), Card), WHERE)
+
+
 def detector_outputs(*numbers: int) -> list[dict[str, Any]]:
     return [CARDS["detector"]["outputs"][number] for number in numbers]
 

@@ -1,0 +1,63 @@
+"""Varied photos: reading them, and measuring what finds faces in them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantize.data.sets import Floats, Image, Photo, read_varied, read_varied_empty
+from quantize.evaluate import varied
+from tests.support.made_up_sets import write_varied
+
+
+def photo(*boxes: tuple[float, float, float, float], unsure: int = 0) -> Photo:
+    """Of 100 x 100 px; the last `unsure` boxes may be faces."""
+    corners = np.array(boxes, np.float32).reshape(-1, 4)
+    sure = np.arange(len(boxes)) < len(boxes) - unsure
+    points = np.full((len(boxes), 5, 2), np.nan, np.float32)
+    return Photo("a.jpg", np.zeros((100, 100), np.uint8), corners, points, sure, ("",) * len(boxes))
+
+
+def finds(*boxes: tuple[float, float, float, float], score: float = 0.9) -> varied.Find:
+    corners = np.array(boxes, np.float32).reshape(-1, 4)
+
+    def find(_: Image) -> tuple[Floats, Floats]:
+        return corners, np.full(len(corners), score, np.float32)
+
+    return find
+
+
+LARGE, MIDDLE, SMALL, TINY = (0, 0, 40, 40), (50, 0, 70, 20), (50, 50, 60, 60), (80, 80, 85, 85)
+
+
+def test_folds_kept_from_training_are_kept_from_it(tmp_path: Path) -> None:
+    write_varied(tmp_path, count=20)
+    every, held_out = read_varied(tmp_path), read_varied(tmp_path, folds=(0, 1))
+    assert (len(every), len(held_out)) == (20, 4)
+    trained = read_varied(tmp_path, folds=range(2, 10))
+    assert not {each.name for each in trained} & {each.name for each in held_out}
+    assert all(each.sure.all() and each.shares.min() > 0.2 for each in every)
+    sides = [read_varied_empty(tmp_path, held_out=side) for side in (False, True)]
+    assert sum(map(len, sides)) == 20
+    assert min(map(len, sides)) > 0
+
+
+def test_every_figure_by_hand() -> None:
+    photos = [photo(LARGE, MIDDLE, SMALL, TINY, (80, 0, 95, 15), unsure=1)]
+    figures = varied.measure(
+        finds(LARGE, MIDDLE, TINY, (80, 0, 95, 15), (0, 60, 30, 90)), photos, [], every=finds(LARGE)
+    )
+    assert (figures.images, figures.faces) == (1, 3)  # too small and unsure ones do not count
+    assert figures.recall == pytest.approx(2 / 3)
+    assert figures.recall_16 == 1
+    assert figures.fp_per_image == 1
+    assert figures.ap == pytest.approx(1 / 3)
+    assert figures.ap_16_32 == 0  # the large one is neither right nor wrong there
+
+
+def test_photos_without_faces_are_counted_apart() -> None:
+    empty = [np.zeros((50, 50), np.uint8)] * 4
+    figures = varied.measure(finds(LARGE), [photo(LARGE)], empty)
+    assert (figures.empty_images, figures.fp_per_empty_image, figures.fp_per_image) == (4, 1, 0)
+    assert (figures.ap, figures.ap_16_32) == (None, None)
+    assert "average precision not measured" in "\n".join(varied.table(figures))
