@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -176,6 +177,8 @@ def test_pixels_that_are_not_square(tmp_path: Path, pipeline: Pipeline, image: I
 def test_hdr_is_tone_mapped_and_said(
     name: str, transfer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, image: Image
 ) -> None:
+    if not hasattr(av.VideoFrame, "color_trc"):
+        pytest.skip(f"PyAV {av.__version__} does not tell a frame's transfer")
     code = 16 if name == "PQ" else 18
     inverse = np.array([int(np.abs(tone_table(code).astype(int) - value).argmin()) for value in range(256)], np.uint8)
     stored = inverse[image]
