@@ -302,23 +302,3 @@ def test_a_layers_name_is_that_of_its_weights() -> None:
     joined = "net/re_lu_1/Relu;net/batch_normalization_1/batchnorm/add;net/conv2d_1/convolution"
     assert layer_report.short_name(joined) == "conv2d_1"
     assert layer_report.short_name("StatefulPartitionedCall:0") == "StatefulPartitionedCall:0"
-
-
-def test_a_detectors_file_comes_back_as_the_network_it_was(make: Callable[[Role], Made]) -> None:
-    """Depthwise layers too."""
-    networks, start = (
-        importlib.import_module(f"quantize.{name}") for name in ("tasks.networks", "train.import_tflite")
-    )
-    made, network = make("detector"), networks.detector_net()
-    pictures = np.stack([np.roll(picture(256, 320), 40 * turn, axis=1) for turn in range(4)])
-    inputs = importlib.import_module("quantize.tasks.task").to_input(pictures)
-    start.load_published(network, made.real, inputs)
-    model = daemon_stages.open_model(made.real, "detector")
-    for own, said in zip(network(inputs[:1], training=False), model.infer(pictures[0]), strict=True):
-        np.testing.assert_allclose(np.asarray(own), said, atol=1e-2 * max(1, float(np.abs(said).max())))
-
-
-def picture(height: int, width: int) -> Image:
-    """Coarse noise."""
-    rng = np.random.default_rng(7)
-    return np.asarray(rng.integers(0, 256, (height // 32, width // 32), dtype=np.uint8).repeat(32, 0).repeat(32, 1))
