@@ -11,7 +11,7 @@ import socket
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from fer_edge import __version__
@@ -61,8 +61,9 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
 
 
 @contextmanager
-def lock(config: Config) -> Iterator[None]:
-    """Hold this device id for as long as the block runs.
+def lock(config: Config, *, make_folder: bool = True) -> Iterator[None]:
+    """Hold this device id for as long as the block runs. `make_folder`: the state folder is made where it is missing;
+    otherwise nobody holds what is in it.
 
     What counts is a lock on a file in the state folder (flock(2)): it holds for everybody who shares that folder, in
     containers too, and the kernel lets go of it when the process dies, however it dies. A name in Linux's abstract
@@ -72,7 +73,9 @@ def lock(config: Config) -> Iterator[None]:
         AlreadyRunning: another process holds it, or the file cannot be trusted.
     """
     device = device_id(config)
-    with _file_lock(state_folder(config, device) / LOCK_FILE, device), _name_lock(device):
+    folder = state_folder(config, device)
+    held = _file_lock(folder / LOCK_FILE, device) if make_folder or folder.is_dir() else nullcontext()
+    with held, _name_lock(device):
         yield
 
 

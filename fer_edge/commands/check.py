@@ -240,7 +240,7 @@ def _free(folder: Path) -> str:
 
 
 def _instance(config: Config) -> Finding:
-    with lock(config):
+    with lock(config, make_folder=False):
         return Finding(True, "no other daemon runs under this device id")
 
 

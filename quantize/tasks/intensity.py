@@ -90,6 +90,10 @@ class Intensity:
         rng = np.random.default_rng(SAMPLE_SEED)
         return views(self.training, rng.choice(len(self.training), SAMPLE), rng)
 
+    def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002
+        """Nothing is left to do."""
+        return sample
+
     def card(self) -> dict[str, Any]:
         """Template and names."""
         return {"template": TEMPLATE, "intensities": {"names": list(INTENSITIES)}}
