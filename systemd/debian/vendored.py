@@ -25,6 +25,7 @@ WANTED = {
         "ai_edge_litert/_pywrap_litert_interpreter_wrapper.so",
         "ai_edge_litert/libpywrap_litert_common.so",
     ),
+    "av": ("av/*.py", "av/*.so", "av.libs/*"),
     "msgspec": ("msgspec/*.py", "msgspec/*.so"),
     "opencv-python-headless": ("cv2/*.py", "cv2/*.so", "opencv_python_headless.libs/*"),  # not its Haar cascades
     "paho-mqtt": ("paho/*.py",),

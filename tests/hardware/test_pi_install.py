@@ -99,7 +99,7 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         said = pi.shell(f"{APT} install /debs/{debs['amd64'].name} 2>&1", timeout=180)
         assert re.search(r"FAIL.* camera .*python3-picamera2", said), "no camera here: said, and no failure"
         assert re.search(r"ok .* models .*ai-edge-litert", said)
-        assert "fer-edge: the service does not run yet" in said
+        assert "fer-edge: the service runs" in said
         assert pi.run("dpkg", "--verify", "fer-edge") == ""
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert set(pi.run("id", "-nG", "fer-edge").split()) == {"fer-edge", "video", "render"}
