@@ -61,7 +61,8 @@ def test_the_lock_pins_versions_that_pyproject_takes_for_every_machine() -> None
     sums = {name: text.split(f"\n{name}==")[1].split("==")[0].count("sha256:") for name in pins}
     by_machine = len(vendored.MACHINES)
     each = by_machine * len(vendored.PYTHONS)
-    compiled = {"ai-edge-litert": each, "msgspec": each, "opencv-python-headless": by_machine, "websockets": each}
+    stable = {"av": by_machine, "opencv-python-headless": by_machine}  # one wheel for every Python
+    compiled = {"ai-edge-litert": each, "msgspec": each, "websockets": each, **stable}
     assert sums == {name: compiled.get(name, 1) for name in pins}
 
 
