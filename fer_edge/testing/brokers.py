@@ -177,6 +177,7 @@ class Message:
     payload: bytes
     retain: bool
     qos: int
+    dup: bool = False  # sent once more: the broker does not know that it has come
 
 
 class Recorder:
@@ -206,7 +207,7 @@ class Recorder:
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.messages.append(
-            Message(message.topic, bytes(message.payload), message.retain, message.qos)
+            Message(message.topic, bytes(message.payload), message.retain, message.qos, message.dup)
         )
 
     def __enter__(self) -> Recorder:

@@ -148,7 +148,9 @@ def test_a_client_certificate_that_is_missing_is_said(tmp_path: Path, caplog: py
         Mosquitto.with_tls(tmp_path / "broker", certificates, client_certificates=True) as broker,
         running(broker.port, tls=True, ca_file=str(certificates.ca), version="3.1.1"),
     ):
-        wait_for(lambda: said(caplog, "the broker wants a client certificate: set mqtt.cert_file"), "a word in the log")
+        # in TLS 1.3 it says so after the handshake, and its closing the connection may overtake that
+        wait_for(lambda: said(caplog, "wants a client certificate"), "a word in the log")
+        assert said(caplog, "set mqtt.cert_file and mqtt.key_file")
 
 
 @pytest.mark.parametrize("code", [9, 10])

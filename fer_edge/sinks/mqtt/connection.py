@@ -284,6 +284,8 @@ class Connection:
             self._trouble = LinkError(what, refused=True)
         else:
             what = f"it closed the connection instead of answering CONNECT; {NO_BROKER}"
+            if self.broker.tls:  # a reset may overtake TLS's own word for it
+                what += "; if it wants a client certificate, set mqtt.cert_file and mqtt.key_file"
             self._trouble = LinkError(what, version=True)
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:

@@ -111,7 +111,8 @@ def test_online_comes_when_every_value_is_right(tmp_path: Path, monkeypatch: pyt
             seen.wait_last("kitchen/availability", b"online")
             seen.wait("kitchen/event")
             sink.close(5)
-    order = [message.topic for message in seen.messages if not message.retain]
+    # the killed broker hands the recorder again what it has not heard an acknowledgement of: that is the old connection
+    order = [message.topic for message in seen.messages if not (message.retain or message.dup)]
     values = {topic for topic in order if topic.startswith((f"{base}/config", f"{base}/alert", "homeassistant"))}
     assert values
     said_online = order.index(f"{base}/availability")
