@@ -6,6 +6,7 @@
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
 | varied photos with pseudo-boxes (`photos2/`)   | `read_varied` -> Photos     | folds 0 and 1                   |
 | its photos without faces                       | `read_varied_empty`         | a fifth                         |
+| more of both (`photos3/`, `label_photos`)      | `read_more`                 | nothing                         |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
 | stills with 68 points (`landmarks68.zip`)      | `read_stills` -> Stills     | a fifth of the people           |
 | varied photos (`photos2/`)                     | `negatives.read_varied`     | folds 0 and 1, a fifth of rest  |
@@ -231,6 +232,16 @@ def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
     names = [row["photo"] for row in rows if chosen(Path(row["photo"]).name.encode(), one_in=5) == held_out]
     folder = Folder(photos / "people_and_scenes.zip")
     return [folder.image(name) for name in names]
+
+
+def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
+    """Read further photos to train on, with faces and without (`photos3/`, made by `quantize.data.label_photos`);
+    nothing where there is no such folder."""
+    if not photos.is_dir():
+        return [], []
+    empty = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
+    folder = Folder(photos / "people_and_scenes.zip")
+    return read_varied(photos), [folder.image(row["photo"]) for row in empty]
 
 
 def read_pictures(path: Path) -> list[Image]:
