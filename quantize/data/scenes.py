@@ -13,9 +13,9 @@ from fer_edge.vision.transforms import Matrix, transform, warp
 from quantize.data import augment
 from quantize.data.sets import Floats, Image, Item, Photo, Still
 
-SIDE: Final = 192  # px
-SIZES_PX: Final = (9.0, 170.0)  # of the face that a scene is cut around
-STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the scene empty
+SIDE: Final = 256  # px
+SIZES_PX: Final = (9.0, 245.0)  # of the face that a scene is cut around
+STILL_SIZES_PX: Final = (60.0, 245.0)  # smaller ones would leave most of the scene empty
 LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
@@ -141,7 +141,7 @@ class Scenes:
         image = self._nobody(rng).image.copy()
         boxes: list[Floats] = []
         for _ in range(int(rng.integers(1, 4))):
-            side = int(self._size(rng, 14, 180))
+            side = int(self._size(rng, 14, 240))
             left, top = (int(v) for v in rng.integers(0, SIDE - side + 1, 2))
             square = np.array([left, top, left + side, top + side], np.float32)
             if any(_overlap(square, other) for other in boxes):
