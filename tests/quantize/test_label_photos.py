@@ -84,8 +84,8 @@ def test_one_face_that_all_looks_find_is_one_row() -> None:
     mirror[[0, 2]] = width - row[[2, 0]]
 
     looks = Teachers(
-        lambda _, side: (row if side == 640 else mirror)[None],
-        lambda _: np.array([[32, 22, 88, 92, 0.6], [200, 20, 240, 60, 0.5]], np.float32),
+        lambda _, side: (row if side in (640, 320) else mirror)[None],
+        lambda _, side: np.array([[32, 22, 88, 92, 0.6], [200, 20, 240, 60, 0.5]], np.float32),
     )
     places, scores = looks(photo(1))
     assert scores == pytest.approx(np.array([[0.9, 0.9, 0.6], [0, 0, 0.5]]))

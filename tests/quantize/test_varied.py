@@ -66,7 +66,7 @@ def test_a_masked_face_is_found_where_a_box_has_the_middle(tmp_path: Path, monke
     sides = [read_masks(tmp_path / "masks", held_out=side) for side in (True, False)]
     assert [sum(len(side[kind]) for side in sides) for kind in ("masked", "bare")] == [30, 20]
     assert 0 < len(sides[0]["masked"]) < 15
-    monkeypatch.setattr(varied.daemon_stages, "detector", lambda _: None)
+    monkeypatch.setattr("quantize.daemon_stages.detector", lambda _: None)
     for found, share in ((finds((10, 10, 50, 60)), 1.0), (finds((0, 0, 30, 30)), 0.0), (finds(), 0.0)):
         monkeypatch.setattr(varied, "detector_finds", lambda _, found=found: found)
         assert varied.of_masks(None, tmp_path) == {"masked": share, "bare": share}  # type: ignore[arg-type]
