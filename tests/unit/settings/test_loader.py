@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config, json_schema
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import SECTIONS, load_config, parse_config, secret
+from fer_edge.runtime.secret import secret
+from fer_edge.settings.loader import SECTIONS, load_config, parse_config
 from tests.support.paths import ROOT
 
 
