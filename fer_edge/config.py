@@ -36,6 +36,7 @@ Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
 Text = Annotated[str, Meta(pattern=TEXT)]
 Hours = Annotated[str, Meta(pattern=HOURS)]
+Polygon = Annotated[tuple[tuple[Fraction, Fraction], ...], Meta(min_length=3, max_length=64)]
 VideoMode = Annotated[str, Meta(pattern=MODE)]
 IN_WORDS = {
     NAME: "1 to 64 letters, digits, _ and -",
@@ -158,6 +159,14 @@ class Events(Section, frozen=True):
     heartbeat_seconds: Seconds = 30.0
 
 
+class Zone(Section, frozen=True, kw_only=True):
+    """A part of the picture with figures of its own; its name is its key in section `zones`."""
+
+    points: Polygon
+    anchor: Literal["foot", "centre"] = "centre"
+    margin: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
+
+
 class Alert(Section, frozen=True, kw_only=True):
     """When an alert is on; its name is its key in section `alerts`."""
 
@@ -168,6 +177,7 @@ class Alert(Section, frozen=True, kw_only=True):
     min_faces: Annotated[int, Meta(ge=1, le=100)] = 1
     cooldown_seconds: Annotated[float, Meta(ge=0, le=86400)] = 60.0
     active_hours: Hours | None = None
+    zone: Name | None = None
 
 
 class Summary(Section, frozen=True):
@@ -321,6 +331,7 @@ class Config(Section, frozen=True):
     quality: Quality = Quality()
     tracking: Tracking = Tracking()
     events: Events = Events()
+    zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()
     readings: Readings = Readings()

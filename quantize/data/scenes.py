@@ -19,6 +19,7 @@ STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the sc
 LARGEST_ZOOM: Final = 3.0
 SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE: Final = 0.4  # of a face at the edge
+MISTAKEN: Final = 0.5  # of the scenes without faces, if mistakes are known, are cut around one
 KINDS: Final = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
 # To finish a run with: more of the crowds, whose boxes people drew.
 FINAL_KINDS: Final = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
@@ -61,12 +62,13 @@ class Scenes:
         stills: Sequence[Still],
         crops: Image,
         empty: Sequence[Image],
+        mistakes: Sequence[tuple[Image, Floats]] = (),
         final: bool = False,
     ) -> None:
         self._kinds = FINAL_KINDS if final else KINDS
         photos = {"crowd": crowds, "people": people, "varied": varied}
         self._photos = {kind: [photo for photo in each if photo.sure.any()] for kind, each in photos.items()}
-        self._stills, self._crops, self._empty = stills, crops, empty
+        self._stills, self._crops, self._empty, self._mistakes = stills, crops, empty, mistakes
         self._makers: dict[str, Callable[[Generator], Scene]] = {
             **{kind: partial(self.from_photo, each, complete=kind in COMPLETE) for kind, each in self._photos.items()},
             "still": self.from_still,
@@ -119,13 +121,18 @@ class Scenes:
         return Scene(image, box[None], np.ones(1, np.float32), five[None], np.empty((0, 4), np.float32))
 
     def _nobody(self, rng: Generator) -> Scene:
-        """Cut a part of a photo without faces."""
-        picture = _any_of(self._empty, rng)
-        height, width = picture.shape
-        scale = SIDE / max(height, width) * 2.5 ** rng.uniform(-0.3, 1)
-        room = np.array([width, height]) - SIDE / scale
-        left, top = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
-        image = _cut(picture, np.array([[scale, 0, -scale * left], [0, scale, -scale * top]]), rng)
+        """Cut a part of a photo without faces, where mistakes are known mostly around one of them."""
+        if self._mistakes and rng.random() < MISTAKEN:
+            picture, box = _any_of(self._mistakes, rng)
+            matrix = self._around(box, rng, room=picture.shape[::-1])
+        else:
+            picture = _any_of(self._empty, rng)
+            height, width = picture.shape
+            scale = SIDE / max(height, width) * 2.5 ** rng.uniform(-0.3, 1)
+            room = np.array([width, height]) - SIDE / scale
+            left, top = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
+            matrix = np.array([[scale, 0, -scale * left], [0, scale, -scale * top]])
+        image = _cut(picture, matrix, rng)
         none = np.empty((0, 4), np.float32)
         return Scene(image, none, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32), none, True)
 

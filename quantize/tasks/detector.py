@@ -19,6 +19,7 @@ from fer_edge.vision.detector import decode, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize.convert.equalize import equalize, typical
+from quantize.data import negatives
 from quantize.data.ferplus import training_rows
 from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
@@ -85,9 +86,12 @@ class Detector:
     peak_rate = 3e-3
     steps = STEPS
 
-    def __init__(self, data: Path, *, yunet: str | None = None, final: bool = False) -> None:
-        """Read the sets, and learn from YuNet's ONNX file too, if there is one. A third of the crowds and two folds
-        of the varied photos are left for the gates; a sixth of the other crowds shows progress, as does a fold."""
+    def __init__(
+        self, data: Path, *, yunet: str | None = None, detector: str | None = None, final: bool = False
+    ) -> None:
+        """Read the sets, and learn from YuNet's ONNX file too, if there is one, and from the mistakes of the detector
+        of a .tflite file. A third of the crowds and two folds of the varied photos are left for the gates; a sixth of
+        the other crowds shows progress, as does a fold."""
         crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         photos, varied = data / "photos", data / "photos2"
@@ -99,6 +103,11 @@ class Detector:
         self._yunet, self._final = Path(yunet) if yunet else None, final
         if self._yunet and not self._yunet.is_file():
             raise DataError(f"--yunet {self._yunet}: no such file")
+        nobody = [
+            *pick(empty, ~held_out_scenes(empty)),
+            *read_pictures(photos / "hardneg.zip"),
+            *read_varied_empty(varied, held_out=False),
+        ]
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
@@ -106,11 +115,8 @@ class Detector:
             final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
-            empty=[
-                *pick(empty, ~held_out_scenes(empty)),
-                *read_pictures(photos / "hardneg.zip"),
-                *read_varied_empty(varied, held_out=False),
-            ],
+            empty=nobody,
+            mistakes=negatives.mistakes(Path(detector), nobody) if detector else (),
         )
 
     def network(self, *, batch: int | None = None) -> Any:

@@ -35,14 +35,14 @@ from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
 
-OPTIONS: Final = {
-    "teachers": "expression",
-    "taught": "expression",
-    "widths": "expression",
-    "final": "detector",
-    "yunet": "detector",
-    "detector": "landmarks",
-    "landmarks": "landmarks",
+OPTIONS: Final = {  # and the roles that they are for
+    "teachers": ("expression",),
+    "taught": ("expression",),
+    "widths": ("expression",),
+    "final": ("detector",),
+    "yunet": ("detector",),
+    "detector": ("detector", "landmarks"),
+    "landmarks": ("landmarks",),
 }
 WARM_UP: Final = 0.1  # share of the run
 AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
     """Refuse what cannot be a run before any data is read."""
-    strangers = [f"--{name}" for name in own if OPTIONS[name] != options.role]
+    strangers = [f"--{name}" for name in own if options.role not in OPTIONS[name]]
     if strangers:
         raise DataError(f"{', '.join(strangers)}: not for role {options.role!r}")
     if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
@@ -125,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         "--final", action="store_true", help="detector: no longer the teacher's features, to finish a run"
     )
     parser.add_argument("--yunet", help="detector: ONNX file of YuNet_n, the teacher")
-    parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
+    parser.add_argument(
+        "--detector", help="detector, landmarks: .tflite file of the detector whose mistakes are to be learned"
+    )
     parser.add_argument("--landmarks", help="landmarks: .tflite file of the model that has taken mistakes for faces")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
     return parser
