@@ -20,20 +20,23 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
+Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH, MODE = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
     r"^/[!-~]*$(?!\n)",
     r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
+    r"^(https?://[!-~]+)?$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
 Text = Annotated[str, Meta(pattern=TEXT)]
 Hours = Annotated[str, Meta(pattern=HOURS)]
+Polygon = Annotated[tuple[tuple[Fraction, Fraction], ...], Meta(min_length=3, max_length=64)]
 VideoMode = Annotated[str, Meta(pattern=MODE)]
 IN_WORDS = {
     NAME: "1 to 64 letters, digits, _ and -",
@@ -42,6 +45,7 @@ IN_WORDS = {
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
     MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
+    URL: 'an address such as "https://example.org/camera", or ""',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
 
@@ -155,6 +159,14 @@ class Events(Section, frozen=True):
     heartbeat_seconds: Seconds = 30.0
 
 
+class Zone(Section, frozen=True, kw_only=True):
+    """A part of the picture with figures of its own; its name is its key in section `zones`."""
+
+    points: Polygon
+    anchor: Literal["foot", "centre"] = "centre"
+    margin: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
+
+
 class Alert(Section, frozen=True, kw_only=True):
     """When an alert is on; its name is its key in section `alerts`."""
 
@@ -165,6 +177,7 @@ class Alert(Section, frozen=True, kw_only=True):
     min_faces: Annotated[int, Meta(ge=1, le=100)] = 1
     cooldown_seconds: Annotated[float, Meta(ge=0, le=86400)] = 60.0
     active_hours: Hours | None = None
+    zone: Name | None = None
 
 
 class Summary(Section, frozen=True):
@@ -290,10 +303,16 @@ class Rate(Section, frozen=True):
 
 
 class Privacy(Section, frozen=True):
-    """What may leave the machine besides labels and boxes."""
+    """What may leave the machine besides labels and boxes; what the device is for, and who answers for it."""
 
     images: bool = False
     landmarks: bool = False
+    purpose: Purpose | None = None
+    medical_or_safety: bool = False
+    controller: Text = ""
+    contact: Text = ""
+    notice_url: Annotated[str, Meta(pattern=URL)] = ""
+    receivers_keep_days: Annotated[int, Meta(ge=0, le=36_600)] | None = None
 
 
 class Log(Section, frozen=True):
@@ -312,6 +331,7 @@ class Config(Section, frozen=True):
     quality: Quality = Quality()
     tracking: Tracking = Tracking()
     events: Events = Events()
+    zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()
     readings: Readings = Readings()

@@ -90,6 +90,8 @@ class Identity:
     version: str
     models: dict[str, ModelId]  # by role
     runtime: str  # the TFLite runtime and its version
+    purpose: str | None = None  # what the device is for (privacy.purpose); None: not declared
+    medical_or_safety: bool = False  # declared as the reason (privacy.medical_or_safety)
 
     @property
     def model(self) -> str:

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
-from fer_edge.config import Config, Jsonl, json_schema
+from fer_edge.config import Config, Jsonl, Privacy, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -89,7 +89,8 @@ def check(config: Config, path: Path | None, note: str | None = None) -> int:
 
 def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]:
     """Every check's name and outcome, one after the other: some take seconds."""
-    yield "config", Finding(True, f"{path or 'defaults (no configuration file)'}; device id {device_id(config)}")
+    file = path or "defaults (no configuration file)"
+    yield "config", Finding(True, f"{file}; device id {device_id(config)}; {_purpose(config.privacy)}")
     checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
         ("models", _models),
         ("settings", _settings),
@@ -107,6 +108,13 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
             yield name, function(config)
         except FerEdgeError as error:
             yield name, Finding(False, str(error))
+
+
+def _purpose(privacy: Privacy) -> str:
+    """What the device is for. Where that is prohibited, config.yaml was refused before."""
+    if privacy.purpose is None:
+        return "purpose not declared (privacy.purpose)"
+    return f"purpose {privacy.purpose}{' for medical or safety reasons' if privacy.medical_or_safety else ''}"
 
 
 def _models(config: Config) -> Finding:

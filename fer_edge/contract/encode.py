@@ -177,6 +177,8 @@ def info_payload(identity: Identity, *, restart_required: bool = False) -> InfoP
         runtime=identity.runtime,
         config_schema=CONTRACT,
         restart_required=restart_required,
+        purpose=identity.purpose,
+        medical_or_safety=identity.medical_or_safety,
     )
 
 

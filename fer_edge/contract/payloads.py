@@ -171,6 +171,10 @@ class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Annotated[str, Meta(description="the TFLite runtime")]
     config_schema: Annotated[int, Meta(description="version of config.yaml's schema")]
     restart_required: Annotated[bool, Meta(description="config.yaml was reloaded and has changes that need a restart")]
+    purpose: Annotated[str | None, Meta(description="what it is for (`privacy.purpose`); null: not declared")] = None
+    medical_or_safety: Annotated[
+        bool, Meta(description="declared as the reason why it is allowed (`privacy.medical_or_safety`)")
+    ] = False
 
 
 class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):

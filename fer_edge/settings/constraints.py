@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
 
-from fer_edge.config import Camera, Config, Mqtt
+from fer_edge.config import Camera, Config, Mqtt, Privacy
 
 Combination = tuple[str, tuple[str, ...], str]
+Point = tuple[float, float]
+TINY = 1e-9  # twice the area of a triangle that counts as none, of the picture
 
 
 def combination_errors(config: Config) -> list[Combination]:
@@ -17,7 +21,16 @@ def combination_errors(config: Config) -> list[Combination]:
         *_delegate_errors(config),
         *_threshold_errors(config),
         *_mqtt_errors(config.mqtt),
+        *_purpose_errors(config.privacy),
+        *_zone_errors(config),
     ]
+
+
+def value_at(node: Any, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        node = node[part] if isinstance(node, dict) else getattr(node, part)
+    return node
 
 
 def _camera_errors(config: Config) -> Iterator[Combination]:
@@ -94,3 +107,66 @@ def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
         yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
     if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
         yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"
+
+
+PROHIBITED = ("workplace", "education")
+LAW = "Regulation (EU) 2024/1689 (AI Act), Article 5(1)(f)"
+
+
+def _purpose_errors(privacy: Privacy) -> Iterator[Combination]:
+    if privacy.purpose in PROHIBITED and not privacy.medical_or_safety:
+        what = (
+            f"inferring the emotions of people in the areas of workplace and education is prohibited by {LAW}, except "
+            "for medical or safety reasons; expected home, research, retail, care or safety, or beside it "
+            "privacy.medical_or_safety: true where these are your reasons"
+        )
+        yield "privacy", ("purpose", "medical_or_safety"), what
+
+
+def _zone_errors(config: Config) -> Iterator[Combination]:
+    for name, zone in config.zones.items():
+        if what := _polygon_error(zone.points):
+            yield "zones", (f"{name}.points",), what
+    for name, alert in config.alerts.items():
+        if alert.zone is not None and alert.zone not in config.zones:
+            known = ", ".join(config.zones) or "none"
+            yield "alerts", (f"{name}.zone",), f"expected null or a name of section zones, which has {known}"
+
+
+def _polygon_error(points: tuple[Point, ...]) -> str | None:
+    """Why points are not the corners of a polygon, one after the other."""
+    if len(set(points)) < len(points):
+        twice = next(point for number, point in enumerate(points) if point in points[:number])
+        which = f"[{twice[0]:g}, {twice[1]:g}] is there twice"
+        return f"expected each point once ({which}; the last one joins the first by itself)"
+    sides = list(zip(points, points[1:] + points[:1], strict=True))
+    for (one, first), (other, second) in combinations(enumerate(sides, start=1), 2):
+        if _cross(first, second):
+            return f"expected the points in order around the zone (side {one} crosses or touches side {other})"
+    return None
+
+
+def _cross(one: tuple[Point, Point], other: tuple[Point, Point]) -> bool:
+    """Whether two sides share a point, beside the corner at which neighbours meet."""
+    shared = set(one) & set(other)
+    if shared:
+        (corner,) = shared
+        ends = [end for side in (one, other) for end in side if end != corner]
+        return _turn(corner, *ends) == 0 and _faces(corner, *ends)
+    straddle = [_turn(*one, end) for end in other], [_turn(*other, end) for end in one]
+    if all(first * second < 0 for first, second in straddle):
+        return True
+    (at, until), (start, end) = one, other
+    touching = ((at, until, start), (at, until, end), (start, end, at), (start, end, until))
+    return any(_turn(a, b, point) == 0 and not _faces(point, a, b) for a, b, point in touching)
+
+
+def _turn(a: Point, b: Point, c: Point) -> int:
+    """Where c lies seen from a to b: 1 to one side, -1 to the other, 0 straight on. Rounded to what a picture has."""
+    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return 0 if abs(area) < TINY else 1 if area > 0 else -1
+
+
+def _faces(a: Point, b: Point, c: Point) -> bool:
+    """Whether b and c lie to the same side of a, where all three are on a line."""
+    return (b[0] - a[0]) * (c[0] - a[0]) + (b[1] - a[1]) * (c[1] - a[1]) > 0

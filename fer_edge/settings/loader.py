@@ -16,11 +16,13 @@ from typing import Any
 import msgspec
 import yaml
 
-from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section
+from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section, Zone
 from fer_edge.errors import ConfigError
-from fer_edge.settings.constraints import combination_errors
+from fer_edge.settings.constraints import combination_errors, value_at
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+NAMED: dict[str, tuple[type[Section], str]] = {"alerts": (Alert, "expressions"), "zones": (Zone, "points")}
+"""The sections whose keys are names: what stands below a name, and the key that it needs."""
 
 
 def load_config(path: str | Path) -> Config:
@@ -42,13 +44,15 @@ def parse_config(text: str, *, name: str = "config.yaml") -> Config:
     """Read a configuration from text; `name` is the file in messages."""
     document = _Document(name, text)
     sections: dict[str, Any] = {
-        section: document.alerts() if section == "alerts" else document.section(section, SECTIONS[section])
+        section: document.named(section, *NAMED[section])
+        if section in NAMED
+        else document.section(section, SECTIONS[section])
         for section in document.keys(document.root, "", "a section", SECTIONS)
     }
     config = Config(**sections)
     for section, keys, what in combination_errors(config):
-        if not document.wrong.intersection((section, key) for key in ("", *keys)):
-            got = getattr(getattr(config, section), keys[0])
+        if not document.explains(section, keys):
+            got = value_at(config, f"{section}.{keys[0]}")
             document.find(section, keys[0], f"{what}, got {show(got)}")
     document.raise_findings()
     return config
@@ -96,11 +100,16 @@ class _Document:
         self.findings.append((line, f"{_place(section, key)}: {what}"))
         self.wrong.add((section, key))
 
+    def explains(self, section: str, keys: tuple[str, ...]) -> bool:
+        """Whether a finding is to blame for what seems wrong between these keys too; an alert's zone may be one."""
+        zones = section == "alerts" and any(place == "zones" for place, _ in self.wrong)
+        return zones or bool(self.wrong.intersection((section, key) for key in ("", *keys)))
+
     def keys(self, mapping: dict[Any, Any], section: str, kind: str, known: Any, *, prefix: str = "") -> list[str]:
         """The known keys of a mapping; the others become findings that name the nearest known one."""
         for key in mapping:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.65)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 place = (section, f"{prefix}{key}") if section else (str(key), "")
                 self.find(*place, f"unknown, expected {kind}; {hint}")
@@ -116,22 +125,23 @@ class _Document:
             return kind()
         return kind(**self._values(given, kind, name))
 
-    def alerts(self) -> dict[str, Alert]:
-        """Convert section `alerts`, whose keys are names."""
-        given = self.root["alerts"]
+    def named(self, section: str, kind: type[Section], needed: str) -> dict[str, Section]:
+        """Convert a section whose keys are names; below each stands a `kind`, with a key that is `needed`."""
+        given = self.root[section]
         if not isinstance(given, dict | None):
-            self.find("alerts", "", f"expected a name with keys below it for each alert, got {show(given)}")
-        rules = {}
-        for name, rule in given.items() if isinstance(given, dict) else ():
+            what = f"expected a name with keys below it for each {section.removesuffix('s')}, got {show(given)}"
+            self.find(section, "", what)
+        found = {}
+        for name, below in given.items() if isinstance(given, dict) else ():
             if not _is_name(name):
-                self.find("alerts", str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
-            elif not isinstance(rule, dict) or "expressions" not in rule:
-                self.find("alerts", name, f"expected keys below it, expressions among them, got {show(rule)}")
+                self.find(section, str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
+            elif not isinstance(below, dict) or needed not in below:
+                self.find(section, name, f"expected keys below it, {needed} among them, got {show(below)}")
             else:
-                values = self._values(rule, Alert, "alerts", prefix=f"{name}.")
-                if "expressions" in values:
-                    rules[name] = Alert(**values)
-        return rules
+                values = self._values(below, kind, section, prefix=f"{name}.")
+                if needed in values:
+                    found[name] = kind(**values)
+        return found
 
     def _values(self, given: dict[Any, Any], kind: type[Section], section: str, *, prefix: str = "") -> dict[str, Any]:
         """The right values of a mapping by key; wrong ones become findings."""
@@ -211,7 +221,7 @@ def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
     if "matching regex" in message:
         patterns = [getattr(each, "pattern", None) for each in _parts(info)]
         return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"
-    item = re.search(r" - at `\$\[(\d+)\]`$", message)
+    item = re.search(r" - at `\$\[(\d+)\](?:\[\d+\])*`$", message)
     message = re.sub(r"( - at `.*`|, got `[^`]*`)$", "", re.sub(r" - at `.*`$", "", message))
     message = message.replace("`int | float", "`float")  # a whole number is one
     message = re.sub(r"`([^`]*)`", lambda types: " or ".join(WORDS.get(t, t) for t in types[1].split(" | ")), message)

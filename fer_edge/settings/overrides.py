@@ -18,7 +18,7 @@ import msgspec
 from msgspec import inspect, structs
 
 from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
-from fer_edge.settings.constraints import combination_errors
+from fer_edge.settings.constraints import combination_errors, value_at
 from fer_edge.settings.loader import expected, show
 from fer_edge.settings.overrides_file import TUNING_FILE, load, save
 
@@ -138,7 +138,7 @@ class Tuning:
         overrides = self._changed(self._overrides, name, value)
         config = _with(self._base, overrides)
         if broken := [what for _, what in _broken(config)]:
-            return self._answer(name, refused=f"{name} cannot be {show(_at(config, name))}: {'; '.join(broken)}")
+            return self._answer(name, refused=f"{name} cannot be {show(value_at(config, name))}: {'; '.join(broken)}")
         self._overrides, self._config = overrides, config
         if not keep:
             return self._answer(name)
@@ -151,7 +151,7 @@ class Tuning:
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
         """Overrides with another value of one key; one that is config.yaml's is no override."""
         others = {other: own for other, own in overrides.items() if other != name}
-        return others if value is None or value == _at(self._base, name) else others | {name: value}
+        return others if value is None or value == value_at(self._base, name) else others | {name: value}
 
     @property
     def written(self) -> bool:
@@ -170,7 +170,7 @@ class Tuning:
         return self._save()
 
     def _answer(self, key: str, *, refused: str | None = None, note: str | None = None) -> Answer:
-        value: Value = _at(self._config, key)
+        value: Value = value_at(self._config, key)
         return Answer(key, value, accepted=refused is None, reason=refused or note)
 
     def answers(self) -> tuple[Answer, ...]:
@@ -181,7 +181,13 @@ class Tuning:
         """Every key that can be set, with what it takes."""
         kept = _with(self._base, self._kept)
         return [
-            _tunable(key, kind, value=_at(self._config, key), kept=_at(kept, key), default=_at(self._base, key))
+            _tunable(
+                key,
+                kind,
+                value=value_at(self._config, key),
+                kept=value_at(kept, key),
+                default=value_at(self._base, key),
+            )
             for key, kind in self._kinds.items()
         ]
 
@@ -190,7 +196,9 @@ class Tuning:
 
         An override that equals the new value, or has become impossible, is dropped.
         """
-        base = _with(self._base, {"alerts": new.alerts} | {key: _at(new, key) for key in _kinds(new)})
+        base = _with(
+            self._base, {"alerts": new.alerts, "zones": new.zones} | {key: value_at(new, key) for key in _kinds(new)}
+        )
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
         before, warnings = self._config, self._adopt(base, self._overrides, self._kept)
@@ -273,7 +281,7 @@ def _kinds(config: Config) -> dict[str, Any]:
     return {
         f"{place}.{field.name}": field.type
         for place, keys in live.items()
-        for field in structs.fields(_at(config, place))
+        for field in structs.fields(value_at(config, place))
         if field.name in keys
     }
 
@@ -294,13 +302,6 @@ def _tunable(key: str, kind: Any, *, value: Value, kept: Value, default: Value) 
     )
 
 
-def _at(node: Any, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        node = node[part] if isinstance(node, dict) else getattr(node, part)
-    return node
-
-
 def _with(config: Config, values: Mapping[str, Any]) -> Config:
     """A configuration with other values at some dotted keys."""
     for key, value in values.items():
@@ -312,7 +313,7 @@ def _put(node: Any, path: list[str], value: Any) -> Any:
     if not path:
         return value
     first, *rest = path
-    changed = {first: _put(_at(node, first), rest, value)}
+    changed = {first: _put(value_at(node, first), rest, value)}
     return node | changed if isinstance(node, dict) else structs.replace(node, **changed)
 
 
@@ -335,7 +336,7 @@ def _broken(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Combinations that contradict each other: the dotted keys, and what is wrong."""
     for section, names, what in combination_errors(config):
         keys = tuple(f"{section}.{name}" for name in names)
-        yield keys, f"{keys[0]}: {what}, got {show(_at(config, keys[0]))}"
+        yield keys, f"{keys[0]}: {what}, got {show(value_at(config, keys[0]))}"
 
 
 def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -346,7 +347,7 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
         value = _converted(given, kinds[key]) if key in kinds else Refused("this key cannot be set")
         if isinstance(value, Refused):
             dropped[key] = value.reason
-        elif value != _at(base, key):
+        elif value != value_at(base, key):
             right[key] = value
     while broken := next(_broken(_with(base, right)), None):
         keys, what = broken

@@ -13,26 +13,27 @@ from fer_edge.vision.transforms import Matrix, transform, warp
 from quantize.data import augment
 from quantize.data.sets import Floats, Image, Item, Photo, Still
 
-SIDE: Final = 192  # px
-SIZES_PX: Final = (9.0, 170.0)  # of the face that a scene is cut around
-STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the scene empty
-LARGEST_ZOOM: Final = 3.0
-SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
-LEAST_VISIBLE: Final = 0.4  # of a face at the edge
-KINDS: Final = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
+SIDE = 192  # px
+SIZES_PX = (9.0, 170.0)  # of the face that a scene is cut around
+STILL_SIZES_PX = (45.0, 170.0)  # smaller ones would leave most of the scene empty
+LARGEST_ZOOM = 3.0
+SMALLEST_PX = 8.0  # faces below are neither asked for nor background
+LEAST_VISIBLE = 0.4  # of a face at the edge
+MISTAKEN = 0.5  # of the scenes without faces, if mistakes are known, are cut around one
+KINDS = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
 # To finish a run with: more of the crowds, whose boxes people drew.
-FINAL_KINDS: Final = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
-WHOLE_KINDS: Final = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
-WHOLE_EMPTY: Final = 0.2
-COMPLETE: Final = ("people", "varied")  # there every face has a box, a sure or an unsure one
-MASKED: Final = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
-MAX_STRETCH: Final = 1.12
-MAX_TURN_DEGREES: Final = 30.0
-MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
+FINAL_KINDS = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
+WHOLE_KINDS = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
+WHOLE_EMPTY = 0.2
+COMPLETE = ("people", "varied")  # there every face has a box, a sure or an unsure one
+MASKED = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
+MAX_STRETCH = 1.12
+MAX_TURN_DEGREES = 30.0
+MIRRORED = [1, 0, 2, 4, 3]  # the five points after mirroring
 
 # Where the face is in a FER+ crop, in shares of its side: medians of what a face detector finds in 569 of them.
 # Single ones differ by a tenth: these boxes teach the score only.
-FER_BOX: Final = (0.119, 0.003, 0.886, 0.993)
+FER_BOX = (0.119, 0.003, 0.886, 0.993)
 
 Generator = np.random.Generator
 
@@ -61,12 +62,13 @@ class Scenes:
         stills: Sequence[Still],
         crops: Image,
         empty: Sequence[Image],
+        mistakes: Sequence[tuple[Image, Floats]] = (),
         final: bool = False,
     ) -> None:
         self._kinds = FINAL_KINDS if final else KINDS
         photos = {"crowd": crowds, "people": people, "varied": varied}
         self._photos = {kind: [photo for photo in each if photo.sure.any()] for kind, each in photos.items()}
-        self._stills, self._crops, self._empty = stills, crops, empty
+        self._stills, self._crops, self._empty, self._mistakes = stills, crops, empty, mistakes
         self._makers: dict[str, Callable[[Generator], Scene]] = {
             **{kind: partial(self.from_photo, each, complete=kind in COMPLETE) for kind, each in self._photos.items()},
             "still": self.from_still,
@@ -119,13 +121,18 @@ class Scenes:
         return Scene(image, box[None], np.ones(1, np.float32), five[None], np.empty((0, 4), np.float32))
 
     def _nobody(self, rng: Generator) -> Scene:
-        """Cut a part of a photo without faces."""
-        picture = _any_of(self._empty, rng)
-        height, width = picture.shape
-        scale = SIDE / max(height, width) * 2.5 ** rng.uniform(-0.3, 1)
-        room = np.array([width, height]) - SIDE / scale
-        left, top = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
-        image = _cut(picture, np.array([[scale, 0, -scale * left], [0, scale, -scale * top]]), rng)
+        """Cut a part of a photo without faces, where mistakes are known mostly around one of them."""
+        if self._mistakes and rng.random() < MISTAKEN:
+            picture, box = _any_of(self._mistakes, rng)
+            matrix = self._around(box, rng, room=picture.shape[::-1])
+        else:
+            picture = _any_of(self._empty, rng)
+            height, width = picture.shape
+            scale = SIDE / max(height, width) * 2.5 ** rng.uniform(-0.3, 1)
+            room = np.array([width, height]) - SIDE / scale
+            left, top = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
+            matrix = np.array([[scale, 0, -scale * left], [0, scale, -scale * top]])
+        image = _cut(picture, matrix, rng)
         none = np.empty((0, 4), np.float32)
         return Scene(image, none, np.empty(0, np.float32), np.empty((0, 5, 2), np.float32), none, True)
 

@@ -7,9 +7,11 @@ several boxes the best one wins. Beside the labels a teacher says what every cel
 two differ, the labels count.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from fer_edge.vision.detector import decode, weighted_nms
 from fer_edge.vision.model_card import Role, SsdCard
 from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize.convert.equalize import equalize, typical
+from quantize.data import negatives
 from quantize.data.ferplus import training_rows
 from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
@@ -50,27 +53,27 @@ from quantize.tasks.teacher import Answers, Teacher, silence
 from quantize.tasks.yunet import cell_centers
 from quantize.train.batch_norms import settle
 
-BATCH: Final = 16
-STEPS: Final = 512
-SAMPLE: Final = 300
-SAMPLE_SEED: Final = 7
-SCORE_SHIFT: Final = 0.4  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
-OVERLAP: Final = 0.4  # IoU from which the daemon takes two boxes for one face
+BATCH = 16
+STEPS = 512
+SAMPLE = 300
+SAMPLE_SEED = 7
+SCORE_SHIFT = 0.4  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
+OVERLAP = 0.4  # IoU from which the daemon takes two boxes for one face
 
-SCENES: Final = 512  # are drawn at a time, for the teacher to answer together
-PASSES: Final = 2  # times that each is shown, in another light
-MOST_FACES: Final = 24  # of a scene; further ones are not asked for
-DOUBT: Final = 0.25  # the teacher's score from which an unlabelled place may be a face after all
-PLACED: Final = 0.2  # the teacher's score from which its box is learned
-LEAST_QUALITY: Final = 0.2
-UNSURE_QUALITY: Final = 0.8  # what cells of a face learn whose box is only roughly known
-CHECKED_SIZES: Final = ((320, 256), (288, 288), (256, 320))  # width, height
-CHECKED_SHARE: Final = 3  # one photo in so many
-CHECKED_FOLD: Final = 1  # of the held-out folds, the one that shows progress
-BOX_WEIGHT: Final = 1.5
-FEATURE_WEIGHT: Final = 0.5
-FEATURE_FLOOR: Final = 0.2  # of a cell without a face, in its features' weight
-FEATURE_SPREAD: Final = 0.15  # standard deviation of the teacher's features
+SCENES = 512  # are drawn at a time, for the teacher to answer together
+PASSES = 2  # times that each is shown, in another light
+MOST_FACES = 24  # of a scene; further ones are not asked for
+DOUBT = 0.25  # the teacher's score from which an unlabelled place may be a face after all
+PLACED = 0.2  # the teacher's score from which its box is learned
+LEAST_QUALITY = 0.2
+UNSURE_QUALITY = 0.8  # what cells of a face learn whose box is only roughly known
+CHECKED_SIZES = ((320, 256), (288, 288), (256, 320))  # width, height
+CHECKED_SHARE = 3  # one photo in so many
+CHECKED_FOLD = 1  # of the held-out folds, the one that shows progress
+BOX_WEIGHT = 1.5
+FEATURE_WEIGHT = 0.5
+FEATURE_FLOOR = 0.2  # of a cell without a face, in its features' weight
+FEATURE_SPREAD = 0.15  # standard deviation of the teacher's features
 
 # Columns of a cell's target: is it asked; the score; the teacher's distances to the box's sides; its points.
 ASKED, SOFT, SIDES, OFFSETS = 0, 1, slice(2, 6), slice(6, 6 + 2 * KEYPOINTS)
@@ -85,9 +88,12 @@ class Detector:
     peak_rate = 3e-3
     steps = STEPS
 
-    def __init__(self, data: Path, *, yunet: str | None = None, final: bool = False) -> None:
-        """Read the sets, and learn from YuNet's ONNX file too, if there is one. A third of the crowds and two folds
-        of the varied photos are left for the gates; a sixth of the other crowds shows progress, as does a fold."""
+    def __init__(
+        self, data: Path, *, yunet: str | None = None, detector: str | None = None, final: bool = False
+    ) -> None:
+        """Read the sets, and learn from YuNet's ONNX file too, if there is one, and from the mistakes of the detector
+        of a .tflite file. A third of the crowds and two folds of the varied photos are left for the gates; a sixth of
+        the other crowds shows progress, as does a fold."""
         crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         photos, varied = data / "photos", data / "photos2"
@@ -99,6 +105,11 @@ class Detector:
         self._yunet, self._final = Path(yunet) if yunet else None, final
         if self._yunet and not self._yunet.is_file():
             raise DataError(f"--yunet {self._yunet}: no such file")
+        nobody = [
+            *pick(empty, ~held_out_scenes(empty)),
+            *read_pictures(photos / "hardneg.zip"),
+            *read_varied_empty(varied, held_out=False),
+        ]
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
@@ -106,11 +117,8 @@ class Detector:
             final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
-            empty=[
-                *pick(empty, ~held_out_scenes(empty)),
-                *read_pictures(photos / "hardneg.zip"),
-                *read_varied_empty(varied, held_out=False),
-            ],
+            empty=nobody,
+            mistakes=negatives.mistakes(Path(detector), nobody) if detector else (),
         )
 
     def network(self, *, batch: int | None = None) -> Any:

@@ -5,6 +5,8 @@ optimizer and the number of the epoch. It is replaced in one step, so a run kill
 a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), goes on as if nothing had happened.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import json
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,18 +37,18 @@ from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
 
-OPTIONS: Final = {
-    "teachers": "expression",
-    "taught": "expression",
-    "widths": "expression",
-    "final": "detector",
-    "yunet": "detector",
-    "detector": "landmarks",
-    "landmarks": "landmarks",
+OPTIONS = {  # and the roles that they are for
+    "teachers": ("expression",),
+    "taught": ("expression",),
+    "widths": ("expression",),
+    "final": ("detector",),
+    "yunet": ("detector",),
+    "detector": ("detector", "landmarks"),
+    "landmarks": ("landmarks",),
 }
-WARM_UP: Final = 0.1  # share of the run
-AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
-BATCHES_AHEAD: Final = 8  # made by a second thread while the network learns
+WARM_UP = 0.1  # share of the run
+AVERAGE_DECAY = 0.999  # the average looks back about 1000 steps
+BATCHES_AHEAD = 8  # made by a second thread while the network learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
     """Refuse what cannot be a run before any data is read."""
-    strangers = [f"--{name}" for name in own if OPTIONS[name] != options.role]
+    strangers = [f"--{name}" for name in own if options.role not in OPTIONS[name]]
     if strangers:
         raise DataError(f"{', '.join(strangers)}: not for role {options.role!r}")
     if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
@@ -125,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         "--final", action="store_true", help="detector: no longer the teacher's features, to finish a run"
     )
     parser.add_argument("--yunet", help="detector: ONNX file of YuNet_n, the teacher")
-    parser.add_argument("--detector", help="landmarks: .tflite file of the detector whose mistakes are to be learned")
+    parser.add_argument(
+        "--detector", help="detector, landmarks: .tflite file of the detector whose mistakes are to be learned"
+    )
     parser.add_argument("--landmarks", help="landmarks: .tflite file of the model that has taken mistakes for faces")
     parser.add_argument("--widths", nargs=3, type=int, help="expression: channels of the three stages")
     return parser

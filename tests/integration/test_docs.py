@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from fer_edge.config import Alert, Config
+from fer_edge.config import Config
+from fer_edge.settings.loader import NAMED as NAMED_SECTIONS
 from fer_edge.settings.loader import parse_config
 from tests.support.paths import ROOT
 
@@ -38,7 +39,7 @@ def test_a_page_made_from_the_code_is_current(page: str) -> None:
 def test_every_key_of_the_configuration_is_explained() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     for section in structs.fields(Config):
-        keys = Alert if section.name == "alerts" else section.type
+        keys = NAMED_SECTIONS[section.name][0] if section.name in NAMED_SECTIONS else section.type
         part = text.partition(f"## {section.name}\n")[2].partition("\n## ")[0]
         assert re.findall(r"^\| `(\w+)`", part, re.MULTILINE) == list(keys.__struct_fields__)
 

@@ -83,6 +83,7 @@ def test_faces_events_and_figures_appear_live(page: Page, port: int, tmp_path: P
         expect(page.locator("#shares li", has_text="happiness")).to_have_text(re.compile(r"happiness\s[1-9]"))
         expect(page.locator("#notice")).to_be_empty()
         expect(page.locator("#privacy")).to_be_hidden()
+        expect(page.locator("#purpose")).to_have_text("Purpose: research")
         assert said == []  # before the picture is read back, which chromium comments on
         assert ink(page)["mean"] > 60
         assert ink(page)["black"] < 60

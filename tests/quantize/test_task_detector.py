@@ -1,5 +1,7 @@
 """quantize/: training scenes for the detector, what its cells should answer, and its loss."""
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import replace
 from typing import Any
@@ -225,6 +227,27 @@ def test_faces_are_where_a_scene_says(kind: str, monkeypatch: pytest.MonkeyPatch
             assert _brightness(drawn.image, box) > 150
         for box in drawn.ignored:
             assert (box[2:] > box[:2]).all()
+
+
+def test_half_of_the_scenes_without_faces_show_a_known_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "KINDS", {"empty": 1.0})
+    dark, bright = np.full((150, 200), 20, np.uint8), np.full((150, 200), 20, np.uint8)
+    bright[40:80, 50:85] = 250
+    box = np.array([50, 40, 85, 80], np.float32)
+    people = [marked_photo()]
+    source = Scenes(
+        crowds=people,
+        people=people,
+        varied=people,
+        stills=[],
+        crops=np.empty((0, 48, 48), np.uint8),
+        empty=[dark],
+        mistakes=[(bright, box)],
+    )
+    rng = np.random.default_rng(5)
+    drawn = [source.draw(rng) for _ in range(60)]
+    assert all(len(scene.boxes) == 0 and scene.complete for scene in drawn)
+    assert 20 < sum(bool((scene.image > 150).any()) for scene in drawn) < 40
 
 
 def test_a_mask_covers_mouth_and_chin_but_not_the_eyes() -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from fer_edge.config import Privacy
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
 from fer_edge.settings.overrides import Value
@@ -75,6 +76,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     at: float
     images: bool
     login: bool  # whether there is something to log out of
+    purpose: str  # what the device is for and who answers for it, in words; empty: not declared
     labels: tuple[str, ...] = LABELS
     colors: dict[str, str]
     entries: list[Entry]
@@ -184,3 +186,14 @@ def _face(face: FaceState, now_ns: int) -> WebFace:
 def colors() -> dict[str, str]:
     """Each expression's colour as CSS has it."""
     return {name: css(color) for name, color in PALETTE.items()}
+
+
+def purpose_words(privacy: Privacy) -> str:
+    """What the device is for and who answers for it; empty where nothing is declared."""
+    reasons = " (medical or safety reasons)" if privacy.medical_or_safety else ""
+    told = {
+        "Purpose": privacy.purpose and f"{privacy.purpose}{reasons}",
+        "Responsible": privacy.controller,
+        "Contact": privacy.contact,
+    }
+    return ". ".join(f"{name}: {value}" for name, value in told.items() if value)

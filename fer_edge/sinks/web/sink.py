@@ -30,6 +30,7 @@ from fer_edge.sinks.web.messages import (
     Settings,
     colors,
     encode,
+    purpose_words,
 )
 from fer_edge.sinks.web.recent import RecentHistory
 from fer_edge.sinks.web.renderer import FrameRenderer
@@ -173,6 +174,7 @@ class WebSink:
                 at=time.monotonic(),
                 images=self._config.privacy.images,
                 login=self._login,
+                purpose=purpose_words(self._config.privacy),
                 colors=colors(),
                 entries=self._history.entries(),
                 groups=self._groups,

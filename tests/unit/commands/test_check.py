@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fer_edge.commands.check import _broker, _permissions, findings
-from fer_edge.config import Config, Device, Mqtt, Rate, State
+from fer_edge.config import Config, Device, Mqtt, Privacy, Rate, State
 from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.boards import Board
 from tests.support.full_disk import disk_that_ends_at
@@ -22,6 +23,13 @@ def lines(folder: Path, rate: Rate | None = None) -> dict[str, str]:
         for name, finding in findings(config, None)
         if name in ("settings", "permissions", "thermal")
     }
+
+
+def test_the_purpose_is_shown() -> None:
+    config = Config(device=Device(id="kitchen"))
+    assert next(findings(config, None))[1].text.endswith("; device id kitchen; purpose not declared (privacy.purpose)")
+    declared = structs.replace(config, privacy=Privacy(purpose="education", medical_or_safety=True))
+    assert next(findings(declared, None))[1].text.endswith("; purpose education for medical or safety reasons")
 
 
 def test_a_state_folder_that_can_be_made(tmp_path: Path) -> None:

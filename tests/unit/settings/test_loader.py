@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.config import Alert, Config, json_schema
+from fer_edge.config import Alert, Config, Zone, json_schema
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import SECTIONS, load_config, parse_config, secret
+from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config, secret
 from tests.support.paths import ROOT
 
 
@@ -35,8 +35,8 @@ def test_the_shipped_file_holds_every_key_with_its_default() -> None:
     path = ROOT / "config.yaml"
     assert load_config(path) == Config()
     loaded = yaml.safe_load(path.read_text())
-    assert loaded.pop("alerts") is None  # its keys are names
-    sections = {name: kind for name, kind in SECTIONS.items() if name != "alerts"}
+    assert [loaded.pop(name) for name in NAMED] == [None, None]  # their keys are names
+    sections = {name: kind for name, kind in SECTIONS.items() if name not in NAMED}
     expected = {name: {field.name for field in msgspec.structs.fields(kind)} for name, kind in sections.items()}
     assert {name: set(keys) for name, keys in loaded.items()} == expected
 
@@ -48,6 +48,86 @@ def test_the_example_of_an_alert_can_be_used_and_has_every_key_with_its_default(
     rules = parse_config(example).alerts
     assert rules == {"distress": Alert(expressions=("sadness", "fear", "anger"), active_hours="22:00-06:30")}
     assert set(yaml.safe_load(example)["alerts"]["distress"]) == {field.name for field in msgspec.structs.fields(Alert)}
+
+
+def test_the_example_of_a_zone_can_be_used_and_has_every_key_with_its_default() -> None:
+    text = (ROOT / "config.yaml").read_text()
+    block = text[text.index("zones:") : text.index("\nalerts:")]
+    example = re.sub(r"^  #   ", "  ", block, flags=re.MULTILINE)
+    zones = parse_config(example).zones
+    assert zones == {"door": Zone(points=((0.1, 0.2), (0.5, 0.2), (0.5, 0.9), (0.1, 0.9)))}
+    assert set(yaml.safe_load(example)["zones"]["door"]) == set(Zone.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [
+        ("[[0, 0], [1, 1]]", "expected a list of length >= 3, got [[0, 0], [1, 1]]"),
+        ("[]", "expected a list of length >= 3, got []"),
+        ("[[0, 0], [1.2, 0], [1, 1]]", "expected a number <= 1.0 (item 1, counted from 0), got "),
+        ("[[0, 0], [1, -0.1], [1, 1]]", "expected a number >= 0.0 (item 1, counted from 0), got "),
+        ("[[0, 0], [.nan, 0], [1, 1]]", "expected a number >= 0.0 (item 1, counted from 0), got "),
+        ("[[0, 0], [.inf, 0], [1, 1]]", "expected a number <= 1.0 (item 1, counted from 0), got "),
+        ("[[0, 0], [1, 0, 1], [1, 1]]", "expected a list of length 2, got 3 (item 1, counted from 0), got "),
+        ("[[0, 0], 1, [1, 1]]", "expected a list (item 1, counted from 0), got "),
+        ("whole", 'expected a list, got "whole"'),
+        ("[[0, 0], [1, 0], [1, 1], [0, 0]]", "expected each point once ([0, 0] is there twice; the last one joins "),
+        ("[[0, 0], [1, 1], [1, 0], [0, 1]]", "expected the points in order around the zone (side 1 crosses or "),
+        (
+            "[[0, 0], [0.5, 0.5], [1, 1]]",
+            "expected the points in order around the zone (side 1 crosses or touches side 3",
+        ),
+        ("[[0, 0], [1, 0], [1, 1], [0.5, 0], [0, 1]]", "expected the points in order around the zone (side 1 "),
+    ],
+)
+def test_points_that_are_no_polygon_are_one_finding(points: str, what: str) -> None:
+    (finding,) = findings(f"zones:\n  door:\n    points: {points}\nalerts:\n")
+    assert finding.startswith(f"config.yaml:3: section zones, key door.points: {what}")
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        "[[0, 0], [1, 0], [1, 1]]",
+        "[[0, 0], [1, 1], [1, 0]]",  # the other way round
+        "[[0, 0], [0.5, 0], [1, 0], [1, 1], [0.5, 0.1], [0, 1]]",  # straight on at a corner, then a dent
+        "[[0, 0], [0.3, 0.3], [0.7, 0.7], [0, 1]]",
+    ],
+)
+def test_polygons_may_have_dents_and_corners_on_a_line(points: str) -> None:
+    assert len(parse_config(f"zones:\n  door:\n    points: {points}\n").zones["door"].points) >= 3
+
+
+def test_findings_within_zones() -> None:
+    square = "{points: [[0, 0], [1, 0], [1, 1]]}"
+    names = ("till 1", "a/b", "1", "door", "door")
+    text = "".join(["zones:\n", *(f"  {name}: {square}\n" for name in names), "  yard: {anchor: foot}\n"])
+    named = "expected a name of 1 to 64 letters, digits, _ and -, got"
+    assert findings(text) == [
+        f'config.yaml:2: section zones, key till 1: {named} "till 1"',
+        f'config.yaml:3: section zones, key a/b: {named} "a/b"',
+        f"config.yaml:4: section zones, key 1: {named} 1",
+        "config.yaml:6: section zones, key door.points: given twice (first on line 5); keep one",
+        "config.yaml:6: section zones, key door: given twice (first on line 5); keep one",
+        'config.yaml:7: section zones, key yard: expected keys below it, points among them, got {"anchor": "foot"}',
+    ]
+    assert findings("zones: [1]") == [
+        "config.yaml:1: section zones: expected a name with keys below it for each zone, got [1]"
+    ]
+    (anchor,) = findings("zones:\n  door: {points: [[0, 0], [1, 0], [1, 1]], anchor: feet}\n")
+    assert anchor.endswith('key door.anchor: expected one of "centre", "foot", got "feet"')
+
+
+def test_an_alert_names_a_zone_that_is_there() -> None:
+    rule = "alerts:\n  sad: {expressions: [sadness], zone: door}\n"
+    assert findings(rule) == [
+        "config.yaml:2: section alerts, key sad.zone: "
+        'expected null or a name of section zones, which has none, got "door"'
+    ]
+    (finding,) = findings(rule + "zones:\n  yard: {points: [[0, 0], [1, 0], [1, 1]]}\n")
+    assert "which has yard, got" in finding
+    (only,) = findings(rule + "zones:\n  door: {points: [[0, 0], [1, 0]]}\n")  # the zone is to blame, not the alert
+    assert "door.points" in only
 
 
 @pytest.mark.parametrize("odd", ["{2020-01-01: 1}", "&a [*a]"])
@@ -243,3 +323,25 @@ def test_secrets_come_from_file_then_credential_then_environment(
     assert secret("mqtt-password", str(tmp_path / "own")) == "from file"
     with pytest.raises(ConfigError, match="cannot read the secret 'mqtt-password': No such file"):
         secret("mqtt-password", str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("purpose", ["workplace", "education"])
+def test_a_prohibited_purpose_is_refused_with_the_law(purpose: str) -> None:
+    (finding,) = findings(f"device: {{id: hall}}\nprivacy:\n  purpose: {purpose}\n")
+    assert finding.startswith("config.yaml:3: section privacy, key purpose: inferring the emotions of people")
+    assert "Regulation (EU) 2024/1689 (AI Act), Article 5(1)(f)" in finding
+    assert "privacy.medical_or_safety: true" in finding
+    assert finding.endswith(f'got "{purpose}"')
+    assert findings(f"privacy: {{purpose: {purpose}, medical_or_safety: false}}")
+    assert parse_config(f"privacy: {{purpose: {purpose}, medical_or_safety: true}}").privacy.purpose == purpose
+
+
+@pytest.mark.parametrize("purpose", ["home", "research", "retail", "care", "safety"])
+def test_other_purposes_need_no_reason(purpose: str) -> None:
+    assert parse_config(f"privacy: {{purpose: {purpose}}}").privacy.purpose == purpose
+
+
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "javascript:alert(1)", "https://a b"])
+def test_the_notices_address_is_one_for_browsers(url: str) -> None:
+    (finding,) = findings(f'privacy: {{notice_url: "{url}"}}')
+    assert 'expected an address such as "https://example.org/camera"' in finding

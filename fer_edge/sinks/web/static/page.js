@@ -30,6 +30,7 @@ const receive = {
     setTones(message.colors);
     write(byId("device"), message.device);
     write(byId("version"), `fer-edge ${message.version}`);
+    write(byId("purpose"), message.purpose || "What this device is for is not declared (privacy.purpose in config.yaml).");
     alerts.reset(`fer-edge ${message.device}`);
     byId("privacy").hidden = message.images;
     byId("logout").hidden = !message.login;

@@ -44,6 +44,7 @@ def test_a_page_begins_with_all_it_needs(tmp_path: Path) -> None:
             hello = page.receive("hello")
         assert (hello["device"], hello["boot"], hello["version"]) == ("kitchen", "boot-1", "0.1.0")
         assert hello["labels"] == list(LABELS)
+        assert hello["purpose"] == ""
         assert hello["colors"]["happiness"] == "#f0e442"
         assert hello["colors"].keys() == PALETTE.keys()
         assert [entry["kind"] for entry in hello["entries"]] == ["start"]
