@@ -19,7 +19,7 @@ from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.output import Lines, Output, check_size, marked, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.commands.analyze.timeline import FilmTimeline
-from fer_edge.config import Models
+from fer_edge.config import Models, Zone
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.drawing.painter import Painter
@@ -104,10 +104,10 @@ class Events(Lines):
 class FilmOutput(Output):
     """Every frame with its faces marked, as a film."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, zones: Mapping[str, Zone]) -> None:
         """Raises SinkError where the library is missing."""
         self.where, self._path, self._film = str(path), path, Film(path)
-        self._painter = Painter()
+        self._painter = Painter(zones=zones)
 
     def check(self, kept: bytes) -> None:
         """See `Output.check`."""

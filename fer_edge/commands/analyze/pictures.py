@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import cv2
 from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.output import Output, marked, synced
+from fer_edge.config import Zone
 from fer_edge.drawing.painter import Painter
 
 JPEG = (".jpg", ".jpeg")
@@ -31,10 +33,10 @@ class Pictures(Output):
     Where there are several sources, a film has a folder of its own. Of two that share a name, the second gets a number.
     """
 
-    def __init__(self, folder: Path, *, several: bool) -> None:
+    def __init__(self, folder: Path, zones: Mapping[str, Zone], *, several: bool) -> None:
         """`several`: whether there are more sources than one."""
         self.where, self._folder, self._several = str(folder), folder, several
-        self._painter = Painter()
+        self._painter = Painter(zones=zones)
         self._drawn, self._source, self._unsynced = Drawn(), "", list[Path]()
         self._taken: set[str] = set()
 
