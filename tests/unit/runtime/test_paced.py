@@ -34,6 +34,6 @@ def test_the_newest_is_taken_and_then_waited_for_the_rest_of_its_time() -> None:
 def test_it_ends_with_the_mailbox_or_where_it_is_told() -> None:
     mailbox, closing = Mailbox[int](), Event()
     mailbox.close()
-    assert not list(newest(mailbox, closing, max_per_second=1, idle_seconds=60))
+    assert not [*newest(mailbox, closing, max_per_second=1, idle_seconds=60)]
     closing.set()
-    assert not list(newest(Mailbox[int](), closing, max_per_second=1, idle_seconds=60))
+    assert not [*newest(Mailbox[int](), closing, max_per_second=1, idle_seconds=60)]
