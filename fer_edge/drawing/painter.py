@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fer_edge.drawing.font import Font
+from fer_edge.drawing.labels import Place, Wanted, place_labels
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
 
@@ -21,7 +22,8 @@ STEADY_SECONDS = 0.15  # time constant of the smoothing, for a face that is stil
 MOVING = 0.5  # heights of the face per second at which that is halved: what moves must not lag behind
 GAP_SECONDS = 0.5  # a face that was not shown for longer appears where it is
 
-Place = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the canvas
+MESH_PX = 60
+"""A face that is shown less high has no landmarks drawn: they would hide it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,10 @@ class Painter:
         """
         width, height = size or (frame.width, frame.height)
         canvas = self._background(frame, width, height)
-        for face in faces:
-            if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9:
-                self._face(canvas, face, (frame.width, frame.height))
-        if status:
-            self._plate(canvas, status, (0, height))
+        shown = [face for face in faces if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9]
+        boxes = [self._face(canvas, face, (frame.width, frame.height)) for face in shown]
+        taken = [self._plate(canvas, status, (0, height))] if status else []
+        self._captions(canvas, shown, boxes, taken)
         return canvas
 
     def notice(self, text: str, size: tuple[int, int]) -> Image:
@@ -88,7 +89,8 @@ class Painter:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (width, height), dst=self._canvas, interpolation=how), np.uint8)
 
-    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> None:
+    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> Place:
+        """Mark a face; all that the marks take up."""
         height = canvas.shape[0]
         color = PALETTE[face.expression] if face.expression else ABSTAINED
         points = self._placed(face.track.landmarks.points, frame_size, canvas)
@@ -97,12 +99,37 @@ class Painter:
         (x0, y0), (x1, y1) = corners.min(axis=0).round().astype(int), corners.max(axis=0).round().astype(int)
         place = int(x0), int(y0), int(x1), int(y1)
         thick = max(1, round(height / 400))
-        if self._look.landmarks:
+        if self._look.landmarks and place[3] - place[1] >= MESH_PX:
             _landmarks(canvas, points, color)
         _frame(canvas, place, thick, color)
         if face.expression:
             _bar(canvas, place, confidence(face), color)
-        self._plate(canvas, caption(face), (place[0] - thick, place[1] - thick - 1), color)
+        below = _bar_height(canvas) + 2 if face.expression else thick
+        return place[0] - thick, place[1] - thick, place[2] + thick, place[3] + below
+
+    def _captions(
+        self, canvas: Image, faces: Sequence[FaceState], boxes: Sequence[Place], taken: Sequence[Place]
+    ) -> None:
+        """What is said of each face, beside it; less of it, or nothing, where there is no room."""
+        height, width = canvas.shape[:2]
+        texts = [tuple(dict.fromkeys((caption(face), name(face)))) for face in faces]
+        wanted = [
+            Wanted(box, tuple(self._plate_size(text, height, swatch=True) for text in forms))
+            for box, forms in zip(boxes, texts, strict=True)
+        ]
+        for face, forms, each, placed in zip(
+            faces, texts, wanted, place_labels(wanted, (width, height), taken), strict=True
+        ):
+            if placed:
+                color = PALETTE[face.expression] if face.expression else ABSTAINED
+                bottom = placed.top + each.sizes[placed.form][1]
+                self._plate(canvas, forms[placed.form], (placed.left, bottom), color)
+
+    def _plate_size(self, text: str, height: int, *, swatch: bool) -> tuple[int, int]:
+        """Width and height of a plate on a picture of this height."""
+        mask = self._font.draw(text, text_height(height))
+        pad = max(2, mask.shape[0] // 6)
+        return mask.shape[1] + 2 * pad + (2 * pad if swatch else 0), mask.shape[0] + pad
 
     def _placed(self, points: Floats, frame_size: tuple[int, int], canvas: Image) -> Floats:
         """Frame pixels -> canvas pixels."""
@@ -112,20 +139,21 @@ class Painter:
             placed[:, 0] = width - placed[:, 0]
         return placed
 
-    def _plate(self, canvas: Image, text: str, corner: tuple[int, int], swatch: Color | None = None) -> None:
+    def _plate(self, canvas: Image, text: str, corner: tuple[int, int], swatch: Color | None = None) -> Place:
         """Text on dark ground with its lower left corner here, moved so that it is within the picture; `swatch`: a
-        stripe of this color before it."""
+        stripe of this color before it. Where it is."""
         height, width = canvas.shape[:2]
         mask = self._font.draw(text, text_height(height))
         pad = max(2, mask.shape[0] // 6)
         stripe = 2 * pad if swatch else 0
-        high, wide = mask.shape[0] + pad, mask.shape[1] + 2 * pad + stripe
+        wide, high = self._plate_size(text, height, swatch=swatch is not None)
         x, y = max(0, min(corner[0], width - wide)), max(0, min(corner[1], height) - high)
         _fill(canvas, (x, y, x + wide, y + high), DARK)
         if swatch:
             _fill(canvas, (x, y, x + stripe, y + high), swatch)
         target = canvas[y + pad // 2 :, x + stripe + pad :][: mask.shape[0], : mask.shape[1]]
         target[:] = self._ink[mask[: target.shape[0], : target.shape[1]]]
+        return x, y, x + wide, y + high
 
 
 def text_height(height: int) -> int:
@@ -136,11 +164,21 @@ def text_height(height: int) -> int:
 def caption(face: FaceState) -> str:
     """What is said of a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
     said = (
-        f"{face.expression} {confidence(face):.0%}"
+        f"{face.expression} {percentage(confidence(face))} %"
         if face.expression
         else (face.reason.words if face.reason else "waiting")
     )
-    return f"#{face.track.id} {said}" if face.track.id else said
+    return f"{name(face)} {said}" if face.track.id else said
+
+
+def name(face: FaceState) -> str:
+    """What a face is called: "#3"; those of pictures that are unrelated have no name but a mark."""
+    return f"#{face.track.id}" if face.track.id else "·"
+
+
+def percentage(probability: float) -> int:
+    """As it is shown everywhere, of what is computed with the precision of the networks."""
+    return round(float(np.float32(probability) * np.float32(100)))
 
 
 def confidence(face: FaceState) -> float:
@@ -210,10 +248,14 @@ def _landmarks(canvas: Image, points: Floats, color: Color) -> None:
 
 def _bar(canvas: Image, box: Place, filled: float, color: Color) -> None:
     """Below a box, or at the picture's lower edge, how sure its label is: `filled` 0..1 of its width."""
-    high = max(4, round(canvas.shape[0] / 100))
+    high = _bar_height(canvas)
     left, right, bottom = box[0], box[2], min(box[3] + high + 2, canvas.shape[0])
     _fill(canvas, (left, bottom - high, right, bottom), DARK)
     _fill(canvas, (left + 1, bottom - high + 1, left + 1 + round((right - left - 2) * filled), bottom - 1), color)
+
+
+def _bar_height(canvas: Image) -> int:
+    return max(4, round(int(canvas.shape[0]) / 100))
 
 
 def _frame(canvas: Image, box: Place, thick: int, color: Color) -> None:
