@@ -23,6 +23,7 @@ from fer_edge.camera import FrameMaker, shown
 from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, PICTURE_FORMATS, AvReader, NoVideo
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
+from fer_edge.camera.credentials import with_password
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
@@ -41,8 +42,8 @@ class StreamCamera:
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._source = _path(config.source)
-        self._is_url = "://" in self._source
+        self._is_url = "://" in config.source.removeprefix("file://")
+        self._source = _path(with_password(config.source, config.password_file) if self._is_url else config.source)
         self.title = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker(Orientation.of(config))
         self._reader: AvReader | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from fer_edge.config import Zone
 from fer_edge.drawing.font import Font
 from fer_edge.drawing.labels import Place, Wanted, place_labels
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
@@ -35,11 +36,21 @@ class DrawStyle:
     mirror: bool = False  # left and right swapped, as people know themselves from mirrors; text stays readable
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What was drawn, and is to have a label."""
+
+    box: Place  # all that the drawing takes up
+    texts: tuple[str, ...]  # the best one first
+    color: Color
+
+
 class Painter:
     """Draws one picture after the other. For one thread."""
 
-    def __init__(self, look: DrawStyle | None = None) -> None:
-        self._look = look or DrawStyle()
+    def __init__(self, look: DrawStyle | None = None, zones: Mapping[str, Zone] | None = None) -> None:
+        """`zones`: name -> zone, to be outlined; may be set anew at any time."""
+        self._look, self.zones = look or DrawStyle(), zones or {}
         self._font = Font()
         self._canvas = np.empty((0, 0, 3), np.uint8)
         self._ink = np.linspace(DARK, LIGHT, 256).round().astype(np.uint8)  # coverage -> color of text on DARK
@@ -59,10 +70,11 @@ class Painter:
         """
         width, height = size or (frame.width, frame.height)
         canvas = self._background(frame, width, height)
+        marks = [self._zone(canvas, zone, name, faces) for name, zone in self.zones.items()]
         shown = [face for face in faces if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9]
-        boxes = [self._face(canvas, face, (frame.width, frame.height)) for face in shown]
+        marks = [*(self._face(canvas, face, (frame.width, frame.height)) for face in shown), *marks]
         taken = [self._plate(canvas, status, (0, height))] if status else []
-        self._captions(canvas, shown, boxes, taken)
+        self._labels(canvas, marks, taken)
         return canvas
 
     def notice(self, text: str, size: tuple[int, int]) -> Image:
@@ -89,8 +101,8 @@ class Painter:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (width, height), dst=self._canvas, interpolation=how), np.uint8)
 
-    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> Place:
-        """Mark a face; all that the marks take up."""
+    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> _Mark:
+        """Mark a face."""
         height = canvas.shape[0]
         color = PALETTE[face.expression] if face.expression else ABSTAINED
         points = self._placed(face.track.landmarks.points, frame_size, canvas)
@@ -105,31 +117,37 @@ class Painter:
         if face.expression:
             _bar(canvas, place, confidence(face), color)
         below = _bar_height(canvas) + 2 if face.expression else thick
-        return place[0] - thick, place[1] - thick, place[2] + thick, place[3] + below
+        around = place[0] - thick, place[1] - thick, place[2] + thick, place[3] + below
+        return _Mark(around, tuple(dict.fromkeys((caption(face), name_of(face)))), color)
 
-    def _captions(
-        self, canvas: Image, faces: Sequence[FaceState], boxes: Sequence[Place], taken: Sequence[Place]
-    ) -> None:
-        """What is said of each face, beside it; less of it, or nothing, where there is no room."""
+    def _labels(self, canvas: Image, marks: Sequence[_Mark], taken: Sequence[Place]) -> None:
+        """What is said of each mark, beside it; less of it, or nothing, where there is no room."""
         height, width = canvas.shape[:2]
-        texts = [tuple(dict.fromkeys((caption(face), name(face)))) for face in faces]
         wanted = [
-            Wanted(box, tuple(self._plate_size(text, height, swatch=True) for text in forms))
-            for box, forms in zip(boxes, texts, strict=True)
+            Wanted(mark.box, tuple(self._plate_size(text, height, swatch=True) for text in mark.texts))
+            for mark in marks
         ]
-        for face, forms, each, placed in zip(
-            faces, texts, wanted, place_labels(wanted, (width, height), taken), strict=True
-        ):
+        for mark, each, placed in zip(marks, wanted, place_labels(wanted, (width, height), taken), strict=True):
             if placed:
-                color = PALETTE[face.expression] if face.expression else ABSTAINED
                 bottom = placed.top + each.sizes[placed.form][1]
-                self._plate(canvas, forms[placed.form], (placed.left, bottom), color)
+                self._plate(canvas, mark.texts[placed.form], (placed.left, bottom), mark.color)
 
     def _plate_size(self, text: str, height: int, *, swatch: bool) -> tuple[int, int]:
         """Width and height of a plate on a picture of this height."""
         mask = self._font.draw(text, text_height(height))
         pad = max(2, mask.shape[0] // 6)
         return mask.shape[1] + 2 * pad + (2 * pad if swatch else 0), mask.shape[0] + pad
+
+    def _zone(self, canvas: Image, zone: Zone, name: str, faces: Sequence[FaceState]) -> _Mark:
+        """A zone's border; its name and how many faces are in it belong at its highest corner."""
+        corners = self._placed(np.asarray(zone.points, np.float32), (1, 1), canvas)
+        thick = max(1, round(canvas.shape[0] / 400))
+        outline = np.round(corners * 16).astype(np.int32)  # four more bits of precision than pixels
+        for line, ink in ((thick + 2, DARK), (thick, LIGHT)):
+            cv2.polylines(canvas, [outline], True, ink, line, cv2.LINE_AA, shift=4)
+        x, y = corners[corners[:, 1].argmin()].round().astype(int).tolist()
+        inside = sum(face.in_view and name in face.zones for face in faces)
+        return _Mark((x, y, x, y), (f"{name} {inside}" if inside else name,), LIGHT)
 
     def _placed(self, points: Floats, frame_size: tuple[int, int], canvas: Image) -> Floats:
         """Frame pixels -> canvas pixels."""
@@ -168,10 +186,10 @@ def caption(face: FaceState) -> str:
         if face.expression
         else (face.reason.words if face.reason else "waiting")
     )
-    return f"{name(face)} {said}" if face.track.id else said
+    return f"{name_of(face)} {said}" if face.track.id else said
 
 
-def name(face: FaceState) -> str:
+def name_of(face: FaceState) -> str:
     """What a face is called: "#3"; those of pictures that are unrelated have no name but a mark."""
     return f"#{face.track.id}" if face.track.id else "·"
 

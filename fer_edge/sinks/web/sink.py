@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
-from fer_edge.settings.loader import secret, show
+from fer_edge.settings.loader import show
 from fer_edge.settings.overrides import Answer
 from fer_edge.sinks.web.messages import (
     MAX_BYTES,
@@ -161,6 +162,7 @@ class WebSink:
     def _refresh(self) -> None:
         """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
         self._groups = groups(self._control.tuning.tunables())
+        self._studio.configure(self._control.config)
         if self._live.watched:
             text = encode(Settings(groups=self._groups))
             self._in_loop(lambda: self._live.show("settings", text))

@@ -43,6 +43,8 @@ function said({ kind, face, expression, reason, confidence, dwell, name, on, fac
   if (kind === "back") return "The camera is back";
   if (kind === "alert") return `Alert ${name} is ${on ? `on (${who(ids, faces)})` : "off"}`;
   const id = nameOf(face);
+  if (kind === "enter") return `Face ${id} entered ${name}`;
+  if (kind === "leave") return `Face ${id} left ${name} after ${span(dwell ?? 0)}`;
   if (kind === "end") return `Face ${id} left after ${span(dwell ?? 0)}`;
   const sure = withUnit(Math.round(100 * (confidence ?? 0)), "%");
   const shown = expression ? `${expression} ${sure}` : `no expression, ${words(reason ?? "waiting")}`;
