@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.folder import HEIF, HEIF_REFUSED, SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picture_size import announced_pixels, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
@@ -29,15 +29,9 @@ from fer_edge.records import Box, Frame, Image
 log = logging.getLogger(__name__)
 
 PICTURES = Path(__file__).parent / "pictures"
-SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-HEIF = (".heic", ".heif", ".hif")
-HEIF_REFUSED = "HEIC is not read here: convert it, for example with heif-convert, or let the phone take JPEGs"
-LEFT_OUT = {
-    HEIF: HEIF_REFUSED,
-    (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".3gp"): "films are sources of their own",
-    (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"): "raw pictures are not read here",
-}
-"""What a folder may hold that is not read, and why."""
+DEMO_PICTURES = ("astronaut.jpg", "grace_hopper.jpg")
+PORTRAITS = "demo:portraits"
+"""The demo's pictures as they are: no film."""
 MAX_SIDE_PX = 8192  # the most that config allows a camera
 TOO_MANY_PIXELS = "has more than {} pixels; make it smaller"
 MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels as are allowed
@@ -55,8 +49,9 @@ class ReplayCamera:
     live = False
     colour = True
 
-    def __init__(self, config: CameraConfig) -> None:
-        self._config = config
+    def __init__(self, config: CameraConfig, *, with_films: bool = False) -> None:
+        """`with_films`: whoever opens a folder sees to the films in it."""
+        self._config, self._with_films = config, with_films
         self.title = shown(config.source)
         self._maker = FrameMaker(Orientation.of(config))
         self._pictures: Iterator[Picture] | None = None
@@ -116,7 +111,7 @@ class ReplayCamera:
             return demo(name if colon else "both", config)
         path = Path(config.source)
         if os.path.isdir(path):  # Path.is_dir raises where a folder above may not be entered
-            paths = _in_folder(path)
+            paths = _in_folder(path, with_films=self._with_films)
             return self._decoded(paths), len(paths)
         if not os.path.exists(path):
             raise CameraError(f"camera.source {path} does not exist; expected a picture, a folder of pictures, or demo")
@@ -152,37 +147,10 @@ class ReplayCamera:
             raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be read any more")
 
 
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """What sorts names as people count: picture 9 before picture 10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def is_listed(path: Path) -> bool:
-    """Whether a folder's file is one of its pictures, by its name. `._NAME` is what macOS knows about a file."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
-
-
-def _tell_left_out(folder: Path, found: list[Path]) -> None:
-    """Name the pictures and films that are not read, by kind."""
-    others = [path.suffix.lower() for path in found if not is_listed(path) and not path.name.startswith(".")]
-    for kinds, why in LEFT_OUT.items():
-        count = sum(suffix in kinds for suffix in others)
-        if count:
-            log.warning("%s: %d files (%s) are left out: %s", folder, count, _kinds(others, kinds), why)
-
-
-def _kinds(suffixes: list[str], kinds: tuple[str, ...]) -> str:
-    return " ".join(sorted(set(suffixes) & set(kinds)))
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    try:
-        found = sorted((path for path in folder.iterdir() if path.is_file()), key=natural)
-    except OSError as error:
-        raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
+def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
+    found = folder_files(folder)
     paths = [path for path in found if is_listed(path)]
-    _tell_left_out(folder, found)
+    tell_left_out(folder, found, with_films=with_films)
     if not paths:
         raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
     return paths
@@ -311,11 +279,22 @@ DEMO = {
 
 def demo(name: str, config: CameraConfig) -> tuple[Iterator[Picture], int]:
     """Film a demo: a camera that pans and zooms over portraits. The same frames in every run, and their number."""
+    if name == PORTRAITS.partition(":")[2]:
+        return _portraits(loop=config.loop), len(DEMO_PICTURES)
     if name not in DEMO:
         names = ", ".join(f"demo:{known}" for known in DEMO)
-        raise CameraError(f"camera.source demo:{name} is unknown; expected demo or one of {names}")
+        raise CameraError(f"camera.source demo:{name} is unknown; expected demo or one of {names}, {PORTRAITS}")
     count = max(1, round(DEMO[name][-1].seconds * config.fps))
     return _filmed(_canvas(name), DEMO[name], config, count=count), count
+
+
+def _portraits(*, loop: bool) -> Iterator[Picture]:
+    """What the demo is made of, under names without their folder."""
+    while True:
+        for name in DEMO_PICTURES:
+            yield Path(name), read_picture(PICTURES / name)
+        if not loop:
+            return
 
 
 def _filmed(canvas: Image, keys: tuple[Key, ...], config: CameraConfig, *, count: int) -> Iterator[Picture]:

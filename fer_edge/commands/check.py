@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -77,13 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Check what the configuration names."""
-    return check(config, options.config)
+    return check(config, options.config, options.config_note)
 
 
-def check(config: Config, path: Path | None) -> int:
-    """Print one line per check; 0 where the daemon can run, else 1."""
+def check(config: Config, path: Path | None, note: str | None = None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is."""
     console, failed = Console(soft_wrap=True, highlight=False), False
-    for name, finding in findings(config, path):
+    noted = [("config", Finding(False, note, fatal=False))] if note else []
+    for name, finding in chain(findings(config, path), noted):
         color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
         console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
         failed |= not finding.ok and finding.fatal

@@ -107,7 +107,7 @@ class WebSink:
     def submit(self, update: Update) -> None:
         """Take an update. Never raises: this is a preview only."""
         self._pulse.note(update)
-        new = self._history.note(update)
+        new = self._history.note(update, self._control.reported("camera"))
         if self._live.watched:
             self._studio.submit(update)
             if new:
@@ -174,6 +174,7 @@ class WebSink:
                 version=self._identity.version,
                 boot=self._identity.boot_id,
                 at=time.monotonic(),
+                begun=self._history.begun,
                 images=self._config.privacy.images,
                 login=self._login,
                 purpose=purpose_words(self._config.privacy),
