@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.camera.folder import SUFFIXES
 from fer_edge.camera.picture_size import announced_pixels
-from fer_edge.camera.replay import SUFFIXES, read_picture
+from fer_edge.camera.replay import read_picture
 from fer_edge.errors import CameraError
 
 LIMIT = 8192 * 8192
