@@ -20,15 +20,17 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
+Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH, MODE = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
     r"^/[!-~]*$(?!\n)",
     r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
+    r"^(https?://[!-~]+)?$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
@@ -43,6 +45,7 @@ IN_WORDS = {
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
     MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
+    URL: 'an address such as "https://example.org/camera", or ""',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
 
@@ -75,6 +78,7 @@ class Camera(Section, frozen=True):
 
     backend: Backend = "picamera2"
     source: Text = ""
+    password_file: Text | None = None
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
@@ -300,10 +304,16 @@ class Rate(Section, frozen=True):
 
 
 class Privacy(Section, frozen=True):
-    """What may leave the machine besides labels and boxes."""
+    """What may leave the machine besides labels and boxes; what the device is for, and who answers for it."""
 
     images: bool = False
     landmarks: bool = False
+    purpose: Purpose | None = None
+    medical_or_safety: bool = False
+    controller: Text = ""
+    contact: Text = ""
+    notice_url: Annotated[str, Meta(pattern=URL)] = ""
+    receivers_keep_days: Annotated[int, Meta(ge=0, le=36_600)] | None = None
 
 
 class Log(Section, frozen=True):

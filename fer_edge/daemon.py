@@ -111,10 +111,11 @@ def _watch(
             return
         if frame is None or feed.paused:
             reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
-            if reason and reason != away:
-                away = reason
+            new, away = bool(reason and reason != away), reason or away
+            if away:
+                control.report("camera", away, retry_at=feed.retry_at)
+            if new:
                 gauges.notifier.status(f"No picture from the camera: {reason}")
-                control.report("camera", reason)
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
                 submit_to_all(sinks, Update(None, stats=stats))
@@ -131,7 +132,7 @@ def _watch(
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
-            control.report("camera", "")
+            control.report("camera", "", good=True)
         away, newest = "", time.monotonic()
 
 

@@ -57,6 +57,8 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
         version=__version__,
         models={card.role: ModelId(id=card.name, sha256=card.sha256) for card in cards},
         runtime=runtime_name(config.models.runtime),
+        purpose=config.privacy.purpose,
+        medical_or_safety=config.privacy.medical_or_safety,
     )
 
 

@@ -51,6 +51,8 @@ class EventType(StrEnum):
 
     START = "start"
     UPDATE = "update"
+    ENTER = "enter"  # a zone
+    LEAVE = "leave"
     END = "end"
 
 
@@ -90,6 +92,8 @@ class Identity:
     version: str
     models: dict[str, ModelId]  # by role
     runtime: str  # the TFLite runtime and its version
+    purpose: str | None = None  # what the device is for (privacy.purpose); None: not declared
+    medical_or_safety: bool = False  # declared as the reason (privacy.medical_or_safety)
 
     @property
     def model(self) -> str:
@@ -282,6 +286,9 @@ class FaceEvent:
     quality: Quality
     reason: Reason | None  # why `expression` is None
     face_count: int
+    zones: tuple[str, ...] | None = None  # that it is in after this step; None: config has none
+    zone: str | None = None  # the one that was entered or left
+    zone_dwell_s: float | None = None  # how long it was in the zone that it left, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +298,7 @@ class FaceState:
     track: Track
     expression: str | None
     reason: Reason | None
+    zones: tuple[str, ...] = ()  # that it is in
 
     @property
     def in_view(self) -> bool:
@@ -307,6 +315,28 @@ class AlertState:
     mono_ns: int  # when it did
     expressions: tuple[str, ...]  # of its faces, while it is on; each once
     faces: int  # that show one of them now
+    track_ids: tuple[int, ...] = field(default=(), compare=False)  # theirs; for views of this device only
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneState:
+    """A zone after what is shown in it changed."""
+
+    name: str
+    shown: tuple[str | None, ...]  # the expression of each face in view that is in it
+    since_ns: int  # since when there is somebody, or nobody
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSummary:
+    """What many faces did in a zone in an interval; all None where fewer than summary.min_visitors came into it."""
+
+    visitors: int | None = None  # faces that entered, each once
+    visits: int | None = None  # how often they did
+    mean_dwell_s: float | None = None  # of the visits that ended; None too where these are fewer than min_visitors
+    seconds: Mapping[str, float] | None = None  # as in Summary, of the time within the zone
+    mean_faces: float | None = None
+    most_faces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +350,7 @@ class Summary:
     seconds: Mapping[str, float] | None  # label, or "none" -> face-seconds in which it was shown
     mean_faces: float | None  # in view, over the interval
     most_faces: int | None
+    zones: Mapping[str, ZoneSummary] = field(default_factory=dict)  # by name, every zone of config
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,4 +382,5 @@ class Update:
     stats: Stats | None = None  # every stats.interval_seconds
     alerts: tuple[AlertState, ...] = ()  # those that changed
     summary: Summary | None = None  # every summary.interval_seconds
+    zones: tuple[ZoneState, ...] = ()  # those that changed
     readings: tuple[Reading, ...] = ()  # what the networks saw in this frame, before tracking

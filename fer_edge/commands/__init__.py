@@ -62,6 +62,9 @@ COMMANDS = {
     "report": Command(
         "fer_edge.commands.report.command", "show what the daemon has seen over a period (history.enabled)"
     ),
+    "notice": Command(
+        "fer_edge.commands.notice.command", "write the notice that tells people of the camera, ready to print"
+    ),
     "tune": Command("fer_edge.commands.tune.command", "compare what other thresholds would publish, and keep the best"),
     "bench": Command(
         "fer_edge.commands.bench.command", "measure stage times, frame rate, CPU and memory on this machine"
@@ -96,7 +99,10 @@ def _fill(parser: argparse.ArgumentParser, module: CommandModule) -> None:
     )
     module.add_arguments(parser)
     parser.add_argument(
-        "-c", "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there)"
+        "-c",
+        "--config",
+        type=Path,
+        help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there; in a checkout, else, its config.yaml)",
     )
 
 

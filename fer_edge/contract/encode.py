@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import UNSET
 
 from fer_edge.contract.payloads import (
     CONTRACT,
@@ -18,6 +19,8 @@ from fer_edge.contract.payloads import (
     StatePayload,
     StatsPayload,
     SummaryPayload,
+    ZoneFigures,
+    ZonePayload,
 )
 from fer_edge.records import (
     LABELS,
@@ -33,6 +36,8 @@ from fer_edge.records import (
     Stats,
     Summary,
     Track,
+    ZoneState,
+    ZoneSummary,
 )
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.settings.overrides import Answer
@@ -41,6 +46,12 @@ from fer_edge.settings.overrides import Answer
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
     """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
     optional: dict[str, Any] = {} if event.landmarks is None else {"landmarks": _rounded(event.landmarks)}
+    if event.zones is not None:
+        optional["zones"] = list(event.zones)
+    if event.zone is not None:
+        optional["zone"] = event.zone
+    if event.zone_dwell_s is not None:
+        optional["zone_dwell_s"] = round(event.zone_dwell_s, 3)
     return EventPayload(
         v=CONTRACT,
         event_type=event.event_type.value,
@@ -86,16 +97,34 @@ def _rounded(points: Floats) -> list[list[float]]:
     return rounded
 
 
-def state_payload(faces: tuple[FaceState, ...]) -> StatePayload:
-    """How many faces in view show which expression now."""
-    shown = [face.expression for face in faces if face.in_view]
-    counts = {label: shown.count(label) for label in LABELS}
-    dominant = max(counts, key=counts.__getitem__)
+def state_payload(faces: tuple[FaceState, ...], zones: Collection[str] = ()) -> StatePayload:
+    """How many faces in view show which expression now; `zones`: the names of all there are."""
+    here = [face for face in faces if face.in_view]
+    counts = _counts([face.expression for face in here])
+    dominant = max(LABELS, key=counts.__getitem__)
     return StatePayload(
         v=CONTRACT,
-        faces=len(shown),
-        expressions={**counts, "none": shown.count(None)},
+        faces=len(here),
+        expressions=counts,
         dominant=dominant if counts[dominant] else None,
+        zones={name: sum(name in face.zones for face in here) for name in zones} if zones else UNSET,
+    )
+
+
+def _counts(shown: Sequence[str | None]) -> dict[str, int]:
+    return {**{label: shown.count(label) for label in LABELS}, "none": shown.count(None)}
+
+
+def zone_payload(zone: ZoneState) -> ZonePayload:
+    """Who is in a zone now."""
+    return ZonePayload(
+        v=CONTRACT,
+        name=zone.name,
+        faces=len(zone.shown),
+        state="ON" if zone.shown else "OFF",
+        since=timestamp(zone.since_ns),
+        clock_synced=clock_synced(),
+        expressions=_counts(zone.shown),
     )
 
 
@@ -158,6 +187,18 @@ def summary_payload(summary: Summary, *, min_visitors: int) -> SummaryPayload:
         seconds=None if seconds is None else {label: round(value, 2) for label, value in seconds.items()},
         mean_faces=_round(summary.mean_faces, 3),
         most_faces=summary.most_faces,
+        zones={name: _zone_figures(zone) for name, zone in summary.zones.items()} or UNSET,
+    )
+
+
+def _zone_figures(zone: ZoneSummary) -> ZoneFigures:
+    return ZoneFigures(
+        visitors=zone.visitors,
+        visits=zone.visits,
+        mean_dwell_s=_round(zone.mean_dwell_s, 2),
+        seconds=None if zone.seconds is None else {label: round(value, 2) for label, value in zone.seconds.items()},
+        mean_faces=_round(zone.mean_faces, 3),
+        most_faces=zone.most_faces,
     )
 
 
@@ -177,6 +218,8 @@ def info_payload(identity: Identity, *, restart_required: bool = False) -> InfoP
         runtime=identity.runtime,
         config_schema=CONTRACT,
         restart_required=restart_required,
+        purpose=identity.purpose,
+        medical_or_safety=identity.medical_or_safety,
     )
 
 

@@ -47,12 +47,16 @@ Span = Annotated[tuple[float, float], Meta(description="p50 and p95, ms")]
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end."""
+    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end. In between
+    it enters and leaves zones: every enter is followed by exactly one leave."""
 
     v: Version
     event_type: Annotated[
-        Literal["start", "update", "end"],
-        Meta(description="a face is here; its expression changed, or a heartbeat; it is gone"),
+        Literal["start", "update", "enter", "leave", "end"],
+        Meta(
+            description="a face is here; its expression changed, or a heartbeat; it entered or left a zone (only where "
+            "section `zones` has any); it is gone"
+        ),
     ]
     event_id: Annotated[str, Meta(description="unique: `<boot_id>-<seq>`")]
     seq: Annotated[int, Meta(description="counts the events of a run from 1 without gaps")]
@@ -83,6 +87,16 @@ class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
     quality: Measured
     reason: Reason
     face_count: Annotated[int, Meta(description="faces in view when this step was done")]
+    zones: (
+        Annotated[list[str], Meta(description="the zones that it is in when this step was done; with section zones")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    zone: (
+        Annotated[str, Meta(description="the zone that was entered or left; of enter and leave")] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    zone_dwell_s: (
+        Annotated[float, Meta(description="how long it was in that zone, seconds; of leave")] | msgspec.UnsetType
+    ) = msgspec.UNSET
     model: Annotated[str, Meta(description="which expression model judged")]
 
 
@@ -93,6 +107,22 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
     faces: Annotated[int, Meta(description="faces in view")]
     expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
     dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+    zones: (
+        Annotated[dict[str, int], Meta(description="each zone: faces in view within it; with section zones")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+class ZonePayload(msgspec.Struct, frozen=True, kw_only=True):
+    """How many faces are in a zone, and which expressions they show."""
+
+    v: Version
+    name: Annotated[str, Meta(description="its key in section zones")]
+    faces: Annotated[int, Meta(description="faces in view within it")]
+    state: Annotated[Literal["ON", "OFF"], Meta(description="whether there is any")]
+    since: Annotated[str, Meta(description="since when there is, or is not: UTC, RFC 3339, milliseconds")]
+    clock_synced: Annotated[bool, Meta(description="whether the wall clock was synchronised; if not, since may be off")]
+    expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many of them show it")]
 
 
 class CameraPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +171,19 @@ class ReadingsPayload(msgspec.Struct, frozen=True, kw_only=True):
     faces: list[ReadFace]
 
 
+class ZoneFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The same within a zone. All null where fewer than min_visitors faces came into it."""
+
+    visitors: Annotated[int | None, Meta(description="faces that entered it, each once")]
+    visits: Annotated[int | None, Meta(description="how often they did")]
+    mean_dwell_s: Annotated[
+        float | None, Meta(description="of the visits that ended, seconds; of min_visitors and more")
+    ]
+    seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
+    mean_faces: float | None
+    most_faces: int | None
+
+
 class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
     """What many faces did together. Figures are null where there were fewer visitors than min_visitors."""
 
@@ -157,6 +200,9 @@ class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
     mean_faces: Annotated[float | None, Meta(description="in view, over the interval")]
     most_faces: int | None
+    zones: Annotated[dict[str, ZoneFigures], Meta(description="by name; with section zones")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
 
 class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +217,10 @@ class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Annotated[str, Meta(description="the TFLite runtime")]
     config_schema: Annotated[int, Meta(description="version of config.yaml's schema")]
     restart_required: Annotated[bool, Meta(description="config.yaml was reloaded and has changes that need a restart")]
+    purpose: Annotated[str | None, Meta(description="what it is for (`privacy.purpose`); null: not declared")] = None
+    medical_or_safety: Annotated[
+        bool, Meta(description="declared as the reason why it is allowed (`privacy.medical_or_safety`)")
+    ] = False
 
 
 class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):

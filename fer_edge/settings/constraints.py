@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
-from fer_edge.config import Camera, Config, Mqtt
+from fer_edge.config import Camera, Config, Mqtt, Privacy
 
 Combination = tuple[str, tuple[str, ...], str]
 Point = tuple[float, float]
@@ -21,6 +21,7 @@ def combination_errors(config: Config) -> list[Combination]:
         *_delegate_errors(config),
         *_threshold_errors(config),
         *_mqtt_errors(config.mqtt),
+        *_purpose_errors(config.privacy),
         *_zone_errors(config),
     ]
 
@@ -37,6 +38,8 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
     if camera.backend in ("stream", "replay") and not camera.source:
         what = f'expected a file, folder or URL: backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
+    if camera.password_file and not (camera.backend == "stream" and "://" in camera.source.removeprefix("file://")):
+        yield "camera", ("password_file", "source", "backend"), 'expected a URL as camera.source, and backend "stream"'
     yield from _pi_camera_errors(camera)
     yield from _live_errors(camera)
     x0, y0, x1, y1 = config.detector.region
@@ -106,6 +109,20 @@ def _mqtt_errors(mqtt: Mqtt) -> Iterator[Combination]:
         yield "mqtt", ("cert_file", "key_file"), "expected cert_file and key_file together, or neither"
     if (mqtt.ca_file or mqtt.cert_file) and not mqtt.tls:
         yield "mqtt", ("tls", "ca_file", "cert_file"), "expected true where ca_file or cert_file is set"
+
+
+PROHIBITED = ("workplace", "education")
+LAW = "Regulation (EU) 2024/1689 (AI Act), Article 5(1)(f)"
+
+
+def _purpose_errors(privacy: Privacy) -> Iterator[Combination]:
+    if privacy.purpose in PROHIBITED and not privacy.medical_or_safety:
+        what = (
+            f"inferring the emotions of people in the areas of workplace and education is prohibited by {LAW}, except "
+            "for medical or safety reasons; expected home, research, retail, care or safety, or beside it "
+            "privacy.medical_or_safety: true where these are your reasons"
+        )
+        yield "privacy", ("purpose", "medical_or_safety"), what
 
 
 def _zone_errors(config: Config) -> Iterator[Combination]:

@@ -24,6 +24,7 @@ from fer_edge.errors import ReportError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.clock import SteadyClock, clock_synced
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.checked_rows import DamagedRows, Row, add_check_column, intact, lenient_text, readable, sealed
@@ -181,14 +182,19 @@ def minute_of(row: Row) -> Minute | None:
 def moment_of(row: Row) -> EventRow | None:
     """A row of `events`, likewise."""
     try:
-        return msgspec.convert(row[:7], type=EventRow) if _whole(row, 7) else None
+        if not (_whole(row, 7) and isinstance(row[3], str)):
+            return None
+        kind, _, zone = row[3].partition(" ")
+        return msgspec.convert((*row[:3], kind, *row[4:7], zone), type=EventRow)
     except (msgspec.MsgspecError, UnicodeError):
         return None
 
 
 def _row(moment: EventRow) -> Row:
     """A row of `events`; numbers have the type that SQLite would give them, for the checksum."""
-    return sealed(*moment._replace(at_s=float(moment.at_s), dwell_s=float(moment.dwell_s)))
+    # the zone stands behind the kind: the table, and the checksums of the rows that it has, stay as they were
+    kind = f"{moment.kind} {moment.zone}".rstrip()
+    return sealed(*moment._replace(at_s=float(moment.at_s), dwell_s=float(moment.dwell_s), kind=kind)[:7])
 
 
 def _whole(row: Row, columns: int) -> bool:
@@ -207,7 +213,7 @@ class HistorySink:
         self._steps: Backlog[Step] = Backlog(QUEUE)
         self._worker = Worker("history", self._run)
         self._closing = Event()
-        self._trouble: str | None = None
+        self._trouble = LastReason()
 
     def start(self) -> None:
         """See `Sink.start`."""
@@ -246,9 +252,8 @@ class HistorySink:
         disk.close()
 
     def _tell(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
+        if self._trouble.changes_to(trouble):
             log.warning("history: %s", trouble) if trouble else log.info("history: the disk takes it again")
-            self._trouble = trouble
 
 
 def _stamped(minute: Minute | None) -> Minute | None:

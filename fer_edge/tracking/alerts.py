@@ -1,8 +1,9 @@
 """What deserves attention: an alert goes on when enough faces have shown its expressions for long enough.
 
-Its condition holds while it is enabled, within its active hours, and `min_faces` faces have one of `expressions`
-committed with a smoothed probability of at least `min_confidence`. It goes on once that has lasted `for_seconds`
-and its last end is `cooldown_seconds` ago; it goes off as soon as the condition does not hold any more.
+Its condition holds while it is enabled, within its active hours, and `min_faces` faces, in its zone where it names one,
+have one of `expressions` committed with a smoothed probability of at least `min_confidence`. It goes on once that has
+lasted `for_seconds` and its last end is `cooldown_seconds` ago; it goes off as soon as the condition does not hold any
+more.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class _Watch:
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
     shown: tuple[str | None, ...] = ()  # the expression of each face that meets the rule
+    track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
         """Take in a step; returns whether there is something to tell."""
         rule = self.rule
-        self.shown = tuple(face.expression for face in faces if _meets(face, rule))
+        met = [face for face in faces if _meets(face, rule)]
+        self.shown, self.track_ids = tuple(face.expression for face in met), tuple(face.track.id for face in met)
         if not (rule.enabled and len(self.shown) >= rule.min_faces and _active(rule.active_hours, minute_of_day)):
             self.since_ns = None
         elif self.since_ns is None:
@@ -114,6 +117,8 @@ def _meets(face: FaceState, rule: Alert) -> bool:
     smoothed = face.track.expression
     if smoothed is None or face.expression is None or face.expression not in rule.expressions:
         return False
+    if rule.zone is not None and rule.zone not in face.zones:
+        return False
     least = np.float32(rule.min_confidence)  # 0.7 as a float32 is less than 0.7, for NumPy 1
     return bool(smoothed.probabilities[LABELS.index(face.expression)] >= least)
 
@@ -131,4 +136,5 @@ def _state(name: str, watch: _Watch) -> AlertState:
     """An alert as it is told."""
     assert watch.turned_ns is not None
     shown = [label for label in dict.fromkeys(watch.rule.expressions) if label in watch.shown]
-    return AlertState(name, watch.on, watch.turned_ns, tuple(shown) if watch.on else (), len(watch.shown))
+    told = tuple(shown) if watch.on else ()
+    return AlertState(name, watch.on, watch.turned_ns, told, len(watch.shown), watch.track_ids)

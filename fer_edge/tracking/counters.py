@@ -24,6 +24,7 @@ class View(NamedTuple):
     label: str  # or NONE
     reason: str | None  # why NONE
     cell: int | None  # of the heat map, row by row: where the middle of its box is
+    zones: tuple[str, ...] = ()  # that it is in
 
 
 def view(face: FaceState, size: tuple[int, int] | None = None) -> View:
@@ -34,7 +35,28 @@ def view(face: FaceState, size: tuple[int, int] | None = None) -> View:
         row = min(HEAT_ROWS - 1, int((box.y0 + box.y1) / 2 * HEAT_ROWS))
         column = min(HEAT_COLUMNS - 1, int((box.x0 + box.x1) / 2 * HEAT_COLUMNS))
         cell = row * HEAT_COLUMNS + column
-    return View(face.expression or NONE, face.reason and face.reason.value, cell)
+    return View(face.expression or NONE, face.reason and face.reason.value, cell, face.zones)
+
+
+@dataclass(slots=True)
+class ZoneCounter:
+    """The counters of a zone."""
+
+    entered: set[int] = field(default_factory=set)  # track ids, so that a face that comes and goes is one visitor
+    visits: int = 0
+    left: int = 0  # visits that ended
+    dwell_s: float = 0.0  # theirs, together
+    most_faces: int = 0
+    shown_ns: Counter[str] = field(default_factory=Counter)  # label or NONE -> face-nanoseconds within it
+
+    def add_event(self, event: FaceEvent) -> None:
+        """Count a visit that begins or ends."""
+        if event.event_type is EventType.ENTER:
+            self.entered.add(event.track_id)
+            self.visits += 1
+        else:
+            self.left += 1
+            self.dwell_s += event.zone_dwell_s or 0.0
 
 
 @dataclass(slots=True)
@@ -51,6 +73,11 @@ class FaceTimeCounter:
     shown_ns: Counter[str] = field(default_factory=Counter)  # label or NONE -> face-nanoseconds
     abstained_ns: Counter[str] = field(default_factory=Counter)  # reason -> those of NONE
     heat_ns: Counter[int] = field(default_factory=Counter)  # cell -> face-nanoseconds
+    zones: dict[str, ZoneCounter] = field(default_factory=dict)  # by name, those in which there was something to count
+
+    def zone(self, name: str) -> ZoneCounter:
+        """A zone's counters."""
+        return self.zones.setdefault(name, ZoneCounter())
 
     def add_time(self, shown: Sequence[View], from_ns: int, to_ns: int) -> None:
         """Count the time between two steps; `shown`: every face after the first of them."""
@@ -59,8 +86,10 @@ class FaceTimeCounter:
             return
         self.watched_ns += elapsed_ns
         self.end_ns = to_ns
-        for label, reason, cell in shown:
+        for label, reason, cell, zones in shown:
             self.shown_ns[label] += elapsed_ns
+            for name in zones:
+                self.zone(name).shown_ns[label] += elapsed_ns
             if cell is not None:
                 self.heat_ns[cell] += elapsed_ns
             if reason:
@@ -73,3 +102,8 @@ class FaceTimeCounter:
         self.left += len(ends)
         self.dwell_s += sum(ends)
         self.most_faces = max(self.most_faces, len(shown))
+        for event in events:
+            if event.zone is not None:
+                self.zone(event.zone).add_event(event)
+        for name, faces in Counter(name for each in shown for name in each.zones).items():
+            self.zone(name).most_faces = max(self.zone(name).most_faces, faces)

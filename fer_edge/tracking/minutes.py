@@ -10,11 +10,26 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fer_edge.records import FaceEvent, Update
-from fer_edge.tracking.counters import FaceTimeCounter, View, view
+from fer_edge.tracking.counters import FaceTimeCounter, View, ZoneCounter, view
 
 MINUTE_SECONDS = 60
 
 K = TypeVar("K")
+
+
+class ZoneMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The same of a zone."""
+
+    visits: int = 0  # that began in it; a face that comes and goes has several
+    left: int = 0  # visits that ended in it
+    dwell_s: float = 0.0  # of those that ended, together
+    most_faces: int = 0
+    shown_s: dict[str, float] = {}  # label or "none" -> face-seconds within the zone
+
+    @property
+    def faces_s(self) -> float:
+        """Face-seconds in all."""
+        return sum(self.shown_s.values())
 
 
 class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,6 +44,7 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shown_s: dict[str, float] = {}  # label or "none" -> face-seconds; msgspec copies it
     abstained_s: dict[str, float] = {}  # reason -> those of "none"
     heat_s: dict[int, float] = {}  # cell of the heat map -> face-seconds
+    zones: dict[str, ZoneMinute] = {}  # by name, those in which something happened
     synced: bool = True  # whether the clock was
 
     @property
@@ -43,10 +59,11 @@ class EventRow(NamedTuple):
     at_s: float  # on the same clock as the minutes
     run: str  # track ids are unique within a run of the daemon only
     track_id: int
-    kind: str  # start, update or end
+    kind: str  # as in EventType
     expression: str | None
     reason: str | None  # why it is None
-    dwell_s: float
+    dwell_s: float  # of an enter or leave: in the zone
+    zone: str = ""  # that was entered or left
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,8 @@ def moments(step: Step, run: str) -> list[EventRow]:
             kind=event.event_type.value,
             expression=event.expression,
             reason=event.reason and event.reason.value,
-            dwell_s=event.dwell_s,
+            dwell_s=event.dwell_s if event.zone is None else event.zone_dwell_s or 0.0,
+            zone=event.zone or "",
         )
         for event in step.events
     ]
@@ -122,8 +140,26 @@ def added(minutes: Iterable[Minute], begin_s: int) -> Minute:
         shown_s=_sums([minute.shown_s for minute in each]),
         abstained_s=_sums([minute.abstained_s for minute in each]),
         heat_s=_sums([minute.heat_s for minute in each]),
+        zones=_zones([minute.zones for minute in each]),
         synced=all(minute.synced for minute in each),
     )
+
+
+def _zones(each: Sequence[Mapping[str, ZoneMinute]]) -> dict[str, ZoneMinute]:
+    by_name: defaultdict[str, list[ZoneMinute]] = defaultdict(list)
+    for zones in each:
+        for name, zone in zones.items():
+            by_name[name].append(zone)
+    return {
+        name: ZoneMinute(
+            visits=sum(part.visits for part in parts),
+            left=sum(part.left for part in parts),
+            dwell_s=sum(part.dwell_s for part in parts),
+            most_faces=max(part.most_faces for part in parts),
+            shown_s=_sums([part.shown_s for part in parts]),
+        )
+        for name, parts in by_name.items()
+    }
 
 
 def _sums(each: Sequence[Mapping[K, float]]) -> dict[K, float]:
@@ -145,6 +181,17 @@ def _minute(tally: FaceTimeCounter, begin_s: int) -> Minute:
         shown_s=_seconds(tally.shown_ns),
         abstained_s=_seconds(tally.abstained_ns),
         heat_s=_seconds(tally.heat_ns),
+        zones={name: _zone_minute(counter) for name, counter in tally.zones.items()},
+    )
+
+
+def _zone_minute(counter: ZoneCounter) -> ZoneMinute:
+    return ZoneMinute(
+        visits=counter.visits,
+        left=counter.left,
+        dwell_s=round(counter.dwell_s, 3),
+        most_faces=counter.most_faces,
+        shown_s=_seconds(counter.shown_ns),
     )
 
 

@@ -50,7 +50,7 @@ def daemon(folder: Path, port: int, *, images: bool = True, **settings: Any) -> 
         state=State(folder=str(folder)),
         events=Events(dwell_seconds=0.1),
         alerts={"cheer": Alert(expressions=("happiness",), for_seconds=0.5, cooldown_seconds=0.0)},
-        privacy=Privacy(images=images),
+        privacy=Privacy(images=images, purpose="research"),
         web=Web(**{"enabled": True, "port": port, **settings}),
     )
     signals = Signals()

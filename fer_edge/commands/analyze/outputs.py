@@ -11,21 +11,20 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-import cv2
 import msgspec
 
 from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.commands.analyze.film import Film, Reached
 from fer_edge.commands.analyze.lines import AnalyzedFrame
-from fer_edge.commands.analyze.output import Lines, Output, check_size, synced
+from fer_edge.commands.analyze.output import Lines, Output, check_size, marked, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.commands.analyze.timeline import FilmTimeline
-from fer_edge.config import Models
+from fer_edge.config import Models, Zone
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError
-from fer_edge.records import FaceEvent, Identity, Image, Update
+from fer_edge.records import FaceEvent, Identity, Update
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +104,10 @@ class Events(Lines):
 class FilmOutput(Output):
     """Every frame with its faces marked, as a film."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, zones: Mapping[str, Zone]) -> None:
         """Raises SinkError where the library is missing."""
         self.where, self._path, self._film = str(path), path, Film(path)
-        self._painter = Painter()
+        self._painter = Painter(zones=zones)
 
     def check(self, kept: bytes) -> None:
         """See `Output.check`."""
@@ -153,36 +152,6 @@ class FilmOutput(Output):
         self._film.close()
 
 
-class Pictures(Output):
-    """Every frame with its faces marked, as a JPEG of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.where, self._folder, self._count = str(folder), folder, 0
-        self._painter = Painter()
-        self._synced = 0  # of them
-
-    def start(self, kept: bytes | None) -> None:
-        """See `Output.start`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._count = self._synced = unpack(kept, int) if kept else 0
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:06d}.jpg"
-
-    def write(self, look: AnalyzedFrame) -> None:
-        """See `Output.write`."""
-        _, jpeg = cv2.imencode(".jpg", marked(look, self._painter))
-        self._path(self._count).write_bytes(jpeg.tobytes())  # cv2.imwrite would not say what is wrong
-        self._count += 1
-
-    def kept(self) -> bytes:
-        """See `Output.kept`."""
-        for number in range(self._synced, self._count):
-            synced(self._path(number))
-        self._synced = self._count
-        return pack(self._count)
-
-
 class Report(Output):
     """One page of all sources."""
 
@@ -221,12 +190,6 @@ class Report(Output):
     def make(self, stopped: str | None) -> None:
         """See `Output.make`."""
         self._write(self._path, [self._chronicle.story(stopped)], self._models)
-
-
-def marked(look: AnalyzedFrame, painter: Painter) -> Image:
-    """A frame with its faces marked, u8[H,W,3] BGR; the painter's own until it paints the next one."""
-    assert look.update.frame is not None
-    return painter.paint(look.update.frame, look.shown)
 
 
 class Outputs:

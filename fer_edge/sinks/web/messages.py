@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from fer_edge.config import Privacy
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
 from fer_edge.settings.overrides import Value
@@ -24,15 +25,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     n: int  # counts up
     at: float
-    kind: Literal["start", "update", "end", "alert"]
+    kind: Literal["start", "update", "enter", "leave", "end", "alert", "away", "back"]  # the last two: of the camera
     face: int = 0
     expression: str | None = None
-    reason: str | None = None
+    reason: str | None = None  # of no expression, or why the camera is away
     confidence: float = 0.0
-    dwell: float = 0.0  # since the face came, seconds
-    name: str = ""  # of an alert
+    dwell: float = 0.0  # since the face came, or how long it was in the zone that it leaves, seconds
+    name: str = ""  # of an alert, or of the zone that is entered or left
     on: bool = False
     faces: int = 0  # that show what the alert is about
+    who: tuple[int, ...] = ()  # these faces, when it went on
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +62,12 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartState(msgspec.Struct, frozen=True, kw_only=True):
-    """How camera or broker fares: a word for the colour, a text for people."""
+    """How camera, broker or board fares: a word for the colour, a text for people."""
 
     state: Literal["good", "bad", "off", "waiting"]
     text: str
+    since: float | None = None  # when that began
+    retry_at: float | None = None  # when it is tried next
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -73,8 +77,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     version: str
     boot: str
     at: float
+    begun: float  # when the daemon began: what was before is not known
     images: bool
     login: bool  # whether there is something to log out of
+    purpose: str  # what the device is for and who answers for it, in words; empty: not declared
     labels: tuple[str, ...] = LABELS
     colors: dict[str, str]
     entries: list[Entry]
@@ -114,11 +120,11 @@ class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     slowed: str  # why fewer frames are looked at than config asks for; empty: they are not
     latency_ms: float | None
     temperature_c: float | None
-    board: str  # what the Pi's firmware complains about
     memory_mb: float | None
     dropped: int | None
     camera: PartState
     broker: PartState
+    board: PartState  # what the Pi's firmware says of heat and power supply
     viewers: int
 
 
@@ -184,3 +190,14 @@ def _face(face: FaceState, now_ns: int) -> WebFace:
 def colors() -> dict[str, str]:
     """Each expression's colour as CSS has it."""
     return {name: css(color) for name, color in PALETTE.items()}
+
+
+def purpose_words(privacy: Privacy) -> str:
+    """What the device is for and who answers for it; empty where nothing is declared."""
+    reasons = " (medical or safety reasons)" if privacy.medical_or_safety else ""
+    told = {
+        "Purpose": privacy.purpose and f"{privacy.purpose}{reasons}",
+        "Responsible": privacy.controller,
+        "Contact": privacy.contact,
+    }
+    return ". ".join(f"{name}: {value}" for name, value in told.items() if value)

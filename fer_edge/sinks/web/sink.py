@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
-from fer_edge.settings.loader import secret, show
+from fer_edge.settings.loader import show
 from fer_edge.settings.overrides import Answer
 from fer_edge.sinks.web.messages import (
     MAX_BYTES,
@@ -30,6 +31,7 @@ from fer_edge.sinks.web.messages import (
     Settings,
     colors,
     encode,
+    purpose_words,
 )
 from fer_edge.sinks.web.recent import RecentHistory
 from fer_edge.sinks.web.renderer import FrameRenderer
@@ -105,7 +107,7 @@ class WebSink:
     def submit(self, update: Update) -> None:
         """Take an update. Never raises: this is a preview only."""
         self._pulse.note(update)
-        new = self._history.note(update)
+        new = self._history.note(update, self._control.reported("camera"))
         if self._live.watched:
             self._studio.submit(update)
             if new:
@@ -160,6 +162,7 @@ class WebSink:
     def _refresh(self) -> None:
         """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
         self._groups = groups(self._control.tuning.tunables())
+        self._studio.configure(self._control.config)
         if self._live.watched:
             text = encode(Settings(groups=self._groups))
             self._in_loop(lambda: self._live.show("settings", text))
@@ -171,8 +174,10 @@ class WebSink:
                 version=self._identity.version,
                 boot=self._identity.boot_id,
                 at=time.monotonic(),
+                begun=self._history.begun,
                 images=self._config.privacy.images,
                 login=self._login,
+                purpose=purpose_words(self._config.privacy),
                 colors=colors(),
                 entries=self._history.entries(),
                 groups=self._groups,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -129,7 +130,14 @@ def test_info_says_what_runs() -> None:
         "runtime": "ai-edge-litert 2.3.0",
         "config_schema": 1,
         "restart_required": False,
+        "purpose": None,
+        "medical_or_safety": False,
     }
+
+
+def test_info_says_what_it_is_for() -> None:
+    info = as_json(encode.info_payload(replace(IDENTITY, purpose="workplace", medical_or_safety=True)))
+    assert (info["purpose"], info["medical_or_safety"]) == ("workplace", True)
 
 
 def test_stats_carry_the_sinks_own_figures() -> None:

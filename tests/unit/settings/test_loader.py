@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config, Zone, json_schema
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config, secret
+from fer_edge.runtime.secret import secret
+from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config
 from tests.support.paths import ROOT
 
 
@@ -323,3 +324,25 @@ def test_secrets_come_from_file_then_credential_then_environment(
     assert secret("mqtt-password", str(tmp_path / "own")) == "from file"
     with pytest.raises(ConfigError, match="cannot read the secret 'mqtt-password': No such file"):
         secret("mqtt-password", str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("purpose", ["workplace", "education"])
+def test_a_prohibited_purpose_is_refused_with_the_law(purpose: str) -> None:
+    (finding,) = findings(f"device: {{id: hall}}\nprivacy:\n  purpose: {purpose}\n")
+    assert finding.startswith("config.yaml:3: section privacy, key purpose: inferring the emotions of people")
+    assert "Regulation (EU) 2024/1689 (AI Act), Article 5(1)(f)" in finding
+    assert "privacy.medical_or_safety: true" in finding
+    assert finding.endswith(f'got "{purpose}"')
+    assert findings(f"privacy: {{purpose: {purpose}, medical_or_safety: false}}")
+    assert parse_config(f"privacy: {{purpose: {purpose}, medical_or_safety: true}}").privacy.purpose == purpose
+
+
+@pytest.mark.parametrize("purpose", ["home", "research", "retail", "care", "safety"])
+def test_other_purposes_need_no_reason(purpose: str) -> None:
+    assert parse_config(f"privacy: {{purpose: {purpose}}}").privacy.purpose == purpose
+
+
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "javascript:alert(1)", "https://a b"])
+def test_the_notices_address_is_one_for_browsers(url: str) -> None:
+    (finding,) = findings(f'privacy: {{notice_url: "{url}"}}')
+    assert 'expected an address such as "https://example.org/camera"' in finding

@@ -25,7 +25,7 @@ from fer_edge.config import Mqtt
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
-from fer_edge.sinks.mqtt.connection import backoff
+from fer_edge.runtime.backoff import Backoff
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import IDENTITY, face_event, face_state
 
@@ -202,7 +202,7 @@ def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Mosquitto(tmp_path / "broker")
-    monkeypatch.setattr("fer_edge.commands.watch._pauses", lambda: backoff(first=0.02, longest=0.1))
+    monkeypatch.setattr("fer_edge.commands.watch._pauses", lambda: Backoff(0.02, 0.1))
     monkeypatch.setattr("fer_edge.commands.watch.lines.PATIENCE_SECONDS", 0.0)
     with watching(monkeypatch, port=broker.port) as seen:
         seen.wait("trying again")
@@ -298,6 +298,10 @@ def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.Captu
         (
             ReceivedEvent("update", 12, "nonsense", "surprise", 7.5, replayed=True, dwell_s=3600),
             "--:--:--  hall        #12   update  surprise  100% ######  3600.0 s  replayed",
+        ),
+        (
+            ReceivedEvent("leave", 3, reason="dark", dwell_s=99.0, zone="front_door_left", zone_dwell_s=4.2),
+            "--:--:--  hall        #3    leave   too dark                  4.2 s  front_door_",
         ),
     ],
 )

@@ -1,0 +1,52 @@
+"""`fer-edge notice` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fer_edge.commands.notice.content import LANGUAGES, notice
+from fer_edge.commands.notice.html import html_page
+from fer_edge.config import Config
+from fer_edge.errors import ReportError
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+
+EXAMPLES = """\
+Examples:
+  fer-edge notice -o notice.html              to print from a browser; one A4 page a language
+  fer-edge notice -o notice.pdf               needs the extra: pip install 'fer-edge[notice]'
+  fer-edge notice --language de --language fr -o notice.pdf
+What it says comes from config.yaml: section privacy names purpose, controller, contact and notice_url (the QR code).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which languages, and where it goes."""
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="write it there: a name in .html or .pdf"
+    )
+    parser.add_argument(
+        "--language",
+        action="append",
+        choices=LANGUAGES,
+        help="one of its pages; may be given several times (default: all)",
+    )
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """Write the notice. Raises ReportError or ConfigError."""
+    path: Path = options.out
+    if path.suffix not in (".html", ".pdf"):
+        raise ReportError(f"{path}: cannot tell what to write; expected a name that ends in .html or .pdf")
+    pages = [notice(config, language) for language in dict.fromkeys(options.language or LANGUAGES)]
+    if path.suffix == ".html":
+        data = html_page(pages).encode()
+    else:
+        from fer_edge.commands.notice.pdf import pdf_pages  # here, for it is an extra
+
+        data = pdf_pages(pages)
+    try:
+        replace_file(path, data, mode=FOR_ALL)
+    except OSError as error:
+        raise ReportError(f"{path}: cannot write the notice: {error.strerror}; choose another file") from None
+    return 0

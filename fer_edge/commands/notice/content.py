@@ -1,0 +1,119 @@
+"""What a notice says, in one language: from config.yaml and the texts in `languages/`.
+
+Article 50(3) of Regulation (EU) 2024/1689 wants people told that a system reads their expressions, Article 13 of
+Regulation (EU) 2016/679 who is responsible, what for, and how long what is kept. A language is a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fer_edge.config import Config
+from fer_edge.errors import ConfigError
+
+FOLDER = Path(__file__).parent / "languages"
+LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pl")
+NEEDED = ("purpose", "controller", "contact")
+"""Keys of section privacy without which a notice would tell too little."""
+
+
+class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A language's sentences; {words} in braces are filled in."""
+
+    title: str
+    intro: str
+    purpose: str
+    purposes: dict[str, str]
+    medical_or_safety: str
+    recorded: str
+    faces: str
+    expressions: str
+    landmarks: str
+    pictures_none: str
+    pictures_sent: str
+    anonymous: str
+    kept: str
+    kept_nothing: str
+    kept_outbox: str
+    kept_history: str
+    kept_file: str
+    receivers_keep: str
+    receivers_keep_nothing: str
+    responsible: str
+    rights: str
+    more: str
+    law: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Lines under a heading."""
+
+    heading: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One page."""
+
+    language: str
+    title: str
+    intro: str
+    sections: tuple[Section, ...]
+    law: str
+    more: str  # what the QR code is for
+    url: str  # of the QR code; empty: there is none
+
+
+def notice(config: Config, language: str) -> Notice:
+    """The page in one of LANGUAGES.
+
+    Raises:
+        ConfigError: config.yaml does not say what the notice has to.
+
+    """
+    privacy = config.privacy
+    if missing := [key for key in NEEDED if not getattr(privacy, key)]:
+        what = "the notice has to name what the camera is for, who is responsible and how they are reached"
+        raise ConfigError(*(f"section privacy, key {key}: expected a value: {what}; got none" for key in missing))
+    texts = msgspec.toml.decode((FOLDER / f"{language}.toml").read_bytes(), type=Texts)
+    purpose = texts.purposes[privacy.purpose or ""]
+    sections = (
+        Section(texts.purpose, (purpose, *([texts.medical_or_safety] if privacy.medical_or_safety else ()))),
+        Section(texts.recorded, tuple(_recorded(config, texts))),
+        Section(texts.kept, tuple(_kept(config, texts))),
+        Section(texts.responsible, (privacy.controller, privacy.contact, texts.rights)),
+    )
+    return Notice(language, texts.title, texts.intro, sections, texts.law, texts.more, privacy.notice_url)
+
+
+def _recorded(config: Config, texts: Texts) -> Iterator[str]:
+    """What is made of the pictures, and what becomes of these."""
+    yield texts.faces
+    yield texts.expressions
+    if config.privacy.landmarks:
+        yield texts.landmarks
+    yield texts.pictures_sent if config.privacy.images else texts.pictures_none
+    yield texts.anonymous
+
+
+def _kept(config: Config, texts: Texts) -> Iterator[str]:
+    """What stays on the device, and with those who receive it."""
+    history, jsonl = config.history, config.jsonl
+    waits = config.mqtt.enabled and config.outbox.enabled
+    if history.enabled:
+        yield texts.kept_history.format(days=history.keep_days)
+    if jsonl.enabled:
+        yield texts.kept_file.format(megabytes=max(1, round(jsonl.max_bytes * (jsonl.backups + 1) / 1e6)))
+    if waits:
+        yield texts.kept_outbox.format(events=config.outbox.max_events)
+    if not (history.enabled or jsonl.enabled or waits):
+        yield texts.kept_nothing
+    days = config.privacy.receivers_keep_days
+    if days is not None:
+        yield texts.receivers_keep.format(days=days) if days else texts.receivers_keep_nothing

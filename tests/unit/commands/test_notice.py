@@ -1,0 +1,154 @@
+"""`fer-edge notice`: one A4 page a language, which says what config.yaml says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from fer_edge.__main__ import main
+from fer_edge.commands.notice.content import FOLDER, LANGUAGES, Texts, notice
+from fer_edge.commands.notice.html import html_page
+from fer_edge.config import Config, History, Jsonl, Mqtt, Privacy
+from fer_edge.errors import ConfigError
+
+URL = "https://example.org/camera?a=1&b=2"
+PRIVACY = Privacy(purpose="retail", controller="A & B <Ltd>", contact="ask@example.org", notice_url=URL)
+YAML = f"""\
+privacy:
+  purpose: care
+  controller: "A & B <Ltd>, 1 Long Street, 12345 Town"
+  contact: "ask@example.org"
+  notice_url: "{URL}"
+"""
+
+
+def lines(config: Config, language: str = "en") -> Iterator[str]:
+    for section in notice(config, language).sections:
+        yield from section.lines
+
+
+def test_every_language_has_every_text() -> None:
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(LANGUAGES)
+    english = msgspec.toml.decode((FOLDER / "en.toml").read_bytes(), type=Texts)
+    for language in LANGUAGES:
+        texts = msgspec.toml.decode((FOLDER / f"{language}.toml").read_bytes(), type=Texts)
+        assert texts.purposes.keys() == english.purposes.keys()
+        for name in Texts.__struct_fields__[:2] + Texts.__struct_fields__[3:]:
+            mine, theirs = str(getattr(texts, name)), str(getattr(english, name))
+            if name != "purposes":
+                assert re.findall(r"{\w+}", mine) == re.findall(r"{\w+}", theirs), (language, name)
+
+
+def test_it_says_what_is_recorded() -> None:
+    said = " ".join(lines(Config(privacy=PRIVACY)))
+    assert "Counting visitors" in said
+    assert "No pictures" in said
+    assert "68 points" not in said
+    assert "medical" not in said
+    more = msgspec.structs.replace(PRIVACY, images=True, landmarks=True, medical_or_safety=True)
+    said = " ".join(lines(Config(privacy=more)))
+    assert "No pictures" not in said
+    assert "Pictures can be shown or sent" in said
+    assert "68 points" in said
+    assert "medical or safety reasons" in said
+
+
+def test_it_says_how_long_what_is_kept() -> None:
+    off = Config(privacy=PRIVACY, mqtt=Mqtt(enabled=False))
+    assert "On the device: nothing." in lines(off)
+    kept = msgspec.structs.replace(
+        Config(privacy=msgspec.structs.replace(PRIVACY, receivers_keep_days=90)),
+        history=History(enabled=True, keep_days=14),
+        jsonl=Jsonl(enabled=True, max_bytes=5_000_000, backups=1),
+    )
+    said = list(lines(kept))
+    assert "On the device: figures and events for 14 days." in said
+    assert "On the device: a file of events, of which the last 10 MB are kept." in said
+    assert "On the device: events until they are delivered, at most the last 20000." in said
+    assert "Those who receive the data keep them for 90 days." in said
+
+
+def test_it_has_to_name_who_is_responsible() -> None:
+    with pytest.raises(ConfigError) as caught:
+        notice(Config(privacy=Privacy(purpose="home")), "en")
+    assert [finding.partition(":")[0] for finding in caught.value.findings] == [
+        "section privacy, key controller",
+        "section privacy, key contact",
+    ]
+
+
+def test_html_is_escaped_and_its_code_can_be_read() -> None:
+    page = html_page([notice(Config(privacy=PRIVACY), language) for language in LANGUAGES])
+    assert page.count("<article lang=") == len(LANGUAGES)
+    assert "A &amp; B &lt;Ltd&gt;" in page
+    assert "<Ltd>" not in page
+    assert page.count("<svg") == len(LANGUAGES)
+    assert "http" not in re.sub(r"https://example.org|http://www.w3.org", "", page)  # nothing is loaded
+
+
+def test_without_an_address_there_is_no_code() -> None:
+    page = html_page([notice(Config(privacy=msgspec.structs.replace(PRIVACY, notice_url="")), "pl")])
+    assert "<svg" not in page
+    assert "Więcej" not in page
+
+
+def test_pdf_has_an_a4_page_a_language_with_a_code_that_can_be_read(tmp_path: Path) -> None:
+    pytest.importorskip("fpdf", reason="the extra 'notice' is not installed")
+    (tmp_path / "config.yaml").write_text(YAML)
+    out = tmp_path / "notice.pdf"
+    assert main(["notice", "-c", str(tmp_path / "config.yaml"), "-o", str(out)]) == 0
+    data = out.read_bytes()
+    assert data.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", data)) == len(LANGUAGES)
+    assert b"595.28 841.89" in data  # A4, in points
+
+
+def test_the_code_leads_to_the_address() -> None:
+    from fer_edge.commands.notice.code import code
+
+    matrix = np.array([list(row) for row in code(URL).matrix_iter(scale=8, border=4)], np.uint8)
+    found, _, _ = cv2.QRCodeDetector().detectAndDecode(((1 - matrix) * 255).astype(np.uint8))
+    assert found == URL
+
+
+def test_only_the_chosen_languages(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(YAML)
+    out = tmp_path / "notice.html"
+    command = ["notice", "-c", str(tmp_path / "config.yaml"), "--language", "pl", "--language", "de", "-o", str(out)]
+    assert main(command) == 0
+    assert re.findall(r'<article lang="(\w+)"', out.read_text()) == ["pl", "de"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("notice.doc", "cannot tell what to write; expected a name that ends in .html or .pdf"),
+        ("/proc/nowhere/notice.html", "cannot write the notice"),
+    ],
+)
+def test_what_cannot_be_written_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(YAML)
+    assert main(["notice", "-c", str(tmp_path / "config.yaml"), "-o", str(tmp_path / name)]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+def test_without_the_extra_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(YAML)
+    hidden = "import sys; sys.modules['fpdf'] = None; from fer_edge.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["notice", "-c", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "x.pdf")]
+    done = subprocess.run([sys.executable, "-c", hidden, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'fer-edge[notice]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
