@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,8 +48,9 @@ class DetectionSchedule:
         self._closer_ns: int | None = None
         self._tile = 0
         self._thumb: NDArray[np.int16] | None = None
-        self._scene: NDArray[np.int16] | None = None
+        self._scene: NDArray[np.float64] | None = None  # less its mean
         self._reviews_scene = False
+        self._made: tuple[tuple[int, int, int], NDArray[np.int16]] | None = None  # the last thumbnail, of which frame
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
@@ -70,8 +72,8 @@ class DetectionSchedule:
         thumb = self._thumbnail(frame)
         if frame.taken_ns == self._last_ns:
             self._thumb = thumb
-        if self._reviews_scene and thumb.std() >= LEAST_CONTRAST:
-            self._scene = thumb
+        if self._reviews_scene and (scene := _scene_of(thumb)) is not None:
+            self._scene = scene
 
     def cut(self, frame: Frame, *, watched: bool) -> bool:
         """Whether this frame shows another scene than the last one, so that no face of that can be in it: a cut in a
@@ -80,11 +82,11 @@ class DetectionSchedule:
         if not watched:
             self._scene = None
             return False
-        before, now = self._scene, self._thumbnail(frame)
-        if now.std() < LEAST_CONTRAST:
+        before, now = self._scene, _scene_of(self._thumbnail(frame))
+        if now is None:
             return False
         self._scene = now
-        if before is None or float(np.corrcoef(before.ravel(), now.ravel())[0, 1]) >= SAME_SCENE:
+        if before is None or _correlation(before, now) >= SAME_SCENE:
             return False
         self._last_ns = None
         return True
@@ -133,5 +135,20 @@ class DetectionSchedule:
         return bool(change.max() >= 255 * self._config.motion)
 
     def _thumbnail(self, frame: Frame) -> NDArray[np.int16]:
-        small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.int16)
+        """A frame's thumbnail, made once: averaging all of its pixels is dear. The frame itself is not kept."""
+        key = (frame.seq, frame.taken_ns, id(frame.gray))
+        if self._made is None or self._made[0] != key:
+            small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
+            self._made = key, np.asarray(small, np.int16)
+        return self._made[1]
+
+
+def _scene_of(thumb: NDArray[np.int16]) -> NDArray[np.float64] | None:
+    """What `_correlation` compares; None where a thumbnail shows nothing."""
+    values = thumb.ravel() - thumb.mean()
+    return values if float(values @ values) >= LEAST_CONTRAST**2 * values.size else None
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Pearson's, of values less their means."""
+    return float(one @ other) / math.sqrt(float(one @ one) * float(other @ other))
