@@ -159,18 +159,18 @@ def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -
         printable(event.event_type),
         finding(event, ascii_only=ascii_only),
         f"{event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s:.1f} s",
-        _remark(event, changed=event.previous != event.expression),
+        _remark(event),
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
     return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
 
 
-def _remark(event: ReceivedEvent, *, changed: bool) -> str:
+def _remark(event: ReceivedEvent) -> str:
     if event.replayed:
         return "replayed"
     if event.zone:
         return printable(event.zone)[:REMARK_CELLS]
-    return f"was {printable(event.previous)}" if changed and event.previous else ""
+    return f"was {printable(event.was)}" if event.was else ""
 
 
 def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:

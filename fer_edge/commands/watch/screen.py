@@ -186,7 +186,7 @@ class TerminalScreen:
             else:
                 device.faces[event.track_id] = WatchedFace(event, time.monotonic())
         found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
-        was = f", was {event.previous}" if event.previous and event.previous != event.expression else ""
+        was = f", was {event.was}" if event.was else ""
         late = ", replayed" if event.replayed else ""
         kind = f"{event.event_type} {event.zone}" if event.zone else event.event_type
         dwell_s = event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s
