@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event
+from typing import Any
 
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
@@ -131,6 +132,10 @@ class Control:
         """Ask that all that is in force outlasts the restart; the reply is what hinders it, if anything does."""
         return self._ask(partial(self._keep_all, reply))
 
+    def draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> bool:
+        """Ask for other zones or another region (`Tuning.draw`); the reply is what hinders it, if anything does."""
+        return self._ask(partial(self._draw, shapes, reply))
+
     def reload(self, reply: Callable[[Reload | str], None]) -> bool:
         """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
         return self._reloads.allows() and self._ask(partial(self._reload, reply))
@@ -175,6 +180,14 @@ class Control:
             log.info("%s is now %s", answer.key, answer.value)
             self._tell()
         reply(answer)
+
+    def _draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> None:
+        before = self.config
+        trouble = self._tuning.draw(shapes)
+        if self.config is not before:
+            log.info("drawn on the live page: %s", ", ".join(shapes))
+            self._tell()
+        reply(trouble)
 
     def _keep_all(self, reply: Callable[[str | None], None]) -> None:
         trouble = self._tuning.keep_all()

@@ -20,9 +20,11 @@ from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import show
 from fer_edge.settings.overrides import Answer
+from fer_edge.settings.shapes import shapes_of
 from fer_edge.sinks.web.messages import (
     MAX_BYTES,
     ClientMessage,
+    DrawMessage,
     Hello,
     News,
     Reply,
@@ -164,7 +166,7 @@ class WebSink:
         self._groups = groups(self._control.tuning.tunables())
         self._studio.configure(self._control.config)
         if self._live.watched:
-            text = encode(Settings(groups=self._groups))
+            text = encode(Settings(groups=self._groups, shapes=shapes_of(self._control.config)))
             self._in_loop(lambda: self._live.show("settings", text))
 
     def _hello(self) -> str:
@@ -181,6 +183,7 @@ class WebSink:
                 colors=colors(),
                 entries=self._history.entries(),
                 groups=self._groups,
+                shapes=shapes_of(self._control.config),
             )
         )
 
@@ -199,6 +202,10 @@ class WebSink:
                 reply(said.key, TOO_MANY)
         elif isinstance(said, SaveMessage) and not self._control.keep_all(lambda problem: reply("", problem)):
             reply("", TOO_MANY)
+        elif isinstance(said, DrawMessage):
+            shapes = {"zones": said.zones, "detector.region": said.region}
+            if not self._control.draw(shapes, lambda problem: reply("shapes", problem)):
+                reply("shapes", TOO_MANY)
 
 
 def token_of(settings: Web) -> str | None:
