@@ -21,6 +21,7 @@ from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Stats, Update
+from fer_edge.runtime.atomic_file import remove_strays
 from fer_edge.runtime.mailbox import Closed
 from fer_edge.runtime.meter import Meter
 from fer_edge.runtime.systemd import Notifier
@@ -67,6 +68,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     notifier = Notifier()
     with ExitStack() as stack:
         stack.enter_context(lock(config))
+        remove_strays(state_folder(config, device_id(config)))
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
