@@ -78,6 +78,7 @@ class Camera(Section, frozen=True):
 
     backend: Backend = "picamera2"
     source: Text = ""
+    password_file: Text | None = None
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0

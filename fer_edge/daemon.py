@@ -21,6 +21,7 @@ from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Stats, Update
+from fer_edge.runtime.atomic_file import remove_strays
 from fer_edge.runtime.mailbox import Closed
 from fer_edge.runtime.meter import Meter
 from fer_edge.runtime.systemd import Notifier
@@ -68,6 +69,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     notifier = Notifier()
     with ExitStack() as stack:
         stack.enter_context(lock(config))
+        remove_strays(state_folder(config, device_id(config)))
         _drop_pictures(config)
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
@@ -113,10 +115,11 @@ def _watch(
             return
         if frame is None or feed.paused:
             reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
-            if reason and reason != away:
-                away = reason
+            new, away = bool(reason and reason != away), reason or away
+            if away:
+                control.report("camera", away, retry_at=feed.retry_at)
+            if new:
                 gauges.notifier.status(f"No picture from the camera: {reason}")
-                control.report("camera", reason)
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
                 submit_to_all(sinks, Update(None, stats=stats))
@@ -133,7 +136,7 @@ def _watch(
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
-            control.report("camera", "")
+            control.report("camera", "", good=True)
         away, newest = "", time.monotonic()
 
 

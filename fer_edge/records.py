@@ -315,7 +315,7 @@ class AlertState:
     mono_ns: int  # when it did
     expressions: tuple[str, ...]  # of its faces, while it is on; each once
     faces: int  # that show one of them now
-    tracks: tuple[int, ...] = field(default=(), compare=False)  # the ids of these, while it is on; not what it says
+    track_ids: tuple[int, ...] = field(default=(), compare=False)  # theirs; for views of this device only
 
 
 @dataclass(frozen=True, slots=True)

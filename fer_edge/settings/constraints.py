@@ -39,6 +39,8 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
     if camera.backend in ("stream", "replay") and not camera.source:
         what = f'expected a file, folder or URL: backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
+    if camera.password_file and not (camera.backend == "stream" and "://" in camera.source.removeprefix("file://")):
+        yield "camera", ("password_file", "source", "backend"), 'expected a URL as camera.source, and backend "stream"'
     yield from _pi_camera_errors(camera)
     yield from _live_errors(camera)
     x0, y0, x1, y1 = config.detector.region

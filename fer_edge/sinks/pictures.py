@@ -61,7 +61,7 @@ class PicturesSink:
         """What of an update has a picture: what, the name of the alert or zone, the faces that it is about."""
         for alert in update.alerts:
             if alert.on and "alert" in self._config.at:
-                yield "alert", alert.name, alert.tracks
+                yield "alert", alert.name, alert.track_ids
         for event in update.events:
             kind: Kind | None = {"start": "start", "enter": "enter"}.get(event.event_type.value)  # type: ignore[assignment]
             now = time.monotonic()

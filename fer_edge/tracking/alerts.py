@@ -28,12 +28,14 @@ class _Watch:
     turned_ns: int | None = None  # when it went on or off, or was first told; None: not told yet
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
-    shown: tuple[FaceState, ...] = ()  # the faces that meet the rule
+    shown: tuple[str | None, ...] = ()  # the expression of each face that meets the rule
+    track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
         """Take in a step; returns whether there is something to tell."""
         rule = self.rule
-        self.shown = tuple(face for face in faces if _meets(face, rule))
+        met = [face for face in faces if _meets(face, rule)]
+        self.shown, self.track_ids = tuple(face.expression for face in met), tuple(face.track.id for face in met)
         if not (rule.enabled and len(self.shown) >= rule.min_faces and _active(rule.active_hours, minute_of_day)):
             self.since_ns = None
         elif self.since_ns is None:
@@ -133,8 +135,6 @@ def _active(hours: str | None, minute_of_day: int | None) -> bool:
 def _state(name: str, watch: _Watch) -> AlertState:
     """An alert as it is told."""
     assert watch.turned_ns is not None
-    found = {face.expression for face in watch.shown}
-    shown = tuple(label for label in dict.fromkeys(watch.rule.expressions) if label in found)
-    ids = tuple(face.track.id for face in watch.shown)
-    on = watch.on
-    return AlertState(name, on, watch.turned_ns, shown if on else (), len(watch.shown), ids if on else ())
+    shown = [label for label in dict.fromkeys(watch.rule.expressions) if label in watch.shown]
+    told = tuple(shown) if watch.on else ()
+    return AlertState(name, watch.on, watch.turned_ns, told, len(watch.shown), watch.track_ids)

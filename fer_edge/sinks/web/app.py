@@ -21,9 +21,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fer_edge.sinks.picture_ring import picture_bytes
 from fer_edge.sinks.web.auth import AuthMiddleware, TokenAuth, address_of
 from fer_edge.sinks.web.gallery import gallery
-from fer_edge.sinks.web.messages import MAX_BYTES, ClientMessage, NextMessage, decode
+from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
+FORM_BYTES = 1024  # a token is shorter
 SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -125,7 +126,7 @@ async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
     try:
         async for part in request.stream():
             body += part
-            if len(body) > MAX_BYTES:
+            if len(body) > FORM_BYTES:
                 return form.filled("That is not the token.", 413)
     except ClientDisconnect:
         return Response(status_code=400)  # to nobody

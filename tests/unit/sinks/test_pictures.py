@@ -184,7 +184,7 @@ def test_a_start_an_enter_and_an_alert_have_one_each(tmp_path: Path) -> None:
     sink.start()
     sink.submit(start())
     enter = face_event(event_type=EventType.ENTER, track_id=2, zone="door")
-    on = AlertState("joy", on=True, mono_ns=0, expressions=("happiness",), faces=1, tracks=(1,))
+    on = AlertState("joy", on=True, mono_ns=0, expressions=("happiness",), faces=1, track_ids=(1,))
     sink.submit(Update(frame_of(NOISE), tracks=TRACKS, events=(enter,), alerts=(on, replace(on, on=False))))
     sink.submit(Update(frame_of(NOISE), tracks=TRACKS, events=(face_event(),)))  # an update: none
     sink.submit(Update(None, events=(face_event(event_type=EventType.START),)))  # no picture from the camera
@@ -238,7 +238,7 @@ def test_an_alert_says_which_faces_hold_it() -> None:
     (state,) = AlertMaker({"joy": Alert(expressions=("happiness",), for_seconds=0)}).update(
         [happy, other], 0, minute_of_day=None
     )
-    assert state.tracks == (1,)
+    assert state.track_ids == (1,)
 
 
 def test_they_go_over_mqtt_as_images_and_are_not_retained(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_they_go_over_mqtt_as_images_and_are_not_retained(tmp_path: Path) -> Non
             seen.wait_last("kitchen/availability", b"online")
             pictures.submit(start())
             assert decoded(seen.wait("kitchen/picture/start")[-1]).shape == NOISE.shape
-            on = AlertState("joy", on=True, mono_ns=0, expressions=(), faces=1, tracks=(1,))
+            on = AlertState("joy", on=True, mono_ns=0, expressions=(), faces=1, track_ids=(1,))
             pictures.submit(Update(frame_of(NOISE), tracks=TRACKS, alerts=(on,)))
             seen.wait("kitchen/picture/alert/joy")
         with Recorder(broker.port) as later:
