@@ -66,6 +66,7 @@ class Control:
         self.restart_wanted = False
         """Whether somebody has asked the daemon to start anew."""
         self._reports: dict[str, Report] = {}
+        self._viewers: list[Callable[[str, bytes], None]] = []
         self._written = -WRITE_SECONDS  # when changes were last written (monotonic seconds)
         self._reloads = RateLimit(burst=3, every_seconds=RELOAD_SECONDS)
 
@@ -106,6 +107,16 @@ class Control:
     def report_of(self, part: str) -> Report | None:
         """How a part fares, with since when; None where it said nothing."""
         return self._reports.get(part)
+
+    def on_picture(self, viewer: Callable[[str, bytes], None]) -> None:
+        """Call this with every picture of an event: what it is of, such as `alert/distress`, and its JPEG. To be said
+        before the first frame."""
+        self._viewers.append(viewer)
+
+    def tell_picture(self, what: str, jpeg: bytes) -> None:
+        """A picture was taken. In the thread of whoever took it."""
+        for viewer in self._viewers:
+            viewer(what, jpeg)
 
     def start(self) -> None:
         """Start the thread."""

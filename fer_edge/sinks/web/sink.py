@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
+from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
@@ -21,6 +22,7 @@ from fer_edge.settings.control import Control
 from fer_edge.settings.loader import show
 from fer_edge.settings.overrides import Answer
 from fer_edge.settings.shapes import shapes_of
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER
 from fer_edge.sinks.web.messages import (
     MAX_BYTES,
     ClientMessage,
@@ -98,7 +100,9 @@ class WebSink:
         from fer_edge.sinks.web.auth import TokenAuth
 
         self._login = token is not None
-        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle)
+        folder = state_folder(self._config, self._identity.device_id) / PICTURES_FOLDER
+        allowed = folder if self._config.privacy.images else None
+        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle, allowed)
         self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
         self._loop = asyncio.new_event_loop()
         self._control.on_change(self._refresh)
