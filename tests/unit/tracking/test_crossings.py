@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import crossings  # noqa: E402 - a script
+import crossings
 
 FPS = 15.0
 
