@@ -320,6 +320,7 @@ class AlertState:
     mono_ns: int  # when it did
     expressions: tuple[str, ...]  # of its faces, while it is on; each once
     faces: int  # that show one of them now
+    track_ids: tuple[int, ...] = field(default=(), compare=False)  # theirs; for views of this device only
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class CaptureThread:
         """Whether the camera is to be closed; may be set at any time."""
         self.reason = ""
         """Why there is no picture, in words; empty while there is one."""
+        self.retry_at: float | None = None
+        """When the source is opened again (monotonic seconds), while it is away and that is known."""
         self._open_camera = open_camera
         self._live = live
         self._camera: Camera | None = None  # until it is open
@@ -184,12 +186,19 @@ class CaptureThread:
         self.mailbox.put(found[-1], wait=not camera.live)
         return True
 
+    def _pausing(self, seconds: float) -> bool:
+        """Wait until the next attempt; True where the daemon stops before it."""
+        self.retry_at = time.monotonic() + seconds
+        stopped = self._stop.wait(seconds)
+        self.retry_at = None
+        return stopped
+
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
         """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
         is lost again at once."""
         pause, self._tried = next(self._pauses) if self.away else 0.0, time.monotonic()
         self._opened.set()
-        while not self._stop.wait(pause):
+        while not self._pausing(pause):
             if self.paused:
                 self._rest()
             self._tried = time.monotonic()

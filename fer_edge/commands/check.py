@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,7 @@ from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, pictures_in
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
@@ -77,13 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Check what the configuration names."""
-    return check(config, options.config)
+    return check(config, options.config, options.config_note)
 
 
-def check(config: Config, path: Path | None) -> int:
-    """Print one line per check; 0 where the daemon can run, else 1."""
+def check(config: Config, path: Path | None, note: str | None = None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is."""
     console, failed = Console(soft_wrap=True, highlight=False), False
-    for name, finding in findings(config, path):
+    noted = [("config", Finding(False, note, fatal=False))] if note else []
+    for name, finding in chain(findings(config, path), noted):
         color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
         console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
         failed |= not finding.ok and finding.fatal
@@ -102,6 +105,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("broker", _broker),
         *((("display", _display),) if config.hdmi.enabled else ()),
         *((("page", _page),) if config.web.enabled else ()),
+        *((("pictures", _pictures),) if config.pictures.enabled else ()),
         ("permissions", _permissions),
         *((("secrets", lambda _: _secrets(config, path)),) if _secret_files(config, path) else ()),
         ("instance", _instance),
@@ -226,6 +230,17 @@ def _display(config: Config) -> Finding:
 
 def _page(config: Config) -> Finding:
     return Finding(True, f"the live page can be at {check_web(config.web)}")
+
+
+def _pictures(config: Config) -> Finding:
+    """How many pictures at events there are, and how many there may be."""
+    pictures, folder = config.pictures, state_folder(config, device_id(config)) / PICTURES_FOLDER
+    try:
+        count = len(pictures_in(folder))
+    except OSError as error:
+        return Finding(False, f"{folder}: cannot be read: {error.strerror}; check its owner", fatal=False)
+    limits = f"{pictures.max_count} pictures, {pictures.max_mb} MB, {pictures.keep_hours:g} hours"
+    return Finding(True, f"{count} in {folder}; at {', '.join(pictures.at)}; at most {limits}")
 
 
 def _permissions(config: Config) -> Finding:

@@ -29,11 +29,13 @@ class _Watch:
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
     shown: tuple[str | None, ...] = ()  # the expression of each face that meets the rule
+    track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
         """Take in a step; returns whether there is something to tell."""
         rule = self.rule
-        self.shown = tuple(face.expression for face in faces if _meets(face, rule))
+        met = [face for face in faces if _meets(face, rule)]
+        self.shown, self.track_ids = tuple(face.expression for face in met), tuple(face.track.id for face in met)
         if not (rule.enabled and len(self.shown) >= rule.min_faces and _active(rule.active_hours, minute_of_day)):
             self.since_ns = None
         elif self.since_ns is None:
@@ -134,4 +136,5 @@ def _state(name: str, watch: _Watch) -> AlertState:
     """An alert as it is told."""
     assert watch.turned_ns is not None
     shown = [label for label in dict.fromkeys(watch.rule.expressions) if label in watch.shown]
-    return AlertState(name, watch.on, watch.turned_ns, tuple(shown) if watch.on else (), len(watch.shown))
+    told = tuple(shown) if watch.on else ()
+    return AlertState(name, watch.on, watch.turned_ns, told, len(watch.shown), watch.track_ids)

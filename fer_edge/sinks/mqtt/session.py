@@ -132,7 +132,7 @@ class Session:
         self._store.open()
         delays = Backoff(*RETRY_SECONDS, jitter=0.25)
         while self._store.volatile or not self._closing.is_set():
-            opened = None
+            opened, pause = None, 0.0
             try:
                 link, delivery = self._open()
                 opened = time.monotonic()
@@ -145,11 +145,12 @@ class Session:
                 if steady or convicted:
                     delays.reset()
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
-                self._control.report("broker", f"away: {error}")
+                pause = next(delays)
+                self._control.report("broker", f"away: {error}", retry_at=time.monotonic() + pause)
                 self._report(f"{error}{self._guess(error)}", logging.ERROR if error.refused else logging.WARNING)
             if self._closing.is_set():
                 break
-            self._pause(next(delays))
+            self._pause(pause)
         self._store.close(str(self._broker))
 
     def _convict(self, error: LinkError, *, short: bool) -> bool:
@@ -226,7 +227,7 @@ class Session:
         self._trouble.changes_to(None)
         for warning in link.limits.warnings():
             self._report(warning, logging.WARNING)
-        self._control.report("broker", "connected")
+        self._control.report("broker", "connected", good=True)
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
