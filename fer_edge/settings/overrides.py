@@ -15,34 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
+from fer_edge.config import NAME, Config
 from fer_edge.settings.constraints import combination_errors, value_at
 from fer_edge.settings.loader import expected, show
+from fer_edge.settings.overlay import differences, flat, with_values
 from fer_edge.settings.overrides_file import TUNING_FILE, load, save
-
-DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
-ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
-LIVE: dict[str, tuple[str, ...]] = {
-    "detector": DETECTOR,
-    "quality": Quality.__struct_fields__,
-    "tracking": Tracking.__struct_fields__,
-    "events": Events.__struct_fields__,
-    "readings": ("enabled", "max_per_second"),
-    "stats": ("interval_seconds",),
-    "rate": Rate.__struct_fields__,
-    "log": ("level",),
-    "camera": ("paused",),
-}
-"""The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""
+from fer_edge.settings.shapes import SHAPES, plain, unchanged, wrong
+from fer_edge.settings.tunables import ALERT, LIVE, Tunable, Value, live_types, tunables_of
 
 MAX_PAYLOAD_BYTES = 256
 SWITCH = {"ON": True, "OFF": False}  # what Home Assistant's switches send
-# by the names in msgspec.inspect
-TYPES = {"FloatType": "number", "IntType": "int", "BoolType": "bool", "LiteralType": "choice"}
-
-Value = float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +54,6 @@ class Reload:
     warnings: tuple[str, ...] = ()  # overrides that were dropped, in words
 
 
-@dataclass(frozen=True, slots=True)
-class Tunable:
-    """A key that can be set."""
-
-    key: str
-    type: str  # number, int, bool or choice
-    value: Value  # in force
-    kept: Value  # in force after a restart
-    default: Value  # of config.yaml
-    minimum: float | None = None
-    maximum: float | None = None
-    above_minimum: bool = False  # the minimum itself is not allowed
-    choices: tuple[Value, ...] = ()
-
-
 class Tuning:
     """The configuration in force: config.yaml and the overrides.
 
@@ -105,10 +73,10 @@ class Tuning:
     def _adopt(self, base: Config, overrides: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
         """Put a base and those overrides that are right over it in force. What was dropped, in words."""
         self._base = base
-        self._kinds = _kinds(base)
+        self._kinds = live_types(base)
         self._overrides, dropped = _fitting(base, self._kinds, overrides)
         self._kept, also = _fitting(base, self._kinds, kept)
-        self._config = _with(base, self._overrides)
+        self._config = with_values(base, self._overrides)
         trouble = self._save()
         lines = [f"the change of {_got(key)} is dropped: {why}" for key, why in (also | dropped).items()]
         return (*lines, *([f"changes will not survive a restart: {trouble}"] if trouble else []))
@@ -136,7 +104,7 @@ class Tuning:
         if isinstance(value, Refused):
             return self._answer(name, refused=f"{name}: {value.reason}")
         overrides = self._changed(self._overrides, name, value)
-        config = _with(self._base, overrides)
+        config = with_values(self._base, overrides)
         if broken := [what for _, what in _broken(config)]:
             return self._answer(name, refused=f"{name} cannot be {show(value_at(config, name))}: {'; '.join(broken)}")
         self._overrides, self._config = overrides, config
@@ -144,9 +112,26 @@ class Tuning:
             return self._answer(name)
         kept = self._changed(self._kept, name, value)
         # a value that is right only beside others, which are not kept yet, is kept with these
-        self._kept = overrides if any(_broken(_with(self._base, kept))) else kept
+        self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
         trouble = self._save() if write else None
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
+
+    def draw(self, shapes: Mapping[str, Any]) -> str | None:
+        """Put other shapes (keys of SHAPES) in force and keep them; None returns to config.yaml's. Why they are
+        refused, or what hinders that they are kept, in words."""
+        given = {key: plain(value_at(self._base, key)) if value is None else value for key, value in shapes.items()}
+        if problems := [what for key, value in given.items() if (what := wrong(key, value))]:
+            return "; ".join(problems)
+        new = {key: value for key, value in given.items() if key not in unchanged(self._base, given)}
+        overrides = {key: value for key, value in self._overrides.items() if key not in given} | new
+        kept = {key: value for key, value in self._kept.items() if key not in given} | new
+        config = with_values(self._base, overrides)
+        if broken := [what for _, what in _broken(config)]:
+            return "; ".join(broken)
+        self._overrides, self._config = overrides, config
+        self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
+        trouble = self._save()
+        return trouble and f"in force, but it will not survive a restart: {trouble}"
 
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
         """Overrides with another value of one key; one that is config.yaml's is no override."""
@@ -179,26 +164,15 @@ class Tuning:
 
     def tunables(self) -> list[Tunable]:
         """Every key that can be set, with what it takes."""
-        kept = _with(self._base, self._kept)
-        return [
-            _tunable(
-                key,
-                kind,
-                value=value_at(self._config, key),
-                kept=value_at(kept, key),
-                default=value_at(self._base, key),
-            )
-            for key, kind in self._kinds.items()
-        ]
+        return tunables_of(self._base, now=self._config, kept=with_values(self._base, self._kept))
 
     def reload(self, new: Config) -> Reload:
         """Take in a newly read config.yaml. What needs a restart stays as it is; overrides stay in force.
 
         An override that equals the new value, or has become impossible, is dropped.
         """
-        base = _with(
-            self._base, {"alerts": new.alerts, "zones": new.zones} | {key: value_at(new, key) for key in _kinds(new)}
-        )
+        live = {key: value_at(new, key) for key in (*SHAPES, *live_types(new))}
+        base = with_values(self._base, {"alerts": new.alerts} | live)
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
         before, warnings = self._config, self._adopt(base, self._overrides, self._kept)
@@ -216,7 +190,9 @@ class Tuning:
             if alert in self._base.alerts:
                 return f"of an alert, only {', '.join(ALERT)} can be set; change the rest in config.yaml"
             return f"config.yaml has no alert {alert}; it has: {', '.join(self._base.alerts) or 'none'}"
-        if key in dict(_flat(self._base)):
+        if key in SHAPES or section == "zones":
+            return "drawn on the live page, or changed in config.yaml"
+        if key in dict(flat(self._base)):
             return "needs a restart; change it in config.yaml"
         near = difflib.get_close_matches(key, self._kinds, n=1, cutoff=0.5)
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
@@ -275,63 +251,6 @@ def _got(value: Any) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _kinds(config: Config) -> dict[str, Any]:
-    """The type of each key that can be set."""
-    live = LIVE | {f"alerts.{name}": ALERT for name in config.alerts}
-    return {
-        f"{place}.{field.name}": field.type
-        for place, keys in live.items()
-        for field in structs.fields(value_at(config, place))
-        if field.name in keys
-    }
-
-
-def _tunable(key: str, kind: Any, *, value: Value, kept: Value, default: Value) -> Tunable:
-    info: Any = inspect.type_info(kind)
-    least, above, most = (getattr(info, name, None) for name in ("ge", "gt", "le"))
-    return Tunable(
-        key,
-        TYPES[type(info).__name__],
-        value,
-        kept,
-        default,
-        minimum=above if least is None else least,
-        maximum=most,
-        above_minimum=above is not None,
-        choices=getattr(info, "values", ()),
-    )
-
-
-def _with(config: Config, values: Mapping[str, Any]) -> Config:
-    """A configuration with other values at some dotted keys."""
-    for key, value in values.items():
-        config = _put(config, key.split("."), value)
-    return config
-
-
-def _put(node: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    first, *rest = path
-    changed = {first: _put(value_at(node, first), rest, value)}
-    return node | changed if isinstance(node, dict) else structs.replace(node, **changed)
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All dotted keys and their values."""
-    for name, below in (node if isinstance(node, dict) else structs.asdict(node)).items():
-        if isinstance(below, dict | Section):
-            yield from _flat(below, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", below
-
-
-def differences(one: Config, other: Config) -> tuple[str, ...]:
-    """The dotted keys that differ."""
-    first, second = dict(_flat(one)), dict(_flat(other))
-    return tuple(key for key in first | second if first.get(key) != second.get(key))
-
-
 def _broken(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Combinations that contradict each other: the dotted keys, and what is wrong."""
     for section, names, what in combination_errors(config):
@@ -344,15 +263,22 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
     right: dict[str, Any] = {}
     dropped = {}
     for key, given in overrides.items():
+        if key in SHAPES:
+            if reason := wrong(key, given):
+                dropped[key] = reason
+            elif not unchanged(base, {key: given}):
+                right[key] = given
+            continue
         value = _converted(given, kinds[key]) if key in kinds else Refused("this key cannot be set")
         if isinstance(value, Refused):
             dropped[key] = value.reason
         elif value != value_at(base, key):
             right[key] = value
-    while broken := next(_broken(_with(base, right)), None):
+    while broken := next(_broken(with_values(base, right)), None):
         keys, what = broken
         # the base is right by itself, so an override is to blame
-        key = next(key for key in (*keys, *right) if key in right)
+        sections = (each.partition(".")[0] for each in keys)
+        key = next(key for key in (*keys, *sections, "zones", *right) if key in right)
         dropped[key] = what
         del right[key]
     return right, dropped

@@ -15,6 +15,7 @@ from fer_edge.settings.control import Control
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt.sink:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
+    "pictures": "fer_edge.sinks.pictures:PicturesSink",
     "history": "fer_edge.sinks.history:HistorySink",
     "hdmi": "fer_edge.sinks.hdmi.sink:HdmiSink",
     "web": "fer_edge.sinks.web.sink:WebSink",
@@ -43,7 +44,7 @@ class Sink(Protocol):
         """Deliver what waits, within `timeout` seconds, and stop. Never raises; may be called twice."""
 
 
-def open_sinks(config: Config, identity: Identity, control: Control | None = None) -> list[Sink]:
+def open_sinks(config: Config, identity: Identity, control: Control) -> list[Sink]:
     """Start every sink that config enables; if one cannot start, those before it are closed."""
     sinks: list[Sink] = []
     try:

@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+        self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)
@@ -79,6 +79,7 @@ class MqttSink:
         self._told.refresh()
         self._session.start(broker)
         self._control.on_change(self._refresh)
+        self._control.on_picture(self._picture)
 
     def _start_embedded(self) -> Broker:
         self._embedded = EmbeddedBroker(self._config.mqtt.port)
@@ -156,6 +157,12 @@ class MqttSink:
 
     def _brief(self, topic: str, payload: msgspec.Struct) -> Message:
         return Message(f"{self._base}/{topic}", msgspec.json.encode(payload), qos=0)
+
+    def _picture(self, what: str, jpeg: bytes) -> None:
+        """Leave a picture. It is not retained: nobody could delete it at a broker in time."""
+        if self._config.privacy.images and self._control.reported("broker") == "connected":
+            self._outgoing.put_newest(Message(f"{self._base}/picture/{what}", jpeg, qos=0))
+            self._session.wake()
 
     def _refresh(self) -> None:
         """Other settings are in force."""
