@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -17,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures
+from fer_edge.commands.report.differences import Verdicts, differences, interval
+from fer_edge.commands.report.rhythm import Slot, busiest, by_hour, by_weekday, in_words
+from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures, stay_counts
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
-from fer_edge.runtime.time_text import clock_text, span_text
+from fer_edge.runtime.time_text import clock_text, figure_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
 
+WORTH_A_RANGE = 0.05  # share
+LONGEST_STAYS = 10
 ROLES = ("detector", "landmarks", "expression")
 QUALITY = {
     "detector": "AP at IoU 0.5 {ap:.2f}, {fp_per_image:.2f} false faces a photo of a crowd",
@@ -65,12 +68,12 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
     charts, jinja = load_libraries()
     story = stories[0]
     columns = [(each.name, figures(each)) for each in stories]
-    chosen = charts.longest(story.visits)
     template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(
         files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
     )
-    folder, seen = models_folder(models.folder), story.total.faces_s > 0
+    folder = models_folder(models.folder)
     cards = {role: _card(folder / f"{getattr(models, role)}.json") for role in ROLES}
+    verdicts = Verdicts(*stories) if len(stories) == 2 else None
     return str(
         template.render(
             version=__version__,
@@ -78,27 +81,71 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
             spans=[_span(each) for each in stories],
             notes=story.notes,
             columns=columns,
-            figures=_figure_rows([each for _, each in columns]),
-            faces=seen,
-            labels=LABELS,
+            figures=figure_rows(stories),
+            differences=differences(stories, verdicts) if verdicts else [],
+            how=verdicts.how if verdicts else "",
+            faces=story.total.faces_s > 0,
+            charts=_charts(charts, import_module("markupsafe").Markup, stories, columns) if story.total.faces_s else {},
+            shares=_share_rows(columns, charts.share_labels(columns)),
             colours={label: charts.colour(label) for label in LABELS},
-            share_chart=_image(charts.share_chart(columns)) if seen else "",
-            came_chart=_image(charts.came_chart(story)) if seen else "",
-            view_chart=_image(charts.view_chart(story)) if seen else "",
-            zones=_zone_rows(stories),
+            rest=[label for label in LABELS if label not in charts.share_labels(columns)],
             gaps=any(not step.watched_s for step in bars(story)[1]),
-            share_alt=_share_alt(columns),
-            visits=[_visit_row(visit, story) for visit in chosen],
-            visits_text=_visits_text(len(chosen), len(story.visits)),
-            visit_chart=_image(charts.visit_chart(story)) if chosen else "",
+            busiest=busiest_text(story),
+            visits=[_visit_row(visit, story) for visit in _table_visits(story)],
+            stays_text=stays_text(story),
+            pictures=story.pictures,
+            zones=_zone_rows(stories),
             heat_cells=f"{HEAT_COLUMNS} by {HEAT_ROWS}",
-            heat_chart=_image(charts.heat_chart(story.total)) if seen else "",
-            judged_text=_judged_text(columns[0][1]),
+            heat_most=_heat_most(story),
+            sure=_sure_rows(story),
+            judged_text=_judged_text(columns[0][1], still=story.pictures is not None),
             abstained=[(Reason(reason).words, share) for reason, share in columns[0][1].abstained.items()],
             limits=_limits(cards["expression"]),
             models=[_model_row(card, role) for role, card in cards.items()],
         )
     )
+
+
+def _charts(
+    charts: Any, markup: Any, stories: Sequence[ReportData], columns: Sequence[tuple[str, Figures]]
+) -> dict[str, Any]:
+    """By name, the HTML of each chart that there is something to show in, which is safe, and the same in words."""
+    story, of = stories[0], "the judged time" if stories[0].pictures is None else "the judged faces"
+    found = {"share": (charts.share_chart(columns, of), _share_alt(columns, of))}
+    found["heat"] = (charts.heat_chart(story.total), "Heat map: where in the picture faces were.")
+    if story.pictures is None:
+        found["came"] = (charts.came_chart(story), _came_alt(story))
+        what = "Bars: mean number of faces in view in each step of time, by what they showed."
+        found["view"] = (charts.view_chart(story), what)
+    if len(stay_counts(story.visits)) > 1:
+        counts = ", ".join(f"{name}: {count}" for name, count in stay_counts(story.visits))
+        found["stays"] = (charts.stay_chart(story.visits), f"Bars: how many faces stayed how long. {counts}.")
+    if charts.shows_lines(story):
+        what = "A line for each face from when it came to when it left, coloured by its expression."
+        found["visits"] = (charts.visit_chart(story), what)
+    for name, unit, slots in rhythms(story):
+        what = f"Bars: arrivals per watched hour, by {unit}. {in_words(slots)}."
+        found[name] = (charts.rhythm_chart(name, slots, unit), what)
+    return {name: {"html": markup(html), "alt": alt} for name, (html, alt) in found.items()}
+
+
+def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
+    """What is told by the hour of the day and by the weekday, where the period has more than one of these."""
+    if not story.wall:
+        return []
+    both = [("hours", "hour of the day", by_hour(story.minutes)), ("weekdays", "weekday", by_weekday(story.minutes))]
+    return [each for each in both if busiest(each[2])]
+
+
+def busiest_text(story: ReportData) -> str:
+    """When most came."""
+    told = []
+    for name, _, slots in rhythms(story):
+        slot = busiest(slots)
+        if slot and slot.rate:
+            when = f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00" if name == "hours" else f"on {slot.name}"
+            told.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
+    return f"Most came {' and '.join(told)}." if told else ""
 
 
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
@@ -152,24 +199,25 @@ def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
     ]
 
 
-def _image(svg: str) -> str:
-    """An SVG as the address of an image: several in one page would share the names within them."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-
-
 def _span(story: ReportData) -> str:
+    if story.pictures is not None:
+        return "Pictures that stand for themselves: nobody was followed from one to the next."
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
     return f"{story.name}: {begin} to {end}, of which {span_text(story.total.watched_s)} were watched"
 
 
-def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
+def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
     """Name and, for each period, value."""
+    each = [figures(story) for story in stories]
+    if stories[0].pictures is not None:
+        return _picture_rows(stories[0], each[0])
     rows: list[tuple[str, list[str]]] = [
         ("faces that came", [str(one.visitors) for one in each]),
-        ("mean stay", [_or_dash(one.mean_dwell_s) for one in each]),
+        ("came per watched hour", [_rate(one) for one in each]),
         ("median stay", [_or_dash(one.median_dwell_s) for one in each]),
+        ("mean stay", [_or_dash(one.mean_dwell_s) for one in each]),
         ("most faces at once", [str(one.most_faces) for one in each]),
         ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
         ("face time", [span_text(one.faces_s) for one in each]),
@@ -178,7 +226,23 @@ def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
     ]
     if len(each) > 1:  # else the heading says it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
-    return [[name, *values] for name, values in rows]
+    return [[name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour"]
+
+
+def _picture_rows(story: ReportData, one: Figures) -> list[list[str]]:
+    pictures = story.pictures or ()
+    return [
+        ["pictures", str(len(pictures))],
+        ["with a face", str(sum(bool(picture.faces) for picture in pictures))],
+        ["faces", f"{one.faces_s:.0f}"],
+        ["most in one picture", str(one.most_faces)],
+        ["faces that were judged", "–" if one.judged_share is None else f"{one.judged_share:.0%}"],
+        ["most shown expression", _dominant(one)],
+    ]
+
+
+def _rate(one: Figures) -> str:
+    return "–" if one.per_hour is None else figure_text(one.per_hour)
 
 
 def _or_dash(seconds: float | None) -> str:
@@ -200,33 +264,79 @@ def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
     return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
 
 
-def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
+def _share_alt(columns: Sequence[tuple[str, Figures]], of: str) -> str:
     """The chart of shares in words."""
     told = (
         f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
         for name, one in columns
     )
-    return f"Bars: share of the judged time per expression. {'; '.join(told)}."
+    return f"Bars: share of {of} per expression. {'; '.join(told)}."
+
+
+def _came_alt(story: ReportData) -> str:
+    step_s, steps = bars(story)
+    most = max(steps, key=lambda step: step.visitors)
+    when = clock_text(max(most.begin_s, story.begin_s), wall=story.wall)
+    return f"Bars: arrivals in each {span_text(step_s)}; at most {most.visitors}, from {when} on."
+
+
+def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -> list[tuple[str, list[str]]]:
+    return [(label, [f"{100 * one.shares[label]:.1f} %" for _, one in columns]) for label in labels]
+
+
+def _table_visits(story: ReportData) -> list[Visit]:
+    return sorted(story.visits, key=lambda visit: -visit.dwell_s)[:LONGEST_STAYS]
+
+
+def stays_text(story: ReportData) -> str:
+    """How long they stayed, in a sentence."""
+    stays = sorted(visit.dwell_s for visit in story.visits if visit.ended)
+    if not stays:
+        return ""
+    low, middle, high = (span_text(stays[round(part * (len(stays) - 1))]) for part in (0.25, 0.5, 0.75))
+    if low == high:
+        return f"Half of {len(stays)} stays were about {middle} long; the longest {span_text(stays[-1])}."
+    return f"Half of {len(stays)} stays were between {low} and {high} long; the longest {span_text(stays[-1])}."
+
+
+def _heat_most(story: ReportData) -> str:
+    most = max(story.total.heat_s.values(), default=0.0)
+    return span_text(most) if story.pictures is None else f"{most:.0f} face{'s' * (most != 1)}"
+
+
+def _sure_rows(story: ReportData) -> list[tuple[str, str, str]]:
+    """Figure, value, and what a like period would likely have."""
+    one, came = figures(story), interval(story.minutes, "came") if story.wall else None
+    if came is None:
+        return []
+    low, high = (round(rate * one.watched_s) for rate in came)
+    rows = [("faces that came", str(one.visitors), f"{low} to {high}")]
+    rows.append(
+        ("came per watched hour", _rate(one), f"{figure_text(came[0] * 3600)} to {figure_text(came[1] * 3600)}")
+    )
+    stay = interval(story.minutes, "mean stay")
+    rows += [("mean stay", _or_dash(one.mean_dwell_s), f"{span_text(stay[0])} to {span_text(stay[1])}")] if stay else []
+    ranges = {label: interval(story.minutes, label) for label in LABELS if one.shares[label] >= WORTH_A_RANGE}
+    return rows + [
+        (f"share of {label}", f"{one.shares[label]:.0%}", f"{share[0]:.0%} to {share[1]:.0%}")
+        for label, share in ranges.items()
+        if share
+    ]
 
 
 def _why(reason: str | None) -> str:
     return f"none ({Reason(reason).words})" if reason else "none"
 
 
-def _visits_text(shown: int, total: int) -> str:
-    return (
-        f"The {shown} longest of {total} stays." if shown < total else "Every face from when it came to when it left."
-    )
-
-
-def _judged_text(one: Figures) -> str:
+def _judged_text(one: Figures, *, still: bool) -> str:
     if one.judged_share is None:
         return ""
     seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
+    seen = f"There were {one.faces_s:.0f} faces" if still else seen
     if one.judged_share > 0.995:
-        return f"{seen}, and could be judged almost all the time."
+        return f"{seen}, and {'nearly all could be judged' if still else 'could be judged almost all the time'}."
     rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
-    return f"{seen}. For {one.judged_share:.0%} of that they got an expression. {rest}"
+    return f"{seen}. For {one.judged_share:.0%} of {'them' if still else 'that'} there is an expression. {rest}"
 
 
 def _card(path: Path) -> dict[str, Any]:
