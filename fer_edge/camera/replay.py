@@ -21,6 +21,7 @@ import numpy as np
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
 from fer_edge.camera.folder import HEIF, HEIF_REFUSED, SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.picture_size import announced_pixels, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -32,6 +33,7 @@ DEMO_PICTURES = ("astronaut.jpg", "grace_hopper.jpg")
 PORTRAITS = "demo:portraits"
 """The demo's pictures as they are: no film."""
 MAX_SIDE_PX = 8192  # the most that config allows a camera
+TOO_MANY_PIXELS = "has more than {} pixels; make it smaller"
 MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels as are allowed
 
 Picture = tuple[Path | None, Image]
@@ -158,8 +160,8 @@ def read_picture(path: Path) -> Image:
     """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
-    3 bytes a pixel. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (fer_edge/__init__.py) is
-    refused before there is room for them.
+    3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS
+    (fer_edge/__init__.py) is refused before there is room for them; AVIF, GIF and JPEG 2000 count double.
 
     Raises:
         CameraError: the file cannot be read or decoded.
@@ -168,11 +170,16 @@ def read_picture(path: Path) -> Image:
     if path.suffix.lower() in HEIF:
         raise CameraError(f"{path}: {HEIF_REFUSED}")
     data = _bytes_of(path)
+    pixels = announced_pixels(data, max_pixels())
+    if pixels is None:
+        raise CameraError(f"{path}: cannot be decoded")
+    if pixels > max_pixels():
+        raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
     except cv2.error as error:  # an empty file, or more pixels than OpenCV allows
         if "MAX_IMAGE" in str(error):
-            raise CameraError(f"{path}: has more than {max_pixels()} pixels; make it smaller") from None
+            raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
     if image is None or _is_cut_off(data):
         raise CameraError(f"{path}: cannot be decoded") from None
@@ -214,7 +221,7 @@ def _shrunk(image: Image) -> Image:
 
 def _flags(data: bytes) -> int:
     """How to decode: JPEGs can be had at 1/2, 1/4 and 1/8, which costs less time and memory than the whole."""
-    side = max(_jpeg_frame(data)[1:])
+    side = max(jpeg_frame(data)[1:])
     if side <= MAX_SIDE_PX:
         return cv2.IMREAD_COLOR
     if side <= 2 * MAX_SIDE_PX:
@@ -224,19 +231,8 @@ def _flags(data: bytes) -> int:
 
 def _is_cut_off(data: bytes) -> bool:
     """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
-    at = _jpeg_frame(data)[0]
+    at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
-
-
-def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
-    at = 2
-    while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved, arithmetic coding
-            return at, int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return 0, 0, 0
 
 
 class Key(NamedTuple):

@@ -36,6 +36,7 @@ from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, pictures_in
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
@@ -104,6 +105,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("broker", _broker),
         *((("display", _display),) if config.hdmi.enabled else ()),
         *((("page", _page),) if config.web.enabled else ()),
+        *((("pictures", _pictures),) if config.pictures.enabled else ()),
         ("permissions", _permissions),
         *((("secrets", lambda _: _secrets(config, path)),) if _secret_files(config, path) else ()),
         ("instance", _instance),
@@ -228,6 +230,17 @@ def _display(config: Config) -> Finding:
 
 def _page(config: Config) -> Finding:
     return Finding(True, f"the live page can be at {check_web(config.web)}")
+
+
+def _pictures(config: Config) -> Finding:
+    """How many pictures at events there are, and how many there may be."""
+    pictures, folder = config.pictures, state_folder(config, device_id(config)) / PICTURES_FOLDER
+    try:
+        count = len(pictures_in(folder))
+    except OSError as error:
+        return Finding(False, f"{folder}: cannot be read: {error.strerror}; check its owner", fatal=False)
+    limits = f"{pictures.max_count} pictures, {pictures.max_mb} MB, {pictures.keep_hours:g} hours"
+    return Finding(True, f"{count} in {folder}; at {', '.join(pictures.at)}; at most {limits}")
 
 
 def _permissions(config: Config) -> Finding:

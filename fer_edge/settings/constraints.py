@@ -23,6 +23,7 @@ def combination_errors(config: Config) -> list[Combination]:
         *_mqtt_errors(config.mqtt),
         *_purpose_errors(config.privacy),
         *_zone_errors(config),
+        *_picture_errors(config),
     ]
 
 
@@ -133,6 +134,14 @@ def _zone_errors(config: Config) -> Iterator[Combination]:
         if alert.zone is not None and alert.zone not in config.zones:
             known = ", ".join(config.zones) or "none"
             yield "alerts", (f"{name}.zone",), f"expected null or a name of section zones, which has {known}"
+
+
+def _picture_errors(config: Config) -> Iterator[Combination]:
+    pictures = config.pictures
+    if pictures.enabled and not config.privacy.images:
+        yield "pictures", ("enabled",), "expected false, or privacy.images: true beside it"
+    if pictures.enabled and "enter" in pictures.at and not config.zones:
+        yield "pictures", ("at", "enabled"), 'expected section zones to have one, for "enter"'
 
 
 def _polygon_error(points: tuple[Point, ...]) -> str | None:

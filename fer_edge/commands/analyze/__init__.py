@@ -29,6 +29,9 @@ from fer_edge.commands.analyze.tally import summary_line
 from fer_edge.config import Config
 from fer_edge.instance import identity
 from fer_edge.pipeline import Pipeline
+from fer_edge.runtime.atomic_file import remove_strays
+
+STRAY_SECONDS = 86_400.0  # another program may be writing there
 
 __all__ = ["AnalyzeOptions", "analyze", "shown_by_clip", "shown_by_pictures"]
 
@@ -45,6 +48,8 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
     options = replace(options, sources=each_source(options.sources, still=options.still, without=written))
     check(options)
     with claimed(options.files()):
+        for folder in {Path(path).parent for path in written}:
+            remove_strays(folder, older_seconds=STRAY_SECONDS)
         return _run(config, options, stop or Event())
 
 

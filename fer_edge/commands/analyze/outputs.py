@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -57,6 +58,19 @@ class Parquet(Table):
         load_arro3()
         self._path, self._rows = path, path.with_name(path.name + ".rows")
         super().__init__(str(self._rows))
+
+    def check(self, kept: bytes) -> None:
+        """See `Output.check`."""
+        super().check(kept)
+        if self._rows.is_symlink() or self._rows.stat().st_uid not in (os.geteuid(), 0):
+            raise SinkError(f"{self._rows}: is not the file that the run made; begin anew, without --resume")
+
+    def start(self, kept: bytes | None) -> None:
+        """See `Output.start`."""
+        if not kept:  # a link that somebody has put there is not followed
+            self._rows.unlink(missing_ok=True)
+            os.close(os.open(self._rows, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        super().start(kept)
 
     def make(self, stopped: str | None) -> None:  # noqa: ARG002 - a table has no notes
         """See `Output.make`."""

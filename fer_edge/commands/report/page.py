@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -15,21 +16,37 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from fer_edge import __version__
-from fer_edge.commands.report.differences import Verdicts, differences, interval
-from fer_edge.commands.report.rhythm import Slot, busiest, by_hour, by_weekday, in_words
+from fer_edge.commands.report.differences import Verdicts, differences
+from fer_edge.commands.report.rhythm import in_words
 from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures, stay_counts
+from fer_edge.commands.report.wording import (
+    busiest_text,
+    came_words,
+    heat_words,
+    judged_text,
+    ranges,
+    rate_text,
+    rhythms,
+    share_words,
+    stay_text,
+    stays_text,
+    why_text,
+)
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
-from fer_edge.runtime.time_text import clock_text, figure_text, span_text
+from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
 
-WORTH_A_RANGE = 0.05  # share
 LONGEST_STAYS = 10
+THUMBNAIL_PX = 320  # wide
 ROLES = ("detector", "landmarks", "expression")
 QUALITY = {
     "detector": "AP at IoU 0.5 {ap:.2f}, {fp_per_image:.2f} false faces a photo of a crowd",
@@ -39,15 +56,19 @@ QUALITY = {
 """Of a card's int8 metrics; docs/model-cards.md explains them."""
 
 
-def write_report(path: Path, stories: Sequence[ReportData], models: Models) -> None:
+def write_report(
+    path: Path, stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple[str, bytes]] = ()
+) -> None:
     """Write the page of a period; a second story is what it is compared with.
+
+    Of each of the `pictures`: what it is of, and its JPEG.
 
     Raises:
         ReportError: the extra is not installed, or the file cannot be written.
 
     """
     try:
-        replace_file(path, page(stories, models).encode(), mode=FOR_ALL)
+        replace_file(path, page(stories, models, pictures).encode(), mode=0o640 if pictures else FOR_ALL)
     except OSError as error:
         raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
 
@@ -63,7 +84,7 @@ def load_libraries() -> tuple[Any, Any]:
         ) from None
 
 
-def page(stories: Sequence[ReportData], models: Models) -> str:
+def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple[str, bytes]] = ()) -> str:
     """The HTML of a report. Raises ReportError where the extra is not installed."""
     charts, jinja = load_libraries()
     story = stories[0]
@@ -89,16 +110,17 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
             shares=_share_rows(columns, charts.share_labels(columns)),
             colours={label: charts.colour(label) for label in LABELS},
             rest=[label for label in LABELS if label not in charts.share_labels(columns)],
+            pictures=[(what, _thumbnail(jpeg)) for what, jpeg in pictures],
             gaps=any(not step.watched_s for step in bars(story)[1]),
             busiest=busiest_text(story),
             visits=[_visit_row(visit, story) for visit in _table_visits(story)],
             stays_text=stays_text(story),
-            pictures=story.pictures,
+            stills=story.pictures,
             zones=_zone_rows(stories),
             heat_cells=f"{HEAT_COLUMNS} by {HEAT_ROWS}",
-            heat_most=_heat_most(story),
-            sure=_sure_rows(story),
-            judged_text=_judged_text(columns[0][1], still=story.pictures is not None),
+            heat_most=heat_words(story),
+            sure=ranges(story),
+            judged_text=judged_text(columns[0][1], still=story.pictures is not None),
             abstained=[(Reason(reason).words, share) for reason, share in columns[0][1].abstained.items()],
             limits=_limits(cards["expression"]),
             models=[_model_row(card, role) for role, card in cards.items()],
@@ -111,10 +133,10 @@ def _charts(
 ) -> dict[str, Any]:
     """By name, the HTML of each chart that there is something to show in, which is safe, and the same in words."""
     story, of = stories[0], "the judged time" if stories[0].pictures is None else "the judged faces"
-    found = {"share": (charts.share_chart(columns, of), _share_alt(columns, of))}
+    found = {"share": (charts.share_chart(columns, of), share_words(columns, of))}
     found["heat"] = (charts.heat_chart(story.total), "Heat map: where in the picture faces were.")
     if story.pictures is None:
-        found["came"] = (charts.came_chart(story), _came_alt(story))
+        found["came"] = (charts.came_chart(story), came_words(story))
         what = "Bars: mean number of faces in view in each step of time, by what they showed."
         found["view"] = (charts.view_chart(story), what)
     if len(stay_counts(story.visits)) > 1:
@@ -127,25 +149,6 @@ def _charts(
         what = f"Bars: arrivals per watched hour, by {unit}. {in_words(slots)}."
         found[name] = (charts.rhythm_chart(name, slots, unit), what)
     return {name: {"html": markup(html), "alt": alt} for name, (html, alt) in found.items()}
-
-
-def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
-    """What is told by the hour of the day and by the weekday, where the period has more than one of these."""
-    if not story.wall:
-        return []
-    both = [("hours", "hour of the day", by_hour(story.minutes)), ("weekdays", "weekday", by_weekday(story.minutes))]
-    return [each for each in both if busiest(each[2])]
-
-
-def busiest_text(story: ReportData) -> str:
-    """When most came."""
-    told = []
-    for name, _, slots in rhythms(story):
-        slot = busiest(slots)
-        if slot and slot.rate:
-            when = f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00" if name == "hours" else f"on {slot.name}"
-            told.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
-    return f"Most came {' and '.join(told)}." if told else ""
 
 
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
@@ -191,12 +194,21 @@ def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
     most, all_s = max(judged_s, key=judged_s.__getitem__), sum(judged_s.values())
     return [
         str(zone.visits),
-        _or_dash(zone.dwell_s / zone.left if zone.left else None),
+        stay_text(zone.dwell_s / zone.left if zone.left else None),
         str(zone.most_faces),
         f"{zone.faces_s / total.watched_s:.2f}" if total.watched_s else "–",
         span_text(zone.faces_s),
         f"{most}, {judged_s[most] / all_s:.0%}" if all_s else "–",
     ]
+
+
+def _thumbnail(jpeg: bytes) -> str:
+    """A picture, smaller, as the address of an image."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is not None and (scale := THUMBNAIL_PX / image.shape[1]) < 1:
+        _, small = cv2.imencode(".jpg", cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        jpeg = small.tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def _span(story: ReportData) -> str:
@@ -215,9 +227,9 @@ def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
         return _picture_rows(stories[0], each[0])
     rows: list[tuple[str, list[str]]] = [
         ("faces that came", [str(one.visitors) for one in each]),
-        ("came per watched hour", [_rate(one) for one in each]),
-        ("median stay", [_or_dash(one.median_dwell_s) for one in each]),
-        ("mean stay", [_or_dash(one.mean_dwell_s) for one in each]),
+        ("came per watched hour", [rate_text(one) for one in each]),
+        ("median stay", [stay_text(one.median_dwell_s) for one in each]),
+        ("mean stay", [stay_text(one.mean_dwell_s) for one in each]),
         ("most faces at once", [str(one.most_faces) for one in each]),
         ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
         ("face time", [span_text(one.faces_s) for one in each]),
@@ -241,14 +253,6 @@ def _picture_rows(story: ReportData, one: Figures) -> list[list[str]]:
     ]
 
 
-def _rate(one: Figures) -> str:
-    return "–" if one.per_hour is None else figure_text(one.per_hour)
-
-
-def _or_dash(seconds: float | None) -> str:
-    return "–" if seconds is None else span_text(seconds)
-
-
 def _dominant(one: Figures) -> str:
     label = max(LABELS, key=lambda each: one.shares[each])
     return f"{label}, {one.shares[label]:.0%}" if one.shares[label] else "–"
@@ -256,28 +260,12 @@ def _dominant(one: Figures) -> str:
 
 def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
     told = [
-        f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
+        f"{segment.expression or why_text(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
         for segment in visit.segments
     ]
     more = f", and {len(told) - 12} more" if len(told) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
     return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
-
-
-def _share_alt(columns: Sequence[tuple[str, Figures]], of: str) -> str:
-    """The chart of shares in words."""
-    told = (
-        f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
-        for name, one in columns
-    )
-    return f"Bars: share of {of} per expression. {'; '.join(told)}."
-
-
-def _came_alt(story: ReportData) -> str:
-    step_s, steps = bars(story)
-    most = max(steps, key=lambda step: step.visitors)
-    when = clock_text(max(most.begin_s, story.begin_s), wall=story.wall)
-    return f"Bars: arrivals in each {span_text(step_s)}; at most {most.visitors}, from {when} on."
 
 
 def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -286,57 +274,6 @@ def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -
 
 def _table_visits(story: ReportData) -> list[Visit]:
     return sorted(story.visits, key=lambda visit: -visit.dwell_s)[:LONGEST_STAYS]
-
-
-def stays_text(story: ReportData) -> str:
-    """How long they stayed, in a sentence."""
-    stays = sorted(visit.dwell_s for visit in story.visits if visit.ended)
-    if not stays:
-        return ""
-    low, middle, high = (span_text(stays[round(part * (len(stays) - 1))]) for part in (0.25, 0.5, 0.75))
-    if low == high:
-        return f"Half of {len(stays)} stays were about {middle} long; the longest {span_text(stays[-1])}."
-    return f"Half of {len(stays)} stays were between {low} and {high} long; the longest {span_text(stays[-1])}."
-
-
-def _heat_most(story: ReportData) -> str:
-    most = max(story.total.heat_s.values(), default=0.0)
-    return span_text(most) if story.pictures is None else f"{most:.0f} face{'s' * (most != 1)}"
-
-
-def _sure_rows(story: ReportData) -> list[tuple[str, str, str]]:
-    """Figure, value, and what a like period would likely have."""
-    one, came = figures(story), interval(story.minutes, "came") if story.wall else None
-    if came is None:
-        return []
-    low, high = (round(rate * one.watched_s) for rate in came)
-    rows = [("faces that came", str(one.visitors), f"{low} to {high}")]
-    rows.append(
-        ("came per watched hour", _rate(one), f"{figure_text(came[0] * 3600)} to {figure_text(came[1] * 3600)}")
-    )
-    stay = interval(story.minutes, "mean stay")
-    rows += [("mean stay", _or_dash(one.mean_dwell_s), f"{span_text(stay[0])} to {span_text(stay[1])}")] if stay else []
-    ranges = {label: interval(story.minutes, label) for label in LABELS if one.shares[label] >= WORTH_A_RANGE}
-    return rows + [
-        (f"share of {label}", f"{one.shares[label]:.0%}", f"{share[0]:.0%} to {share[1]:.0%}")
-        for label, share in ranges.items()
-        if share
-    ]
-
-
-def _why(reason: str | None) -> str:
-    return f"none ({Reason(reason).words})" if reason else "none"
-
-
-def _judged_text(one: Figures, *, still: bool) -> str:
-    if one.judged_share is None:
-        return ""
-    seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
-    seen = f"There were {one.faces_s:.0f} faces" if still else seen
-    if one.judged_share > 0.995:
-        return f"{seen}, and {'nearly all could be judged' if still else 'could be judged almost all the time'}."
-    rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
-    return f"{seen}. For {one.judged_share:.0%} of {'them' if still else 'that'} there is an expression. {rest}"
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer_edge.commands.report.differences import Verdicts, differences
-from fer_edge.commands.report.page import busiest_text, figure_rows, stays_text
+from fer_edge.commands.report.page import figure_rows
 from fer_edge.commands.report.summary import ReportData
+from fer_edge.commands.report.wording import busiest_text, stays_text
 
 
 def show(stories: Sequence[ReportData]) -> None:

@@ -7,7 +7,7 @@ wall clock need be right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,8 +16,8 @@ from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
 from fer_edge.settings.overrides import Value
 
-MAX_BYTES = 1024
-"""A page says less than that at a time."""
+MAX_BYTES = 65_536
+"""Zones are the longest; a page says less than that at a time."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,6 +85,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     colors: dict[str, str]
     entries: list[Entry]
     groups: list[Group]
+    shapes: dict[str, Any]
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
@@ -129,15 +130,16 @@ class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, tag="settings"):
-    """The thresholds in force."""
+    """The thresholds in force, and what is drawn on the picture (SHAPES)."""
 
     groups: list[Group]
+    shapes: dict[str, Any]
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
-    """What came of a page's own `Set` or `Keep`."""
+    """What came of a page's own message."""
 
-    key: str  # empty: of `Keep`
+    key: str  # that was set; empty: of `SaveMessage`; "shapes": of `DrawMessage`
     problem: str | None
 
 
@@ -156,7 +158,14 @@ class SaveMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """A page wants what is in force to outlast the restart."""
 
 
-ClientMessage = NextMessage | SetMessage | SaveMessage
+class DrawMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="draw"):
+    """A page draws other zones, and another region; null: back to config.yaml's. They are kept at once."""
+
+    zones: dict[str, Any] | None
+    region: list[float] | None
+
+
+ClientMessage = NextMessage | SetMessage | SaveMessage | DrawMessage
 
 
 def encode(message: msgspec.Struct) -> str:

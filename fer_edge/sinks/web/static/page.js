@@ -8,6 +8,7 @@ import { Health } from "./health.js";
 import { Journal } from "./journal.js";
 import { Link } from "./link.js";
 import { Settings } from "./settings.js";
+import { Shapes } from "./shapes.js";
 import { Timeline } from "./timeline.js";
 
 const LINKS = {
@@ -40,6 +41,7 @@ const receive = {
     for (const part of [faces, journal, timeline]) part.reset(message.labels, message);
     take(message.entries, { news: false });
     settings.show(message.groups);
+    shapes.take(message.shapes);
   },
   news(message) { take(message.entries, { news: true }); },
   faces(message) { faces.show(message.faces); },
@@ -50,8 +52,11 @@ const receive = {
     if (camera.state !== "good") faces.show([], "Not known: there is no picture.");
     notice();
   },
-  settings(message) { settings.show(message.groups); },
-  reply(message) { settings.reply(message); },
+  settings(message) {
+    settings.show(message.groups);
+    shapes.take(message.shapes);
+  },
+  reply(message) { (message.key === "shapes" ? shapes : settings).reply(message); },
 };
 
 function take(entries, { news }) {
@@ -98,3 +103,4 @@ const link = new Link({
   },
 });
 const settings = new Settings((message) => link.send(message));
+const shapes = new Shapes((message) => link.send(message));
