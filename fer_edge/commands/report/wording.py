@@ -72,18 +72,17 @@ def ranges(story: ReportData) -> list[tuple[str, str, str]]:
     if came is None:
         return []
     low, high = (round(rate * one.watched_s) for rate in came)
-    rows = [("faces that came", str(one.visitors), f"{low} to {high}")]
-    rows.append(
-        ("came per watched hour", rate_text(one), f"{figure_text(came[0] * 3600)} to {figure_text(came[1] * 3600)}")
-    )
-    stay = interval(story.minutes, "mean stay")
-    rows += (
-        [("mean stay", stay_text(one.mean_dwell_s), f"{span_text(stay[0])} to {span_text(stay[1])}")] if stay else []
-    )
-    ranges = {label: interval(story.minutes, label) for label in LABELS if one.shares[label] >= WORTH_A_RANGE}
+    rates, stay = " to ".join(figure_text(rate * 3600) for rate in came), interval(story.minutes, "mean stay")
+    rows = [
+        ("faces that came", str(one.visitors), f"{low} to {high}"),
+        ("came per watched hour", rate_text(one), rates),
+    ]
+    if stay:
+        rows.append(("mean stay", stay_text(one.mean_dwell_s), " to ".join(map(span_text, stay))))
+    shares = {label: interval(story.minutes, label) for label in LABELS if one.shares[label] >= WORTH_A_RANGE}
     return rows + [
         (f"share of {label}", f"{one.shares[label]:.0%}", f"{share[0]:.0%} to {share[1]:.0%}")
-        for label, share in ranges.items()
+        for label, share in shares.items()
         if share
     ]
 
