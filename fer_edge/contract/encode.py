@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from fer_edge.contract.payloads import (
     CONTRACT,
@@ -15,6 +16,8 @@ from fer_edge.contract.payloads import (
     InfoPayload,
     ReadFace,
     ReadingsPayload,
+    SignalFigures,
+    SignalPayload,
     StatePayload,
     StatsPayload,
     SummaryPayload,
@@ -30,12 +33,34 @@ from fer_edge.records import (
     Identity,
     Pose,
     Quality,
+    SignalState,
+    SignalSummary,
     Stats,
     Summary,
     Track,
 )
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.settings.overrides import Answer
+from fer_edge.tracking.signals import SIGNALS
+from fer_edge.tracking.signals.signal import Signal
+
+
+def signals_of(signals: Mapping[str, SignalState]) -> dict[str, SignalPayload] | UnsetType:
+    """A face's signals, where config switches any on."""
+    return {name: _signal(SIGNALS[name], state) for name, state in signals.items()} or UNSET
+
+
+def _signal(signal: Signal, state: SignalState) -> SignalPayload:
+    reason = state.reason and state.reason.value
+    if signal.switch is None:
+        return SignalPayload(value=_round(state.value, 3), mean=_round(state.mean, 3), reason=reason)
+    return SignalPayload(
+        on=state.on,
+        reason=reason,
+        seconds=round(state.seconds, 2),
+        times=state.times,
+        first_after_s=_round(state.first_after_s, 2),
+    )
 
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
@@ -63,6 +88,7 @@ def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = Fals
         quality=_measured(event.quality),
         reason=event.reason and event.reason.value,
         face_count=event.face_count,
+        signals=signals_of(event.signals),
         model=identity.model,
         **optional,
     )
@@ -86,8 +112,8 @@ def _rounded(points: Floats) -> list[list[float]]:
     return rounded
 
 
-def state_payload(faces: tuple[FaceState, ...]) -> StatePayload:
-    """How many faces in view show which expression now."""
+def state_payload(faces: tuple[FaceState, ...], *, names: Sequence[str] = ()) -> StatePayload:
+    """How many faces in view show which expression now; `names`: the signals that config switches on."""
     shown = [face.expression for face in faces if face.in_view]
     counts = {label: shown.count(label) for label in LABELS}
     dominant = max(counts, key=counts.__getitem__)
@@ -96,7 +122,18 @@ def state_payload(faces: tuple[FaceState, ...]) -> StatePayload:
         faces=len(shown),
         expressions={**counts, "none": shown.count(None)},
         dominant=dominant if counts[dominant] else None,
+        signals=_state_signals([face.track.signals for face in faces if face.in_view], names) if names else UNSET,
     )
+
+
+def _state_signals(each: Sequence[Mapping[str, SignalState]], names: Sequence[str]) -> dict[str, float | None]:
+    told: dict[str, float | None] = {}
+    for name in names:
+        states = [signals[name] for signals in each if name in signals]
+        values = [state.value for state in states if state.value is not None]
+        mean = round(sum(values) / len(values), 1) + 0.0 if values else None  # -0.0 is 0.0
+        told[name] = mean if SIGNALS[name].switch is None else sum(bool(state.on) for state in states)
+    return told
 
 
 def alert_payload(alert: AlertState) -> AlertPayload:
@@ -109,6 +146,7 @@ def alert_payload(alert: AlertState) -> AlertPayload:
         clock_synced=clock_synced(),
         expressions=list(alert.expressions),
         faces=alert.faces,
+        signals=list(alert.signals) or UNSET,
     )
 
 
@@ -134,6 +172,7 @@ def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadF
         pose=_angles(track.landmarks.pose),
         quality=_measured(track.quality),
         reason=track.quality.reason and track.quality.reason.value,
+        signals=signals_of(track.signals),
         **optional,
     )
 
@@ -158,6 +197,17 @@ def summary_payload(summary: Summary, *, min_visitors: int) -> SummaryPayload:
         seconds=None if seconds is None else {label: round(value, 2) for label, value in seconds.items()},
         mean_faces=_round(summary.mean_faces, 3),
         most_faces=summary.most_faces,
+        signals={name: _signal_figures(each) for name, each in summary.signals.items()} or UNSET,
+    )
+
+
+def _signal_figures(signal: SignalSummary) -> SignalFigures:
+    return SignalFigures(
+        faces=signal.faces,
+        lasting=signal.lasting,
+        seconds=round(signal.seconds, 2),
+        share=_round(signal.share, 4),
+        mean=_round(signal.mean, 3),
     )
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_edge.config import Events as EventsConfig
-from fer_edge.records import LABELS, EventType, Expression, FaceEvent, FaceState, Reason, Track
+from fer_edge.records import LABELS, NEGATIVE, EventType, Expression, FaceEvent, FaceState, Reason, Track
+from fer_edge.tracking.signals import milestones
 
 NEUTRAL = "neutral"
-NEGATIVE = ("sadness", "anger", "disgust", "fear", "contempt")
 
 Decision = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
@@ -32,6 +32,7 @@ class OpenFace:
     last_event_ns: int  # its last event
     rival: str | None = None  # a verdict that may take over ...
     rival_ns: int | None = None  # ... and since when it is there
+    reached: tuple[str, ...] = ()  # of its signals, so far: see FaceState.reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,17 @@ class EventStateMachine:
             quality=track.quality,
             reason=reason,
             face_count=sum(not face.track.misses for face in self._open.values()),
+            signals=track.signals,
         )
 
     def _states(self) -> tuple[FaceState, ...]:
-        return tuple(FaceState(face.track, *face.decision) for face in self._open.values())
+        return tuple(FaceState(face.track, *face.decision, _reached(face)) for face in self._open.values())
+
+
+def _reached(face: OpenFace) -> tuple[str, ...]:
+    """What its signals have reached since this was asked last."""
+    if face.track.misses:
+        return ()
+    new = tuple(name for name in milestones(face.track.signals) if name not in face.reached)
+    face.reached += new
+    return new

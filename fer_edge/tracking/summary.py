@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fer_edge.config import Summary as SummaryConfig
-from fer_edge.records import LABELS, FaceEvent, FaceState, Summary
-from fer_edge.tracking.counters import NONE, FaceTimeCounter, View, view
+from fer_edge.records import LABELS, FaceEvent, FaceState, SignalSummary, Summary
+from fer_edge.tracking.counters import NONE, FaceTimeCounter, SignalCounter, View, view
 
 
 def sum_up(tally: FaceTimeCounter, min_visitors: int) -> Summary:
@@ -25,6 +25,18 @@ def sum_up(tally: FaceTimeCounter, min_visitors: int) -> Summary:
         seconds={label: tally.shown_ns[label] / 1e9 for label in (*LABELS, NONE)},
         mean_faces=tally.shown_ns.total() / tally.watched_ns,
         most_faces=tally.most_faces,
+        signals={name: _of_signal(counter) for name, counter in tally.signals.items()},
+    )
+
+
+def _of_signal(counter: SignalCounter) -> SignalSummary:
+    known_ns = counter.known_ns
+    return SignalSummary(
+        faces=counter.faces,
+        lasting=counter.lasting,
+        seconds=counter.on_ns / 1e9,
+        share=counter.on_ns / known_ns if known_ns else None,
+        mean=counter.sum_ns / known_ns if known_ns else None,
     )
 
 

@@ -10,7 +10,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +24,9 @@ from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
-from fer_edge.tracking.minutes import Minute
+from fer_edge.tracking.minutes import Minute, SignalMinute
+from fer_edge.tracking.signals import SIGNALS
+from fer_edge.tracking.signals.signal import Signal
 from fer_edge.vision.model_card import models_folder
 
 ROLES = ("detector", "landmarks", "expression")
@@ -100,15 +102,20 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
     )
 
 
+SIGNAL_FIELDS = SignalMinute.__struct_fields__
+
+
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
     """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
     reasons = [reason.value for reason in Reason]
+    names = [name for name in SIGNALS if any(name in minute.signals for minute in minutes)]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         ["begin", "watched_s", "visitors", "left", "dwell_s", "most_faces", "clock_synced"]
         + [f"{label}_s" for label in (*LABELS, NONE)]
         + [f"{reason}_s" for reason in reasons]
+        + [f"{name}_{field}" for name in names for field in SIGNAL_FIELDS]
     )
     for minute in minutes:
         writer.writerow(
@@ -116,6 +123,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
             + [round(minute.dwell_s, 3), minute.most_faces, int(minute.synced)]
             + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
             + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
+            + [round(getattr(minute.signals.get(n, SignalMinute()), f), 3) for n in names for f in SIGNAL_FIELDS]
         )
     return file.getvalue()
 
@@ -144,9 +152,32 @@ def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
         ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
         ("most shown expression", [_dominant(one) for one in each]),
     ]
+    rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
     if len(each) > 1:  # else the heading says it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
     return [[name, *values] for name, values in rows]
+
+
+def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
+    """Of a signal that was known in any of the periods."""
+    known = [one.signals.get(signal.name, SignalMinute()) for one in each]
+    if not any(one.known_s for one in known):
+        return
+    if signal.switch is None:
+        yield f"{signal.words}, mean", [f"{one.sum_s / one.known_s:+.2f}" if one.known_s else "–" for one in known]
+        return
+    came = [one.visitors for one in each]
+    yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
+    yield "… for long, added up", [_of(one.lasting, count) for one, count in zip(known, came, strict=True)]
+    yield "… face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
+
+
+def _of(number: int, all_of_them: int) -> str:
+    return f"{number}{_percent(number, all_of_them)}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f", {part / whole:.0%}" if whole else ""
 
 
 def _or_dash(seconds: float | None) -> str:

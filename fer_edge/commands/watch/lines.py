@@ -150,7 +150,7 @@ class Lines:
 
 
 def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -> str:
-    """One event in at most 80 columns."""
+    """One event in at most 80 columns; what signals said of a face that ends comes behind."""
     changed = event.previous != event.expression
     columns = [
         clock_time(event.ts),
@@ -162,7 +162,15 @@ def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -
         "replayed" if event.replayed else f"was {printable(event.previous)}" if changed and event.previous else "",
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
-    return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    line = "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    return "  ".join([line, *signal_texts(event)]) if event.event_type == "end" else line
+
+
+def signal_texts(event: ReceivedEvent) -> list[str]:
+    """A face's signals when it left: as in "looks 3.2 s"."""
+    each = event.signals.items()
+    on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
+    return on + [f"{printable(name)} {signal.value:+.2f}" for name, signal in each if signal.value is not None]
 
 
 def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
@@ -177,7 +185,8 @@ def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
 def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
-    return counted(state.faces, "face") + (f": {shown}" if shown else "")
+    signals = "".join(f"; {printable(name)} {value:g}" for name, value in state.signals.items() if value is not None)
+    return counted(state.faces, "face") + (f": {shown}" if shown else "") + (signals if state.faces else "")
 
 
 def _console(*, stderr: bool) -> Console:

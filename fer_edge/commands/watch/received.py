@@ -9,6 +9,14 @@ import msgspec
 from fer_edge.records import Reason
 
 
+class ReceivedSignal(msgspec.Struct, frozen=True):
+    """What is shown of a face's signal."""
+
+    on: bool | None = None
+    value: float | None = None
+    seconds: float = 0.0
+
+
 class ReceivedEvent(msgspec.Struct, frozen=True):
     """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
 
@@ -21,6 +29,7 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     dwell_s: float = 0.0
     reason: str | None = None
     replayed: bool = False
+    signals: dict[str, ReceivedSignal] = {}  # msgspec copies it
 
 
 class ReceivedState(msgspec.Struct, frozen=True):
@@ -28,6 +37,7 @@ class ReceivedState(msgspec.Struct, frozen=True):
 
     faces: int
     expressions: dict[str, int] = {}  # msgspec copies it
+    signals: dict[str, float | None] = {}
 
 
 class ReceivedStats(msgspec.Struct, frozen=True):
