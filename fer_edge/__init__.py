@@ -1,5 +1,7 @@
 """fer-edge: per-face expression events from a Raspberry Pi camera over MQTT."""
 
+from __future__ import annotations
+
 import os
 
 __version__ = "0.1.0"

@@ -14,6 +14,8 @@ Each message is one line (`ConfigError`: one line a finding) that says what, whe
 do. `__main__` prints it as it is and exits with 1: a user never meets a traceback.
 """
 
+from __future__ import annotations
+
 
 class FerEdgeError(Exception):
     """Base of all errors of this package."""

@@ -11,7 +11,7 @@ from functools import partial
 import cv2
 
 from fer_edge.config import Config, Models
-from fer_edge.records import AlertState, Face, FaceEvent, FaceState, Frame, Reading, Summary, Update
+from fer_edge.records import AlertState, Face, Frame, Reading, Update
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
@@ -19,6 +19,7 @@ from fer_edge.tracking.events import EventsSnapshot, EventStateMachine
 from fer_edge.tracking.signals import SignalReader, enabled_signals
 from fer_edge.tracking.summary import SummaryMaker
 from fer_edge.tracking.tracker import Tracker, TrackerSnapshot, deduplicate, new_track, untracked
+from fer_edge.tracking.zones import ZoneWatch
 from fer_edge.vision.classifier import Classifier
 from fer_edge.vision.delegate import Delegate
 from fer_edge.vision.detector import TILES, Detector
@@ -65,10 +66,14 @@ class Pipeline:
         self.cadence = DetectionSchedule(config.detector)
         self.tracker = Tracker(config.tracking, SignalReader(enabled_signals(config), config))
         self.events = EventStateMachine(
-            config.events, confirm_seconds=config.tracking.confirm_seconds, landmarks=config.privacy.landmarks
+            config.events,
+            confirm_seconds=config.tracking.confirm_seconds,
+            landmarks=config.privacy.landmarks,
+            zones=config.zones,
         )
         self.alerts = AlertMaker(config.alerts)
-        self.summary = SummaryMaker(config.summary)
+        self.summary = SummaryMaker(config.summary, config.zones)
+        self.zones = ZoneWatch(config.zones)
         self._gone: tuple[AlertState, ...] = ()  # alerts that another configuration does not have any more
         self._size = (1, 1)
 
@@ -90,7 +95,9 @@ class Pipeline:
         self.detector.configure(config.detector)
         self.cadence.configure(config.detector)
         self.tracker.configure(config.tracking, SignalReader(enabled_signals(config), config))
-        self.events.configure(config.events, confirm_seconds=config.tracking.confirm_seconds)
+        self.events.configure(config.events, confirm_seconds=config.tracking.confirm_seconds, zones=config.zones)
+        self.zones.replace(config.zones)
+        self.summary.zones = config.zones
         self._gone += self.alerts.replace(config.alerts)
 
     def step(self, frame: Frame) -> Update:
@@ -105,18 +112,19 @@ class Pipeline:
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
-            alerts, summary = self._over_time(events, faces, frame.taken_ns)
-        timings = watch.read()
-        return Update(frame, tracks, faces, events, timings, alerts=alerts, summary=summary, readings=tuple(readings))
+            update = self._over_time(Update(frame, tracks, faces, events, readings=tuple(readings)), frame.taken_ns)
+        return replace(update, timings_ms=watch.read())
 
-    def _over_time(
-        self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int
-    ) -> tuple[tuple[AlertState, ...], Summary | None]:
-        """The alerts that changed, and the figures of an interval that is over."""
+    def _over_time(self, update: Update, now_ns: int) -> Update:
+        """With the alerts and zones that changed, and the figures of an interval that is over."""
         minute = minute_of_day() if self.config.alerts else None
         gone, self._gone = self._gone, ()
-        alerts = self.alerts.update(faces, now_ns, minute_of_day=minute)
-        return gone + alerts, self.summary.update(events, faces, now_ns)
+        return replace(
+            update,
+            alerts=gone + self.alerts.update(update.faces, now_ns, minute_of_day=minute),
+            summary=self.summary.update(update.events, update.faces, now_ns),
+            zones=self.zones.update(update.faces, now_ns),
+        )
 
     def detect_new(
         self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch
@@ -152,7 +160,11 @@ class Pipeline:
         width, height = self._size
         events = self.events.end_all(now_ns, width=width, height=height)
         return Update(
-            None, events=events, alerts=self.alerts.end_all(now_ns), summary=self.summary.update(events, (), now_ns)
+            None,
+            events=events,
+            alerts=self.alerts.end_all(now_ns),
+            summary=self.summary.update(events, (), now_ns),
+            zones=self.zones.update((), now_ns),
         )
 
     def _read_one(self, frame: Frame, face: Face, watch: Stopwatch) -> Reading | None:

@@ -53,6 +53,8 @@ class EventType(StrEnum):
 
     START = "start"
     UPDATE = "update"
+    ENTER = "enter"  # a zone
+    LEAVE = "leave"
     END = "end"
 
 
@@ -315,6 +317,9 @@ class FaceEvent:
     quality: Quality
     reason: Reason | None  # why `expression` is None
     face_count: int
+    zones: tuple[str, ...] | None = None  # that it is in after this step; None: config has none
+    zone: str | None = None  # the one that was entered or left
+    zone_dwell_s: float | None = None  # how long it was in the zone that it left, seconds
     signals: Mapping[str, SignalState] = field(default_factory=dict)
 
 
@@ -325,6 +330,7 @@ class FaceState:
     track: Track
     expression: str | None
     reason: Reason | None
+    zones: tuple[str, ...] = ()  # that it is in
     reached: tuple[str, ...] = ()  # signals that were on for the first time, or lasted ("+" behind the name), just now
 
     @property
@@ -357,6 +363,27 @@ class SignalSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneState:
+    """A zone after what is shown in it changed."""
+
+    name: str
+    shown: tuple[str | None, ...]  # the expression of each face in view that is in it
+    since_ns: int  # since when there is somebody, or nobody
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSummary:
+    """What many faces did in a zone in an interval; all None where fewer than summary.min_visitors came into it."""
+
+    visitors: int | None = None  # faces that entered, each once
+    visits: int | None = None  # how often they did
+    mean_dwell_s: float | None = None  # of the visits that ended; None too where these are fewer than min_visitors
+    seconds: Mapping[str, float] | None = None  # as in Summary, of the time within the zone
+    mean_faces: float | None = None
+    most_faces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What many faces did together in an interval; nothing of any single one."""
 
@@ -367,6 +394,7 @@ class Summary:
     seconds: Mapping[str, float] | None  # label, or "none" -> face-seconds in which it was shown
     mean_faces: float | None  # in view, over the interval
     most_faces: int | None
+    zones: Mapping[str, ZoneSummary] = field(default_factory=dict)  # by name, every zone of config
     signals: Mapping[str, SignalSummary] = field(default_factory=dict)  # by name, those that were known of a face
 
 
@@ -399,4 +427,5 @@ class Update:
     stats: Stats | None = None  # every stats.interval_seconds
     alerts: tuple[AlertState, ...] = ()  # those that changed
     summary: Summary | None = None  # every summary.interval_seconds
+    zones: tuple[ZoneState, ...] = ()  # those that changed
     readings: tuple[Reading, ...] = ()  # what the networks saw in this frame, before tracking

@@ -3,8 +3,9 @@
 Float and int8 files, each with its card beside it, go through the same code.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Final
 
 import cv2
 import numpy as np
@@ -19,8 +20,8 @@ from fer_edge.vision.tflite import Model
 from fer_edge.vision.transforms import Matrix
 from quantize.data.sets import DataError
 
-DEFAULT_THRESHOLD: Final = DetectorConfig().min_score
-NO_LIMIT: Final = 100_000
+DEFAULT_THRESHOLD = DetectorConfig().min_score
+NO_LIMIT = 100_000
 
 
 def open_model(path: Path, role: Role, *, threads: int = 1) -> Model:

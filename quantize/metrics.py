@@ -4,9 +4,10 @@ Expression: accuracy, F1, calibration error. Detector: precision/recall curve an
 distances. What is measured on, and how, is with the roles: `measure_expression.py` and its neighbours.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from fer_edge.records import Floats
 from fer_edge.vision.classifier import softmax
 
-ECE_BINS: Final = 15
-TEMPERATURES: Final = np.arange(0.30, 3.005, 0.01)
-OVERLAP: Final = 0.5  # IoU from which a box has found a face
-INNER: Final = slice(17, 68)  # of the 68 points, those without the outline of the jaw
-EYE_CORNERS: Final = (36, 45)  # the outer ones
+ECE_BINS = 15
+TEMPERATURES = np.arange(0.30, 3.005, 0.01)
+OVERLAP = 0.5  # IoU from which a box has found a face
+INNER = slice(17, 68)  # of the 68 points, those without the outline of the jaw
+EYE_CORNERS = (36, 45)  # the outer ones
 
-ROUNDS: Final = 1000  # of the bootstrap
-BOOTSTRAP_SEED: Final = 17
+ROUNDS = 1000  # of the bootstrap
+BOOTSTRAP_SEED = 17
 
 Labels = NDArray[np.intp]
 Bools = NDArray[np.bool_]

@@ -1,5 +1,7 @@
 """The former name of `python -m quantize.convert`."""
 
+from __future__ import annotations
+
 import sys
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -92,6 +94,7 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
     checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
         ("models", _models),
         ("settings", _settings),
+        *((("zones", _zones),) if config.zones else ()),
         ("camera", _camera),
         ("broker", _broker),
         *((("display", _display),) if config.hdmi.enabled else ()),
@@ -140,6 +143,20 @@ def _settings(config: Config) -> Finding:
         return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error}", fatal=False)
     shown = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
     return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {shown}")
+
+
+def _zones(config: Config) -> Finding:
+    """Each zone's share of the picture; one in which no face can be found is worth a warning."""
+    left, top, right, bottom = config.detector.region
+    told, outside = [], []
+    for name, zone in config.zones.items():
+        outline = np.array(zone.points, np.float32)
+        told.append(f"{name} ({cv2.contourArea(outline):.0%} of the picture)")
+        (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
+        if x1 <= left or x0 >= right or y1 <= top or y0 >= bottom:
+            outside.append(name)
+    advice = f"; outside detector.region, where no new face is found: {', '.join(outside)}" if outside else ""
+    return Finding(not outside, ", ".join(told) + advice, fatal=False)
 
 
 def _camera(config: Config) -> Finding:

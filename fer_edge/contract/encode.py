@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ from fer_edge.contract.payloads import (
     StatePayload,
     StatsPayload,
     SummaryPayload,
+    ZoneFigures,
+    ZonePayload,
 )
 from fer_edge.records import (
     LABELS,
@@ -38,6 +40,8 @@ from fer_edge.records import (
     Stats,
     Summary,
     Track,
+    ZoneState,
+    ZoneSummary,
 )
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.settings.overrides import Answer
@@ -66,6 +70,12 @@ def _signal(signal: Signal, state: SignalState) -> SignalPayload:
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
     """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
     optional: dict[str, Any] = {} if event.landmarks is None else {"landmarks": _rounded(event.landmarks)}
+    if event.zones is not None:
+        optional["zones"] = list(event.zones)
+    if event.zone is not None:
+        optional["zone"] = event.zone
+    if event.zone_dwell_s is not None:
+        optional["zone_dwell_s"] = round(event.zone_dwell_s, 3)
     return EventPayload(
         v=CONTRACT,
         event_type=event.event_type.value,
@@ -112,17 +122,37 @@ def _rounded(points: Floats) -> list[list[float]]:
     return rounded
 
 
-def state_payload(faces: tuple[FaceState, ...], *, names: Sequence[str] = ()) -> StatePayload:
-    """How many faces in view show which expression now; `names`: the signals that config switches on."""
-    shown = [face.expression for face in faces if face.in_view]
-    counts = {label: shown.count(label) for label in LABELS}
-    dominant = max(counts, key=counts.__getitem__)
+def state_payload(
+    faces: tuple[FaceState, ...], zones: Collection[str] = (), *, signals: Sequence[str] = ()
+) -> StatePayload:
+    """How many faces in view show which expression now; `zones`, `signals`: the names of all there are."""
+    here = [face for face in faces if face.in_view]
+    counts = _counts([face.expression for face in here])
+    dominant = max(LABELS, key=counts.__getitem__)
     return StatePayload(
         v=CONTRACT,
-        faces=len(shown),
-        expressions={**counts, "none": shown.count(None)},
+        faces=len(here),
+        expressions=counts,
         dominant=dominant if counts[dominant] else None,
-        signals=_state_signals([face.track.signals for face in faces if face.in_view], names) if names else UNSET,
+        signals=_state_signals([face.track.signals for face in here], signals) if signals else UNSET,
+        zones={name: sum(name in face.zones for face in here) for name in zones} if zones else UNSET,
+    )
+
+
+def _counts(shown: Sequence[str | None]) -> dict[str, int]:
+    return {**{label: shown.count(label) for label in LABELS}, "none": shown.count(None)}
+
+
+def zone_payload(zone: ZoneState) -> ZonePayload:
+    """Who is in a zone now."""
+    return ZonePayload(
+        v=CONTRACT,
+        name=zone.name,
+        faces=len(zone.shown),
+        state="ON" if zone.shown else "OFF",
+        since=timestamp(zone.since_ns),
+        clock_synced=clock_synced(),
+        expressions=_counts(zone.shown),
     )
 
 
@@ -198,6 +228,18 @@ def summary_payload(summary: Summary, *, min_visitors: int) -> SummaryPayload:
         mean_faces=_round(summary.mean_faces, 3),
         most_faces=summary.most_faces,
         signals={name: _signal_figures(each) for name, each in summary.signals.items()} or UNSET,
+        zones={name: _zone_figures(zone) for name, zone in summary.zones.items()} or UNSET,
+    )
+
+
+def _zone_figures(zone: ZoneSummary) -> ZoneFigures:
+    return ZoneFigures(
+        visitors=zone.visitors,
+        visits=zone.visits,
+        mean_dwell_s=_round(zone.mean_dwell_s, 2),
+        seconds=None if zone.seconds is None else {label: round(value, 2) for label, value in zone.seconds.items()},
+        mean_faces=_round(zone.mean_faces, 3),
+        most_faces=zone.most_faces,
     )
 
 

@@ -70,12 +70,16 @@ FaceSignals = Annotated[
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end."""
+    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end. In between
+    it enters and leaves zones: every enter is followed by exactly one leave."""
 
     v: Version
     event_type: Annotated[
-        Literal["start", "update", "end"],
-        Meta(description="a face is here; its expression changed, or a heartbeat; it is gone"),
+        Literal["start", "update", "enter", "leave", "end"],
+        Meta(
+            description="a face is here; its expression changed, or a heartbeat; it entered or left a zone (only where "
+            "section `zones` has any); it is gone"
+        ),
     ]
     event_id: Annotated[str, Meta(description="unique: `<boot_id>-<seq>`")]
     seq: Annotated[int, Meta(description="counts the events of a run from 1 without gaps")]
@@ -106,6 +110,16 @@ class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
     quality: Measured
     reason: Reason
     face_count: Annotated[int, Meta(description="faces in view when this step was done")]
+    zones: (
+        Annotated[list[str], Meta(description="the zones that it is in when this step was done; with section zones")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    zone: (
+        Annotated[str, Meta(description="the zone that was entered or left; of enter and leave")] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    zone_dwell_s: (
+        Annotated[float, Meta(description="how long it was in that zone, seconds; of leave")] | msgspec.UnsetType
+    ) = msgspec.UNSET
     signals: FaceSignals | msgspec.UnsetType = msgspec.UNSET
     model: Annotated[str, Meta(description="which expression model judged")]
 
@@ -127,6 +141,22 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | msgspec.UnsetType
     ) = msgspec.UNSET
+    zones: (
+        Annotated[dict[str, int], Meta(description="each zone: faces in view within it; with section zones")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+class ZonePayload(msgspec.Struct, frozen=True, kw_only=True):
+    """How many faces are in a zone, and which expressions they show."""
+
+    v: Version
+    name: Annotated[str, Meta(description="its key in section zones")]
+    faces: Annotated[int, Meta(description="faces in view within it")]
+    state: Annotated[Literal["ON", "OFF"], Meta(description="whether there is any")]
+    since: Annotated[str, Meta(description="since when there is, or is not: UTC, RFC 3339, milliseconds")]
+    clock_synced: Annotated[bool, Meta(description="whether the wall clock was synchronised; if not, since may be off")]
+    expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many of them show it")]
 
 
 class CameraPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +220,19 @@ class SignalFigures(msgspec.Struct, frozen=True, kw_only=True):
     mean: Annotated[float | None, Meta(description="of a level; 0 of others")]
 
 
+class ZoneFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The same within a zone. All null where fewer than min_visitors faces came into it."""
+
+    visitors: Annotated[int | None, Meta(description="faces that entered it, each once")]
+    visits: Annotated[int | None, Meta(description="how often they did")]
+    mean_dwell_s: Annotated[
+        float | None, Meta(description="of the visits that ended, seconds; of min_visitors and more")
+    ]
+    seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
+    mean_faces: float | None
+    most_faces: int | None
+
+
 class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
     """What many faces did together. Figures are null where there were fewer visitors than min_visitors."""
 
@@ -210,6 +253,9 @@ class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[dict[str, SignalFigures], Meta(description="by name; those that were known of a face")]
         | msgspec.UnsetType
     ) = msgspec.UNSET
+    zones: Annotated[dict[str, ZoneFigures], Meta(description="by name; with section zones")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
 
 class InfoPayload(msgspec.Struct, frozen=True, kw_only=True):

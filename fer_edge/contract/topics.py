@@ -26,6 +26,7 @@ from fer_edge.contract.payloads import (
     StatePayload,
     StatsPayload,
     SummaryPayload,
+    ZonePayload,
 )
 
 
@@ -48,6 +49,7 @@ TOPICS = (
     Topic("info", InfoPayload, "after every connect, and when `restart_required` changes", retained=True),
     Topic("state", StatePayload, "when it changes", retained=True),
     Topic("event", EventPayload, "when something happens to a face"),
+    Topic("zone/<name>", ZonePayload, "when it changes", retained=True),
     Topic("alert/<name>", AlertPayload, "when it goes on or off", retained=True),
     Topic("readings", ReadingsPayload, "with frames, where `readings.enabled`", qos=0),
     Topic("summary", SummaryPayload, "every `summary.interval_seconds`"),
@@ -120,7 +122,7 @@ def _section(kind: type[msgspec.Struct]) -> Iterator[str]:
         if name != "ModelId":  # its two fields need no section
             title = _title(kind) if name == kind.__name__ else f"{_title(kind)}: {name}"
             yield from ("", f"## {title}", "", schema["description"], "", "| field | type | meaning |", "|---|---|---|")
-            optional = schema["properties"].keys() - set(schema["required"])
+            optional = schema["properties"].keys() - set(schema.get("required", ()))
             for field, what in schema["properties"].items():
                 sometimes = "; not always there" if field in optional else ""
                 yield f"| `{field}` | {_type(what)} | {what.get('description', '')}{sometimes} |"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from fer_edge.config import Zone
 from fer_edge.drawing.font import Font
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
@@ -36,8 +37,9 @@ class DrawStyle:
 class Painter:
     """Draws one picture after the other. For one thread."""
 
-    def __init__(self, look: DrawStyle | None = None) -> None:
-        self._look = look or DrawStyle()
+    def __init__(self, look: DrawStyle | None = None, zones: Mapping[str, Zone] | None = None) -> None:
+        """`zones`: name -> zone, to be outlined; may be set anew at any time."""
+        self._look, self.zones = look or DrawStyle(), zones or {}
         self._font = Font()
         self._canvas = np.empty((0, 0, 3), np.uint8)
         self._ink = np.linspace(DARK, LIGHT, 256).round().astype(np.uint8)  # coverage -> color of text on DARK
@@ -57,6 +59,9 @@ class Painter:
         """
         width, height = size or (frame.width, frame.height)
         canvas = self._background(frame, width, height)
+        for name, zone in self.zones.items():
+            inside = sum(face.in_view and name in face.zones for face in faces)
+            self._zone(canvas, zone, f"{name} {inside}" if inside else name)
         for face in faces:
             if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9:
                 self._face(canvas, face, (frame.width, frame.height))
@@ -103,6 +108,16 @@ class Painter:
         if face.expression:
             _bar(canvas, place, confidence(face), color)
         self._plate(canvas, caption(face), (place[0] - thick, place[1] - thick - 1), color)
+
+    def _zone(self, canvas: Image, zone: Zone, text: str) -> None:
+        """A zone's border, with its name and how many faces are in it at its highest corner."""
+        corners = self._placed(np.asarray(zone.points, np.float32), (1, 1), canvas)
+        thick = max(1, round(canvas.shape[0] / 400))
+        outline = np.round(corners * 16).astype(np.int32)  # four more bits of precision than pixels
+        for line, ink in ((thick + 2, DARK), (thick, LIGHT)):
+            cv2.polylines(canvas, [outline], True, ink, line, cv2.LINE_AA, shift=4)
+        x, y = corners[corners[:, 1].argmin()].round().astype(int).tolist()
+        self._plate(canvas, text, (x, y), LIGHT)
 
     def _placed(self, points: Floats, frame_size: tuple[int, int], canvas: Image) -> Floats:
         """Frame pixels -> canvas pixels."""

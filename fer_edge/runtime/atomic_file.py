@@ -6,7 +6,9 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 FOR_ALL = 0o666
 
@@ -24,22 +26,37 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_re
     if path.exists() and not path.is_file():  # /dev/null must stay what it is
         path.write_bytes(data)
         return
-    descriptor, partial = create_beside(path, mode=mode)
+    replace_files({path: data}, mode=mode, like=like)
+
+
+def replace_files(files: Mapping[Path, bytes], *, mode: int = 0o640, like: os.stat_result | None = None) -> None:
+    """The same for several files, whose folders exist; none is replaced before all are written. Raises OSError."""
+    partials: dict[Path, Path] = {}
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if like:
-                with contextlib.suppress(PermissionError):
-                    os.fchown(descriptor, like.st_uid, like.st_gid)
-                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
+        for path, data in files.items():
+            descriptor, partials[path] = create_beside(path, mode=mode)
+            with os.fdopen(descriptor, "wb") as file:
+                _write(file, data, like)
+        for path, partial in partials.items():
+            partial.replace(path)
     except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        for partial in partials.values():
+            with contextlib.suppress(OSError):
+                partial.unlink()
         raise
-    sync_folder(path.parent)
+    for folder in {path.parent for path in files}:
+        sync_folder(folder)
+
+
+def _write(file: BinaryIO, data: bytes, like: os.stat_result | None) -> None:
+    """Write a file to the disk, with the permissions and, as root, the owner of another one."""
+    if like:
+        with contextlib.suppress(PermissionError):
+            os.fchown(file.fileno(), like.st_uid, like.st_gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def create_beside(path: Path, *, mode: int = 0o640) -> tuple[int, Path]:

@@ -181,14 +181,19 @@ def minute_of(row: Row) -> Minute | None:
 def moment_of(row: Row) -> EventRow | None:
     """A row of `events`, likewise."""
     try:
-        return msgspec.convert(row[:7], type=EventRow) if _whole(row, 7) else None
+        if not (_whole(row, 7) and isinstance(row[3], str)):
+            return None
+        kind, _, zone = row[3].partition(" ")
+        return msgspec.convert((*row[:3], kind, *row[4:7], zone), type=EventRow)
     except (msgspec.MsgspecError, UnicodeError):
         return None
 
 
 def _row(moment: EventRow) -> Row:
     """A row of `events`; numbers have the type that SQLite would give them, for the checksum."""
-    return sealed(*moment._replace(at_s=float(moment.at_s), dwell_s=float(moment.dwell_s)))
+    # the zone stands behind the kind: the table, and the checksums of the rows that it has, stay as they were
+    kind = f"{moment.kind} {moment.zone}".rstrip()
+    return sealed(*moment._replace(at_s=float(moment.at_s), dwell_s=float(moment.dwell_s), kind=kind)[:7])
 
 
 def _whole(row: Row, columns: int) -> bool:

@@ -1,9 +1,9 @@
 """What deserves attention: an alert goes on when enough faces have shown its expressions for long enough.
 
-Its condition holds while it is enabled, within its active hours, and `min_faces` faces have one of `expressions`
-committed with a smoothed probability of at least `min_confidence`, or one of `signals`. It goes on once that has
-lasted `for_seconds` and its last end is `cooldown_seconds` ago; it goes off as soon as the condition does not hold any
-more.
+Its condition holds while it is enabled, within its active hours, and `min_faces` faces, in its zone where it names one,
+have one of `expressions` committed with a smoothed probability of at least `min_confidence`, or one of `signals`. It
+goes on once that has lasted `for_seconds` and its last end is `cooldown_seconds` ago; it goes off as soon as the
+condition does not hold any more.
 """
 
 from __future__ import annotations
@@ -123,6 +123,8 @@ def _expresses(face: FaceState, rule: Alert) -> bool:
     """Whether it shows one of the rule's expressions."""
     smoothed = face.track.expression
     if smoothed is None or face.expression is None or face.expression not in rule.expressions:
+        return False
+    if rule.zone is not None and rule.zone not in face.zones:
         return False
     least = np.float32(rule.min_confidence)  # 0.7 as a float32 is less than 0.7, for NumPy 1
     return bool(smoothed.probabilities[LABELS.index(face.expression)] >= least)

@@ -25,6 +25,7 @@ class View(NamedTuple):
     label: str  # or NONE
     reason: str | None  # why NONE
     cell: int | None  # of the heat map, row by row: where the middle of its box is
+    zones: tuple[str, ...] = ()  # that it is in
     signals: tuple[tuple[str, bool | None, float | None], ...] = ()  # name, on, value; of those that are known
     reached: tuple[str, ...] = ()  # see FaceState.reached
 
@@ -39,7 +40,28 @@ def view(face: FaceState, size: tuple[int, int] | None = None) -> View:
         cell = row * HEAT_COLUMNS + column
     each = face.track.signals.items()
     signals = tuple((name, state.on, state.value) for name, state in each if state.known)
-    return View(face.expression or NONE, face.reason and face.reason.value, cell, signals, face.reached)
+    return View(face.expression or NONE, face.reason and face.reason.value, cell, face.zones, signals, face.reached)
+
+
+@dataclass(slots=True)
+class ZoneCounter:
+    """The counters of a zone."""
+
+    entered: set[int] = field(default_factory=set)  # track ids, so that a face that comes and goes is one visitor
+    visits: int = 0
+    left: int = 0  # visits that ended
+    dwell_s: float = 0.0  # theirs, together
+    most_faces: int = 0
+    shown_ns: Counter[str] = field(default_factory=Counter)  # label or NONE -> face-nanoseconds within it
+
+    def add_event(self, event: FaceEvent) -> None:
+        """Count a visit that begins or ends."""
+        if event.event_type is EventType.ENTER:
+            self.entered.add(event.track_id)
+            self.visits += 1
+        else:
+            self.left += 1
+            self.dwell_s += event.zone_dwell_s or 0.0
 
 
 @dataclass(slots=True)
@@ -67,7 +89,12 @@ class FaceTimeCounter:
     shown_ns: Counter[str] = field(default_factory=Counter)  # label or NONE -> face-nanoseconds
     abstained_ns: Counter[str] = field(default_factory=Counter)  # reason -> those of NONE
     heat_ns: Counter[int] = field(default_factory=Counter)  # cell -> face-nanoseconds
+    zones: dict[str, ZoneCounter] = field(default_factory=dict)  # by name, those in which there was something to count
     signals: dict[str, SignalCounter] = field(default_factory=dict)  # by name, those that were known of a face
+
+    def zone(self, name: str) -> ZoneCounter:
+        """A zone's counters."""
+        return self.zones.setdefault(name, ZoneCounter())
 
     def signal(self, name: str) -> SignalCounter:
         """A signal's counters."""
@@ -86,6 +113,8 @@ class FaceTimeCounter:
                 self.heat_ns[each.cell] += elapsed_ns
             if each.reason:
                 self.abstained_ns[each.reason] += elapsed_ns
+            for name in each.zones:
+                self.zone(name).shown_ns[each.label] += elapsed_ns
             self._add_signals(each, elapsed_ns)
 
     def _add_signals(self, shown: View, elapsed_ns: int) -> None:
@@ -102,6 +131,11 @@ class FaceTimeCounter:
         self.left += len(ends)
         self.dwell_s += sum(ends)
         self.most_faces = max(self.most_faces, len(shown))
+        for event in events:
+            if event.zone is not None:
+                self.zone(event.zone).add_event(event)
+        for name, faces in Counter(name for each in shown for name in each.zones).items():
+            self.zone(name).most_faces = max(self.zone(name).most_faces, faces)
         for name in (name for each in shown for name in each.reached):
             counter = self.signal(name.rstrip(LASTED))
             counter.lasting += name.endswith(LASTED)

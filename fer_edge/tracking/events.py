@@ -3,19 +3,23 @@
 A face starts once it has been seen for `confirm_seconds`; its expression is committed when its smoothed
 probability reaches `enter`, kept until that falls below `leave` or another one reaches `enter` and passes it, and
 replaced only when the new state has lasted `dwell_seconds`. Neutral is not committed while the negative expressions
-together reach `neutral_doubt`. Every start is followed by exactly one end.
+together reach `neutral_doubt`. Every start is followed by exactly one end. In between, a face enters and leaves zones:
+every enter is followed by exactly one leave of the same zone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from fer_edge.config import Events as EventsConfig
+from fer_edge.config import Zone
 from fer_edge.records import LABELS, NEGATIVE, EventType, Expression, FaceEvent, FaceState, Reason, Track
 from fer_edge.tracking.signals import milestones
+from fer_edge.tracking.zones import ZoneMap
 
 NEUTRAL = "neutral"
 
@@ -32,6 +36,7 @@ class OpenFace:
     last_event_ns: int  # its last event
     rival: str | None = None  # a verdict that may take over ...
     rival_ns: int | None = None  # ... and since when it is there
+    entered_ns: dict[str, int] = field(default_factory=dict)  # zone that it is in -> since when
     reached: tuple[str, ...] = ()  # of its signals, so far: see FaceState.reached
 
 
@@ -43,23 +48,38 @@ class EventsSnapshot:
     seq: int
 
 
-PendingEvent = tuple[EventType, OpenFace, str | None]
-"""An event to be told: what, of whom, and the expression before."""
+class PendingEvent(NamedTuple):
+    """An event to be told."""
+
+    kind: EventType
+    face: OpenFace
+    previous: str | None  # the expression before
+    zone: str | None = None
+    zone_dwell_s: float | None = None
 
 
 class EventStateMachine:
     """Tracks -> events and the state of all confirmed faces. Holds the committed expressions."""
 
-    def __init__(self, config: EventsConfig, *, confirm_seconds: float, landmarks: bool = False) -> None:
+    def __init__(
+        self,
+        config: EventsConfig,
+        *,
+        confirm_seconds: float,
+        landmarks: bool = False,
+        zones: Mapping[str, Zone] | None = None,
+    ) -> None:
         """`landmarks`: whether events may carry them (privacy.landmarks)."""
-        self.configure(config, confirm_seconds=confirm_seconds)
+        self.configure(config, confirm_seconds=confirm_seconds, zones=zones)
         self._landmarks = landmarks
         self._open: dict[int, OpenFace] = {}
         self._seq = 0
 
-    def configure(self, config: EventsConfig, *, confirm_seconds: float) -> None:
-        """Take over other thresholds and times."""
-        self._config, self._confirm_ns = config, confirm_seconds * 1e9
+    def configure(
+        self, config: EventsConfig, *, confirm_seconds: float, zones: Mapping[str, Zone] | None = None
+    ) -> None:
+        """Take over other thresholds, times and zones."""
+        self._config, self._confirm_ns, self._zones = config, confirm_seconds * 1e9, ZoneMap(zones or {})
 
     def snapshot(self) -> EventsSnapshot:
         """All that was learned from tracks; for another process, as open faces are not copied."""
@@ -84,13 +104,14 @@ class EventStateMachine:
         """
         size = (width, height)
         here = {track.id: track for track in tracks}
-        told: list[PendingEvent] = [
-            (EventType.END, self._open.pop(id_), None) for id_ in sorted(self._open.keys() - here.keys())
-        ]
+        told: list[PendingEvent] = []
+        for id_ in sorted(self._open.keys() - here.keys()):
+            face = self._open.pop(id_)
+            told += [*_leave(face, list(face.entered_ns), face.track.last_ns), PendingEvent(EventType.END, face, None)]
         for track in tracks:
             told += self._follow(track, now_ns)
-        events = tuple(self._event(kind, face, previous, now_ns, size) for kind, face, previous in told)
-        return events, self._states()
+            told += self._move(self._open.get(track.id), now_ns, size)
+        return tuple(self._event(each, now_ns, size) for each in told), self._states()
 
     def end_all(self, now_ns: int, *, width: int, height: int) -> tuple[FaceEvent, ...]:
         """End every open face: shutdown, or the camera is gone."""
@@ -98,23 +119,34 @@ class EventStateMachine:
         return events
 
     def _follow(self, track: Track, now_ns: int) -> list[PendingEvent]:
-        """What there is to tell of a face that is here: (event type, face, the expression before)."""
+        """What there is to tell of a face that is here, beside its zones."""
         face = self._open.get(track.id)
         if face is None:
             if track.misses or track.hits < 2 or track.last_ns - track.first_ns < self._confirm_ns:
                 return []
             face = self._open[track.id] = OpenFace(track, self.decide(track), now_ns)
-            return [(EventType.START, face, None)]
+            return [PendingEvent(EventType.START, face, None)]
         face.track = track
         previous = face.decision[0]
         if not track.misses and self._commit(face, now_ns):
             face.last_event_ns = now_ns
-            return [(EventType.UPDATE, face, previous)]
+            return [PendingEvent(EventType.UPDATE, face, previous)]
         heartbeat_ns = self._config.heartbeat_seconds * 1e9
         if heartbeat_ns and now_ns - face.last_event_ns >= heartbeat_ns:
             face.last_event_ns = now_ns
-            return [(EventType.UPDATE, face, previous)]
+            return [PendingEvent(EventType.UPDATE, face, previous)]
         return []
+
+    def _move(self, face: OpenFace | None, now_ns: int, size: tuple[int, int]) -> Iterator[PendingEvent]:
+        """The zones that a face leaves and enters. One that is hidden stays where it was."""
+        if face is None or face.track.misses or not (self._zones or face.entered_ns):
+            return
+        now_in = self._zones.around(face.track.box, size, before=face.entered_ns)
+        yield from _leave(face, [name for name in face.entered_ns if name not in now_in], now_ns)
+        for name in now_in:
+            if name not in face.entered_ns:
+                face.entered_ns[name] = now_ns
+                yield PendingEvent(EventType.ENTER, face, face.decision[0], name)
 
     def _commit(self, face: OpenFace, now_ns: int) -> bool:
         """Let a new verdict take over once it has lasted; returns whether the expression changed."""
@@ -148,25 +180,23 @@ class EventStateMachine:
         negative = float(expression.probabilities[[LABELS.index(each) for each in NEGATIVE]].sum())
         return label == NEUTRAL and negative >= self._config.neutral_doubt
 
-    def _event(
-        self, kind: EventType, face: OpenFace, previous: str | None, now_ns: int, size: tuple[int, int]
-    ) -> FaceEvent:
+    def _event(self, told: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
         """Write an event down, numbered."""
         self._seq += 1
-        track, (label, reason) = face.track, face.decision
+        track, (label, reason) = told.face.track, told.face.decision
         judged = track.expression if reason in (None, Reason.UNCERTAIN) else None
         confidence = 0.0 if judged is None else judged.confidence
         if judged is not None and label is not None:
             confidence = float(judged.probabilities[LABELS.index(label)])
         return FaceEvent(
-            event_type=kind,
+            event_type=told.kind,
             seq=self._seq,
             track_id=track.id,
             mono_ns=now_ns,
             expression=label,
             confidence=confidence,
             probabilities=None if judged is None else judged.probabilities,
-            previous=label if kind is EventType.END else previous,
+            previous=label if told.kind is EventType.END else told.previous,
             dwell_s=(track.last_ns - track.first_ns) / 1e9,
             box=track.box.normalised(*size),
             landmarks=np.asarray(track.landmarks.points / size, np.float32) if self._landmarks else None,
@@ -174,11 +204,21 @@ class EventStateMachine:
             quality=track.quality,
             reason=reason,
             face_count=sum(not face.track.misses for face in self._open.values()),
+            zones=tuple(told.face.entered_ns) if self._zones or told.zone else None,
+            zone=told.zone,
+            zone_dwell_s=told.zone_dwell_s,
             signals=track.signals,
         )
 
     def _states(self) -> tuple[FaceState, ...]:
-        return tuple(FaceState(face.track, *face.decision, _reached(face)) for face in self._open.values())
+        faces = self._open.values()
+        return tuple(FaceState(face.track, *face.decision, tuple(face.entered_ns), _reached(face)) for face in faces)
+
+
+def _leave(face: OpenFace, zones: Sequence[str], until_ns: int) -> list[PendingEvent]:
+    """A face is in these zones no longer."""
+    stayed = [(zone, (until_ns - face.entered_ns.pop(zone)) / 1e9) for zone in zones]
+    return [PendingEvent(EventType.LEAVE, face, face.decision[0], zone, max(0.0, dwell)) for zone, dwell in stayed]
 
 
 def _reached(face: OpenFace) -> tuple[str, ...]:

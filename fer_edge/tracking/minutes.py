@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fer_edge.records import FaceEvent, Update
-from fer_edge.tracking.counters import FaceTimeCounter, SignalCounter, View, view
+from fer_edge.tracking.counters import FaceTimeCounter, SignalCounter, View, ZoneCounter, view
 
 MINUTE_SECONDS = 60
 
@@ -27,6 +27,21 @@ class SignalMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sum_s: float = 0.0  # values of a level, each times its face-seconds
 
 
+class ZoneMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The same of a zone."""
+
+    visits: int = 0  # that began in it; a face that comes and goes has several
+    left: int = 0  # visits that ended in it
+    dwell_s: float = 0.0  # of those that ended, together
+    most_faces: int = 0
+    shown_s: dict[str, float] = {}  # label or "none" -> face-seconds within the zone
+
+    @property
+    def faces_s(self) -> float:
+        """Face-seconds in all."""
+        return sum(self.shown_s.values())
+
+
 class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sums over a minute, or over what was watched of it. Nothing in it is of any single face."""
 
@@ -39,6 +54,7 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shown_s: dict[str, float] = {}  # label or "none" -> face-seconds; msgspec copies it
     abstained_s: dict[str, float] = {}  # reason -> those of "none"
     heat_s: dict[int, float] = {}  # cell of the heat map -> face-seconds
+    zones: dict[str, ZoneMinute] = {}  # by name, those in which something happened
     signals: dict[str, SignalMinute] = {}  # by name, those that were known of a face
     synced: bool = True  # whether the clock was
 
@@ -54,10 +70,11 @@ class EventRow(NamedTuple):
     at_s: float  # on the same clock as the minutes
     run: str  # track ids are unique within a run of the daemon only
     track_id: int
-    kind: str  # start, update or end
+    kind: str  # as in EventType
     expression: str | None
     reason: str | None  # why it is None
-    dwell_s: float
+    dwell_s: float  # of an enter or leave: in the zone
+    zone: str = ""  # that was entered or left
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +103,8 @@ def moments(step: Step, run: str) -> list[EventRow]:
             kind=event.event_type.value,
             expression=event.expression,
             reason=event.reason and event.reason.value,
-            dwell_s=event.dwell_s,
+            dwell_s=event.dwell_s if event.zone is None else event.zone_dwell_s or 0.0,
+            zone=event.zone or "",
         )
         for event in step.events
     ]
@@ -133,6 +151,7 @@ def added(minutes: Iterable[Minute], begin_s: int) -> Minute:
         shown_s=_sums([minute.shown_s for minute in each]),
         abstained_s=_sums([minute.abstained_s for minute in each]),
         heat_s=_sums([minute.heat_s for minute in each]),
+        zones=_zones([minute.zones for minute in each]),
         signals=_signals([minute.signals for minute in each]),
         synced=all(minute.synced for minute in each),
     )
@@ -150,6 +169,23 @@ def _signals(each: Sequence[Mapping[str, SignalMinute]]) -> dict[str, SignalMinu
             on_s=sum(part.on_s for part in parts),
             known_s=sum(part.known_s for part in parts),
             sum_s=sum(part.sum_s for part in parts),
+        )
+        for name, parts in by_name.items()
+    }
+
+
+def _zones(each: Sequence[Mapping[str, ZoneMinute]]) -> dict[str, ZoneMinute]:
+    by_name: defaultdict[str, list[ZoneMinute]] = defaultdict(list)
+    for zones in each:
+        for name, zone in zones.items():
+            by_name[name].append(zone)
+    return {
+        name: ZoneMinute(
+            visits=sum(part.visits for part in parts),
+            left=sum(part.left for part in parts),
+            dwell_s=sum(part.dwell_s for part in parts),
+            most_faces=max(part.most_faces for part in parts),
+            shown_s=_sums([part.shown_s for part in parts]),
         )
         for name, parts in by_name.items()
     }
@@ -175,6 +211,17 @@ def _minute(tally: FaceTimeCounter, begin_s: int) -> Minute:
         abstained_s=_seconds(tally.abstained_ns),
         heat_s=_seconds(tally.heat_ns),
         signals={name: _signal_minute(counter) for name, counter in tally.signals.items()},
+        zones={name: _zone_minute(counter) for name, counter in tally.zones.items()},
+    )
+
+
+def _zone_minute(counter: ZoneCounter) -> ZoneMinute:
+    return ZoneMinute(
+        visits=counter.visits,
+        left=counter.left,
+        dwell_s=round(counter.dwell_s, 3),
+        most_faces=counter.most_faces,
+        shown_s=_seconds(counter.shown_ns),
     )
 
 

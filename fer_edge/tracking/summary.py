@@ -6,17 +6,18 @@ one after `interval_seconds`; that step's faces and events belong to the next. T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fer_edge.config import Summary as SummaryConfig
-from fer_edge.records import LABELS, FaceEvent, FaceState, SignalSummary, Summary
-from fer_edge.tracking.counters import NONE, FaceTimeCounter, SignalCounter, View, view
+from fer_edge.records import LABELS, FaceEvent, FaceState, SignalSummary, Summary, ZoneSummary
+from fer_edge.tracking.counters import NONE, FaceTimeCounter, SignalCounter, View, ZoneCounter, view
 
 
-def sum_up(tally: FaceTimeCounter, min_visitors: int) -> Summary:
+def sum_up(tally: FaceTimeCounter, min_visitors: int, zones: Collection[str] = ()) -> Summary:
     """The figures; all None where fewer than `min_visitors` faces came, the dwell where fewer left."""
+    of_zones = {name: _of_zone(tally.zone(name), tally.watched_ns, min_visitors) for name in zones}
     if tally.visitors < min_visitors:
-        return Summary(tally.start_ns, tally.end_ns, None, None, None, None, None)
+        return Summary(tally.start_ns, tally.end_ns, None, None, None, None, None, of_zones)
     return Summary(
         start_ns=tally.start_ns,
         end_ns=tally.end_ns,
@@ -25,6 +26,7 @@ def sum_up(tally: FaceTimeCounter, min_visitors: int) -> Summary:
         seconds={label: tally.shown_ns[label] / 1e9 for label in (*LABELS, NONE)},
         mean_faces=tally.shown_ns.total() / tally.watched_ns,
         most_faces=tally.most_faces,
+        zones=of_zones,
         signals={name: _of_signal(counter) for name, counter in tally.signals.items()},
     )
 
@@ -40,11 +42,25 @@ def _of_signal(counter: SignalCounter) -> SignalSummary:
     )
 
 
+def _of_zone(counter: ZoneCounter, watched_ns: int, min_visitors: int) -> ZoneSummary:
+    if len(counter.entered) < min_visitors:
+        return ZoneSummary()
+    return ZoneSummary(
+        visitors=len(counter.entered),
+        visits=counter.visits,
+        mean_dwell_s=counter.dwell_s / counter.left if counter.left >= max(1, min_visitors) else None,
+        seconds={label: counter.shown_ns[label] / 1e9 for label in (*LABELS, NONE)},
+        mean_faces=counter.shown_ns.total() / watched_ns,
+        most_faces=counter.most_faces,
+    )
+
+
 class SummaryMaker:
     """Events and the state of all faces -> a summary per interval."""
 
-    def __init__(self, config: SummaryConfig) -> None:
-        self._config = config
+    def __init__(self, config: SummaryConfig, zones: Collection[str] = ()) -> None:
+        """`zones`: the names of those that have figures of their own; may be set anew at any time."""
+        self._config, self.zones = config, zones
         self._interval: FaceTimeCounter | None = None
         self._shown: tuple[View, ...] = ()  # after the last step
         self._step_ns = 0
@@ -76,4 +92,4 @@ class SummaryMaker:
         if not interval.watched_ns:  # the camera has been away since its first step: it begins now
             interval.start_ns = now_ns
             return None, interval
-        return sum_up(interval, self._config.min_visitors), FaceTimeCounter(now_ns)
+        return sum_up(interval, self._config.min_visitors, self.zones), FaceTimeCounter(now_ns)

@@ -1,5 +1,7 @@
 """`python -m quantize.convert`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.convert.to_int8 import main

@@ -1,8 +1,10 @@
 """Before a network becomes int8: channels that share one int8 range are brought to one size, and pictures that would
 stretch the ranges are left out of the calibration. What the network answers stays the same."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,8 +14,8 @@ from keras import layers
 from quantize.data.sets import Floats, Image
 from quantize.tasks.task import to_input
 
-TYPICAL: Final = 0.9  # of the pictures set the ranges
-TINY: Final = 1e-6
+TYPICAL = 0.9  # of the pictures set the ranges
+TINY = 1e-6
 
 
 def equalize(network: Any, inputs: Floats) -> None:

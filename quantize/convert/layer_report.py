@@ -6,16 +6,17 @@ output) is int8 while all the others are float: the squares of these add up to a
 part of their sum is its `share`. Errors are root mean squares, in standard deviations of the float values.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from fer_edge.records import Floats
 from quantize.files.tflite_graph import Graph, Op
 
-SHOWN: Final = 12
+SHOWN = 12
 Values = Mapping[int, Floats]  # tensor -> what it holds for one picture
 
 

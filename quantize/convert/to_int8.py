@@ -5,6 +5,8 @@ Both take one picture at a time, and have a card beside them, so that all that f
 int8_report.json, and a table, say which layers lose most by the way.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -12,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,7 @@ from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, open_task, to_input
 from quantize.train.warm_start import averaged_network
 
-REPORT_PICTURES: Final = 24
+REPORT_PICTURES = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +70,7 @@ def convert_run(role: str, data: Path, run: Path) -> None:
     real, int8 = convert(network, sample)
     for name, content in ((f"{role}_float", real), (role, int8)):
         card = cards.text(cards.draft(name, content, facts))
-        cards.replace_all({run / f"{name}.tflite": content, run / f"{name}.json": card})
+        cards.write({run / f"{name}.tflite": content, run / f"{name}.json": card})
         print(f"{run / name}.tflite: {len(content)} bytes")
     if role == "expression":
         _calibrate(data, run)
@@ -104,7 +106,7 @@ def _calibrate(data: Path, run: Path) -> None:
     temperature = expression.temperature_of(open_model(run / "expression.tflite", "expression"), data)
     for name in ("expression_float", "expression"):
         path = run / f"{name}.json"
-        cards.replace_all({path: cards.text(cards.read(path) | {"temperature": temperature})})
+        cards.write({path: cards.text(cards.read(path) | {"temperature": temperature})})
 
 
 # --- conversion ----------------------------------------------------------------------------------------------

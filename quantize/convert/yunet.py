@@ -6,13 +6,15 @@ the other models, and set `models.detector: yunet`. The pictures, a few hundred 
 of the int8 numbers.
 """
 
+from __future__ import annotations
+
 import argparse
 import datetime
 import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +26,10 @@ from quantize.files import cards
 from quantize.tasks.networks import count_macs
 from quantize.tasks.yunet import KEYPOINTS, STRIDES, load_yunet
 
-NAME: Final = "yunet"
-OVERLAP: Final = 0.4  # IoU from which two boxes are one face
-SAMPLE: Final = 200
-STEP: Final = 32  # px: a side of the input is a multiple of it
+NAME = "yunet"
+OVERLAP = 0.4  # IoU from which two boxes are one face
+SAMPLE = 200
+STEP = 32  # px: a side of the input is a multiple of it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +62,7 @@ def convert_file(onnx: Path, pictures: Path, out: Path, *, size: tuple[int, int]
     _, content = convert(network, from_black_to_white(_sample(pictures, size)))
     card = _card(network, content, onnx)
     out.mkdir(parents=True, exist_ok=True)
-    cards.replace_all({out / f"{NAME}.tflite": content, out / f"{NAME}.json": cards.text(card)})
+    cards.write({out / f"{NAME}.tflite": content, out / f"{NAME}.json": cards.text(card)})
     print(f"{out / NAME}.tflite: {len(content)} bytes, {card['macs'] / 1e6:.0f} MMAC at {width}x{height}")
 
 

@@ -1,5 +1,7 @@
 """`python -m quantize.cost`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.cost.command import main

@@ -6,6 +6,8 @@ prints the tables of docs/performance.md from the models and their cards; a test
 those of int8 files: constants once, and every activation that goes in or out of an operation.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path

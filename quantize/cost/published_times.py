@@ -1,5 +1,7 @@
 """Int8 times that others have published for these boards, beside what this project's method says of them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 

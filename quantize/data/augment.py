@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from quantize.data.sets import Image
 
-MAX_GAMMA: Final = 1.8
-MAX_CONTRAST: Final = 1.4
-MAX_BRIGHTNESS: Final = 30.0  # gray levels
-DARKEST: Final = 0.12  # of the light, in the pictures that are made dark
-MAX_NOISE: Final = 10.0  # gray levels, standard deviation
-LONGEST_SMEAR_PX: Final = 7
-JPEG_QUALITY: Final = (20, 70)
+MAX_GAMMA = 1.8
+MAX_CONTRAST = 1.4
+MAX_BRIGHTNESS = 30.0  # gray levels
+DARKEST = 0.12  # of the light, in the pictures that are made dark
+MAX_NOISE = 10.0  # gray levels, standard deviation
+LONGEST_SMEAR_PX = 7
+JPEG_QUALITY = (20, 70)
 
 Generator = np.random.Generator
 
@@ -44,9 +44,14 @@ def coarsen(images: Image, rng: Generator, *, share: float, sides_px: tuple[int,
     height, width = images.shape[1:]
     for row in _some(images, rng, share):
         side = int(rng.integers(*sides_px, endpoint=True))
-        small = cv2.resize(images[row], (side, round(side * height / width)), interpolation=cv2.INTER_AREA)
-        images[row] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        images[row] = lower_resolution(images[row], side, round(side * height / width))
     return images
+
+
+def lower_resolution(image: Image, width: int, height: int) -> Image:
+    """A picture u8[H,W] at its own size, with only the detail of one of `width` x `height` px."""
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, image.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def blur(images: Image, rng: Generator, *, share: float) -> Image:

@@ -14,14 +14,14 @@ from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data.sets import FER_SIDE
 
-CANVAS: Final = 64  # px; its middle FER_SIDE px are the crop
-LOOKS: Final = 2  # of the landmarks model at a face: its first points frame the second look
+CANVAS = 64  # px; its middle FER_SIDE px are the crop
+LOOKS = 2  # of the landmarks model at a face: its first points frame the second look
 
 # Where the eyes and the mouth of a FER+ face lie, in shares of the crop's side: mean positions measured on FER+
 # train by our own landmarks (`quantize.evaluate.geometry`). The daemon turns, scales and shifts each face onto these
 # points.
 # Left and right are those of the picture.
-TEMPLATE: Final = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth": [0.5, 0.783]}
+TEMPLATE = {"left_eye": [0.328, 0.4], "right_eye": [0.672, 0.4], "mouth": [0.5, 0.783]}
 
 
 def on_canvas(crops: Image) -> Image:

@@ -20,12 +20,13 @@ from fer_edge.vision.landmarks import Landmarker
 from quantize import daemon_stages
 from quantize.data.cut_faces import align
 from quantize.data.natural import Natural, person_of
-from quantize.data.sets import LABELS, DataError, Folder, read_stills
+from fer_edge.records import LABELS
+from quantize.data.sets import DataError, Folder, read_stills
 
-TABLE: Final = "data/legend.csv"
-MIN_SCORE: Final = 0.5
-MIN_PRESENCE: Final = 0.7
-MIDDLE: Final = 0.25  # how far a face's middle may be from the picture's, in the picture's longer side
+TABLE = "data/legend.csv"
+MIN_SCORE = 0.5
+MIN_PRESENCE = 0.7
+MIDDLE = 0.25  # how far a face's middle may be from the picture's, in the picture's longer side
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

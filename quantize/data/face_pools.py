@@ -19,14 +19,14 @@ from quantize.data.posed import read_posed
 from quantize.data.teacher import read_teacher
 from quantize.metrics import Labels
 
-RARE_POWER: Final = 0.4  # a picture is drawn in proportion to 1 / (pictures of its expression) ** RARE_POWER
-SURENESS: Final = 0.93  # of a single label; the rest is shared out among all expressions
-ALIGNED_SHARE: Final = 0.3  # of the views are cut as the daemon cuts them
-POSED_SHARE: Final = 0.06  # of the draws
-NATURAL_SHARE: Final = 0.1
-TAUGHT_SHARE: Final = 0.5  # of a target, where others' networks teach; the rest are the votes, or the posed label
-MAX_SCALE: Final = 1.17  # a view shows so many times more or less
-WIDEST: Final = 1.35  # posed faces are cut more tightly than the daemon cuts them
+RARE_POWER = 0.4  # a picture is drawn in proportion to 1 / (pictures of its expression) ** RARE_POWER
+SURENESS = 0.93  # of a single label; the rest is shared out among all expressions
+ALIGNED_SHARE = 0.3  # of the views are cut as the daemon cuts them
+POSED_SHARE = 0.06  # of the draws
+NATURAL_SHARE = 0.1
+TAUGHT_SHARE = 0.5  # of a target, where others' networks teach; the rest are the votes, or the posed label
+MAX_SCALE = 1.17  # a view shows so many times more or less
+WIDEST = 1.35  # posed faces are cut more tightly than the daemon cuts them
 
 
 @dataclass(frozen=True, slots=True)

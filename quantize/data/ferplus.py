@@ -6,10 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data.sets import LABELS, TRAIN, DataError, FerPlus, Floats, Image, chosen
+from fer_edge.records import LABELS
+from quantize.data.sets import TRAIN, DataError, FerPlus, Floats, Image, chosen
 
-CLASSES: Final = len(LABELS)
-HELD_OUT_ONE_IN: Final = 20  # of the training pictures, kept from training to choose and to calibrate
+CLASSES = len(LABELS)
+HELD_OUT_ONE_IN = 20  # of the training pictures, kept from training to choose and to calibrate
 
 
 @dataclass(frozen=True, slots=True)

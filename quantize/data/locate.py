@@ -18,7 +18,7 @@ class Place:
     names: tuple[str, ...]  # the set within a folder of sets
 
 
-PLACES: Final = {
+PLACES = {
     "expression": Place("ferplus_labels.npz", ("ferplus.npz",)),
     "detector": Place("boxes.csv", ("crowd_faces.zip", "crowd_faces")),
     "landmarks": Place("points68.csv", ("landmarks68.zip", "landmarks68")),

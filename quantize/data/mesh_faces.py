@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 
 from quantize.data.sets import DataError, Floats, Image, chosen
 
-CROP_SIDE: Final = 160  # px of the crops that are kept
-CROP_SCALE: Final = 2.0  # of these, in the longer side of the 68 points' bounding box
-LEARNED: Final = ("stills", "varied", "sports", "wild")  # sets; `ages` and `clips` are kept for measuring
-MEASURED: Final = (*LEARNED, "ages", "clips")
-HELD_OUT_FOLDS: Final = ("fold0", "fold1")  # of `varied`
-SURE_LOGIT: Final = 6.0  # of the teacher's presence, from which on it is believed
-MOST_APART: Final = 20.0  # degrees between the mesh's yaw and that of five points
-ON_FIVE: Final = 0.08  # mean distance of the mesh from the five points, in sides of the face, up to which they agree
-PROFILE: Final = 60.0  # degrees of yaw by five points from which on these are believed where the mesh is not
-PITCH_ZERO: Final = 2.8  # degrees that the mesh's canonical face looks further down than the daemon's shape
-MOST_YAW: Final = 85.0  # of a profile's label: the five points of a whole profile say 85 to 90
-FIVE_OF_68: Final = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 49), slice(54, 55))
+CROP_SIDE = 160  # px of the crops that are kept
+CROP_SCALE = 2.0  # of these, in the longer side of the 68 points' bounding box
+LEARNED = ("stills", "varied", "sports", "wild")  # sets; `ages` and `clips` are kept for measuring
+MEASURED = (*LEARNED, "ages", "clips")
+HELD_OUT_FOLDS = ("fold0", "fold1")  # of `varied`
+SURE_LOGIT = 6.0  # of the teacher's presence, from which on it is believed
+MOST_APART = 20.0  # degrees between the mesh's yaw and that of five points
+ON_FIVE = 0.08  # mean distance of the mesh from the five points, in sides of the face, up to which they agree
+PROFILE = 60.0  # degrees of yaw by five points from which on these are believed where the mesh is not
+PITCH_ZERO = 2.8  # degrees that the mesh's canonical face looks further down than the daemon's shape
+MOST_YAW = 85.0  # of a profile's label: the five points of a whole profile say 85 to 90
+FIVE_OF_68 = (slice(36, 42), slice(42, 48), slice(30, 31), slice(48, 49), slice(54, 55))
 
 # The mesh's points that stand for the 68, in their order: for the inner ones they lie within 5 % of the eye distance
 # of the labels of `landmarks68`, and within 4 % after `bias` is taken off.
-SIXTY_EIGHT: Final = (
+SIXTY_EIGHT = (
     *(127, 234, 93, 132, 58, 172, 136, 149, 152, 378, 365, 397, 288, 361, 323, 454, 356),
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
     *(168, 197, 5, 4, 75, 97, 2, 326, 305),
@@ -42,7 +42,7 @@ SIXTY_EIGHT: Final = (
 
 # Intensities: which of the 52 blendshapes each is the mean of. "Left" is the left of the picture, as for the points;
 # the teacher's is the person's.
-INTENSITIES: Final[dict[str, tuple[int, ...]]] = {
+INTENSITIES: dict[str, tuple[int, ...]] = {
     "smile": (44, 45),
     "brow_raise": (3, 4, 5),
     "brow_down": (1, 2),
@@ -54,7 +54,7 @@ INTENSITIES: Final[dict[str, tuple[int, ...]]] = {
     "upper_lip_raise": (48, 49),
     "chin_raise": (42,),
 }
-SWAPPED: Final = ("eye_closed_left", "eye_closed_right")  # change places in a mirror
+SWAPPED = ("eye_closed_left", "eye_closed_right")  # change places in a mirror
 
 
 @dataclass(frozen=True, slots=True)

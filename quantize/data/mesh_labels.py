@@ -26,8 +26,8 @@ from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, SIXTY_EIGHT
 from quantize.data.mesh_teacher import Picture, Seen, Teacher
 from quantize.data.sets import DataError, Floats, Folder, read_people, read_stills
 
-LEAST_PX: Final = 40.0  # height of a box from which on the teacher is asked
-FIVE: Final = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of the mouth, by the mesh
+LEAST_PX = 40.0  # height of a box from which on the teacher is asked
+FIVE = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of the mouth, by the mesh
 
 
 # --- the sets ------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def clips(data: Path, find: BoxTeacher) -> Iterator[Seen]:
             at += 1
 
 
-SETS: Final[dict[str, Callable[[Path, BoxTeacher], Iterator[Seen]]]] = {
+SETS: dict[str, Callable[[Path, BoxTeacher], Iterator[Seen]]] = {
     "stills": stills,
     "varied": varied,
     "sports": sports,

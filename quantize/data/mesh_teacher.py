@@ -14,13 +14,13 @@ from fer_edge.vision import transforms
 from fer_edge.vision.tflite import open_interpreter
 from quantize.data.sets import DataError, Floats
 
-MESH_SIDE: Final = 256  # px of the teacher's input
-MESH_SCALE: Final = 1.5  # of the square that it looks at, in the longer side of the face
-PASSES: Final = 3  # each frames the face by the mesh of the one before
-EYE_CORNERS: Final = (33, 263)  # of the mesh: outer ones, left of the picture first
+MESH_SIDE = 256  # px of the teacher's input
+MESH_SCALE = 1.5  # of the square that it looks at, in the longer side of the face
+PASSES = 3  # each frames the face by the mesh of the one before
+EYE_CORNERS = (33, 263)  # of the mesh: outer ones, left of the picture first
 
 # The points of the mesh that the blendshapes are computed from, as the project MediaPipe lists them.
-BLENDSHAPE_POINTS: Final = (
+BLENDSHAPE_POINTS = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80),
     *(81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153),
     *(154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249),

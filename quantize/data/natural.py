@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from quantize.data.sets import DataError, Image, chosen
 from quantize.metrics import Labels
 
-NATURAL: Final = "natural.npz"
-HELD_OUT_ONE_IN: Final = 4  # people
+NATURAL = "natural.npz"
+HELD_OUT_ONE_IN = 4  # people
 
 
 @dataclass(frozen=True, slots=True)

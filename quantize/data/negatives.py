@@ -13,13 +13,13 @@ from fer_edge.vision.landmarks import crop_around_box
 from quantize import daemon_stages
 from quantize.data.sets import POSITIVE, DataError, Floats, Folder, Image, Photo, chosen, pick
 
-MISTAKEN_SCORE: Final = 0.1  # of the detector, from which on
-HELD_OUT_FOLDS: Final = ("0", "1")
-LEAST_TEMPTING: Final = 0.1  # added to a presence of 0..1
-TRIES: Final = 12  # for a place beside the faces
-LEAST_PX: Final = 16.0  # height of what is cut out
-APART: Final = 0.3  # how much every box is widened, in its size: nothing of a face is in the crop
-FIVE: Final = tuple(f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy")
+MISTAKEN_SCORE = 0.1  # of the detector, from which on
+HELD_OUT_FOLDS = ("0", "1")
+LEAST_TEMPTING = 0.1  # added to a presence of 0..1
+TRIES = 12  # for a place beside the faces
+LEAST_PX = 16.0  # height of what is cut out
+APART = 0.3  # how much every box is widened, in its size: nothing of a face is in the crop
+FIVE = tuple(f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy")
 
 
 def read_varied(folder: Path, *, split: str) -> tuple[list[Photo], list[Image]]:

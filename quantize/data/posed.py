@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data.sets import FER_SIDE, LABELS, DataError, Folder, Image, chosen
+from fer_edge.records import LABELS
+from quantize.data.sets import FER_SIDE, DataError, Folder, Image, chosen
 from quantize.metrics import Labels
 
-COLUMNS: Final = ("file", "person", "expression")
-HELD_OUT_ONE_IN: Final = 3  # people
+COLUMNS = ("file", "person", "expression")
+HELD_OUT_ONE_IN = 3  # people
 
 
 @dataclass(frozen=True, slots=True)

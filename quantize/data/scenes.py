@@ -13,27 +13,27 @@ from fer_edge.vision.transforms import Matrix, transform, warp
 from quantize.data import augment
 from quantize.data.sets import Floats, Image, Item, Photo, Still
 
-SIDE: Final = 192  # px
-SIZES_PX: Final = (9.0, 170.0)  # of the face that a scene is cut around
-STILL_SIZES_PX: Final = (45.0, 170.0)  # smaller ones would leave most of the scene empty
-LARGEST_ZOOM: Final = 3.0
-SMALLEST_PX: Final = 8.0  # faces below are neither asked for nor background
-LEAST_VISIBLE: Final = 0.4  # of a face at the edge
-MISTAKEN: Final = 0.5  # of the scenes without faces, if mistakes are known, are cut around one
-KINDS: Final = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
+SIDE = 192  # px
+SIZES_PX = (9.0, 170.0)  # of the face that a scene is cut around
+STILL_SIZES_PX = (45.0, 170.0)  # smaller ones would leave most of the scene empty
+LARGEST_ZOOM = 3.0
+SMALLEST_PX = 8.0  # faces below are neither asked for nor background
+LEAST_VISIBLE = 0.4  # of a face at the edge
+MISTAKEN = 0.5  # of the scenes without faces, if mistakes are known, are cut around one
+KINDS = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
 # To finish a run with: more of the crowds, whose boxes people drew.
-FINAL_KINDS: Final = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
-WHOLE_KINDS: Final = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
-WHOLE_EMPTY: Final = 0.2
-COMPLETE: Final = ("people", "varied")  # there every face has a box, a sure or an unsure one
-MASKED: Final = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
-MAX_STRETCH: Final = 1.12
-MAX_TURN_DEGREES: Final = 30.0
-MIRRORED: Final = [1, 0, 2, 4, 3]  # the five points after mirroring
+FINAL_KINDS = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
+WHOLE_KINDS = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
+WHOLE_EMPTY = 0.2
+COMPLETE = ("people", "varied")  # there every face has a box, a sure or an unsure one
+MASKED = 0.06  # of the faces whose points are known get a painted mask, beside the crowds' real ones
+MAX_STRETCH = 1.12
+MAX_TURN_DEGREES = 30.0
+MIRRORED = [1, 0, 2, 4, 3]  # the five points after mirroring
 
 # Where the face is in a FER+ crop, in shares of its side: medians of what a face detector finds in 569 of them.
 # Single ones differ by a tenth: these boxes teach the score only.
-FER_BOX: Final = (0.119, 0.003, 0.886, 0.993)
+FER_BOX = (0.119, 0.003, 0.886, 0.993)
 
 Generator = np.random.Generator
 

@@ -27,16 +27,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS: Final = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-TRAIN: Final = 0  # value of FER+'s own `split` column
-VOTE_COLUMNS: Final = len(LABELS) + 2  # the eight expressions, "unknown", "NF" (no face)
-FER_SIDE: Final = 48  # px
-MOSAIC_GRID: Final = 20  # one mosaic is 20 x 20 faces, row by row
-POSITIVE: Final = 0.6  # pseudo-boxes of this score are faces, lower ones are neither faces nor background
-LEAST_LABELLED: Final = 0.04  # of the short side: in the varied photos smaller faces are labelled in part only
-FOLDS: Final = range(10)  # of the varied photos
-HELD_OUT_FOLDS: Final = (0, 1)
-ALIKE_BITS: Final = 20  # of 256: pictures whose difference hashes are this close show the same
+from fer_edge.records import LABELS
+
+TRAIN = 0  # value of FER+'s own `split` column
+VOTE_COLUMNS = len(LABELS) + 2  # the eight expressions, "unknown", "NF" (no face)
+FER_SIDE = 48  # px
+MOSAIC_GRID = 20  # one mosaic is 20 x 20 faces, row by row
+POSITIVE = 0.6  # pseudo-boxes of this score are faces, lower ones are neither faces nor background
+LEAST_LABELLED = 0.04  # of the short side: in the varied photos smaller faces are labelled in part only
+FOLDS = range(10)  # of the varied photos
+HELD_OUT_FOLDS = (0, 1)
+ALIKE_BITS = 20  # of 256: pictures whose difference hashes are this close show the same
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -190,8 +191,8 @@ def _read_mosaics(path: Path) -> dict[str, Array]:
 
 # --- photos --------------------------------------------------------------------------------------------------
 
-BOX: Final = ("x0", "y0", "x1", "y1")
-PERSONS_RIGHT_FIRST: Final = tuple(
+BOX = ("x0", "y0", "x1", "y1")
+PERSONS_RIGHT_FIRST = tuple(
     f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy"
 )  # the person's right is the left of the picture
 
@@ -314,7 +315,7 @@ def pick(items: Sequence[Item], which: NDArray[np.bool_]) -> list[Item]:
     return [item for item, wanted in zip(items, which, strict=True) if wanted]
 
 
-SPLITS: Final = ("all", "heldout", "train")
+SPLITS = ("all", "heldout", "train")
 
 
 def side_of(items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str) -> list[Item]:

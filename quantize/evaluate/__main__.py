@@ -1,5 +1,7 @@
 """`python -m quantize.evaluate`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.evaluate.command import main

@@ -12,6 +12,8 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
     python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

@@ -7,10 +7,11 @@ through the daemon's own detector (size of input, letterbox, decoding, suppressi
 size.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from quantize.data.locate import located
 from quantize.data.sets import Photo, held_out_photos, read_crowd, side_of
 from quantize.metrics import Bools, Curve, Matched
 
-COUNTED: Final = 0.08  # of the picture's short side
-LARGE: Final = 0.16
-LOWEST_SCORE: Final = 0.02
-NAMES: Final = {"all": "every photo", "heldout": "the third kept from training", "train": "the two thirds trained on"}
+COUNTED = 0.08  # of the picture's short side
+LARGE = 0.16
+LOWEST_SCORE = 0.02
+NAMES = {"all": "every photo", "heldout": "the third kept from training", "train": "the two thirds trained on"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ often the daemon would abstain is counted apart. The same faces as ready crops a
 Training holds a copy are left out, and the pictures without faces are the tenth that is kept from training.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import cv2
 import numpy as np
@@ -25,10 +26,10 @@ from quantize.data.locate import located
 from quantize.data.sets import TRAIN, DataError, held_out_scenes, pick, read_ferplus, read_pictures
 from quantize.evaluate import expression
 
-SIDES_PX: Final = (48, 96, 160)
-FRAMES: Final = ((320, 240), (480, 360), (640, 480))  # width, height
-SEED: Final = 11
-ANYTHING: Final = Quality(
+SIDES_PX = (48, 96, 160)
+FRAMES = ((320, 240), (480, 360), (640, 480))  # width, height
+SEED = 11
+ANYTHING = Quality(
     min_height_px=1,
     max_yaw_deg=90,
     max_pitch_deg=90,

@@ -4,26 +4,27 @@ Where the folder has them, the gate looks at faces from elsewhere too: `posed.py
 a bootstrap.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from fer_edge.records import Floats
+from fer_edge.records import LABELS, Floats
 from fer_edge.vision.classifier import softmax
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.ferplus import Labelled, measuring
 from quantize.data.locate import located
-from quantize.data.sets import LABELS, TRAIN, DataError, read_ferplus
+from quantize.data.sets import TRAIN, DataError, read_ferplus
 from quantize.evaluate import natural, posed
 from quantize.evaluate.natural import NaturalFigures
 from quantize.evaluate.posed import PosedFigures
 from quantize.metrics import Labels, PerClass
 
-SPLITS: Final = ("test", "heldout")
+SPLITS = ("test", "heldout")
 
 
 @dataclass(frozen=True, slots=True)

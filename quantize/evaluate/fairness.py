@@ -7,10 +7,11 @@ pipeline, which also asks the landmarks model, takes such a box for a face. A gr
 the upper end of its 95 % interval (Wilson 1927) lies below the share of everybody.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import cv2
 import numpy as np
@@ -23,16 +24,16 @@ from quantize import daemon_stages
 from quantize.data.locate import located
 from quantize.data.sets import DataError, Folder
 
-SIDES_PX: Final = (200, 100)
-CANVAS: Final = (480, 640)
-MIDDLE: Final = 0.3  # how far a box's middle may be from the picture's, in its sides
-HEIGHTS: Final = (0.5, 1.6)
-AGES: Final = ((0, 2), (3, 9), (10, 19), (20, 39), (40, 59), (60, 120))
-GENDERS: Final = ("male", "female")
-RACES: Final = ("White", "Black", "Asian", "Indian", "others")
-EVERYBODY: Final = "everybody"
+SIDES_PX = (200, 100)
+CANVAS = (480, 640)
+MIDDLE = 0.3  # how far a box's middle may be from the picture's, in its sides
+HEIGHTS = (0.5, 1.6)
+AGES = ((0, 2), (3, 9), (10, 19), (20, 39), (40, 59), (60, 120))
+GENDERS = ("male", "female")
+RACES = ("White", "Black", "Asian", "Indian", "others")
+EVERYBODY = "everybody"
 
-ROUNDING: Final = 1e-9  # the interval of 100 % ends at 1, or a rounding error below
+ROUNDING = 1e-9  # the interval of 100 % ends at 1, or a rounding error below
 
 
 @dataclass(frozen=True, slots=True)

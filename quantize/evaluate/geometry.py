@@ -6,11 +6,13 @@ dimensions, from many people's labelled points in two (Tomasi and Kanade 1992, h
 TEMPLATE (quantize/data/cut_faces.py): where FER+ faces have their eyes and mouth, as the landmarks model sees them.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +36,10 @@ from quantize.data.sets import (
     read_stills,
 )
 
-ROUNDS: Final = 60
-MIRROR: Final = [3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8]  # of RIGID
-SURE: Final = 0.9  # presence from which a FER+ face's landmarks count
-FACES: Final = 3000
+ROUNDS = 60
+MIRROR = [3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8]  # of RIGID
+SURE = 0.9  # presence from which a FER+ face's landmarks count
+FACES = 3000
 
 Doubles = NDArray[np.float64]
 

@@ -4,34 +4,36 @@ Faces are SMALL_PX high, found by their box and aligned by the landmarks model t
 does: what those do wrong is in the figures.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.records import Floats, Image
+from fer_edge.records import Floats
 from fer_edge.vision.intensity import IntensityReader
 from fer_edge.vision.model_card import models_folder
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data import mesh_faces
-from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, INTENSITIES, MeshFaces
+from quantize.data.augment import lower_resolution
+from quantize.data.mesh_faces import CROP_SCALE, INTENSITIES, MeshFaces
 from quantize.data.sets import DataError
 from quantize.evaluate.landmark_heads import look
 
-SMALL_PX: Final = 48
-SIZES_PX: Final = (80, 48, 32)
-YAW_TO: Final = 30.0  # degrees, by the mesh
-LEAST_PX: Final = 48.0  # height of faces that are compared, in their own pictures: of smaller ones a mesh knows little
-CLOSED: Final = 0.5  # of the mesh's intensity, from which on an eye is closed
-LEAST_CORRELATION: Final = 0.75
-LEAST_AUC: Final = 0.90  # of closed eyes
-SPLITS: Final = ("heldout",)
-OTHERS: Final = {"ages": "faces_unlabelled", "clips": "webcam clips"}  # sets that nothing was learned from
+SMALL_PX = 48
+SIZES_PX = (80, 48, 32)
+YAW_TO = 30.0  # degrees, by the mesh
+LEAST_PX = 48.0  # height of faces that are compared, in their own pictures: of smaller ones a mesh knows little
+CLOSED = 0.5  # of the mesh's intensity, from which on an eye is closed
+LEAST_CORRELATION = 0.75
+LEAST_AUC = 0.90  # of closed eyes
+SPLITS = ("heldout",)
+OTHERS = {"ages": "faces_unlabelled", "clips": "webcam clips"}  # sets that nothing was learned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +79,13 @@ def clear(faces: MeshFaces) -> MeshFaces:
 def measure(model: Model, faces: MeshFaces, *, name: str, px: int = SMALL_PX) -> IntensityFigures:
     """Run a model over faces of a size."""
     side = round(CROP_SCALE * px)
-    crops = np.stack([coarse(crop, side) for crop in faces.crops])
+    crops = np.stack([lower_resolution(crop, side, side) for crop in faces.crops])
     landmarks = daemon_stages.open_model(models_folder() / "landmarks.tflite", "landmarks")
     reader = IntensityReader(model)
     placed = look(landmarks, mesh_faces.with_crops(faces, crops))
     pairs = zip(crops, placed, strict=True)
     values = np.stack([reader(daemon_stages.frame_of(crop), points).values for crop, points in pairs])
     return compare(reader.names, faces, values, name=name)
-
-
-def coarse(crop: Image, side: int) -> Image:
-    """A crop with the detail of one of side x side px."""
-    shrunk = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def compare(names: Sequence[str], faces: MeshFaces, values: Floats, *, name: str) -> IntensityFigures:

@@ -4,11 +4,13 @@ A face is cut out as the daemon does at its first look: around a detector's box,
 been labelled by `quantize.data.mesh_labels`; without `mesh/` there are no figures.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +25,9 @@ from quantize import daemon_stages
 from quantize.data import mesh_faces
 from quantize.data.mesh_faces import LEARNED, MeshFaces
 
-BINS: Final = ((0, 30), (30, 60))  # degrees of yaw, by the mesh
-PITCH_TO: Final = 40.0  # degrees of pitch up to which a face counts
-SIGN_FROM: Final = 15.0  # degrees of yaw from which on its sign counts
+BINS = ((0, 30), (30, 60))  # degrees of yaw, by the mesh
+PITCH_TO = 40.0  # degrees of pitch up to which a face counts
+SIGN_FROM = 15.0  # degrees of yaw from which on its sign counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ model's card says. The error of a face is the mean distance of its points from t
 of the true outer eye corners; 51 points are those without the outline of the jaw.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -23,9 +24,9 @@ from quantize.evaluate import landmark_heads, presence
 from quantize.evaluate.landmark_heads import HeadsFigures
 from quantize.evaluate.presence import PresenceFigures
 
-PRESENT: Final = Tracking().min_score  # from which the daemon takes a crop for a face
-FAILED: Final = 0.10  # an error above is useless
-NAMES: Final = {"all": "every still", "heldout": "the people kept from training", "train": "the people trained on"}
+PRESENT = Tracking().min_score  # from which the daemon takes a crop for a face
+FAILED = 0.10  # an error above is useless
+NAMES = {"all": "every still", "heldout": "the people kept from training", "train": "the people trained on"}
 
 
 @dataclass(frozen=True, slots=True)

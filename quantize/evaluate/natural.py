@@ -6,24 +6,24 @@ each guess as there are, at most MOST, so that the set is not all smiles. This i
 have taught this one; it is no accuracy.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from fer_edge.records import Floats
+from fer_edge.records import LABELS, Floats
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.cut_faces import crops_of
 from quantize.data.natural import NATURAL, Natural, read_natural
-from quantize.data.sets import LABELS
 from quantize.data.teacher import read_teacher
 from quantize.metrics import Labels
 
-MOST: Final = 60  # faces of one guess
-SEED: Final = 23
-TEACHER: Final = "teacher.npz"
+MOST = 60  # faces of one guess
+SEED = 23
+TEACHER = "teacher.npz"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,28 @@
 """The figures as pictures: PNG files, drawn by matplotlib without a screen. It is imported by who draws only."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fer_edge.records import LABELS
 from fer_edge.vision.classifier import softmax
 from quantize import metrics
-from quantize.data.sets import LABELS
 from quantize.evaluate import detector, expression, intensity, landmarks
 from quantize.evaluate.detector import LOWEST_SCORE, DetectorFigures
 from quantize.evaluate.expression import Answers, ExpressionFigures
 from quantize.evaluate.landmarks import LandmarksFigures, Placed
 from quantize.metrics import Curve
 
-DPI: Final = 120
+DPI = 120
 BLUE, ORANGE, GRAY = "#2a6fbb", "#d9782d", "#8a8a8a"
-WHITE: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-MOST_ERROR: Final = 0.15  # eye distances, where the errors' axis ends
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+MOST_ERROR = 0.15  # eye distances, where the errors' axis ends
 
 
 def _page(title: str, *, width: float = 6.4, height: float = 5.2) -> tuple[Figure, Any]:

@@ -5,25 +5,26 @@ face. The same again with views that show more than the crop, whose edges are re
 bootstrap that draws people, for frames of one person are alike.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import cv2
 import numpy as np
 
-from fer_edge.records import Floats, Image
+from fer_edge.records import LABELS, Floats, Image
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.locate import located
 from quantize.data.posed import Posed, read_posed
-from quantize.data.sets import LABELS, SPLITS, DataError
+from quantize.data.sets import SPLITS, DataError
 from quantize.metrics import Labels
 
-WIDER: Final = (1.1, 1.2)  # times the crop's side
-ALARMING: Final = ("anger", "disgust", "sadness", "fear")  # an alert that misses these is none
-NAMES: Final = {
+WIDER = (1.1, 1.2)  # times the crop's side
+ALARMING = ("anger", "disgust", "sadness", "fear")  # an alert that misses these is none
+NAMES = {
     "all": "everybody",
     "heldout": "the people kept from training",
     "train": "the people trained on",

@@ -4,10 +4,11 @@ The detector is the one that comes with fer-edge, on whole pictures, from the da
 on. What counts as none lies in pictures without faces or touches no box of a photo of people, doubtful ones included.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from quantize import daemon_stages
 from quantize.data import negatives
 from quantize.data.sets import Floats, Image, Photo
 
-SAME_IOU: Final = 0.5  # of a find with a box that is its face
-EYES_TOGETHER: Final = 0.28  # of a box's width, below which a face is turned far
+SAME_IOU = 0.5  # of a find with a box that is its face
+EYES_TOGETHER = 0.28  # of a box's width, below which a face is turned far
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """What measuring needs of each role, behind one interface."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fer_edge.vision.tflite import Model
 from quantize.data.sets import SPLITS, DataError
@@ -37,7 +39,7 @@ class Measuring:
         return asdict(self.run(model, data, split=split).figures)
 
 
-MEASURING: Final = {
+MEASURING = {
     "expression": Measuring(
         splits=expression.SPLITS,
         gate="test",
@@ -72,7 +74,7 @@ MEASURING: Final = {
         conditions=intensity.conditions,
     ),
 }
-TOGETHER: Final = ("expression", "detector", "landmarks")  # the roles without which the daemon does not run
+TOGETHER = ("expression", "detector", "landmarks")  # the roles without which the daemon does not run
 
 
 def draw(role: str, result: Any, folder: Path) -> None:

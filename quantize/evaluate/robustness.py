@@ -4,10 +4,12 @@ Pictures are made worse the way a camera makes them: fewer px (averaged, then en
 Gaussian, its sigma as a share of the face's height), less light (gray levels scaled down and rounded).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from fer_edge.records import Floats, Image
 from fer_edge.vision.landmarks import pose
 from fer_edge.vision.tflite import Model
+from quantize.data.augment import lower_resolution
 from quantize.data.ferplus import Labelled
 from quantize.data.sets import FER_SIDE, Photo
 from quantize.evaluate import detector, expression, landmarks
@@ -22,14 +25,14 @@ from quantize.evaluate.detector import Finding
 from quantize.evaluate.landmarks import Placed
 from quantize.metrics import Bools
 
-FACE_SIDES_PX: Final = (48, 32, 24, 16)
-POINTS_SIDES_PX: Final = (80, 48, 32, 24)  # longer side of the box around all points
-BLURS: Final = (0.02, 0.04)
-LIGHTS: Final = (0.25, 0.1)
-TURNS_DEGREES: Final = (10, 20)
-YAWS_DEGREES: Final = ((0, 15), (15, 30), (30, 45), (45, 90))
-HEIGHTS: Final = ((0.08, 0.12), (0.12, 0.16), (0.16, 0.25), (0.25, 10.0))  # of the picture's short side
-COVERS: Final = {"bare": "sin_mascarilla", "masked": "con_mascarilla", "mask worn wrong": "mascarilla_mal_puesta"}
+FACE_SIDES_PX = (48, 32, 24, 16)
+POINTS_SIDES_PX = (80, 48, 32, 24)  # longer side of the box around all points
+BLURS = (0.02, 0.04)
+LIGHTS = (0.25, 0.1)
+TURNS_DEGREES = (10, 20)
+YAWS_DEGREES = ((0, 15), (15, 30), (30, 45), (45, 90))
+HEIGHTS = ((0.08, 0.12), (0.12, 0.16), (0.16, 0.25), (0.25, 10.0))  # of the picture's short side
+COVERS = {"bare": "sin_mascarilla", "masked": "con_mascarilla", "mask worn wrong": "mascarilla_mal_puesta"}
 
 Conditions = dict[str, dict[str, Any]]  # condition -> figure -> value
 
@@ -44,8 +47,7 @@ def coarse(image: Image, face_px: float, *, side_px: int) -> Image:
     """Take a picture so that its face has so few px, and enlarge it again."""
     share = min(1.0, side_px / face_px)
     height, width = image.shape
-    small = cv2.resize(image, (round(width * share), round(height * share)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return lower_resolution(image, round(width * share), round(height * share))
 
 
 def blurred(image: Image, face_px: float, *, sigma: float) -> Image:

@@ -7,9 +7,11 @@ either. `balance` beside the votes of FER+ pictures of the test splits: positive
 the daemon adds hysteresis and smoothing, which single pictures do not show.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,19 +26,19 @@ from fer_edge.vision.quality import assess
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data import mesh_faces
+from quantize.data.augment import lower_resolution
 from quantize.data.ferplus import soft_labels
 from quantize.data.locate import located
 from quantize.data.mesh_faces import CROP_SCALE, LEARNED, MeshFaces
 from quantize.data.sets import TRAIN, DataError, read_ferplus
-from quantize.evaluate.intensity import coarse
 from quantize.evaluate.landmark_heads import look
 
-HEIGHTS_PX: Final = (24, 36, 48, 80)  # eyebrows to chin
-LEAST_PX: Final = 80.0
-DIM: Final = 0.3  # of full light
-NOISE: Final = 4.0  # gray levels, of a camera in dim light
-NEAR_DEG: Final = 3.0
-SEED: Final = 18
+HEIGHTS_PX = (24, 36, 48, 80)  # eyebrows to chin
+LEAST_PX = 80.0
+DIM = 0.3  # of full light
+NOISE = 4.0  # gray levels, of a camera in dim light
+NEAR_DEG = 3.0
+SEED = 18
 
 Bools = NDArray[np.bool_]
 
@@ -67,7 +69,7 @@ class BalanceFigures:
     sign: float  # share with the right sign, of faces whose votes lean by LEANS and more
 
 
-LEANS: Final = 0.3
+LEANS = 0.3
 
 
 def measure(models: Path, data: Path) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def _looks(landmarks: Model, expression: Model, faces: MeshFaces, *, px: int, li
 def worse(crops: Image, px: int, light: float) -> Image:
     """The faces at a height, in less light."""
     rng = np.random.default_rng(SEED)
-    small = np.stack([coarse(crop, round(CROP_SCALE * px)) for crop in crops])
+    small = np.stack([lower_resolution(crop, round(CROP_SCALE * px), round(CROP_SCALE * px)) for crop in crops])
     if light == 1.0:
         return small
     dark = small * light + rng.normal(0, NOISE, small.shape)

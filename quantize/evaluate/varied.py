@@ -7,10 +7,12 @@ faces. The daemon is measured as `fer-edge analyze --still` runs it: tiles, land
 configuration, its boxes being those around the landmarks.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ from quantize.data.sets import HELD_OUT_FOLDS, Photo, read_varied, read_varied_e
 from quantize.evaluate.detector import COUNTED, LARGE, LOWEST_SCORE
 from quantize.metrics import Bools, Matched, average_precision, curve, match
 
-VERY_LARGE: Final = 0.32
+VERY_LARGE = 0.32
 
 Find = Callable[[Image], tuple[Floats, Floats]]
 """Gray picture -> boxes f32[n,4] x0,y0,x1,y1 px and scores f32[n]."""

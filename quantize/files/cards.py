@@ -1,27 +1,28 @@
 """Cards: what the daemon checks a model against, and what people should know about it."""
 
+from __future__ import annotations
+
 import datetime
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_files
 from fer_edge.vision.tflite import open_interpreter
 from quantize.data.sets import DataError
 from quantize.publish.card_text import PROSE
 from quantize.tasks.task import HIGH, LOW
 
-TRAINING_PROSE: Final = ("data", "terms", "protocol")
-PLACES: Final = {".tflite": "models", ".npz": "data"}
+TRAINING_PROSE = ("data", "terms", "protocol")
+PLACES = {".tflite": "models", ".npz": "data"}
 # Options of quantize.train that name runs or published files.
-SOURCES: Final = {"start", "teachers", "detector", "landmarks"}
+SOURCES = {"start", "teachers", "detector", "landmarks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +134,9 @@ def text(card: dict[str, Any]) -> bytes:
     return (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def replace_all(files: Mapping[Path, bytes]) -> None:
-    """Put files in the place of others, each in one step, and none before all are written."""
-    partials = {}
-    for path, content in files.items():
-        descriptor, partials[path] = create_beside(path, mode=FOR_ALL)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    for path, partial in partials.items():
-        partial.replace(path)
+def write(files: Mapping[Path, bytes]) -> None:
+    """Put models and cards in the place of others, for all to read; none before all are written. Raises OSError."""
+    replace_files(files, mode=FOR_ALL)
 
 
 def rounded(value: Any) -> Any:

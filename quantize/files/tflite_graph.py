@@ -1,5 +1,7 @@
 """A TFLite file taken apart: parts of its graph as files of their own."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +122,7 @@ class Graph:
             moved_bytes=sum(math.prod(self.tensors[index].shape) for index in (*op.inputs, op.output)),
         )
 
-    def part(self, ops: Sequence[Op], *, inputs: Sequence[int], outputs: Sequence[int]) -> "Part":
+    def part(self, ops: Sequence[Op], *, inputs: Sequence[int], outputs: Sequence[int]) -> Part:
         """Some operations as a file of their own, with these tensors going in and out."""
         model = self._parse()
         graph = model.subgraphs[0]

@@ -1,5 +1,7 @@
 """`python -m quantize.publish`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.publish.command import main

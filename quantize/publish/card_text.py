@@ -1,19 +1,19 @@
 """What the cards tell people, role by role: data and its terms, protocol, use, misuse, limits."""
 
-from typing import Final
+from __future__ import annotations
 
-_WEIGHTS_ONLY: Final = "No picture is shipped; the weights were trained from scratch by this project."
-_PHOTO_TERMS: Final = (
+_WEIGHTS_ONLY = "No picture is shipped; the weights were trained from scratch by this project."
+_PHOTO_TERMS = (
     "crowd_faces: published as CC0. FER2013 pictures: published for research. The other photos: from public "
     "repositories of web, press and estate-agent pictures with unclear rights; used for private training only, not "
     "redistributed."
 )
-_NOT_FOR: Final = (
+_NOT_FOR = (
     "Not for decisions about people: hiring, policing, medicine, education, credit, insurance. Not for identifying "
     "anybody. Not for watching people who were not told."
 )
 
-PROSE: Final[dict[str, dict[str, str]]] = {
+PROSE: dict[str, dict[str, str]] = {
     "expression": {
         "data": (
             "FER2013 pictures with FER+ labels: the Training split without copies of test pictures, and without a "

@@ -7,12 +7,14 @@ that is nearer to the floor may take its place, and its card says what it misses
 picture to expression.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fer_edge.errors import ModelError
 from quantize.daemon_stages import open_model
@@ -23,7 +25,7 @@ from quantize.evaluate.robustness import Conditions
 from quantize.files import cards
 from quantize.publish.gates import FLOORS, Candidate, examine, failed, figure, missed
 
-NOT_IN_CARDS: Final = ("confusion",)  # what per_class sums up
+NOT_IN_CARDS = ("confusion",)  # what per_class sums up
 
 
 class GateError(ValueError):
@@ -124,7 +126,7 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
     card = cards.text(candidate.card | _told(candidate) | {"metrics": cards.rounded(metrics)})
     # Two files cannot be replaced at once. Between the two the old card's sha256 does not fit the new model: a
     # daemon that starts just then refuses it instead of running it under a wrong description.
-    cards.replace_all({models / candidate.card["file"]: candidate.content, models / f"{candidate.role}.json": card})
+    cards.write({models / candidate.card["file"]: candidate.content, models / f"{candidate.role}.json": card})
 
 
 def _told(candidate: Candidate) -> dict[str, Any]:
@@ -154,5 +156,5 @@ def _together(options: argparse.Namespace) -> list[str]:
     for role, found in findings.items():
         card = known[role]
         card["metrics"] = card["metrics"] | cards.rounded(found) | {"together_with": models}
-        cards.replace_all({options.models / f"{role}.json": cards.text(card)})
+        cards.write({options.models / f"{role}.json": cards.text(card)})
     return [*fairness.table(by_group), "", *end_to_end.table(whole)]

@@ -2,11 +2,13 @@
 `python -m quantize.publish.model_cards_page > docs/model-cards.md`.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from quantize.data.sets import DataError
 from quantize.evaluate.registry import MEASURING, TOGETHER
@@ -15,18 +17,18 @@ from quantize.files import cards
 Card = Mapping[str, Any]
 Table = Mapping[str, Mapping[str, Any]]  # row -> column -> value
 
-HEAD: Final = """# Model cards
+HEAD = """# Model cards
 
 Written by `python -m quantize.publish.model_cards_page` from the cards in `models/`; do not edit by hand.
 How the models were made, what was tried and how to train your own: [models.md](models.md). Shares are 0 to 1.
 """
-SHOWN: Final = {  # the figures of a model as a whole, in their order
+SHOWN = {  # the figures of a model as a whole, in their order
     "expression": ("accuracy", "macro_f1", "ece"),
     "detector": ("ap", "recall", "recall_16", "fp_per_image", "threshold"),
     "landmarks": ("nme51", "nme68", "median51", "failed", "presence_recall"),
     "intensity": ("images", "told"),
 }
-MEANINGS: Final = {
+MEANINGS = {
     "expression": "`ece`: expected calibration error, 15 bins.",
     "detector": "`recall`, `recall_16` (faces of 16 % of the short side and more) and `fp_per_image` (false positives "
     "per photo) at `threshold`, the daemon's default; `ap`: average precision at IoU 0.5.",

@@ -1,21 +1,23 @@
 """Which cells of the grids answer for which face: those that already answer best, a few for each (SimOTA, Ge et al.
 2021, arXiv:2107.08430). All in Keras operations, with axes batch, face, cell."""
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from quantize.data.sets import Floats
 
-NEAR: Final = 2.5  # strides: a face's cells are within this of its centre, and within its box
-SIZES: Final = (
+NEAR = 2.5  # strides: a face's cells are within this of its centre, and within its box
+SIZES = (
     1.0,
     8.0,
 )  # strides: faces of these sizes suit a grid; the finest takes smaller, the coarsest larger ones
-MOST: Final = 10  # cells of a face
-OVERLAP_WEIGHT: Final = 3.0  # of the box's logarithm against the score's
-NEVER: Final = 1e6
+MOST = 10  # cells of a face
+OVERLAP_WEIGHT = 3.0  # of the box's logarithm against the score's
+NEVER = 1e6
 
 
 def assign(scores: Any, boxes: Any, faces: Any, exists: Any, *, cells: Floats) -> tuple[Any, Any, Any]:

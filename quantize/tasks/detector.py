@@ -7,9 +7,11 @@ several boxes the best one wins. Beside the labels a teacher says what every cel
 two differ, the labels count.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,27 +53,27 @@ from quantize.tasks.teacher import Answers, Teacher, silence
 from quantize.tasks.yunet import cell_centers
 from quantize.train.batch_norms import settle
 
-BATCH: Final = 16
-STEPS: Final = 512
-SAMPLE: Final = 300
-SAMPLE_SEED: Final = 7
-SCORE_SHIFT: Final = 0.4  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
-OVERLAP: Final = 0.4  # IoU from which the daemon takes two boxes for one face
+BATCH = 16
+STEPS = 512
+SAMPLE = 300
+SAMPLE_SEED = 7
+SCORE_SHIFT = 0.4  # by which the logits are lowered, so that 0.5 is the best threshold (docs/models.md)
+OVERLAP = 0.4  # IoU from which the daemon takes two boxes for one face
 
-SCENES: Final = 512  # are drawn at a time, for the teacher to answer together
-PASSES: Final = 2  # times that each is shown, in another light
-MOST_FACES: Final = 24  # of a scene; further ones are not asked for
-DOUBT: Final = 0.25  # the teacher's score from which an unlabelled place may be a face after all
-PLACED: Final = 0.2  # the teacher's score from which its box is learned
-LEAST_QUALITY: Final = 0.2
-UNSURE_QUALITY: Final = 0.8  # what cells of a face learn whose box is only roughly known
-CHECKED_SIZES: Final = ((320, 256), (288, 288), (256, 320))  # width, height
-CHECKED_SHARE: Final = 3  # one photo in so many
-CHECKED_FOLD: Final = 1  # of the held-out folds, the one that shows progress
-BOX_WEIGHT: Final = 1.5
-FEATURE_WEIGHT: Final = 0.5
-FEATURE_FLOOR: Final = 0.2  # of a cell without a face, in its features' weight
-FEATURE_SPREAD: Final = 0.15  # standard deviation of the teacher's features
+SCENES = 512  # are drawn at a time, for the teacher to answer together
+PASSES = 2  # times that each is shown, in another light
+MOST_FACES = 24  # of a scene; further ones are not asked for
+DOUBT = 0.25  # the teacher's score from which an unlabelled place may be a face after all
+PLACED = 0.2  # the teacher's score from which its box is learned
+LEAST_QUALITY = 0.2
+UNSURE_QUALITY = 0.8  # what cells of a face learn whose box is only roughly known
+CHECKED_SIZES = ((320, 256), (288, 288), (256, 320))  # width, height
+CHECKED_SHARE = 3  # one photo in so many
+CHECKED_FOLD = 1  # of the held-out folds, the one that shows progress
+BOX_WEIGHT = 1.5
+FEATURE_WEIGHT = 0.5
+FEATURE_FLOOR = 0.2  # of a cell without a face, in its features' weight
+FEATURE_SPREAD = 0.15  # standard deviation of the teacher's features
 
 # Columns of a cell's target: is it asked; the score; the teacher's distances to the box's sides; its points.
 ASKED, SOFT, SIDES, OFFSETS = 0, 1, slice(2, 6), slice(6, 6 + 2 * KEYPOINTS)

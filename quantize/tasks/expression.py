@@ -1,10 +1,12 @@
 """The expression classifier's task: how FER+ faces are varied, and how answers are judged."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import keras
@@ -12,29 +14,30 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from fer_edge.records import LABELS
 from fer_edge.vision.model_card import Role
 from quantize.data import augment
 from quantize.data.cut_faces import TEMPLATE
 from quantize.data.face_pools import MAX_SCALE, Pool, draw, make_pools
 from quantize.data.ferplus import measuring, training
-from quantize.data.sets import FER_SIDE, LABELS, DataError, Floats, Image, read_ferplus
+from quantize.data.sets import FER_SIDE, DataError, Floats, Image, read_ferplus
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Predict, to_input
 
-BATCH: Final = 128
-WEIGHT_DECAY: Final = 5e-3  # decoupled: each step shrinks a weight by rate x decay
-MOMENTUM: Final = 0.9
-SAMPLE: Final = 500
-SAMPLE_SEED: Final = 7
-TEACHERS_SHARE: Final = 0.5  # of a target; the rest are the votes
+BATCH = 128
+WEIGHT_DECAY = 5e-3  # decoupled: each step shrinks a weight by rate x decay
+MOMENTUM = 0.9
+SAMPLE = 500
+SAMPLE_SEED = 7
+TEACHERS_SHARE = 0.5  # of a target; the rest are the votes
 
 
 # --- varying a training picture ------------------------------------------------------------------------------
 # The daemon cuts crops by landmarks, from faces that may be small, dark or blurred: crops arrive a little
 # turned, moved and scaled, and softer than FER+.
 
-MAX_TURN_DEGREES: Final = 14.0
-MAX_SHIFT_PX: Final = 4.0
+MAX_TURN_DEGREES = 14.0
+MAX_SHIFT_PX = 4.0
 
 
 def augmented(images: Image, rng: np.random.Generator, *, widest: float = MAX_SCALE) -> Image:

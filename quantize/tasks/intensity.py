@@ -1,8 +1,10 @@
 """The intensities' task: how strongly parts of a face move, as a mesh's blendshapes say, from aligned crops."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,21 +20,21 @@ from quantize.data.sets import FER_SIDE, DataError, Floats, Image
 from quantize.tasks.networks import intensity_net
 from quantize.tasks.task import Predict, to_input
 
-BATCH: Final = 64
-STEPS: Final = 250  # batches in an epoch
-WEIGHT_DECAY: Final = 0.01
-YAW_TO: Final = 40.0  # degrees up to which the mesh is believed here; beyond, the daemon does not judge a face
-RARE: Final = 0.45  # of an intensity other than the common ones, from which on a face is drawn more often
-COMMON: Final = ("smile", "brow_down")
-RARE_WEIGHT: Final = 3.0
-MOST_WEIGHT: Final = 4.0  # of an output beside the one that varies most
+BATCH = 64
+STEPS = 250  # batches in an epoch
+WEIGHT_DECAY = 0.01
+YAW_TO = 40.0  # degrees up to which the mesh is believed here; beyond, the daemon does not judge a face
+RARE = 0.45  # of an intensity other than the common ones, from which on a face is drawn more often
+COMMON = ("smile", "brow_down")
+RARE_WEIGHT = 3.0
+MOST_WEIGHT = 4.0  # of an output beside the one that varies most
 
 # How far the daemon's alignment is off: its three points in eye distances, and the crop's size.
-POINTS_OFF: Final = 0.04
-SIZE_OFF: Final = 0.04
+POINTS_OFF = 0.04
+SIZE_OFF = 0.04
 
-SAMPLE: Final = 500
-SAMPLE_SEED: Final = 11
+SAMPLE = 500
+SAMPLE_SEED = 11
 
 
 class Intensity:

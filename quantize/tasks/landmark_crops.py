@@ -1,8 +1,9 @@
 """How crops of faces are cut for the landmarks network: off as the daemon's are, mirrored, varied, pasted."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,33 +17,33 @@ from quantize.data.scenes import FER_BOX, paste
 from quantize.data.sets import Floats, Image
 from quantize.tasks.networks import LANDMARKS_SIDE
 
-PASTED_PX: Final = (36.0, 170.0)  # sides of faces that are pasted
+PASTED_PX = (36.0, 170.0)  # sides of faces that are pasted
 
 # How a crop is cut, as shares: see PointsCard. BOX_SCALE and BOX_SHIFT bring crops from a detector's boxes nearest
 # to those from points: medians over the 3,499 stills of YuNet's boxes (WIDER style) against the labelled points. The
 # crops' sides then differ by 8 % (standard deviation), their middles by 4 % of the side (median).
-POINTS_SCALE: Final = 1.2
-BOX_SCALE: Final = 0.813 * POINTS_SCALE
-BOX_SHIFT: Final = 0.144
+POINTS_SCALE = 1.2
+BOX_SCALE = 0.813 * POINTS_SCALE
+BOX_SHIFT = 0.144
 
 # The labels lie a little too far right: a network that learns from stills and their mirrors alike, and so cannot
 # take sides, finds the points 0.95 % of the face's longer side left of them, on people it learned from as on others.
 # Mirrored stills get labels with the same fault: the network then learns what the labels, by which it is judged, say.
-LABEL_SHIFT: Final = 0.0095 / POINTS_SCALE  # of the crop's side
+LABEL_SHIFT = 0.0095 / POINTS_SCALE  # of the crop's side
 
 # How far the daemon's crops are off, and a little further. Small faults are the likelier ones.
-MAX_SHIFT: Final = 0.1  # of the crop's side
-SCALES: Final = (0.85, 1.2)
-TURN_DEGREES: Final = 12.0  # standard deviation
-MAX_TURN_DEGREES: Final = 40.0
+MAX_SHIFT = 0.1  # of the crop's side
+SCALES = (0.85, 1.2)
+TURN_DEGREES = 12.0  # standard deviation
+MAX_TURN_DEGREES = 40.0
 
 # Crops that overlap the face so little (intersection over union with the square around it below 0.3) are no faces.
-MISS_DISTANCE: Final = (0.6, 1.3)  # between the middles, in sides of the face
-MISS_SCALES: Final = (0.6, 1.6)
+MISS_DISTANCE = (0.6, 1.3)  # between the middles, in sides of the face
+MISS_SCALES = (0.6, 1.6)
 
 # How far a detector's boxes are off: their middle in box heights, their size.
-BOX_SHIFTS: Final = 0.08
-BOX_SCALES: Final = (0.85, 1.18)
+BOX_SHIFTS = 0.08
+BOX_SCALES = (0.85, 1.18)
 
 
 def mirror_index() -> NDArray[np.intp]:
@@ -53,7 +54,7 @@ def mirror_index() -> NDArray[np.intp]:
     return np.array([*jaw, *brows, *bridge, *nostrils, *eyes, *outer, *inner])
 
 
-MIRROR: Final = mirror_index()
+MIRROR = mirror_index()
 
 
 def mirrored(placed: Floats) -> Floats:

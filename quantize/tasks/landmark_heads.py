@@ -1,8 +1,10 @@
 """What the landmarks network's head for the pose learns, and points on turned faces: from a mesh's labels."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -12,20 +14,20 @@ from quantize.data import mesh_faces
 from quantize.data.mesh_faces import MeshFaces
 from quantize.data.sets import Floats, Still
 
-POSE_UNIT: Final = 90.0  # degrees that are 1 at the network's output
-SPREAD_UNIT: Final = 10.0  # degrees of which the spread's output is the logarithm
-MESHED: Final = 16  # faces of a batch whose labels are the mesh's
-EXTRA: Final = 6  # columns of a target, see ROW
-POINTS_FROM: Final = 20.0  # degrees of yaw from which the mesh's inner points teach too
-POINTS_WEIGHT: Final = 0.5  # of these beside the labels of people's stills
-YAW_BINS: Final = (0.0, 15.0, 30.0, 45.0, 90.0)
-YAW_SHARES: Final = (0.36, 0.26, 0.2, 0.18)  # of the faces drawn
-RARE: Final = 0.5  # intensity from which on a face is rare
-RARE_WEIGHT: Final = 2.0
-POSE_SHARE: Final = 0.5  # of the losses beside the points'
-SPREAD_SHARE: Final = 0.02
+POSE_UNIT = 90.0  # degrees that are 1 at the network's output
+SPREAD_UNIT = 10.0  # degrees of which the spread's output is the logarithm
+MESHED = 16  # faces of a batch whose labels are the mesh's
+EXTRA = 6  # columns of a target, see ROW
+POINTS_FROM = 20.0  # degrees of yaw from which the mesh's inner points teach too
+POINTS_WEIGHT = 0.5  # of these beside the labels of people's stills
+YAW_BINS = (0.0, 15.0, 30.0, 45.0, 90.0)
+YAW_SHARES = (0.36, 0.26, 0.2, 0.18)  # of the faces drawn
+RARE = 0.5  # intensity from which on a face is rare
+RARE_WEIGHT = 2.0
+POSE_SHARE = 0.5  # of the losses beside the points'
+SPREAD_SHARE = 0.02
 
-ROW: Final[dict[str, slice]] = {
+ROW: dict[str, slice] = {
     "pose": slice(0, 3),  # in POSE_UNITs
     "yaw_known": slice(3, 4),
     "pose_known": slice(4, 5),  # pitch and roll too

@@ -1,8 +1,10 @@
 """The landmarks' task: how face crops are drawn from stills, what counts as no face, how points are judged."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import msgspec
@@ -49,26 +51,26 @@ from quantize.tasks.landmark_crops import (
 from quantize.tasks.networks import LANDMARKS, LANDMARKS_SIDE, landmarks_net
 from quantize.tasks.task import Predict, to_input
 
-FACES: Final = 28  # of a batch
-BOXED: Final = 6  # of a batch: faces of whom only a box is known; they teach presence
-PASTED: Final = 8  # of a batch: FER+ faces in pictures without any, for the same
-MISSES: Final = 1  # of a batch: crops that miss the face of a still
-SCENES: Final = 14  # of a batch: crops of pictures without faces
-MISTAKES: Final = 8  # of these, where a detector is given: what it takes for faces there
-BODIES: Final = 3  # of these, where there are photos of people: what is beside their faces
-VIEWS: Final = 3  # of each still in an epoch
-WEIGHT_DECAY: Final = 0.05  # decoupled: each step shrinks a weight by rate x decay
-SCORE_SHARE: Final = 0.1  # of the presence loss, beside the points' (in eye distances)
-SAMPLE: Final = 500
-SAMPLE_SEED: Final = 7
-LEAST_HEIGHT_PX: Final = 16.0  # of faces that are known by their box
+FACES = 28  # of a batch
+BOXED = 6  # of a batch: faces of whom only a box is known; they teach presence
+PASTED = 8  # of a batch: FER+ faces in pictures without any, for the same
+MISSES = 1  # of a batch: crops that miss the face of a still
+SCENES = 14  # of a batch: crops of pictures without faces
+MISTAKES = 8  # of these, where a detector is given: what it takes for faces there
+BODIES = 3  # of these, where there are photos of people: what is beside their faces
+VIEWS = 3  # of each still in an epoch
+WEIGHT_DECAY = 0.05  # decoupled: each step shrinks a weight by rate x decay
+SCORE_SHARE = 0.1  # of the presence loss, beside the points' (in eye distances)
+SAMPLE = 500
+SAMPLE_SEED = 7
+LEAST_HEIGHT_PX = 16.0  # of faces that are known by their box
 
-PRESENT: Final = 2 * LANDMARKS + 1  # the target's column that says whether there is a face
-WIDTH: Final = PRESENT + 1 + heads.EXTRA  # columns of a target
-LEAST_EYES: Final = 0.12  # of the crop's side: the eyes of a profile lie on each other
+PRESENT = 2 * LANDMARKS + 1  # the target's column that says whether there is a face
+WIDTH = PRESENT + 1 + heads.EXTRA  # columns of a target
+LEAST_EYES = 0.12  # of the crop's side: the eyes of a profile lie on each other
 
-INNER_WEIGHTS: Final = np.where(np.arange(LANDMARKS) < INNER.start, 0.0, LANDMARKS / 51).astype(np.float32)  # mean 1
-POINT_WEIGHTS: Final = np.where(np.arange(LANDMARKS) < INNER.start, 0.4, 1.2).astype(np.float32)  # mean 1
+INNER_WEIGHTS = np.where(np.arange(LANDMARKS) < INNER.start, 0.0, LANDMARKS / 51).astype(np.float32)  # mean 1
+POINT_WEIGHTS = np.where(np.arange(LANDMARKS) < INNER.start, 0.4, 1.2).astype(np.float32)  # mean 1
 
 
 def faces_with_boxes(data: Path, people: Sequence[Photo]) -> list[tuple[Image, Floats]]:

@@ -4,27 +4,30 @@ Everything in them has a fast int8 kernel, and convolution + batch norm + ReLU f
 convolutions would save MACs, but per MAC they are slow on a Pi, and they lose more in int8.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import keras
 from keras import layers, ops
 
-from quantize.data.sets import FER_SIDE, LABELS
+from fer_edge.records import LABELS
+from quantize.data.sets import FER_SIDE
 
-EXPRESSION_WIDTHS: Final = (24, 64, 128)
-EXPRESSION_STRIDES: Final = (1, 2, 2)
-EXPRESSION_BLOCKS: Final = (1, 1, 2)
-DROPOUT: Final = 0.3
+EXPRESSION_WIDTHS = (24, 64, 128)
+EXPRESSION_STRIDES = (1, 2, 2)
+EXPRESSION_BLOCKS = (1, 1, 2)
+DROPOUT = 0.3
 
-DETECTOR_SIZE: Final = (256, 320)  # height, width; any multiples of 32 do
-DETECTOR_STRIDES: Final = (8, 16, 32)
-KEYPOINTS: Final = 5
+DETECTOR_SIZE = (256, 320)  # height, width; any multiples of 32 do
+DETECTOR_STRIDES = (8, 16, 32)
+KEYPOINTS = 5
 
-LANDMARKS_SIDE: Final = 80
-LANDMARKS: Final = 68
-POSE_HIDDEN: Final = 32
+LANDMARKS_SIDE = 80
+LANDMARKS = 68
+POSE_HIDDEN = 32
 
 
 def expression_net(widths: Sequence[int] = EXPRESSION_WIDTHS, *, batch: int | None = None) -> Any:

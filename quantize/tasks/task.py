@@ -4,10 +4,12 @@ expression.py, detector.py and landmarks.py hold the three. Everything that make
 to_int8.py and publish.py know this protocol only.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from fer_edge.vision.model_card import Role
 from fer_edge.vision.transforms import normalise
@@ -15,10 +17,10 @@ from quantize.data.sets import Floats, Image
 
 # What black and white become at a network's input. 127/128 and not 1: the int8 input then has the scale 1/128
 # and the zero point 0, so pixel - 128 is its exact value. With 1.0 every pixel would fall half-way between two steps.
-LOW: Final = -1.0
-HIGH: Final = 127 / 128
+LOW = -1.0
+HIGH = 127 / 128
 
-ROLES: Final = {
+ROLES = {
     "expression": "quantize.tasks.expression:Expression",
     "detector": "quantize.tasks.detector:Detector",
     "landmarks": "quantize.tasks.landmarks:Landmarks",

@@ -1,9 +1,11 @@
 """What another detector, YuNet, answers in every cell for a picture: the detector's dense training signal. Its grids
 have the same strides, so that its answers are turned into ours cell by cell."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +14,8 @@ from quantize.data.sets import Floats, Image
 from quantize.tasks.task import to_input
 from quantize.tasks.yunet import KEYPOINTS, STRIDES, cell_centers, load_yunet
 
-BATCH: Final = 32
-LONGEST: Final = 12.0  # strides: distances from a cell to a side of its box
+BATCH = 32
+LONGEST = 12.0  # strides: distances from a cell to a side of its box
 
 
 @dataclass(frozen=True, slots=True)

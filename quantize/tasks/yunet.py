@@ -6,9 +6,11 @@ The network sees gray in LOW..HIGH: the three colour channels of its first convo
 same in all three, and its kernel and bias take the input's scale.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,10 +20,10 @@ from quantize.data.sets import DataError, Floats
 from quantize.tasks.networks import double
 from quantize.tasks.task import LOW
 
-STRIDES: Final = (8, 16, 32)
-KEYPOINTS: Final = 5
-KINDS: Final = {"class": 1, "box": 4, "object": 1, "points": 2 * KEYPOINTS}  # in the order of the file
-HALF_RANGE: Final = 128.0  # pixel = HALF_RANGE x input + HALF_RANGE
+STRIDES = (8, 16, 32)
+KEYPOINTS = 5
+KINDS = {"class": 1, "box": 4, "object": 1, "points": 2 * KEYPOINTS}  # in the order of the file
+HALF_RANGE = 128.0  # pixel = HALF_RANGE x input + HALF_RANGE
 
 
 def load_yunet(

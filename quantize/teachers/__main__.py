@@ -1,5 +1,7 @@
 """Run `python -m quantize.teachers`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.teachers.command import main

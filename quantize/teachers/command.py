@@ -10,11 +10,13 @@ killed goes on at its last whole epoch. The second writes down what the teachers
 from, as the mean over the face and its mirror image (`quantize.data.teacher`).
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ except ImportError as error:
     raise SystemExit(f"quantize.teachers: {error}; run: pip install 'fer-edge[quantize]'") from None
 
 from fer_edge.errors import ModelError
+from fer_edge.records import LABELS
 from fer_edge.vision.classifier import softmax
 from quantize import daemon_stages
 from quantize.data.cut_faces import crops_of
@@ -31,19 +34,19 @@ from quantize.data.ferplus import training
 from quantize.data.locate import located
 from quantize.data.natural import NATURAL, Natural, read_natural
 from quantize.data.posed import read_posed
-from quantize.data.sets import LABELS, DataError, Floats, Image, read_ferplus
+from quantize.data.sets import DataError, Floats, Image, read_ferplus
 from quantize.teachers.face_api import FaceApi
 from quantize.teachers.faceres import FILE, load_faceres
 from quantize.teachers.task import FaceresTask, to_teacher
 from quantize.train.command import Plan, fit
 from quantize.train.warm_start import PROBED, averaged_network
 
-ROLE: Final = "faceres"
-FACE_API_SHARE: Final = 0.45  # of what is said of natural faces
-GUESS_SHARE: Final = 0.25  # where the guess is one of CREDIBLE
-CREDIBLE: Final = ("neutral", "happiness", "surprise", "sadness", "anger", "fear")
-GUESS_SURENESS: Final = 0.84
-PART: Final = 128  # pictures at a time
+ROLE = "faceres"
+FACE_API_SHARE = 0.45  # of what is said of natural faces
+GUESS_SHARE = 0.25  # where the guess is one of CREDIBLE
+CREDIBLE = ("neutral", "happiness", "surprise", "sadness", "anger", "fear")
+GUESS_SURENESS = 0.84
+PART = 128  # pictures at a time
 
 Teacher = Callable[[Image], Floats]  # crops u8[N,48,48] -> probabilities f32[N,8]
 

@@ -4,22 +4,25 @@ Four blocks of depthwise separable convolutions, each of which adds up all of it
 It knows seven expressions, not contempt.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from quantize.data.sets import LABELS, Floats, Image
+from fer_edge.records import LABELS
+from quantize.data.sets import Floats, Image
 from quantize.teachers.tfjs import read_weights
 
-FILE: Final = "face_expression_model-weights_manifest.json"
-SIDE: Final = 112
-MEAN: Final = (122.782, 117.001, 104.298)  # red, green, blue
-ANSWERS: Final = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
-BATCH: Final = 128
-TEMPERATURE: Final = 1.5  # it is surer than it is right
+FILE = "face_expression_model-weights_manifest.json"
+SIDE = 112
+MEAN = (122.782, 117.001, 104.298)  # red, green, blue
+ANSWERS = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+BATCH = 128
+TEMPERATURE = 1.5  # it is surer than it is right
 
 
 class FaceApi:

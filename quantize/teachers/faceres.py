@@ -4,23 +4,26 @@ Its weights come with the batch norms folded in. They are taken apart again as i
 first kernel is summed up over the colours, as our faces are gray, and the upper blocks learn expressions.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from quantize.data.sets import LABELS, Floats
+from fer_edge.records import LABELS
+from quantize.data.sets import Floats
 from quantize.teachers.tfjs import read_weights
 from quantize.train.import_tflite import norm_of
 
-FILE: Final = "faceres-deep.json"
-SIDE: Final = 112
-MEAN: Final = (103.939, 116.779, 123.68)  # blue, green, red
-BLOCKS: Final = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
-FROZEN: Final = 5  # blocks that stay as they are, their batch norms too
-DROPOUT: Final = 0.4
+FILE = "faceres-deep.json"
+SIDE = 112
+MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
+FROZEN = 5  # blocks that stay as they are, their batch norms too
+DROPOUT = 0.4
 
 
 def faceres_net(*, batch: int | None = None) -> Any:

@@ -1,8 +1,10 @@
 """What the fine-tuned teacher learns: the same faces and targets as the expression network, enlarged."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +15,10 @@ from quantize.tasks.task import Predict
 from quantize.teachers.face_api import enlarged
 from quantize.teachers.faceres import SIDE, faceres_net
 
-BATCH: Final = 64
-STEPS: Final = 360
-PEAK_RATE: Final = 6e-4
-WEIGHT_DECAY: Final = 1e-2
+BATCH = 64
+STEPS = 360
+PEAK_RATE = 6e-4
+WEIGHT_DECAY = 1e-2
 
 
 class FaceresTask(Expression):

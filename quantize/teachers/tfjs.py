@@ -3,6 +3,8 @@
 https://github.com/tensorflow/tfjs/blob/master/tfjs-converter/README.md#format-conversion-examples
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Mapping

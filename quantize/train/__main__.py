@@ -1,5 +1,7 @@
 """`python -m quantize.train`."""
 
+from __future__ import annotations
+
 import sys
 
 from quantize.train.command import main

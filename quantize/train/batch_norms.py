@@ -1,15 +1,17 @@
 """Batch norms for use: their statistics taken anew, on whole pictures instead of training's varied cuts, with the
 averaged weights instead of those of the last steps (as Izmailov et al. 2018, arXiv:1803.05407, do)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from keras import layers
 
 from quantize.data.sets import Floats
 
-BATCH: Final = 32
+BATCH = 32
 
 
 def settle(network: Any, inputs: Floats) -> None:

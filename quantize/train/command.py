@@ -5,6 +5,8 @@ optimizer and the number of the epoch. It is replaced in one step, so a run kill
 a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), goes on as if nothing had happened.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import json
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
 
-OPTIONS: Final = {  # and the roles that they are for
+OPTIONS = {  # and the roles that they are for
     "teachers": ("expression",),
     "taught": ("expression",),
     "widths": ("expression",),
@@ -44,9 +46,9 @@ OPTIONS: Final = {  # and the roles that they are for
     "detector": ("detector", "landmarks"),
     "landmarks": ("landmarks",),
 }
-WARM_UP: Final = 0.1  # share of the run
-AVERAGE_DECAY: Final = 0.999  # the average looks back about 1000 steps
-BATCHES_AHEAD: Final = 8  # made by a second thread while the network learns
+WARM_UP = 0.1  # share of the run
+AVERAGE_DECAY = 0.999  # the average looks back about 1000 steps
+BATCHES_AHEAD = 8  # made by a second thread while the network learns
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ training pictures becomes its batch norm's statistics, and scale and shift are s
 the file does.
 """
 
+from __future__ import annotations
+
 import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,10 +20,10 @@ from keras import layers
 
 from quantize.data.sets import DataError, Floats
 
-NUMBERED: Final = re.compile(r"((?:depthwise_)?conv2d)(?:_(\d+))?")
-WEIGHTED: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+NUMBERED = re.compile(r"((?:depthwise_)?conv2d)(?:_(\d+))?")
+WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 # TensorFlow adds a number to each name, and joins those of operations that it fused.
-LAYER: Final = re.compile(r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|depthwise|MatMul)(?:;|$)")
+LAYER = re.compile(r"/([a-z]\w*?)(?:_\d+)?/(?:convolution|depthwise|MatMul)(?:;|$)")
 
 
 def load_published(network: Any, path: Path, inputs: Floats) -> None:

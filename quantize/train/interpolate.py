@@ -6,6 +6,8 @@ ones better than either (Wortsman et al. 2022, arXiv:2109.01903). Several ends a
 the start. `--try` prints the figures of several shares, on the pictures that are kept from training to choose.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys

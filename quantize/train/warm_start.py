@@ -5,9 +5,11 @@ Pruning removes whole channels (Li et al. 2017, arXiv:1608.08710), here those wh
 (Liu et al. 2017, arXiv:1708.06519). Only the expression network's first stage may be wider: there a channel costs most.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +21,7 @@ from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Task, to_input
 from quantize.train.import_tflite import load_published, norm_of
 
-PROBED: Final = 64  # training pictures on which a published file's batch norms are taken
+PROBED = 64  # training pictures on which a published file's batch norms are taken
 
 STEM, INNER, OUTER = 0, 1, 2  # the convolutions of the first stage: STEM and OUTER are added up
 

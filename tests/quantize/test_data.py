@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fer_edge.records import LABELS
 from fer_edge.vision.model_card import TensorCard
 from fer_edge.vision.tflite import quantize
 from quantize.data import ferplus as labels
@@ -43,7 +44,7 @@ from tests.support.made_up_sets import (
         ({"contempt": 4, "unknown": 6}, -1),
         ({"happiness": 3, "nf": 7}, -1),
         ({"happiness": 5, "sadness": 5}, -1),
-        (dict.fromkeys((*sets.LABELS, "unknown", "nf"), 1), -1),  # nothing is left after cleaning
+        (dict.fromkeys((*LABELS, "unknown", "nf"), 1), -1),  # nothing is left after cleaning
     ],
 )
 def test_majority(given: dict[str, int], expected: int) -> None:

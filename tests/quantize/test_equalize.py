@@ -1,5 +1,7 @@
 """What is done to a trained detector before it becomes int8."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

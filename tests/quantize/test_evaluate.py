@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.records import LABELS, Floats
 from fer_edge.records import Box as FrameBox
-from fer_edge.records import Floats
 from quantize import daemon_stages
 from quantize.data.ferplus import Labelled
 from quantize.data.locate import labels_sha256
-from quantize.data.sets import LABELS, DataError, Still, held_out_scenes, held_out_stills, pick
+from quantize.data.sets import DataError, Still, held_out_scenes, held_out_stills, pick
 from quantize.evaluate import command, end_to_end, expression, landmarks, robustness
 from quantize.evaluate.landmarks import Placed
 from tests.support.made_up_sets import (

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.records import Box, Face, Landmarks, Pose
+from fer_edge.records import LABELS, Box, Face, Landmarks, Pose
 from quantize import daemon_stages
 from quantize.data import cut_faces, cut_natural, face_pools, natural, posed
 from quantize.data.ferplus import Examples
-from quantize.data.sets import LABELS, DataError
+from quantize.data.sets import DataError
 from quantize.data.teacher import read_teacher
 from quantize.evaluate import natural as measure_natural
 from quantize.evaluate import posed as measure_posed

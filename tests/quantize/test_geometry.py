@@ -1,5 +1,7 @@
 """quantize/: measuring the shapes that the daemon has built in."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

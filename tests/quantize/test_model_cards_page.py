@@ -1,5 +1,7 @@
 """quantize/: the cards as a page."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

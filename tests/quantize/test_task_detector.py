@@ -1,5 +1,7 @@
 """quantize/: training scenes for the detector, what its cells should answer, and its loss."""
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import replace
 from typing import Any

@@ -1,5 +1,7 @@
 """The landmarks' task on made-up stills: dots on a gray ground, one for each point."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import cv2

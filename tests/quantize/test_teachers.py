@@ -16,8 +16,9 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import tensorflow as tf
 from keras import layers
 
+from fer_edge.records import LABELS
 from quantize.data.natural import Natural
-from quantize.data.sets import LABELS, DataError, Floats
+from quantize.data.sets import DataError, Floats
 from quantize.teachers import command, face_api, faceres
 from quantize.teachers.task import to_teacher
 from quantize.teachers.tfjs import read_weights

@@ -1,5 +1,7 @@
 """Varied photos: reading them, and measuring what finds faces in them."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

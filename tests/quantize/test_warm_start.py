@@ -1,5 +1,7 @@
 """quantize/: beginning a run with the weights of another one."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import json

@@ -1,5 +1,7 @@
 """quantize/convert/yunet.py and what it is made of: YuNet's ONNX file as a network and as a model for the daemon."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

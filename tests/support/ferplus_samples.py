@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.records import LABELS
 from quantize.data import sets
 
 PUBLIC_TEST = 1
@@ -12,7 +13,7 @@ PUBLIC_TEST = 1
 
 def votes(**given: int) -> NDArray[np.uint8]:
     """One row of votes by name."""
-    names = (*sets.LABELS, "unknown", "nf")
+    names = (*LABELS, "unknown", "nf")
     return np.array([[given.get(name, 0) for name in names]], dtype=np.uint8)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer_edge.records import LABELS
 from quantize.data import sets
 from tests.support.ferplus_samples import ferplus, pictures, votes
 from tests.support.paths import ROOT
@@ -40,7 +41,7 @@ def write_zip(path: Path, files: Mapping[str, bytes | str]) -> Path:
 def made_up_ferplus(*, train: int, test: int) -> sets.FerPlus:
     """Noise; every row has a clear expression, and each of the eight comes in turn."""
     some = ferplus(train=pictures(train), test=pictures(test, seed=1))
-    names = [sets.LABELS[row % 8] for row in range(train + test)]
+    names = [LABELS[row % 8] for row in range(train + test)]
     return sets.FerPlus(some.images, some.split, np.concatenate([votes(**{name: 10}) for name in names]))
 
 
@@ -64,7 +65,7 @@ def write_mosaics(folder: Path, some: sets.FerPlus) -> None:
 def write_posed(path: Path, *, people: int, image: sets.Image | None = None) -> Path:
     """Noise, or the same face always; everybody shows every expression but neutral."""
     faces = pictures(people * 7, seed=8)
-    rows = [(f"{row}.png", f"S{row // 7:03}", sets.LABELS[1 + row % 7]) for row in range(people * 7)]
+    rows = [(f"{row}.png", f"S{row // 7:03}", LABELS[1 + row % 7]) for row in range(people * 7)]
     files: dict[str, bytes | str] = {
         f"faces/{name}": png(faces[row] if image is None else image) for row, (name, *_) in enumerate(rows)
     }

@@ -1,5 +1,7 @@
 """An ONNX file of YuNet_n's shape with made-up weights."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from pathlib import Path
 from typing import Any

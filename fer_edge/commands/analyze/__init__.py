@@ -63,9 +63,9 @@ def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dic
         "csv": Table,
         "parquet": lambda path: Parquet(Path(path)),
         "events": lambda path: Events(path, identity(config, pipeline.cards)),
-        "video": lambda path: FilmOutput(Path(path)),
+        "video": lambda path: FilmOutput(Path(path), config.zones),
         "report": lambda path: Report(Path(path), config.models),
-        "draw": lambda path: Pictures(Path(path)),
+        "draw": lambda path: Pictures(Path(path), config.zones),
     }
     return {option: makers[option](path) for option, path in options.files().items()}
 

@@ -20,7 +20,7 @@ from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.output import Lines, Output, check_size, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.commands.analyze.timeline import FilmTimeline
-from fer_edge.config import Models
+from fer_edge.config import Models, Zone
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.drawing.painter import Painter
@@ -105,10 +105,10 @@ class Events(Lines):
 class FilmOutput(Output):
     """Every frame with its faces marked, as a film."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, zones: Mapping[str, Zone]) -> None:
         """Raises SinkError where the library is missing."""
         self.where, self._path, self._film = str(path), path, Film(path)
-        self._painter = Painter()
+        self._painter = Painter(zones=zones)
 
     def check(self, kept: bytes) -> None:
         """See `Output.check`."""
@@ -156,9 +156,9 @@ class FilmOutput(Output):
 class Pictures(Output):
     """Every frame with its faces marked, as a JPEG of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, zones: Mapping[str, Zone]) -> None:
         self.where, self._folder, self._count = str(folder), folder, 0
-        self._painter = Painter()
+        self._painter = Painter(zones=zones)
         self._synced = 0  # of them
 
     def start(self, kept: bytes | None) -> None:

@@ -24,7 +24,7 @@ from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
-from fer_edge.tracking.minutes import Minute, SignalMinute
+from fer_edge.tracking.minutes import Minute, SignalMinute, ZoneMinute
 from fer_edge.tracking.signals import SIGNALS
 from fer_edge.tracking.signals.signal import Signal
 from fer_edge.vision.model_card import models_folder
@@ -87,6 +87,7 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
             share_chart=_image(charts.share_chart(columns)) if seen else "",
             came_chart=_image(charts.came_chart(story)) if seen else "",
             view_chart=_image(charts.view_chart(story)) if seen else "",
+            zones=_zone_rows(stories),
             gaps=any(not step.watched_s for step in bars(story)[1]),
             share_alt=_share_alt(columns),
             visits=[_visit_row(visit, story) for visit in chosen],
@@ -109,6 +110,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
     """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
     reasons = [reason.value for reason in Reason]
     names = [name for name in SIGNALS if any(name in minute.signals for minute in minutes)]
+    zones = sorted({name for minute in minutes for name in minute.zones})
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
@@ -116,6 +118,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
         + [f"{label}_s" for label in (*LABELS, NONE)]
         + [f"{reason}_s" for reason in reasons]
         + [f"{name}_{field}" for name in names for field in SIGNAL_FIELDS]
+        + [f"zone_{name}_{what}" for name in zones for what in ("visits", "left", "dwell_s", "most_faces", "faces_s")]
     )
     for minute in minutes:
         writer.writerow(
@@ -124,8 +127,37 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
             + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
             + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
             + [round(getattr(minute.signals.get(n, SignalMinute()), f), 3) for n in names for f in SIGNAL_FIELDS]
+            + [cell for name in zones for cell in _zone_cells(minute.zones.get(name, ZoneMinute()))]
         )
     return file.getvalue()
+
+
+def _zone_cells(zone: ZoneMinute) -> list[float]:
+    return [zone.visits, zone.left, round(zone.dwell_s, 3), zone.most_faces, round(zone.faces_s, 3)]
+
+
+def _zone_rows(stories: Sequence[ReportData]) -> list[list[str]]:
+    """Zone, period where there are several, and its figures."""
+    totals = [(story.name, story.total) for story in stories]
+    names = sorted({name for _, total in totals for name in total.zones})
+    return [
+        [f"{name}, {period}" if len(totals) > 1 else name, *_zone_figures(total.zones.get(name, ZoneMinute()), total)]
+        for name in names
+        for period, total in totals
+    ]
+
+
+def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
+    judged_s = {label: zone.shown_s.get(label, 0.0) for label in LABELS}
+    most, all_s = max(judged_s, key=judged_s.__getitem__), sum(judged_s.values())
+    return [
+        str(zone.visits),
+        _or_dash(zone.dwell_s / zone.left if zone.left else None),
+        str(zone.most_faces),
+        f"{zone.faces_s / total.watched_s:.2f}" if total.watched_s else "–",
+        span_text(zone.faces_s),
+        f"{most}, {judged_s[most] / all_s:.0%}" if all_s else "–",
+    ]
 
 
 def _image(svg: str) -> str:

@@ -77,6 +77,8 @@ def visits(events: Iterable[EventRow], *, begin_s: float = 0.0, end_s: float | N
     open_: dict[tuple[str, int], list[EventRow]] = {}
     found, run = [], ""
     for event in events:
+        if event.zone:
+            continue
         run = event.run
         told = open_.setdefault((run, event.track_id), [])
         told.append(event)

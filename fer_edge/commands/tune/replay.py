@@ -67,7 +67,9 @@ class Replay:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._tracker = Tracker(config.tracking)
-        self._maker = EventStateMachine(config.events, confirm_seconds=config.tracking.confirm_seconds)
+        self._maker = EventStateMachine(
+            config.events, confirm_seconds=config.tracking.confirm_seconds, zones=config.zones
+        )
         self._ids: dict[int, int] = {}  # the recording's id of a face in view -> ours
         self._shown: tuple[View, ...] = ()
         self._first_ns: int | None = None

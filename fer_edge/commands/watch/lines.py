@@ -19,8 +19,9 @@ QUIET_SECONDS = 3.0
 
 BAR_CELLS = 6
 DEVICE_CELLS = 10
+REMARK_CELLS = 11
 
-COLOURS = {"start": "green", "update": "cyan", "end": "dim"}
+COLOURS = {"start": "green", "update": "cyan", "enter": "green", "leave": "dim", "end": "dim"}
 AVAILABILITY = {
     "online": "is online",
     "offline": "is offline: the daemon is not running or has lost the broker",
@@ -48,7 +49,7 @@ class Lines:
         self._cameras: dict[str, str] = {}  # device -> what was said of its camera last
         self._heard = False
         self._quiet_at = float("inf")  # when to say that nothing came
-        self._faces: dict[str, int] = {}  # device -> faces in view
+        self._faces: dict[str, tuple[int, str]] = {}  # device -> faces in view, and in each zone
         self._show: dict[str, Callable[[str, bytes], None]] = {
             "availability": self._availability,
             "camera/availability": self._camera,
@@ -119,8 +120,8 @@ class Lines:
 
     def _state(self, device: str, payload: bytes) -> None:
         state = msgspec.json.decode(payload, type=ReceivedState)
-        if self._faces.get(device) != state.faces:
-            self._faces[device] = state.faces
+        if self._faces.get(device) != (state.faces, state.in_zones):
+            self._faces[device] = state.faces, state.in_zones
             self._remark(f"{device} sees {summary(state)}", "dim")
 
     def _event(self, device: str, payload: bytes) -> None:
@@ -151,15 +152,14 @@ class Lines:
 
 def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -> str:
     """One event in at most 80 columns; what signals said of a face that ends comes behind."""
-    changed = event.previous != event.expression
     columns = [
         clock_time(event.ts),
         device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
         "?" if event.track_id is None else f"#{event.track_id}",
         printable(event.event_type),
         finding(event, ascii_only=ascii_only),
-        f"{event.dwell_s:.1f} s",
-        "replayed" if event.replayed else f"was {printable(event.previous)}" if changed and event.previous else "",
+        f"{event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s:.1f} s",
+        _remark(event, changed=event.previous != event.expression),
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
     line = "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
@@ -171,6 +171,14 @@ def signal_texts(event: ReceivedEvent) -> list[str]:
     each = event.signals.items()
     on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
     return on + [f"{printable(name)} {signal.value:+.2f}" for name, signal in each if signal.value is not None]
+
+
+def _remark(event: ReceivedEvent, *, changed: bool) -> str:
+    if event.replayed:
+        return "replayed"
+    if event.zone:
+        return printable(event.zone)[:REMARK_CELLS]
+    return f"was {printable(event.previous)}" if changed and event.previous else ""
 
 
 def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
@@ -185,8 +193,10 @@ def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
 def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
+    zones = f"; in zones: {state.in_zones}" if state.zones else ""
     signals = "".join(f"; {printable(name)} {value:g}" for name, value in state.signals.items() if value is not None)
-    return counted(state.faces, "face") + (f": {shown}" if shown else "") + (signals if state.faces else "")
+    more = zones + (signals if state.faces else "")
+    return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
 
 
 def _console(*, stderr: bool) -> Console:

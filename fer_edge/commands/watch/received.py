@@ -29,6 +29,8 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     dwell_s: float = 0.0
     reason: str | None = None
     replayed: bool = False
+    zone: str | None = None  # that was entered or left
+    zone_dwell_s: float | None = None
     signals: dict[str, ReceivedSignal] = {}  # msgspec copies it
 
 
@@ -37,7 +39,13 @@ class ReceivedState(msgspec.Struct, frozen=True):
 
     faces: int
     expressions: dict[str, int] = {}  # msgspec copies it
+    zones: dict[str, int] = {}  # name -> faces within it
     signals: dict[str, float | None] = {}
+
+    @property
+    def in_zones(self) -> str:
+        """As in "door 2, till 0"; empty where there are no zones."""
+        return ", ".join(f"{printable(name)} {faces}" for name, faces in self.zones.items())
 
 
 class ReceivedStats(msgspec.Struct, frozen=True):

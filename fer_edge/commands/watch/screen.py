@@ -33,7 +33,7 @@ DEVICE_ROWS, ALERT_ROWS = 6, 3  # at most; faces and events share the rest
 DEVICE_CELLS, LABEL_CELLS = 12, 10
 LOST_SECONDS = 90.0  # a face that is not heard of for so long (heartbeats come every 30 s) is not shown any more
 KEPT_EVENTS = 200
-EVENT_STYLES = {"start": "green", "update": "cyan", "end": "dim"}
+EVENT_STYLES = {"start": "green", "update": "cyan", "enter": "green", "leave": "dim", "end": "dim"}
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Device:
     changed: str = ""  # since when, as time of day
     camera: str = ""
     faces_in_view: int | None = None
+    in_zones: str = ""
     stats: ReceivedStats | None = None
     faces: dict[int, WatchedFace] = field(default_factory=dict)  # track id -> face
     alerts: dict[str, ReceivedAlert] = field(default_factory=dict)  # those that are on
@@ -157,7 +158,8 @@ class TerminalScreen:
     def _state(self, device: Device, _: str, payload: bytes) -> None:
         if not payload:
             return
-        device.faces_in_view = msgspec.json.decode(payload, type=ReceivedState).faces
+        state = msgspec.json.decode(payload, type=ReceivedState)
+        device.faces_in_view, device.in_zones = state.faces, state.in_zones
         if not device.faces_in_view:
             device.faces.clear()
 
@@ -186,7 +188,9 @@ class TerminalScreen:
         found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
         was = f", was {event.previous}" if event.previous and event.previous != event.expression else ""
         late = ", replayed" if event.replayed else ""
-        what = f"#{event.track_id} {event.event_type}: {found}{was}, {event.dwell_s:.1f} s{late}"
+        kind = f"{event.event_type} {event.zone}" if event.zone else event.event_type
+        dwell_s = event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s
+        what = f"#{event.track_id} {kind}: {found}{was}, {dwell_s:.1f} s{late}"
         self._note(
             f"{_fit(name, DEVICE_CELLS)} {printable(what)}",
             EVENT_STYLES.get(event.event_type, ""),
@@ -251,6 +255,7 @@ class TerminalScreen:
             line.append(" no camera picture", "bold red")
         if device.faces_in_view is not None:
             parts.append(counted(device.faces_in_view, "face"))
+            parts += [device.in_zones] if device.in_zones else []
         if stats := device.stats:
             parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms", f"{stats.rss_mb:.0f} MB"]
             parts += [f"{stats.temperature_c:.0f} °C"] if stats.temperature_c is not None else []

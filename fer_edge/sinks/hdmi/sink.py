@@ -28,7 +28,7 @@ class HdmiSink:
     """Shows the newest update on the first display that fits the configuration, whenever there is one."""
 
     def __init__(
-        self, config: Config, _identity: Identity, _control: Control | None = None, *, finder: Finder = find
+        self, config: Config, _identity: Identity, control: Control | None = None, *, finder: Finder = find
     ) -> None:
         settings = self._settings = config.hdmi
         self.pictures = settings.images
@@ -38,7 +38,8 @@ class HdmiSink:
         self._stats: Stats | None = None  # the newest; most updates have none
         self._closing = Event()
         self._worker = Worker("hdmi", self._run)
-        self._painter = Painter(DrawStyle(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror))
+        style = DrawStyle(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror)
+        self._painter, self._control = Painter(style, config.zones), control
         self._steady = BoxSmoother()
         self._trouble: str | None = None  # the reason that was logged last
 
@@ -111,6 +112,8 @@ class HdmiSink:
     def _picture(self, update: Update, frame: Frame, size: tuple[int, int]) -> Image:
         left, top, right, bottom = fitted(frame.width, frame.height, size)
         faces = self._steady(update.faces, frame.taken_ns)
+        if self._control:
+            self._painter.zones = self._control.config.zones
         status = status_line(faces, self._stats) if self._settings.status else ""
         return self._painter.paint(frame, faces, size=(right - left, bottom - top), status=status)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +52,8 @@ class Store:
         crashed = self._faces.left_over()
         beyond = max((last.seq for last in crashed), default=0) + CRASHED_SEQ
         with self.outbox.disk.gathered():
-            for number, last in enumerate(crashed, 1):
-                end = end_of(last, seq=beyond + number)
+            for seq, (last, zone) in enumerate(endings(crashed), beyond + 1):
+                end = end_of(last, seq=seq, zone=zone)
                 self.outbox.put(end.boot_id, end.seq, msgspec.json.encode(end))
             self._faces.clear_left_over()
         self.outbox.flush()
@@ -113,11 +114,22 @@ class Store:
             log.info("MQTT: events that wait on disk for %s and the next start: %d", broker, waiting)
 
 
-def end_of(last: EventPayload, *, seq: int) -> EventPayload:
-    """The end of a face of which only the last event is known."""
+def endings(crashed: Sequence[EventPayload]) -> Iterator[tuple[EventPayload, str | None]]:
+    """The last event of each face that was left open, and what it was in: each zone is left, then the face ends."""
+    for last in crashed:
+        yield from ((last, zone) for zone in last.zones or ())
+        yield last, None
+
+
+def end_of(last: EventPayload, *, seq: int, zone: str | None = None) -> EventPayload:
+    """The end of a face of which only the last event is known, or its leaving of a zone; for how long it was there,
+    nobody knows."""
     return msgspec.structs.replace(
         last,
-        event_type="end",
+        event_type="leave" if zone else "end",
+        zone=zone or msgspec.UNSET,
+        zone_dwell_s=msgspec.UNSET,
+        zones=last.zones and [],
         event_id=f"{last.boot_id}-{seq}",
         seq=seq,
         replayed=True,

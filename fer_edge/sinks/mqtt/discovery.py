@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from fer_edge.config import Alert, Config
+from fer_edge.config import Alert, Config, Zone
 from fer_edge.records import LABELS, EventType, Identity
 from fer_edge.sinks.mqtt.figures import EVERYDAY, FIGURES
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
@@ -30,6 +30,7 @@ UNCLEAR = "unclear"
 """The type of an event that says that a face has no expression any more."""
 
 EVENT_TYPES = (EventType.START.value, EventType.END.value, *LABELS, UNCLEAR)
+ZONE_EVENT_TYPES = (EventType.ENTER.value, EventType.LEAVE.value)
 EVENT_ATTRIBUTES = ("event_id", "track_id", "expression", "confidence", "previous", "dwell_s", "reason", "face_count")
 ICONS = {
     "neutral": "emoticon-neutral-outline",
@@ -78,7 +79,8 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
     """The message that makes the device and its entities appear."""
     base = f"{config.mqtt.topic}/{identity.device_id}"
     entities = (
-        *_faces(base),
+        *_faces(base, zones=bool(config.zones)),
+        *_zones(base, config.zones),
         *_signals(base, enabled_signals(config)),
         *_alerts(base, config.alerts),
         *_figures(base, config.stats.interval_seconds),
@@ -186,7 +188,7 @@ def _json_of(*fields: str, maybe: Sequence[str] = ()) -> str:
     return "{{ {" + ", ".join(pairs) + "} | tojson }}"
 
 
-def _faces(base: str) -> Iterator[_Entity]:
+def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
     """Who is there, and which expressions they show."""
     state = {"state_topic": f"{base}/state"}
     yield _Entity(
@@ -215,7 +217,7 @@ def _faces(base: str) -> Iterator[_Entity]:
             "icon": "mdi:emoticon-outline",
         },
     )
-    yield _event(base)
+    yield _event(base, zones=zones)
     for label in LABELS:
         template = f"{{{{ 'ON' if value_json.expressions.{label} > 0 else 'OFF' }}}}"
         named = {"name": label.capitalize(), "icon": f"mdi:{ICONS[label]}"}
@@ -238,13 +240,15 @@ def _signals(base: str, signals: Sequence[Signal]) -> Iterator[_Entity]:
         yield _Entity("sensor", f"signal.{signal.name}", options)
 
 
-def _event(base: str) -> _Entity:
+def _event(base: str, *, zones: bool) -> _Entity:
     """What happens to faces. The template yields nothing, so nothing fires, for what is long past (replayed) and for
     a heartbeat, which says nothing new.
 
     It does not need the camera: the ends of all faces come just after the camera is lost.
     """
     attributes = "".join(f", '{name}': value_json.{name}" for name in EVENT_ATTRIBUTES)
+    if zones:  # not every event has them
+        attributes += "".join(f", '{name}': value_json.{name} | default(none)" for name in ("zone", "zone_dwell_s"))
     template = (
         "{% set later = value_json.event_type == 'update' %}{% set shown = value_json.expression %}"
         "{% if not (value_json.replayed or (later and shown == value_json.previous)) %}"
@@ -254,11 +258,37 @@ def _event(base: str) -> _Entity:
     options = {
         "name": "Face",
         "state_topic": f"{base}/event",
-        "event_types": EVENT_TYPES,
+        "event_types": (*EVENT_TYPES, *(ZONE_EVENT_TYPES if zones else ())),
         "value_template": template,
         "icon": "mdi:account-eye",
     }
     return _Entity("event", "face", options | _daemon(base))
+
+
+def _zones(base: str, zones: Mapping[str, Zone]) -> Iterator[_Entity]:
+    """How many faces are in each zone, and whether there is any."""
+    for name in zones:
+        topic, words = f"{base}/zone/{name}", re.sub("[_-]+", " ", name).strip()
+        count = {
+            "name": f"Zone {words} faces",
+            "state_topic": topic,
+            "value_template": "{{ value_json.faces }}",
+            "state_class": "measurement",
+            "unit_of_measurement": "faces",
+            "icon": "mdi:vector-polygon",
+            "json_attributes_topic": topic,
+            "json_attributes_template": "{{ value_json.expressions | tojson }}",
+        }
+        yield _Entity("sensor", f"zone.{name}", count)
+        occupancy = {
+            "name": f"Zone {words}",
+            "state_topic": topic,
+            "value_template": "{{ value_json.state }}",
+            "device_class": "occupancy",
+            "json_attributes_topic": topic,
+            "json_attributes_template": _json_of("since"),
+        }
+        yield _Entity("binary_sensor", f"zone.{name}", occupancy)
 
 
 def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[_Entity]:

@@ -147,7 +147,7 @@ class Inbox:
             return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
         if update is None or update.frame is None:
             return self._respond("snapshot", transaction, error="the camera delivers no picture now")
-        picture = Painter().paint(update.frame, update.faces)
+        picture = Painter(zones=self._control.config.zones).paint(update.frame, update.faces)
         done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         if not done:
             return self._respond("snapshot", transaction, error="the picture cannot be encoded")

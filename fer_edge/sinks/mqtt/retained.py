@@ -13,9 +13,9 @@ from threading import Lock
 
 import msgspec
 
-from fer_edge.contract.encode import alert_payload, config_payload, info_payload
+from fer_edge.contract.encode import alert_payload, config_payload, info_payload, zone_payload
 from fer_edge.instance import is_running
-from fer_edge.records import AlertState, Identity
+from fer_edge.records import AlertState, Identity, ZoneState
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
@@ -99,15 +99,22 @@ class RetainedTopics:
             values[f"{self._base}/config/{topic_of(answer.key)}"] = msgspec.json.encode(config_payload(answer))
         for topic, payload in (told | values).items():
             self._outgoing.retain(topic, payload)
-        alerts = {f"{self._base}/alert/{name}": _off(name) for name in self._control.config.alerts}
-        for topic in alerts.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
-            self._outgoing.retain(topic, alerts[topic])
-        self._remove(self._fixed | values.keys() | alerts.keys() | told.keys())
+        named = self._named()
+        for topic in named.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
+            self._outgoing.retain(topic, named[topic])
+        self._remove(self._fixed | values.keys() | named.keys() | told.keys())
         device = discovery_topic(self._identity, self._control.config)
         described = (device, told[device]) if device in told else None
         source = str(self._control.path) if self._control.path else None
-        topics = sorted(self._outgoing.known() - {device} | alerts.keys())
+        topics = sorted(self._outgoing.known() - {device} | named.keys())
         self._note(Published(topics=topics, discovery=described, split=self._split, source=source))
+
+    def _named(self) -> dict[str, bytes]:
+        """The topics of alerts and zones with what they begin with: nothing is on, and nobody is there."""
+        alerts, zones, now_ns = self._control.config.alerts, self._control.config.zones, time.monotonic_ns()
+        off = {f"alert/{name}": alert_payload(AlertState(name, False, now_ns, (), 0)) for name in alerts}
+        empty = {f"zone/{name}": zone_payload(ZoneState(name, (), now_ns)) for name in zones}
+        return {f"{self._base}/{name}": msgspec.json.encode(payload) for name, payload in (off | empty).items()}
 
     def _remove(self, wanted: Set[str]) -> None:
         """Remove what the broker keeps and nobody wants: entities first, then the values that they show."""
@@ -144,11 +151,6 @@ class RetainedTopics:
             replace_file(self._path, seal(msgspec.json.encode(published)))
         except OSError as error:
             log.warning("%s: cannot note what is retained on the broker: %s", self._path, error.strerror)
-
-
-def _off(name: str) -> bytes:
-    """An alert that is not on."""
-    return msgspec.json.encode(alert_payload(AlertState(name, False, time.monotonic_ns(), (), 0)))
 
 
 def _read(path: Path) -> Published:

@@ -18,6 +18,7 @@ from fer_edge.contract.encode import (
     state_payload,
     stats_payload,
     summary_payload,
+    zone_payload,
 )
 from fer_edge.contract.payloads import CONTRACT, CameraPayload
 from fer_edge.instance import state_folder
@@ -103,13 +104,17 @@ class MqttSink:
             return
         self._inbox.see(update)
         news = update.frame is None and self._say("camera/availability", OFFLINE)
-        news |= self._say("state", msgspec.json.encode(state_payload(update.faces, names=self._signals)))
+        state = state_payload(update.faces, self._control.config.zones, signals=self._signals)
+        news |= self._say("state", msgspec.json.encode(state))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
             if alert.name not in self._control.config.alerts:
                 continue  # a reload has removed it, and `RetainedTopics` its topic
             news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
+        for zone in update.zones:
+            if zone.name in self._control.config.zones:
+                news |= self._say(f"zone/{zone.name}", msgspec.json.encode(zone_payload(zone)))
         # behind the values: whoever hears that the camera is there must not act upon older ones
         news |= update.frame is not None and self._say("camera/availability", ONLINE)
         news |= self._say_camera(here=update.frame is not None)

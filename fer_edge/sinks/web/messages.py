@@ -26,13 +26,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     n: int  # counts up
     at: float
-    kind: Literal["start", "update", "end", "alert"]
+    kind: Literal["start", "update", "enter", "leave", "end", "alert"]
     face: int = 0
     expression: str | None = None
     reason: str | None = None
     confidence: float = 0.0
-    dwell: float = 0.0  # since the face came, seconds
-    name: str = ""  # of an alert
+    dwell: float = 0.0  # since the face came, or how long it was in the zone that it leaves, seconds
+    name: str = ""  # of an alert, or of the zone that is entered or left
     on: bool = False
     faces: int = 0  # that show what the alert is about
 

@@ -83,7 +83,8 @@ def _of_face(number: int, event: FaceEvent) -> Entry:
         expression=event.expression,
         reason=event.reason.value if event.reason else None,
         confidence=round(event.confidence, 2),
-        dwell=round(event.dwell_s, 1),
+        dwell=round(event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s, 1),
+        name=event.zone or "",
     )
 
 

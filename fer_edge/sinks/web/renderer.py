@@ -32,12 +32,16 @@ class FrameRenderer:
     def __init__(self, config: Config, live: Live, deliver: Deliver) -> None:
         self._settings, self._live, self._deliver = config.web, live, deliver
         self._updates: Mailbox[Update] = Mailbox()
-        self._painter = Painter(DrawStyle(images=config.privacy.images))
+        self._painter = Painter(DrawStyle(images=config.privacy.images), config.zones)
         self._steady = BoxSmoother()
         self._closing = Event()
         self._worker = Worker("web-picture", self._run)
         self.seen = 0  # updates that were looked at
         self.drawn = 0  # pictures that were drawn and encoded
+
+    def configure(self, config: Config) -> None:
+        """Outline other zones. From any thread."""
+        self._painter.zones = config.zones
 
     def start(self) -> None:
         """Start the thread."""

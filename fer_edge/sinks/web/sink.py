@@ -161,6 +161,7 @@ class WebSink:
     def _refresh(self) -> None:
         """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
         self._groups = groups(self._control.tuning.tunables())
+        self._studio.configure(self._control.config)
         if self._live.watched:
             text = encode(Settings(groups=self._groups))
             self._in_loop(lambda: self._live.show("settings", text))

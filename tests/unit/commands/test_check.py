@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from fer_edge.commands.check import _broker, _permissions, findings
-from fer_edge.config import Config, Device, Mqtt, Privacy, Rate, State
+from fer_edge.commands.check import _broker, _permissions, _zones, findings
+from fer_edge.config import Config, Detector, Device, Mqtt, Privacy, Rate, State, Zone
 from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.boards import Board
 from tests.support.full_disk import disk_that_ends_at
@@ -103,3 +103,12 @@ def test_what_a_broker_does_not_take_is_said(tmp_path: Path, line: str, words: s
         with Recorder(broker.port, topic="#") as seen:
             seen.publish("end/of/it", "x")
             assert not seen.of("availability")  # it says goodbye
+
+
+def test_zones_are_shown_and_one_where_no_face_is_found_is_worth_a_warning(tmp_path: Path) -> None:
+    zones = {"door": Zone(points=((0, 0), (0.5, 0), (0.5, 1), (0, 1)))}
+    found = _zones(Config(zones=zones))
+    assert (found.ok, found.text) == (True, "door (50% of the picture)")
+    outside = _zones(Config(zones=zones, detector=Detector(region=(0.6, 0, 1, 1))))
+    assert (outside.ok, outside.fatal) == (False, False)
+    assert "outside detector.region, where no new face is found: door" in outside.text

@@ -26,6 +26,8 @@ CONFIG = """
 device: {id: kitchen}
 camera: {backend: replay, source: demo, loop: true}
 events: {heartbeat_seconds: 1.0}
+zones:
+  door: {points: [[0, 0], [1, 0], [1, 1], [0, 1]]}
 alerts:
   joy: {expressions: [happiness], for_seconds: 0.2, cooldown_seconds: 0}
 summary: {interval_seconds: 2, min_visitors: 1}

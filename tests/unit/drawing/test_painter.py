@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.config import Zone
 from fer_edge.drawing.font import Font
 from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted, status_line
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE
@@ -153,3 +154,14 @@ def test_accents() -> None:
     for number in range(500):
         font.draw(str(number), 12)
     assert len(font._cache) <= 200
+
+
+def test_zones_are_outlined_and_say_who_is_in_them() -> None:
+    zone = Zone(points=((0.1, 0.5), (0.9, 0.5), (0.9, 0.9), (0.1, 0.9)))
+    empty = Painter(zones={"door": zone}).paint(BLACK, []).copy()
+    assert empty[118:123, 160].max() > 120, "its upper side"
+    assert not empty[150, 160].any(), "nothing within it"
+    inside = replace(face(Box(140, 150, 160, 170)), zones=("door",))
+    assert not Painter().paint(BLACK, [inside])[215:218, 200].any()
+    counted = Painter(zones={"door": zone}).paint(BLACK, [inside])
+    assert (counted[100:120, 32:100] != empty[100:120, 32:100]).any(), "one more character"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file, replace_files
 
 
 def test_neighbours_of_like_name_stay(tmp_path: Path) -> None:
@@ -78,3 +78,14 @@ def test_a_link_beside_the_file_is_not_followed(tmp_path: Path, monkeypatch: pyt
 def test_the_longest_name_can_be_replaced(tmp_path: Path) -> None:
     replace_file(tmp_path / ("x" * 255), b"text")
     assert [path.name for path in tmp_path.iterdir()] == ["x" * 255]
+
+
+def test_of_several_files_none_is_replaced_where_one_cannot_be_written(tmp_path: Path) -> None:
+    model, card = tmp_path / "model", tmp_path / "card"
+    model.write_bytes(b"old")
+    with pytest.raises(OSError, match="No such file"):
+        replace_files({model: b"new", tmp_path / "missing" / "card": b"new"})
+    assert model.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [model]  # nothing half-written is left
+    replace_files({model: b"new", card: b"new"})
+    assert model.read_bytes() == card.read_bytes() == b"new"

@@ -365,3 +365,14 @@ def nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(before)
+
+
+def test_events_of_zones_are_kept_in_the_table_as_it_was(tmp_path: Path) -> None:
+    row = EventRow(65.0, "run", 1, "leave", None, "turned", 2.5, zone="front-door")
+    table, disk = HistoryTable(HistoryConfig()), SqliteFile(tmp_path / HISTORY_FILE, write_every_seconds=0)
+    disk.add(table)
+    table.add(None, [row, row._replace(kind="end", zone="")])
+    disk.flush()
+    disk.close()
+    _, found = read_history(tmp_path / HISTORY_FILE, since_s=0, until_s=100)
+    assert found == [row, row._replace(kind="end", zone="")]

@@ -41,6 +41,8 @@ function line(entry) {
 function said({ kind, face, expression, reason, confidence, dwell, name, on, faces }) {
   const many = faces === 1 ? "one face" : `${faces ?? 0} faces`;
   if (kind === "alert") return `Alert ${name} is ${on ? `on (${many})` : "off"}`;
+  if (kind === "enter") return `Face ${face} entered ${name}`;
+  if (kind === "leave") return `Face ${face} left ${name} after ${span(dwell ?? 0)}`;
   if (kind === "end") return `Face ${face} left after ${span(dwell ?? 0)}`;
   const sure = withUnit(Math.round(100 * (confidence ?? 0)), "%");
   const shown = expression ? `${expression} ${sure}` : `no expression, ${words(reason ?? "waiting")}`;

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from msgspec import structs
 
 from fer_edge.commands.report.page import minutes_csv, page, write_report
 from fer_edge.commands.report.summary import MOST_BARS, ReportData, Segment, bars, figures, visits
@@ -22,7 +23,7 @@ from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import clock_text, span_text
-from fer_edge.tracking.minutes import EventRow, Minute
+from fer_edge.tracking.minutes import EventRow, Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
 
 DAY = 86_400
@@ -255,3 +256,21 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"file/out\.html: cannot write the report: File exists"):
         write_report(tmp_path / "file/out.html", [story()], Models())
+
+
+def test_zones_have_a_table_and_columns() -> None:
+    zone = ZoneMinute(visits=3, left=2, dwell_s=9.0, most_faces=2, shown_s={"happiness": 6.0, "none": 3.0})
+    minutes = [structs.replace(MINUTES[0], zones={"door": zone}), MINUTES[1]]
+    html = page([story(minutes, EVENTS)], Models())
+    row = re.search(r'<th scope="row">door</th>(.*)</tr>', html)
+    assert row is not None
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row[1])[:3] == ["3", "4.5 s", "2"]
+    assert "happiness, 100%" in row[1]
+    assert "<h2>Zones</h2>" not in page([story(MINUTES, EVENTS)], Models())
+    first, second = csv.DictReader(io.StringIO(minutes_csv(minutes, wall=False)))
+    assert (first["zone_door_visits"], first["zone_door_faces_s"], second["zone_door_visits"]) == ("3", "9.0", "0")
+
+
+def test_enters_and_leaves_are_no_part_of_a_visit() -> None:
+    moved = EventRow(66.0, "run", 1, "leave", "neutral", None, 1.0, zone="door")
+    assert visits([*EVENTS[:2], moved]) == visits(EVENTS[:2])

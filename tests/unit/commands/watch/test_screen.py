@@ -289,3 +289,13 @@ def test_a_device_that_was_forgotten_is_gone(screen: TerminalScreen) -> None:
     for topic in ("availability", "state", "alert/distress", "camera/availability"):
         screen.show(f"fer-edge/kitchen/{topic}", b"")
     assert not any("offline since" in str(line) for line in screen.picture("12:00:00").renderables)
+
+
+def test_zones(screen: TerminalScreen) -> None:
+    seen = {"v": 1, "faces": 2, "expressions": {}, "dominant": None, "zones": {"door": 2, "till": 0}}
+    screen.show("fer-edge/kitchen/state", msgspec.json.encode(seen))
+    moved = {"event_type": "leave", "track_id": 3, "expression": "happiness", "previous": "happiness", "zone": "till"}
+    screen.show("fer-edge/kitchen/event", msgspec.json.encode(moved | {"zone_dwell_s": 4.2, "dwell_s": 99}))
+    assert "door 2, till 0" in text(screen)
+    assert "#3 leave till" in text(screen)
+    assert "4.2 s" in text(screen)

@@ -299,6 +299,10 @@ def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.Captu
             ReceivedEvent("update", 12, "nonsense", "surprise", 7.5, replayed=True, dwell_s=3600),
             "--:--:--  hall        #12   update  surprise  100% ######  3600.0 s  replayed",
         ),
+        (
+            ReceivedEvent("leave", 3, reason="dark", dwell_s=99.0, zone="front_door_left", zone_dwell_s=4.2),
+            "--:--:--  hall        #3    leave   too dark                  4.2 s  front_door_",
+        ),
     ],
 )
 def test_lines_of_odd_events(seen: ReceivedEvent, line: str) -> None:

@@ -209,3 +209,24 @@ def test_a_storm_of_reloads_is_one_now_and_then(tmp_path: Path) -> None:
     asked = [control.reload(read.append) for _ in range(1000)]
     control.close()
     assert sum(asked) == len(read) <= 4
+
+
+def test_a_face_that_a_crash_left_in_zones_leaves_them_before_its_end(tmp_path: Path) -> None:
+    outgoing = Outgoing()
+    crashed = Store(outgoing, Config(), tmp_path)
+    crashed.open()
+    enter = face_event(4, track_id=1, event_type=EventType.ENTER, zone="till", zones=("door", "till"))
+    outgoing.events.put(event_payload(enter, IDENTITY))
+    crashed.keep()
+    crashed.outbox.remove([entry.id for entry in crashed.outbox.oldest(10)])
+    crashed.outbox.close()
+    later = Store(Outgoing(), Config(), tmp_path)
+    later.open()
+    told = [msgspec.json.decode(entry.payload) for entry in later.outbox.oldest(10)]
+    assert [(each["event_type"], each.get("zone"), each["zones"]) for each in told] == [
+        ("leave", "door", []),
+        ("leave", "till", []),
+        ("end", None, []),
+    ]
+    assert [each["seq"] - told[0]["seq"] for each in told] == [0, 1, 2]
+    later.close("nobody")

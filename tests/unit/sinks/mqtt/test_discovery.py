@@ -14,11 +14,11 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web, Zone
 from fer_edge.config import Stats as StatsConfig
-from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
+from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload, zone_payload
 from fer_edge.contract.payloads import ConfigPayload
-from fer_edge.records import LABELS, AlertState, EventType, Reason
+from fer_edge.records import LABELS, AlertState, EventType, Reason, ZoneState
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals, split
 from fer_edge.sinks.mqtt.retained import entities
@@ -398,3 +398,24 @@ def test_the_live_page_is_linked_where_other_machines_reach_it() -> None:
     assert (link(enabled=True, host="0.0.0.0", port=8080) or "").endswith(".local:8080/")
     assert link(enabled=True, host="127.0.0.1") is None
     assert link(enabled=False, host="192.0.2.7") is None
+
+
+def test_a_zone_has_a_count_and_an_occupancy() -> None:
+    config = structs.replace(CONFIG, zones={"front_door": Zone(points=((0, 0), (1, 0), (1, 1)))})
+    found = components(config)
+    payload = zone_payload(ZoneState("front_door", ("happiness", None), 0))
+    count, occupancy = found["sensor.zone.front_door"], found["binary_sensor.zone.front_door"]
+    assert (count["name"], occupancy["name"]) == ("Zone front door faces", "Zone front door")
+    assert {count["state_topic"], occupancy["state_topic"]} == {f"{BASE}/zone/front_door"}
+    assert render(count["value_template"], payload) == "2"
+    assert render(occupancy["value_template"], payload) == "ON"
+    assert msgspec.json.decode(render(count["json_attributes_template"], payload))["none"] == 1
+    assert removals(discovery(IDENTITY, config, tunables=TUNABLES), ANNOUNCED) is not None
+    face = found["event.face"]
+    enter = event_payload(face_event(event_type=EventType.ENTER, zone="front_door", zones=("front_door",)), IDENTITY)
+    jinja2 = pytest.importorskip("jinja2", reason="pip install jinja2")  # as Home Assistant: what is missing is none
+    for event, zone in ((enter, "front_door"), (event_payload(face_event(event_type=EventType.START), IDENTITY), None)):
+        value = msgspec.json.decode(msgspec.json.encode(event))
+        fired = msgspec.json.decode(jinja2.Environment().from_string(face["value_template"]).render(value_json=value))
+        assert fired["event_type"] in face["event_types"]
+        assert fired["zone"] == zone

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from fer_edge.config import Alert, Config, HomeAssistant, Mqtt
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Zone
 from fer_edge.records import AlertState, Update
 from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.control import Control
+from fer_edge.settings.loader import load_config
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
 from fer_edge.sinks.mqtt.retained import entities, left_by
@@ -204,3 +205,35 @@ def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:
         if entity is not None and entity.kind == "number":
             assert entity.minimum <= tunable.value <= entity.maximum  # type: ignore[operator]
             assert (entity.maximum - entity.minimum) / entity.step <= 40_000
+
+
+def test_a_zone_comes_and_goes_with_its_topic_and_entities(tmp_path: Path) -> None:
+    door = {"door": Zone(points=((0, 0), (1, 0), (1, 1)))}
+    with Mosquitto(tmp_path / "broker") as broker:
+        run_once(broker.port, zones=door)
+        before = kept(broker.port)
+        assert json.loads(before["fer-edge/kitchen/zone/door"])["state"] == "OFF"
+        entities = json.loads(before[DISCOVERY])["cmps"]
+        assert {"sensor.zone.door", "binary_sensor.zone.door"} <= entities.keys()
+        run_once(broker.port)
+        after = kept(broker.port)
+        assert not [topic for topic in after if "door" in topic]
+        assert "sensor.zone.door" not in json.loads(after[DISCOVERY])["cmps"]
+
+
+def test_a_reload_takes_zones_in_and_out(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
+        head = f"mqtt: {{broker: 127.0.0.1, port: {broker.port}}}\nstate: {{folder: {tmp_path / 'state'}}}\n"
+        path.write_text(head + "zones: {door: {points: [[0, 0], [1, 0], [1, 1]]}}\n")
+        control = Control(load_config(path), path=path)
+        sink = MqttSink(control.config, IDENTITY, control)
+        sink.start()
+        control.start()
+        seen.wait("zone/door")
+        path.write_text(head + "zones: {till: {points: [[0, 0], [1, 0], [1, 1]]}}\n")
+        seen.publish("fer-edge/kitchen/request/reload", "")
+        assert json.loads(seen.wait("zone/till")[-1])["faces"] == 0
+        seen.wait_last("zone/door", b"")
+        control.close()
+        sink.close(5)

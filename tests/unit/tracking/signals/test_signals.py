@@ -114,9 +114,9 @@ def test_an_event_says_what_applies_to_each_kind() -> None:
 def test_the_state_counts_faces_and_rounds_levels() -> None:
     story = Story(CONFIG)
     story.show(1, TOWARDS)
-    state = encode.state_payload(story.faces, names=["looks", "balance"])
+    state = encode.state_payload(story.faces, signals=["looks", "balance"])
     assert state.signals == {"looks": 1, "balance": 0.8}
-    assert encode.state_payload((), names=["looks", "balance"]).signals == {"looks": 0, "balance": None}
+    assert encode.state_payload((), signals=["looks", "balance"]).signals == {"looks": 0, "balance": None}
     assert encode.state_payload(story.faces).signals is msgspec.UNSET
 
 
