@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from fer_edge.commands import COMMANDS, chosen, parser
-from fer_edge.commands.arguments import DEFAULT_CONFIG
+from fer_edge.commands.arguments import found_config, passed_over
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
 from fer_edge.runtime.say_once import OneLineFormatter, SayOnce, one_line
@@ -67,10 +67,12 @@ def _open_missing_streams() -> None:
 
 
 def _config(options: argparse.Namespace) -> Config:
-    """The named file; else the system's, if there is one; else the defaults."""
-    if options.config is None and not DEFAULT_CONFIG.exists():
-        return Config()
-    return load_config(options.config or DEFAULT_CONFIG)
+    """The named file; else the one that is found, whose path `options` has from then on; else the defaults."""
+    options.config_named, options.config_note = options.config is not None, None
+    if not options.config_named:
+        options.config = found_config()
+        options.config_note = passed_over(options.config)
+    return load_config(options.config) if options.config else Config()
 
 
 class JournalFormatter(OneLineFormatter):

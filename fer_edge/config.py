@@ -79,6 +79,7 @@ class Camera(Section, frozen=True):
 
     backend: Backend = "picamera2"
     source: Text = ""
+    password_file: Text | None = None
     width: Pixels = 640
     height: Pixels = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
@@ -322,6 +323,19 @@ class Rate(Section, frozen=True):
     idle_fps: Fps = 5.0
 
 
+class Pictures(Section, frozen=True):
+    """Pictures at events, kept for a while. Only with privacy.images."""
+
+    enabled: bool = False
+    at: Annotated[tuple[Literal["start", "enter", "alert"], ...], Meta(min_length=1)] = ("alert",)
+    show: Literal["whole", "face"] = "whole"
+    blur_others: bool = True
+    every_seconds: Seconds = 1.0
+    max_count: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    max_mb: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    keep_hours: Annotated[float, Meta(gt=0, le=8784)] = 24.0
+
+
 class Privacy(Section, frozen=True):
     """What may leave the machine besides labels and boxes; what the device is for, and who answers for it."""
 
@@ -367,6 +381,7 @@ class Config(Section, frozen=True):
     web: Web = Web()
     stats: Stats = Stats()
     rate: Rate = Rate()
+    pictures: Pictures = Pictures()
     privacy: Privacy = Privacy()
     log: Log = Log()
 

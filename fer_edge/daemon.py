@@ -21,11 +21,13 @@ from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Stats, Update
+from fer_edge.runtime.atomic_file import remove_strays
 from fer_edge.runtime.mailbox import Closed
 from fer_edge.runtime.meter import Meter
 from fer_edge.runtime.systemd import Notifier
 from fer_edge.settings.control import Control
 from fer_edge.sinks import Sink, open_sinks
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, delete_pictures
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     notifier = Notifier()
     with ExitStack() as stack:
         stack.enter_context(lock(config))
+        remove_strays(state_folder(config, device_id(config)))
+        _drop_pictures(config)
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
@@ -111,10 +115,11 @@ def _watch(
             return
         if frame is None or feed.paused:
             reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
-            if reason and reason != away:
-                away = reason
+            new, away = bool(reason and reason != away), reason or away
+            if away:
+                control.report("camera", away, retry_at=feed.retry_at)
+            if new:
                 gauges.notifier.status(f"No picture from the camera: {reason}")
-                control.report("camera", reason)
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
             elif away and (stats := gauges.stats(feed.mailbox.dropped)):
                 submit_to_all(sinks, Update(None, stats=stats))
@@ -131,8 +136,20 @@ def _watch(
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
-            control.report("camera", "")
+            control.report("camera", "", good=True)
         away, newest = "", time.monotonic()
+
+
+def _drop_pictures(config: Config) -> None:
+    """Delete the pictures of earlier runs where none are kept any more: nobody else would when it is time."""
+    if config.pictures.enabled:
+        return
+    folder = state_folder(config, device_id(config)) / PICTURES_FOLDER
+    try:
+        if count := delete_pictures(folder):
+            log.info("%s: pictures of earlier runs that were deleted (pictures.enabled is false): %d", folder, count)
+    except OSError as error:
+        log.warning("%s: pictures of earlier runs cannot be deleted: %s", folder, error.strerror)
 
 
 def _why_no_picture(feed: CaptureThread, *, silent: bool) -> str:

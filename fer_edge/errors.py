@@ -7,6 +7,7 @@
     │   └── CameraTimeout (TimeoutError)  it is open but delivers nothing
     ├── SinkError        (OSError)        a sink cannot be opened (a broker that is away is no error)
     ├── ReportError      (ValueError)     a report cannot be made: no history, no such period
+    ├── ArgumentError    (ValueError)     the Python API was given what it cannot take
     ├── Interrupted      (KeyboardInterrupt) a run was told to stop before its end
     └── AlreadyRunning   (OSError)        another daemon holds this device id
 
@@ -51,6 +52,10 @@ class ReportError(FerEdgeError, ValueError):
 
 class AlreadyRunning(FerEdgeError, OSError):
     """Another fer-edge daemon runs under the same device id."""
+
+
+class ArgumentError(FerEdgeError, ValueError):
+    """A function of the Python API was given what it cannot take."""
 
 
 class Interrupted(FerEdgeError, KeyboardInterrupt):

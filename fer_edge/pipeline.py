@@ -105,7 +105,7 @@ class Pipeline:
         self._size, watch = (frame.width, frame.height), Stopwatch()
         if self.cadence.cut(frame, watched=self.tracker.watched):
             self.tracker.clear()
-        followed = self.tracker.active_faces()
+        followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)
         for found in self.detect_new(frame, readings, len(followed), watch):
             readings += self.read(frame, untracked(found, readings), watch)

@@ -348,6 +348,7 @@ class AlertState:
     mono_ns: int  # when it did
     expressions: tuple[str, ...]  # of its faces, while it is on; each once
     faces: int  # that meet it now
+    track_ids: tuple[int, ...] = field(default=(), compare=False)  # theirs; for views of this device only
     signals: tuple[str, ...] = ()  # of its faces, while it is on; each once
 
 

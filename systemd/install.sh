@@ -84,24 +84,36 @@ install_from_archive() {
         >>"$log" 2>&1 || fail "apt-get could not install$wanted: is there a network?"
 }
 
-# The system's NumPy is a constraint, so pip takes versions of the others that suit it: those of the Debian package.
+# The system's NumPy, and of all else exactly the wheels of the Debian package: pip takes no byte whose sum is not in the
+# lock, and builds nothing.
 make_environment() {
     local numpy
     numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
-    say "making $1 with the system's NumPy $numpy (pip downloads 50 to 80 MB)"
+    say "making $1 with the system's NumPy $numpy (pip downloads 90 to 120 MB)"
     "$python" -m venv --system-site-packages "$1" >>"$log" 2>&1 || fail "$python -m venv failed."
     mkdir "$1/tmp" # /tmp may be memory, and a small machine has little
-    {
-        echo "numpy==$numpy"
-        sed -n 's/^\([a-z].*==[^ ]*\).*/\1/p' "$repository/systemd/debian/wheels.lock"
-    } >"$1/constraints.txt"
-    TMPDIR=$1/tmp "$1/bin/python" -m pip install --disable-pip-version-check --no-cache-dir \
-        --constraint "$1/constraints.txt" "${repository}[web]" >>"$log" 2>&1 ||
-        fail "pip failed: is there a network?"
+    TMPDIR=$1/tmp "$1/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --require-hashes --no-deps \
+        --only-binary=:all: --requirement "$repository/systemd/debian/wheels.lock" >>"$log" 2>&1 ||
+        fail "pip failed: $(grep -q 'DO NOT MATCH THE HASHES' "$log" && echo "a download is not what was released" ||
+            echo "is there a network?")"
     rm -r "$1/tmp"
+    copy_program "$1"
     # shellcheck disable=SC2016 # the editor's $schema
     sed 's|\$schema=\./docs/.*|$schema=/opt/fer-edge/current/config.schema.json|' "$repository/config.yaml" >"$1/config.yaml"
     cp "$repository/docs/config.schema.json" "$1/"
+}
+
+copy_program() {
+    local site
+    site=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    cp -r "$repository/fer_edge" "$site/"
+    find "$site/fer_edge" -name __pycache__ -prune -exec rm -rf {} +
+    mkdir "$site/fer_edge/models"
+    cp "$repository"/models/*.tflite "$repository"/models/*.json "$site/fer_edge/models/"
+    chmod -R a+rX "$site/fer_edge" # not what a checkout's umask made of it
+    [ -n "${PIP_NO_COMPILE:-}" ] || "$1/bin/python" -m compileall -q "$site/fer_edge" >>"$log" 2>&1 || true
+    printf '#!%s/bin/python -I\nimport sys\n\nfrom fer_edge.__main__ import main\n\nsys.exit(main())\n' "$1" >"$1/bin/fer-edge"
+    chmod 755 "$1/bin/fer-edge"
 }
 
 try_environment() {
@@ -111,20 +123,24 @@ try_environment() {
         fail "the new version does not run: $(tail -n 1 "$log")."
 }
 
-# What is edited stays; new defaults are put beside it, where they are new.
+# What is edited stays; new defaults are put beside it, where they are new. A camera's address may hold a password.
 keep_or_write_config() {
     local defaults=$prefix/$new/config.yaml before=$prefix/$old/config.yaml
+    systemd-sysusers "$repository/systemd/debian/fer-edge.sysusers"
     mkdir -p "$(dirname "$config")"
     if [ ! -e "$config" ] || { [ -n "$old" ] && cmp --quiet "$config" "$before"; }; then
-        install -m 644 "$defaults" "$config"
+        install -m 640 -g fer-edge "$defaults" "$config"
     elif ! cmp --quiet "$defaults" "$config" && ! { [ -n "$old" ] && cmp --quiet "$defaults" "$before"; }; then
-        install -m 644 "$defaults" "$config.new"
+        install -m 640 -g fer-edge "$defaults" "$config.new"
         say "$config is kept; the new defaults are in $config.new"
+    fi
+    if [ "$(stat -c %U:%G:%a "$config")" = root:root:644 ]; then # as earlier versions left it
+        chgrp fer-edge "$config"
+        chmod 640 "$config"
     fi
 }
 
 install_service() {
-    systemd-sysusers "$repository/systemd/debian/fer-edge.sysusers"
     install -m 644 "$repository/systemd/debian/fer-edge.udev" /etc/udev/rules.d/60-fer-edge.rules
     if udevadm control --reload 2>/dev/null; then # a container has no udev
         udevadm trigger --subsystem-match=dma_heap

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Removes what install.sh has installed: sudo ./systemd/uninstall.sh [--purge]
 # Configuration, state and the user fer-edge stay, so that install.sh finds them again; with --purge they go too, and the
-# password and token. Packages from the archive (python3-picamera2 and others) stay: other programs may use them.
+# passwords and token. Packages from the archive (python3-picamera2 and others) stay: other programs may use them.
 set -euo pipefail
 
 case "${1:-}" in
@@ -30,7 +30,8 @@ systemctl daemon-reload
 systemctl reset-failed fer-edge.service 2>/dev/null || true
 if [ "${1:-}" = --purge ]; then
     rm -rf /etc/fer-edge /var/lib/fer-edge /var/log/fer-edge-install.log \
-        /etc/credstore/fer-edge.mqtt-password /etc/credstore/fer-edge.web-token
+        /etc/credstore/fer-edge.mqtt-password /etc/credstore/fer-edge.web-token \
+        /etc/credstore/fer-edge.camera-password
     ! getent passwd fer-edge >/dev/null || userdel fer-edge
     echo "uninstall: removed, with configuration, state, passwords and user"
 else

@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from fer_edge.camera.decoded_picture import Deinterlacer, PictureMaker
+from fer_edge.camera.http_pictures import HttpPictures, open_pictures
 from fer_edge.records import Image
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,11 @@ FORMATS = (  # no playlists of files, no devices, no scripts
     "mjpeg,mpjpeg,mjpeg_2000,rtsp,rtp,sdp,hls,nut,mxf,gxf,rm,wtv,dhav,yuv4mpegpipe,vob,vc1,swf,nsv,3gp,mp4,"
     "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,gif_pipe,webp,smjpeg,rpl,rawvideo,h263,h261,avs,cavsvideo"
 )
+HTTP_FORMATS = ",".join(each for each in FORMATS.split(",") if "jpeg" not in each and not each.endswith("_pipe"))
+"""Over HTTP: pictures, which may have no end, are read by `http_pictures`."""
 PICTURE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "image2")
 MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its own
+MOST_PX = 8192 * 4352  # 8K; a decoder holds several pictures
 MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
 MOST_READ_ERRORS = 20
 
@@ -40,11 +44,21 @@ class AvReader:
         self._is_url = timeout_seconds is not None
         self.bad = 0
         """Packets and frames that could not be decoded and were left out."""
-        self._container = _opened(source, timeout_seconds)
+        self._pictures = open_pictures(source, timeout_seconds) if timeout_seconds is not None else None
+        try:
+            self._container = _opened(source, timeout_seconds, self._pictures)
+        except BaseException:
+            self._give_back()
+            raise
         self.stream = _film_stream(self._container)
         if self.stream is None:
-            self._container.close()
+            self.close()
             raise NoVideo
+        context = self.stream.codec_context
+        if context.width * context.height > MOST_PX:
+            self.close()
+            raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
+        context.options = {**context.options, "max_pixels": str(MOST_PX)}
         self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = 2 if pixels <= MOST_PX_FOR_TWO_THREADS else 1
@@ -87,6 +101,8 @@ class AvReader:
             try:
                 for packet in self._container.demux(self.stream):
                     errors = 0
+                    if self._pictures:
+                        self._pictures.progressed()
                     yield packet
                 return
             except av.error.InvalidDataError:
@@ -124,40 +140,39 @@ class AvReader:
         """Give everything back."""
         with suppress(av.FFmpegError):
             self._container.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._pictures:
+            self._pictures.close()
+
+
+class TooLarge(ValueError):
+    """Its pictures have more pixels than there is memory for; says how many."""
 
 
 class NoVideo(Exception):
     """There is sound, or cover art, but no film."""
 
 
-def _opened(source: str, timeout_seconds: float | None) -> Any:
-    options = {"format_whitelist": FORMATS}
+def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures | None) -> Any:
+    options = {"format_whitelist": FORMATS, "max_pixels": str(MOST_PX)}
     if timeout_seconds is None:
         options["protocol_whitelist"] = FILE_PROTOCOLS
         return av.open("file:" + source, options=options)
+    if pictures and pictures.single:
+        return av.open(pictures.whole(), options=options | {"format_whitelist": ",".join(PICTURE_FORMATS)})
+    if pictures:  # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
+        return av.open(pictures, format="mjpeg", options=options | {"fpsprobesize": "0", "analyzeduration": "1"})
     options |= {
         "protocol_whitelist": URL_PROTOCOLS,
         "rtsp_flags": "prefer_tcp",
         "analyzeduration": "2000000",
         "reconnect": "0",
     }
-    limits = (timeout_seconds, timeout_seconds)
-    refused: Exception | None = None
-    try:
-        container = av.open(source, options=options, timeout=limits)
-        if container.format.name != "mpjpeg":
-            return container
-        container.close()
-    except av.error.InvalidDataError as error:
-        if not source.startswith("http"):
-            raise
-        refused = error
-    # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
-    container = av.open(source, format="mjpeg", options=options, timeout=limits)
-    if refused and not (container.streams.video and container.streams.video[0].codec_context.width):
-        container.close()  # no picture in it: a web page
-        raise refused
-    return container
+    if source.lower().startswith("http"):
+        options["format_whitelist"] = HTTP_FORMATS
+    return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
 
 
 def _film_stream(container: Any) -> Any:

@@ -10,6 +10,7 @@ from threading import Event, Thread
 from fer_edge.camera import Camera
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
+from fer_edge.runtime.backoff import Backoff
 from fer_edge.runtime.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class CaptureThread:
         """Whether the camera is to be closed; may be set at any time."""
         self.reason = ""
         """Why there is no picture, in words; empty while there is one."""
+        self.retry_at: float | None = None
+        """When the source is opened again (monotonic seconds), while it is away and that is known."""
         self._open_camera = open_camera
         self._live = live
         self._camera: Camera | None = None  # until it is open
@@ -48,7 +51,7 @@ class CaptureThread:
         self._tried = time.monotonic()  # when it was last tried to open the camera
         self._error: BaseException | None = None
         self._last_ns = time.monotonic_ns()
-        self._pause = FIRST_PAUSE_SECONDS
+        self._pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._steady_at = 0.0  # from then on the camera has recovered
         self._thread = Thread(target=self._main, name="camera", daemon=True)  # a driver may hang for ever
 
@@ -141,7 +144,7 @@ class CaptureThread:
             log.error("%s; faces are ended, trying to open it again", error)
             self._lost(str(error))
             if time.monotonic() >= self._steady_at:
-                self._pause = FIRST_PAUSE_SECONDS
+                self._pauses.reset()
             camera.close()
             return self._reopened(camera)
         if frame is None:
@@ -183,12 +186,19 @@ class CaptureThread:
         self.mailbox.put(found[-1], wait=not camera.live)
         return True
 
+    def _pausing(self, seconds: float) -> bool:
+        """Wait until the next attempt; True where the daemon stops before it."""
+        self.retry_at = time.monotonic() + seconds
+        stopped = self._stop.wait(seconds)
+        self.retry_at = None
+        return stopped
+
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
         """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
         is lost again at once."""
-        pause, self._tried = self._pause if self.away else 0.0, time.monotonic()
+        pause, self._tried = next(self._pauses) if self.away else 0.0, time.monotonic()
         self._opened.set()
-        while not self._stop.wait(pause):
+        while not self._pausing(pause):
             if self.paused:
                 self._rest()
             self._tried = time.monotonic()
@@ -197,10 +207,9 @@ class CaptureThread:
             except CameraError as error:
                 log.debug("still away: %s", error)
                 self._lost(str(error))
-                pause = self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
+                pause = next(self._pauses)
             else:
                 log.info("the camera is back")
-                self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
                 self._steady_at = time.monotonic() + STEADY_SECONDS
                 self.reason = ""
                 self._away.clear()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -20,7 +19,9 @@ import cv2
 import numpy as np
 
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.folder import HEIF, HEIF_REFUSED, SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.picture_size import announced_pixels, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -28,16 +29,11 @@ from fer_edge.records import Box, Frame, Image
 log = logging.getLogger(__name__)
 
 PICTURES = Path(__file__).parent / "pictures"
-SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-HEIF = (".heic", ".heif", ".hif")
-HEIF_REFUSED = "HEIC is not read here: convert it, for example with heif-convert, or let the phone take JPEGs"
-LEFT_OUT = {
-    HEIF: HEIF_REFUSED,
-    (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".3gp"): "films are sources of their own",
-    (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"): "raw pictures are not read here",
-}
-"""What a folder may hold that is not read, and why."""
+DEMO_PICTURES = ("astronaut.jpg", "grace_hopper.jpg")
+PORTRAITS = "demo:portraits"
+"""The demo's pictures as they are: no film."""
 MAX_SIDE_PX = 8192  # the most that config allows a camera
+TOO_MANY_PIXELS = "has more than {} pixels; make it smaller"
 MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels as are allowed
 
 Picture = tuple[Path | None, Image]
@@ -53,8 +49,9 @@ class ReplayCamera:
     live = False
     colour = True
 
-    def __init__(self, config: CameraConfig) -> None:
-        self._config = config
+    def __init__(self, config: CameraConfig, *, with_films: bool = False) -> None:
+        """`with_films`: whoever opens a folder sees to the films in it."""
+        self._config, self._with_films = config, with_films
         self.title = shown(config.source)
         self._maker = FrameMaker(Orientation.of(config))
         self._pictures: Iterator[Picture] | None = None
@@ -114,7 +111,7 @@ class ReplayCamera:
             return demo(name if colon else "both", config)
         path = Path(config.source)
         if os.path.isdir(path):  # Path.is_dir raises where a folder above may not be entered
-            paths = _in_folder(path)
+            paths = _in_folder(path, with_films=self._with_films)
             return self._decoded(paths), len(paths)
         if not os.path.exists(path):
             raise CameraError(f"camera.source {path} does not exist; expected a picture, a folder of pictures, or demo")
@@ -150,37 +147,10 @@ class ReplayCamera:
             raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be read any more")
 
 
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """What sorts names as people count: picture 9 before picture 10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def is_listed(path: Path) -> bool:
-    """Whether a folder's file is one of its pictures, by its name. `._NAME` is what macOS knows about a file."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
-
-
-def _tell_left_out(folder: Path, found: list[Path]) -> None:
-    """Name the pictures and films that are not read, by kind."""
-    others = [path.suffix.lower() for path in found if not is_listed(path) and not path.name.startswith(".")]
-    for kinds, why in LEFT_OUT.items():
-        count = sum(suffix in kinds for suffix in others)
-        if count:
-            log.warning("%s: %d files (%s) are left out: %s", folder, count, _kinds(others, kinds), why)
-
-
-def _kinds(suffixes: list[str], kinds: tuple[str, ...]) -> str:
-    return " ".join(sorted(set(suffixes) & set(kinds)))
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    try:
-        found = sorted((path for path in folder.iterdir() if path.is_file()), key=natural)
-    except OSError as error:
-        raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
+def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
+    found = folder_files(folder)
     paths = [path for path in found if is_listed(path)]
-    _tell_left_out(folder, found)
+    tell_left_out(folder, found, with_films=with_films)
     if not paths:
         raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
     return paths
@@ -190,8 +160,8 @@ def read_picture(path: Path) -> Image:
     """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
-    3 bytes a pixel. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS (fer_edge/__init__.py) is
-    refused before there is room for them.
+    3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS
+    (fer_edge/__init__.py) is refused before there is room for them; AVIF, GIF and JPEG 2000 count double.
 
     Raises:
         CameraError: the file cannot be read or decoded.
@@ -200,11 +170,16 @@ def read_picture(path: Path) -> Image:
     if path.suffix.lower() in HEIF:
         raise CameraError(f"{path}: {HEIF_REFUSED}")
     data = _bytes_of(path)
+    pixels = announced_pixels(data, max_pixels())
+    if pixels is None:
+        raise CameraError(f"{path}: cannot be decoded")
+    if pixels > max_pixels():
+        raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
     except cv2.error as error:  # an empty file, or more pixels than OpenCV allows
         if "MAX_IMAGE" in str(error):
-            raise CameraError(f"{path}: has more than {max_pixels()} pixels; make it smaller") from None
+            raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
     if image is None or _is_cut_off(data):
         raise CameraError(f"{path}: cannot be decoded") from None
@@ -246,7 +221,7 @@ def _shrunk(image: Image) -> Image:
 
 def _flags(data: bytes) -> int:
     """How to decode: JPEGs can be had at 1/2, 1/4 and 1/8, which costs less time and memory than the whole."""
-    side = max(_jpeg_frame(data)[1:])
+    side = max(jpeg_frame(data)[1:])
     if side <= MAX_SIDE_PX:
         return cv2.IMREAD_COLOR
     if side <= 2 * MAX_SIDE_PX:
@@ -256,19 +231,8 @@ def _flags(data: bytes) -> int:
 
 def _is_cut_off(data: bytes) -> bool:
     """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
-    at = _jpeg_frame(data)[0]
+    at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
-
-
-def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
-    at = 2
-    while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved, arithmetic coding
-            return at, int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return 0, 0, 0
 
 
 class Key(NamedTuple):
@@ -315,11 +279,22 @@ DEMO = {
 
 def demo(name: str, config: CameraConfig) -> tuple[Iterator[Picture], int]:
     """Film a demo: a camera that pans and zooms over portraits. The same frames in every run, and their number."""
+    if name == PORTRAITS.partition(":")[2]:
+        return _portraits(loop=config.loop), len(DEMO_PICTURES)
     if name not in DEMO:
         names = ", ".join(f"demo:{known}" for known in DEMO)
-        raise CameraError(f"camera.source demo:{name} is unknown; expected demo or one of {names}")
+        raise CameraError(f"camera.source demo:{name} is unknown; expected demo or one of {names}, {PORTRAITS}")
     count = max(1, round(DEMO[name][-1].seconds * config.fps))
     return _filmed(_canvas(name), DEMO[name], config, count=count), count
+
+
+def _portraits(*, loop: bool) -> Iterator[Picture]:
+    """What the demo is made of, under names without their folder."""
+    while True:
+        for name in DEMO_PICTURES:
+            yield Path(name), read_picture(PICTURES / name)
+        if not loop:
+            return
 
 
 def _filmed(canvas: Image, keys: tuple[Key, ...], config: CameraConfig, *, count: int) -> Iterator[Picture]:

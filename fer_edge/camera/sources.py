@@ -4,23 +4,64 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from fer_edge.camera import Recording, open_camera
-from fer_edge.camera.replay import HEIF, SUFFIXES, is_listed, natural
+from fer_edge.camera.folder import (
+    ANIMATED,
+    HEIF,
+    SUFFIXES,
+    folder_files,
+    is_animated,
+    is_film,
+    is_listed,
+    natural,
+    tell_left_out,
+)
+from fer_edge.camera.replay import PORTRAITS, ReplayCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
+from fer_edge.errors import CameraError
 
-ANIMATED = (".png", ".apng")
+
+def each_source(sources: Sequence[str], *, still: bool, without: Collection[str] = ()) -> list[str]:
+    """What is read for what was named: the films of a folder are sources of their own, after its pictures.
+
+    Args:
+        sources: pictures, folders, films, URLs, demo.
+        still: whether each picture stands for itself: the demo is its portraits then, and no film.
+        without: real paths of a folder's files that are not read, as they are about to be written.
+
+    """
+    found: list[str] = []
+    for source in sources:
+        if still and source == "demo":
+            found.append(PORTRAITS)
+        else:
+            found += _with_films(source, without) if os.path.isdir(source) else [source]
+    return found
+
+
+def _with_films(folder: str, without: Collection[str]) -> list[str]:
+    try:
+        files = [path for path in folder_files(Path(folder)) if os.path.realpath(path) not in without]
+    except CameraError:  # said when it is opened
+        return [folder]
+    films = [str(path) for path in files if is_film(path)]
+    if not films or any(map(is_listed, files)):
+        return [folder, *films]
+    tell_left_out(Path(folder), files, with_films=True)
+    return films
 
 
 def source_config(config: CameraConfig, source: str) -> CameraConfig:
     """The camera section for a source given on the command line: pictures, folders and `demo` are replayed,
     everything else is a stream; all as they are stored, and as fast as they can be looked at."""
-    replayed = source.split(":")[0] == "demo" or os.path.isdir(source) or _is_picture(source)
+    replayed = source.split(":")[0] == "demo" or os.path.isdir(source) or is_picture(source)
     return msgspec.structs.replace(
         config,
         backend="replay" if replayed else "stream",
@@ -33,29 +74,23 @@ def source_config(config: CameraConfig, source: str) -> CameraConfig:
     )
 
 
-def _is_picture(source: str) -> bool:
+def is_picture(source: str) -> bool:
     """A GIF is taken for a film: it may be one, and one of a single frame is read just as well; so is an animated PNG.
     A URL is a stream whatever its name, and a camera for snapshots where it gives a picture."""
     suffix = Path(source).suffix.lower()
-    if "://" in source or suffix == ".gif" or (suffix in ANIMATED and _is_animated(source)):
+    if "://" in source or suffix == ".gif" or (suffix in ANIMATED and is_animated(Path(source))):
         return False
     return suffix in SUFFIXES + HEIF
 
 
-def _is_animated(path: str) -> bool:
-    """Whether a PNG has an animation's header before its picture."""
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return b"acTL" in file.read(4096).split(b"IDAT")[0]
-    except OSError:
-        return False
-
-
 def open_source(config: Config, source: str) -> Recording:
     """Open a source. Raises CameraError."""
-    return cast(Recording, open_camera(source_config(config.camera, source)))
+    camera = source_config(config.camera, source)
+    if camera.backend != "replay":
+        return cast(Recording, open_camera(camera))
+    replay = ReplayCamera(camera, with_films=True)  # `each_source` sees to them
+    replay.open()
+    return cast(Recording, replay)
 
 
 def is_live(source: str) -> bool:

@@ -20,9 +20,11 @@ from urllib.parse import unquote
 import av
 
 from fer_edge.camera import FrameMaker, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, PICTURE_FORMATS, AvReader, NoVideo
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, TooLarge
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
+from fer_edge.camera.credentials import with_password
+from fer_edge.camera.http_pictures import EndlessPicture
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
@@ -41,8 +43,8 @@ class StreamCamera:
 
     def __init__(self, config: CameraConfig) -> None:
         self._config = config
-        self._source = _path(config.source)
-        self._is_url = "://" in self._source
+        self._is_url = "://" in config.source.removeprefix("file://")
+        self._source = _path(with_password(config.source, config.password_file) if self._is_url else config.source)
         self.title = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker(Orientation.of(config))
         self._reader: AvReader | None = None
@@ -180,7 +182,10 @@ class StreamCamera:
         time.sleep(max(0.0, self._next_snapshot - time.monotonic()))
         self.close()
         self._start(self._maker.start_ns())
-        found = next(self._pictures, None)
+        try:
+            found = next(self._pictures, None)
+        except av.FFmpegError:
+            found = None
         if found is None:
             raise CameraError(f"{self.title}: the picture cannot be decoded")
         return self._maker.make(found[0], taken_ns=time.monotonic_ns())
@@ -203,7 +208,8 @@ class StreamCamera:
     def _check_end(self, reader: AvReader) -> None:
         """Complain where a file gave its last frame early, or frames of it could not be decoded."""
         if self._count == 0:
-            raise CameraError(f"{self.title} holds no picture that can be decoded; does it play elsewhere?")
+            hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
+            raise CameraError(f"{self.title} holds no picture that can be decoded; {hint}")
         if reader.bad:
             self.damaged += reader.bad
             self._note(f"{reader.bad} frames could not be decoded and were left out")
@@ -225,6 +231,10 @@ class StreamCamera:
         return self.read()
 
     def _refused(self, error: Exception, seconds: float) -> CameraError:
+        if isinstance(error, TooLarge):
+            return CameraError(f"{self.title} {error}")
+        if isinstance(error, EndlessPicture):
+            return CameraError(f"{self.title} cannot be opened: {error.strerror}")
         if not self._is_url:
             if isinstance(error, av.error.DecoderNotFoundError):
                 return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
@@ -240,6 +250,8 @@ class StreamCamera:
     def _lost(self, error: av.FFmpegError | None) -> CameraError:
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
+        if isinstance(error, EndlessPicture):
+            return CameraError(f"{self.title}: {error.strerror}")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
 
 

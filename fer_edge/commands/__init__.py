@@ -99,7 +99,10 @@ def _fill(parser: argparse.ArgumentParser, module: CommandModule) -> None:
     )
     module.add_arguments(parser)
     parser.add_argument(
-        "-c", "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there)"
+        "-c",
+        "--config",
+        type=Path,
+        help=f"configuration file (default: {DEFAULT_CONFIG}, if it is there; in a checkout, else, its config.yaml)",
     )
 
 

@@ -7,6 +7,30 @@ from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_CONFIG = Path("/etc/fer-edge/config.yaml")
+LOCAL_CONFIG = Path("config.yaml")
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def found_config() -> Path | None:
+    """The configuration of whoever names none: the system's, else, in a checkout, the one there; else none."""
+    if DEFAULT_CONFIG.exists():
+        return DEFAULT_CONFIG
+    return LOCAL_CONFIG if _in_checkout() and LOCAL_CONFIG.is_file() else None
+
+
+def passed_over(found: Path | None) -> str | None:
+    """Why the config.yaml that lies here is not `found_config`; None where none lies here, or it is."""
+    if found == LOCAL_CONFIG or not LOCAL_CONFIG.is_file():
+        return None
+    if found and found.samefile(LOCAL_CONFIG):
+        return None
+    why = f"{found} is there" if found else "only a checkout's own is taken without being named"
+    return f"./config.yaml is not used: {why}; to use it, give -c config.yaml"
+
+
+def _in_checkout() -> bool:
+    """Whether this is where the code that runs was checked out."""
+    return Path.cwd() == CHECKOUT and (CHECKOUT / "pyproject.toml").is_file()
 
 
 def positive(text: str) -> int:

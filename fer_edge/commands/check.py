@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
+import stat
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -20,6 +23,7 @@ from rich.markup import escape
 
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
+from fer_edge.camera.credentials import holds_password
 from fer_edge.config import Config, Jsonl, Privacy, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
@@ -32,6 +36,7 @@ from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, pictures_in
 from fer_edge.sinks.web.sink import check_web
 from fer_edge.vision.tflite import UNACCELERATED, runtime_name
 
@@ -74,13 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Check what the configuration names."""
-    return check(config, options.config)
+    return check(config, options.config, options.config_note)
 
 
-def check(config: Config, path: Path | None) -> int:
-    """Print one line per check; 0 where the daemon can run, else 1."""
+def check(config: Config, path: Path | None, note: str | None = None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is."""
     console, failed = Console(soft_wrap=True, highlight=False), False
-    for name, finding in findings(config, path):
+    noted = [("config", Finding(False, note, fatal=False))] if note else []
+    for name, finding in chain(findings(config, path), noted):
         color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
         console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
         failed |= not finding.ok and finding.fatal
@@ -99,7 +105,9 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
         ("broker", _broker),
         *((("display", _display),) if config.hdmi.enabled else ()),
         *((("page", _page),) if config.web.enabled else ()),
+        *((("pictures", _pictures),) if config.pictures.enabled else ()),
         ("permissions", _permissions),
+        *((("secrets", lambda _: _secrets(config, path)),) if _secret_files(config, path) else ()),
         ("instance", _instance),
         ("clock", _clock),
         ("thermal", _thermal),
@@ -224,6 +232,17 @@ def _page(config: Config) -> Finding:
     return Finding(True, f"the live page can be at {check_web(config.web)}")
 
 
+def _pictures(config: Config) -> Finding:
+    """How many pictures at events there are, and how many there may be."""
+    pictures, folder = config.pictures, state_folder(config, device_id(config)) / PICTURES_FOLDER
+    try:
+        count = len(pictures_in(folder))
+    except OSError as error:
+        return Finding(False, f"{folder}: cannot be read: {error.strerror}; check its owner", fatal=False)
+    limits = f"{pictures.max_count} pictures, {pictures.max_mb} MB, {pictures.keep_hours:g} hours"
+    return Finding(True, f"{count} in {folder}; at {', '.join(pictures.at)}; at most {limits}")
+
+
 def _permissions(config: Config) -> Finding:
     folder = state_folder(config, device_id(config))
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -234,6 +253,30 @@ def _permissions(config: Config) -> Finding:
         costs = "events wait in memory only, and what is set over MQTT lasts until the restart"
         return Finding(ok=False, text=f"{there} cannot be written: {trouble}: {costs}; free space there", fatal=False)
     return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
+
+
+def _secret_files(config: Config, path: Path | None) -> list[Path]:
+    """The files that others have no business to read: config.yaml where it holds a password, or is the service's."""
+    named = (
+        config.mqtt.password_file,
+        config.mqtt.key_file,
+        config.web.token_file if config.web.enabled else None,
+        config.camera.password_file,
+    )
+    own = [path] if path and (holds_password(config.camera.source) or path.is_relative_to("/etc")) else []
+    return [*own, *(Path(each) for each in named if each)]
+
+
+def _secrets(config: Config, path: Path | None) -> Finding:
+    """Never fatal: a file that cannot be read is told by whoever needs it."""
+    files = [each for each in _secret_files(config, path) if each.exists()]
+    if wide := [str(each) for each in files if each.stat().st_mode & stat.S_IROTH]:
+        advice = f"chmod o-r {shlex.join(wide)}"
+        return Finding(False, f"every user of this machine can read {', '.join(wide)}: {advice}", fatal=False)
+    if path and holds_password(config.camera.source):
+        advice = "put it into camera.password_file, or into the credential camera-password"
+        return Finding(False, f"{path} holds a camera's password: {advice} (docs/security.md)", fatal=False)
+    return Finding(True, f"no other user can read {', '.join(map(str, files)) or 'what holds secrets'}")
 
 
 def _unwritable(folder: Path) -> str | None:

@@ -12,16 +12,18 @@ from contextlib import closing
 from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
-from fer_edge.instance import device_id, is_running, state_folder
+from fer_edge.instance import SERVICE_FOLDER, device_id, is_running, state_folder
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, delete_pictures
 
 EXAMPLES = """\
 Examples:
   fer-edge forget                        this machine's device, before it is given away
   fer-edge forget kitchen                one that is gone for good, from any machine
   fer-edge forget kitchen --host mybroker.local
+  fer-edge forget --pictures             the pictures at events that this machine keeps, and nothing else
 Its retained topics and its entities in Home Assistant go. A daemon that runs would bring them back: stop it first.
 """
 
@@ -36,18 +38,43 @@ REMOVE_SECONDS = 2.0  # for Home Assistant to let go of the entities before the 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which device, and where."""
     parser.add_argument("device", nargs="?", metavar="DEVICE", help="its device id (default: this machine's)")
+    parser.add_argument("--pictures", action="store_true", help="delete its pictures here instead; it may be running")
     add_broker_arguments(parser)
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Forget it, and say how much that was."""
     device = options.device or device_id(config)
+    if options.pictures:
+        print(forget_pictures(config, device))  # noqa: T201 - this is the output
+        return 0
     mqtt = chosen_broker(config, options, command="forget", device=device)
     removed = forget(mqtt, device, prefix=config.homeassistant.prefix)
     state_folder(config, device).joinpath("published.json").unlink(missing_ok=True)
     found = "nothing was kept of it" if not removed else f"topics removed: {removed}"
     print(f"{device} at {mqtt.broker}:{mqtt.port}: {found}")  # noqa: T201 - this is the output
     return 0
+
+
+def forget_pictures(config: Config, device: str) -> str:
+    """Delete the pictures at events that this machine keeps of a device, the service's too. What was done, in words.
+
+    Raises:
+        SinkError: they cannot be deleted.
+
+    """
+    own, service = state_folder(config, device) / PICTURES_FOLDER, SERVICE_FOLDER / device / PICTURES_FOLDER
+    folders = [own] if config.state.folder else list(dict.fromkeys((own, service)))
+    deleted = 0
+    for folder in folders:
+        try:
+            deleted += delete_pictures(folder)
+        except PermissionError:
+            what = f"{folder}: the pictures there belong to another user, such as the service"
+            raise SinkError(f"{what}; run the same command with sudo") from None
+        except OSError as error:
+            raise SinkError(f"{folder}: cannot delete the pictures there: {error.strerror}") from None
+    return f"{device}: " + (f"pictures deleted: {deleted}" if deleted else f"no pictures in {folders[0]}")
 
 
 def forget(mqtt: Mqtt, device: str, *, prefix: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -13,11 +14,13 @@ from fer_edge.config import Config
 from fer_edge.daemon import Signals
 from fer_edge.daemon import run as run_daemon
 
+log = logging.getLogger(__name__)
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 EXAMPLES = """\
 Examples:
-  fer-edge run                           with /etc/fer-edge/config.yaml
+  fer-edge run                           with /etc/fer-edge/config.yaml; without it, in a checkout, with ./config.yaml
   fer-edge run -c my.yaml                with another configuration; config.yaml in the repository explains every key
 It logs to stderr, publishes what the configuration's sections mqtt and jsonl say, and ends with SIGTERM or Ctrl-C.
 Exit code 78: the configuration is wrong, so starting it again would not help.
@@ -31,6 +34,10 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 def run(config: Config, options: argparse.Namespace) -> int:
     """The daemon, until a signal stops it."""
     signals = Signals()
+    if not options.config_named:
+        log.info("configuration: %s", options.config or "defaults, as there is no file")
+    if options.config_note:
+        log.warning("%s", options.config_note)
 
     def on_stop(*_: object) -> None:
         for number in (

@@ -58,6 +58,9 @@ TOPICS = (
     Topic("config/<section>/<key>", ConfigPayload, "after every connect, and in answer to `set`", retained=True),
     Topic("request/<operation>", RequestPayload, "yours: `ping`, `reload`, `restart` or `snapshot`", received=True),
     Topic("response/<operation>", ResponsePayload, "in answer to `request`"),
+    Topic(
+        "picture/<event>", "a JPEG picture", "at `start`, `enter/<zone>` or `alert/<name>`; `pictures.enabled`", qos=0
+    ),
     Topic("snapshot", "a JPEG picture", "in answer to `request/snapshot`, where `privacy.images`", qos=0),
 )
 

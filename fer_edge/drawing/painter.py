@@ -11,6 +11,7 @@ import numpy as np
 
 from fer_edge.config import Zone
 from fer_edge.drawing.font import Font
+from fer_edge.drawing.labels import Place, Wanted, place_labels
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
 
@@ -22,7 +23,8 @@ STEADY_SECONDS = 0.15  # time constant of the smoothing, for a face that is stil
 MOVING = 0.5  # heights of the face per second at which that is halved: what moves must not lag behind
 GAP_SECONDS = 0.5  # a face that was not shown for longer appears where it is
 
-Place = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the canvas
+MESH_PX = 60
+"""A face that is shown less high has no landmarks drawn: they would hide it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class DrawStyle:
     images: bool = True  # False: lines on black instead of the picture
     landmarks: bool = True
     mirror: bool = False  # left and right swapped, as people know themselves from mirrors; text stays readable
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What was drawn, and is to have a label."""
+
+    box: Place  # all that the drawing takes up
+    texts: tuple[str, ...]  # the best one first
+    color: Color
 
 
 class Painter:
@@ -59,14 +70,11 @@ class Painter:
         """
         width, height = size or (frame.width, frame.height)
         canvas = self._background(frame, width, height)
-        for name, zone in self.zones.items():
-            inside = sum(face.in_view and name in face.zones for face in faces)
-            self._zone(canvas, zone, f"{name} {inside}" if inside else name)
-        for face in faces:
-            if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9:
-                self._face(canvas, face, (frame.width, frame.height))
-        if status:
-            self._plate(canvas, status, (0, height))
+        marks = [self._zone(canvas, zone, name, faces) for name, zone in self.zones.items()]
+        shown = [face for face in faces if frame.taken_ns - face.track.last_ns <= HOLD_SECONDS * 1e9]
+        marks = [*(self._face(canvas, face, (frame.width, frame.height)) for face in shown), *marks]
+        taken = [self._plate(canvas, status, (0, height))] if status else []
+        self._labels(canvas, marks, taken)
         return canvas
 
     def notice(self, text: str, size: tuple[int, int]) -> Image:
@@ -93,7 +101,8 @@ class Painter:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (width, height), dst=self._canvas, interpolation=how), np.uint8)
 
-    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> None:
+    def _face(self, canvas: Image, face: FaceState, frame_size: tuple[int, int]) -> _Mark:
+        """Mark a face."""
         height = canvas.shape[0]
         color = PALETTE[face.expression] if face.expression else ABSTAINED
         points = self._placed(face.track.landmarks.points, frame_size, canvas)
@@ -102,22 +111,43 @@ class Painter:
         (x0, y0), (x1, y1) = corners.min(axis=0).round().astype(int), corners.max(axis=0).round().astype(int)
         place = int(x0), int(y0), int(x1), int(y1)
         thick = max(1, round(height / 400))
-        if self._look.landmarks:
+        if self._look.landmarks and place[3] - place[1] >= MESH_PX:
             _landmarks(canvas, points, color)
         _frame(canvas, place, thick, color)
         if face.expression:
             _bar(canvas, place, confidence(face), color)
-        self._plate(canvas, caption(face), (place[0] - thick, place[1] - thick - 1), color)
+        below = _bar_height(canvas) + 2 if face.expression else thick
+        around = place[0] - thick, place[1] - thick, place[2] + thick, place[3] + below
+        return _Mark(around, tuple(dict.fromkeys((caption(face), name_of(face)))), color)
 
-    def _zone(self, canvas: Image, zone: Zone, text: str) -> None:
-        """A zone's border, with its name and how many faces are in it at its highest corner."""
+    def _labels(self, canvas: Image, marks: Sequence[_Mark], taken: Sequence[Place]) -> None:
+        """What is said of each mark, beside it; less of it, or nothing, where there is no room."""
+        height, width = canvas.shape[:2]
+        wanted = [
+            Wanted(mark.box, tuple(self._plate_size(text, height, swatch=True) for text in mark.texts))
+            for mark in marks
+        ]
+        for mark, each, placed in zip(marks, wanted, place_labels(wanted, (width, height), taken), strict=True):
+            if placed:
+                bottom = placed.top + each.sizes[placed.form][1]
+                self._plate(canvas, mark.texts[placed.form], (placed.left, bottom), mark.color)
+
+    def _plate_size(self, text: str, height: int, *, swatch: bool) -> tuple[int, int]:
+        """Width and height of a plate on a picture of this height."""
+        mask = self._font.draw(text, text_height(height))
+        pad = max(2, mask.shape[0] // 6)
+        return mask.shape[1] + 2 * pad + (2 * pad if swatch else 0), mask.shape[0] + pad
+
+    def _zone(self, canvas: Image, zone: Zone, name: str, faces: Sequence[FaceState]) -> _Mark:
+        """A zone's border; its name and how many faces are in it belong at its highest corner."""
         corners = self._placed(np.asarray(zone.points, np.float32), (1, 1), canvas)
         thick = max(1, round(canvas.shape[0] / 400))
         outline = np.round(corners * 16).astype(np.int32)  # four more bits of precision than pixels
         for line, ink in ((thick + 2, DARK), (thick, LIGHT)):
             cv2.polylines(canvas, [outline], True, ink, line, cv2.LINE_AA, shift=4)
         x, y = corners[corners[:, 1].argmin()].round().astype(int).tolist()
-        self._plate(canvas, text, (x, y), LIGHT)
+        inside = sum(face.in_view and name in face.zones for face in faces)
+        return _Mark((x, y, x, y), (f"{name} {inside}" if inside else name,), LIGHT)
 
     def _placed(self, points: Floats, frame_size: tuple[int, int], canvas: Image) -> Floats:
         """Frame pixels -> canvas pixels."""
@@ -127,20 +157,21 @@ class Painter:
             placed[:, 0] = width - placed[:, 0]
         return placed
 
-    def _plate(self, canvas: Image, text: str, corner: tuple[int, int], swatch: Color | None = None) -> None:
+    def _plate(self, canvas: Image, text: str, corner: tuple[int, int], swatch: Color | None = None) -> Place:
         """Text on dark ground with its lower left corner here, moved so that it is within the picture; `swatch`: a
-        stripe of this color before it."""
+        stripe of this color before it. Where it is."""
         height, width = canvas.shape[:2]
         mask = self._font.draw(text, text_height(height))
         pad = max(2, mask.shape[0] // 6)
         stripe = 2 * pad if swatch else 0
-        high, wide = mask.shape[0] + pad, mask.shape[1] + 2 * pad + stripe
+        wide, high = self._plate_size(text, height, swatch=swatch is not None)
         x, y = max(0, min(corner[0], width - wide)), max(0, min(corner[1], height) - high)
         _fill(canvas, (x, y, x + wide, y + high), DARK)
         if swatch:
             _fill(canvas, (x, y, x + stripe, y + high), swatch)
         target = canvas[y + pad // 2 :, x + stripe + pad :][: mask.shape[0], : mask.shape[1]]
         target[:] = self._ink[mask[: target.shape[0], : target.shape[1]]]
+        return x, y, x + wide, y + high
 
 
 def text_height(height: int) -> int:
@@ -151,11 +182,21 @@ def text_height(height: int) -> int:
 def caption(face: FaceState) -> str:
     """What is said of a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
     said = (
-        f"{face.expression} {confidence(face):.0%}"
+        f"{face.expression} {percentage(confidence(face))} %"
         if face.expression
         else (face.reason.words if face.reason else "waiting")
     )
-    return f"#{face.track.id} {said}" if face.track.id else said
+    return f"{name_of(face)} {said}" if face.track.id else said
+
+
+def name_of(face: FaceState) -> str:
+    """What a face is called: "#3"; those of pictures that are unrelated have no name but a mark."""
+    return f"#{face.track.id}" if face.track.id else "·"
+
+
+def percentage(probability: float) -> int:
+    """As it is shown everywhere, of what is computed with the precision of the networks."""
+    return round(float(np.float32(probability) * np.float32(100)))
 
 
 def confidence(face: FaceState) -> float:
@@ -225,10 +266,14 @@ def _landmarks(canvas: Image, points: Floats, color: Color) -> None:
 
 def _bar(canvas: Image, box: Place, filled: float, color: Color) -> None:
     """Below a box, or at the picture's lower edge, how sure its label is: `filled` 0..1 of its width."""
-    high = max(4, round(canvas.shape[0] / 100))
+    high = _bar_height(canvas)
     left, right, bottom = box[0], box[2], min(box[3] + high + 2, canvas.shape[0])
     _fill(canvas, (left, bottom - high, right, bottom), DARK)
     _fill(canvas, (left + 1, bottom - high + 1, left + 1 + round((right - left - 2) * filled), bottom - 1), color)
+
+
+def _bar_height(canvas: Image) -> int:
+    return max(4, round(int(canvas.shape[0]) / 100))
 
 
 def _frame(canvas: Image, box: Place, thick: int, color: Color) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+log = logging.getLogger(__name__)
+
 FOR_ALL = 0o666
+STRAY = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_result | None = None) -> None:
@@ -69,6 +75,22 @@ def create_beside(path: Path, *, mode: int = 0o640) -> tuple[int, Path]:
         partial = path.with_name(f".{secrets.token_hex(8)}.partial")  # its length does not depend on path's
         with contextlib.suppress(FileExistsError):
             return os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), partial
+
+
+def remove_strays(folder: Path, *, older_seconds: float = 0.0) -> None:
+    """Remove what `create_beside` made in a folder and a power cut, or a kill, kept from taking its place.
+    `older_seconds`: what is younger may still be written, by another process."""
+    newest = time.time() - older_seconds
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if (
+                    STRAY.fullmatch(path.name)
+                    and stat.S_ISREG((found := path.lstat()).st_mode)
+                    and found.st_mtime < newest
+                ):
+                    path.unlink()
+                    log.info("%s: removed; its writer was interrupted", path)
 
 
 def sync_folder(folder: Path) -> None:

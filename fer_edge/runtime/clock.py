@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fer_edge.runtime.backoff import Backoff
+
 TIMESYNC = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd makes it when it has set the clock; its folder is there for as long as that runs."""
 
@@ -65,7 +67,7 @@ class Timedated:
     def __init__(self, command: Sequence[str] = TIMEDATED) -> None:
         self._command = command
         self._synced = False  # until there is an answer
-        self._pause = FIRST_PAUSE_SECONDS
+        self._pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._next = -math.inf  # monotonic seconds at which the answer is too old
         self._asking = threading.Lock()
 
@@ -84,8 +86,9 @@ class Timedated:
         except (OSError, subprocess.TimeoutExpired):  # no systemd, or it does not answer
             self._synced = False
         finally:
-            self._next = time.monotonic() + (SYNCED_PAUSE_SECONDS if self._synced else self._pause)
-            self._pause = FIRST_PAUSE_SECONDS if self._synced else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            self._next = time.monotonic() + (SYNCED_PAUSE_SECONDS if self._synced else next(self._pauses))
+            if self._synced:
+                self._pauses.reset()
             self._asking.release()
 
 

@@ -15,6 +15,19 @@ BURST = 10
 WINDOW_SECONDS = 60.0
 
 
+class LastReason:
+    """The reason for which a part of the daemon does not work, so that it is logged once in a row."""
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+        """None: it works."""
+
+    def changes_to(self, reason: str | None) -> bool:
+        """Take up the reason of now. Whether it differs from the last one."""
+        before, self.text = self.text, reason
+        return reason != before
+
+
 class SayOnce(logging.Filter):
     """Lets BURST lines of a kind pass in WINDOW_SECONDS; the first one after that says how many were left out.
 

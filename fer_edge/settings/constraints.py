@@ -24,6 +24,7 @@ def combination_errors(config: Config) -> list[Combination]:
         *_purpose_errors(config.privacy),
         *_signal_errors(config),
         *_zone_errors(config),
+        *_picture_errors(config),
     ]
 
 
@@ -39,6 +40,8 @@ def _camera_errors(config: Config) -> Iterator[Combination]:
     if camera.backend in ("stream", "replay") and not camera.source:
         what = f'expected a file, folder or URL: backend "{camera.backend}" needs one'
         yield "camera", ("source", "backend"), what
+    if camera.password_file and not (camera.backend == "stream" and "://" in camera.source.removeprefix("file://")):
+        yield "camera", ("password_file", "source", "backend"), 'expected a URL as camera.source, and backend "stream"'
     yield from _pi_camera_errors(camera)
     yield from _live_errors(camera)
     x0, y0, x1, y1 = config.detector.region
@@ -132,6 +135,14 @@ def _zone_errors(config: Config) -> Iterator[Combination]:
         if alert.zone is not None and alert.zone not in config.zones:
             known = ", ".join(config.zones) or "none"
             yield "alerts", (f"{name}.zone",), f"expected null or a name of section zones, which has {known}"
+
+
+def _picture_errors(config: Config) -> Iterator[Combination]:
+    pictures = config.pictures
+    if pictures.enabled and not config.privacy.images:
+        yield "pictures", ("enabled",), "expected false, or privacy.images: true beside it"
+    if pictures.enabled and "enter" in pictures.at and not config.zones:
+        yield "pictures", ("at", "enabled"), 'expected section zones to have one, for "enter"'
 
 
 def _polygon_error(points: tuple[Point, ...]) -> str | None:

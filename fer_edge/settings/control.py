@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event
+from typing import Any
 
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
@@ -37,6 +39,16 @@ RELOAD_SECONDS = 2.0
 """config.yaml is read again at most so often, but for the first few times."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a part of the daemon fares, as it said itself."""
+
+    words: str
+    good: bool
+    since: float  # monotonic seconds; since when it has been good, or has not
+    retry_at: float | None  # monotonic seconds; when it is tried next, as far as that is known
+
+
 class Control:
     """The configuration in force, and the thread that changes it."""
 
@@ -53,7 +65,8 @@ class Control:
         self.restart_required = False
         self.restart_wanted = False
         """Whether somebody has asked the daemon to start anew."""
-        self._reports: dict[str, str] = {}
+        self._reports: dict[str, Report] = {}
+        self._viewers: list[Callable[[str, bytes], None]] = []
         self._written = -WRITE_SECONDS  # when changes were last written (monotonic seconds)
         self._reloads = RateLimit(burst=3, every_seconds=RELOAD_SECONDS)
 
@@ -80,13 +93,30 @@ class Control:
         """Call this, in the control's thread, after every change. To be said before `start`."""
         self._listeners.append(listener)
 
-    def report(self, part: str, state: str) -> None:
+    def report(self, part: str, words: str, *, good: bool = False, retry_at: float | None = None) -> None:
         """Say how a part of the daemon fares, for those who show it. From any thread; the last word counts."""
-        self._reports = self._reports | {part: state}
+        before = self._reports.get(part)
+        since = before.since if before and before.good == good else time.monotonic()
+        self._reports = self._reports | {part: Report(words, good, since, retry_at)}
 
     def reported(self, part: str) -> str:
-        """How a part fares, as it said itself; empty where it said nothing."""
-        return self._reports.get(part, "")
+        """How a part fares, in its own words; empty where it said nothing."""
+        report = self.report_of(part)
+        return report.words if report else ""
+
+    def report_of(self, part: str) -> Report | None:
+        """How a part fares, with since when; None where it said nothing."""
+        return self._reports.get(part)
+
+    def on_picture(self, viewer: Callable[[str, bytes], None]) -> None:
+        """Call this with every picture of an event: what it is of, such as `alert/distress`, and its JPEG. To be said
+        before the first frame."""
+        self._viewers.append(viewer)
+
+    def tell_picture(self, what: str, jpeg: bytes) -> None:
+        """A picture was taken. In the thread of whoever took it."""
+        for viewer in self._viewers:
+            viewer(what, jpeg)
 
     def start(self) -> None:
         """Start the thread."""
@@ -112,6 +142,10 @@ class Control:
     def keep_all(self, reply: Callable[[str | None], None]) -> bool:
         """Ask that all that is in force outlasts the restart; the reply is what hinders it, if anything does."""
         return self._ask(partial(self._keep_all, reply))
+
+    def draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> bool:
+        """Ask for other zones or another region (`Tuning.draw`); the reply is what hinders it, if anything does."""
+        return self._ask(partial(self._draw, shapes, reply))
 
     def reload(self, reply: Callable[[Reload | str], None]) -> bool:
         """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
@@ -157,6 +191,14 @@ class Control:
             log.info("%s is now %s", answer.key, answer.value)
             self._tell()
         reply(answer)
+
+    def _draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> None:
+        before = self.config
+        trouble = self._tuning.draw(shapes)
+        if self.config is not before:
+            log.info("drawn on the live page: %s", ", ".join(shapes))
+            self._tell()
+        reply(trouble)
 
     def _keep_all(self, reply: Callable[[str | None], None]) -> None:
         trouble = self._tuning.keep_all()

@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Section, Tracking
+from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Tracking
 from fer_edge.settings.constraints import combination_errors, value_at
 from fer_edge.settings.loader import expected, show
+from fer_edge.settings.overlay import differences, flat, with_values
 from fer_edge.settings.overrides_file import TUNING_FILE, load, save
+from fer_edge.settings.shapes import SHAPES, plain, unchanged, wrong
 
 DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
 ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
@@ -108,7 +110,7 @@ class Tuning:
         self._kinds = _kinds(base)
         self._overrides, dropped = _fitting(base, self._kinds, overrides)
         self._kept, also = _fitting(base, self._kinds, kept)
-        self._config = _with(base, self._overrides)
+        self._config = with_values(base, self._overrides)
         trouble = self._save()
         lines = [f"the change of {_got(key)} is dropped: {why}" for key, why in (also | dropped).items()]
         return (*lines, *([f"changes will not survive a restart: {trouble}"] if trouble else []))
@@ -136,7 +138,7 @@ class Tuning:
         if isinstance(value, Refused):
             return self._answer(name, refused=f"{name}: {value.reason}")
         overrides = self._changed(self._overrides, name, value)
-        config = _with(self._base, overrides)
+        config = with_values(self._base, overrides)
         if broken := [what for _, what in _broken(config)]:
             return self._answer(name, refused=f"{name} cannot be {show(value_at(config, name))}: {'; '.join(broken)}")
         self._overrides, self._config = overrides, config
@@ -144,9 +146,26 @@ class Tuning:
             return self._answer(name)
         kept = self._changed(self._kept, name, value)
         # a value that is right only beside others, which are not kept yet, is kept with these
-        self._kept = overrides if any(_broken(_with(self._base, kept))) else kept
+        self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
         trouble = self._save() if write else None
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
+
+    def draw(self, shapes: Mapping[str, Any]) -> str | None:
+        """Put other shapes (keys of SHAPES) in force and keep them; None returns to config.yaml's. Why they are
+        refused, or what hinders that they are kept, in words."""
+        given = {key: plain(value_at(self._base, key)) if value is None else value for key, value in shapes.items()}
+        if problems := [what for key, value in given.items() if (what := wrong(key, value))]:
+            return "; ".join(problems)
+        new = {key: value for key, value in given.items() if key not in unchanged(self._base, given)}
+        overrides = {key: value for key, value in self._overrides.items() if key not in given} | new
+        kept = {key: value for key, value in self._kept.items() if key not in given} | new
+        config = with_values(self._base, overrides)
+        if broken := [what for _, what in _broken(config)]:
+            return "; ".join(broken)
+        self._overrides, self._config = overrides, config
+        self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
+        trouble = self._save()
+        return trouble and f"in force, but it will not survive a restart: {trouble}"
 
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
         """Overrides with another value of one key; one that is config.yaml's is no override."""
@@ -179,7 +198,7 @@ class Tuning:
 
     def tunables(self) -> list[Tunable]:
         """Every key that can be set, with what it takes."""
-        kept = _with(self._base, self._kept)
+        kept = with_values(self._base, self._kept)
         return [
             _tunable(
                 key,
@@ -196,8 +215,8 @@ class Tuning:
 
         An override that equals the new value, or has become impossible, is dropped.
         """
-        base = _with(
-            self._base, {"alerts": new.alerts, "zones": new.zones} | {key: value_at(new, key) for key in _kinds(new)}
+        base = with_values(
+            self._base, {"alerts": new.alerts} | {key: value_at(new, key) for key in (*SHAPES, *_kinds(new))}
         )
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
@@ -216,7 +235,9 @@ class Tuning:
             if alert in self._base.alerts:
                 return f"of an alert, only {', '.join(ALERT)} can be set; change the rest in config.yaml"
             return f"config.yaml has no alert {alert}; it has: {', '.join(self._base.alerts) or 'none'}"
-        if key in dict(_flat(self._base)):
+        if key in SHAPES or section == "zones":
+            return "drawn on the live page, or changed in config.yaml"
+        if key in dict(flat(self._base)):
             return "needs a restart; change it in config.yaml"
         near = difflib.get_close_matches(key, self._kinds, n=1, cutoff=0.5)
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
@@ -302,36 +323,6 @@ def _tunable(key: str, kind: Any, *, value: Value, kept: Value, default: Value) 
     )
 
 
-def _with(config: Config, values: Mapping[str, Any]) -> Config:
-    """A configuration with other values at some dotted keys."""
-    for key, value in values.items():
-        config = _put(config, key.split("."), value)
-    return config
-
-
-def _put(node: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    first, *rest = path
-    changed = {first: _put(value_at(node, first), rest, value)}
-    return node | changed if isinstance(node, dict) else structs.replace(node, **changed)
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All dotted keys and their values."""
-    for name, below in (node if isinstance(node, dict) else structs.asdict(node)).items():
-        if isinstance(below, dict | Section):
-            yield from _flat(below, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", below
-
-
-def differences(one: Config, other: Config) -> tuple[str, ...]:
-    """The dotted keys that differ."""
-    first, second = dict(_flat(one)), dict(_flat(other))
-    return tuple(key for key in first | second if first.get(key) != second.get(key))
-
-
 def _broken(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Combinations that contradict each other: the dotted keys, and what is wrong."""
     for section, names, what in combination_errors(config):
@@ -344,15 +335,22 @@ def _fitting(base: Config, kinds: dict[str, Any], overrides: dict[str, Any]) -> 
     right: dict[str, Any] = {}
     dropped = {}
     for key, given in overrides.items():
+        if key in SHAPES:
+            if reason := wrong(key, given):
+                dropped[key] = reason
+            elif not unchanged(base, {key: given}):
+                right[key] = given
+            continue
         value = _converted(given, kinds[key]) if key in kinds else Refused("this key cannot be set")
         if isinstance(value, Refused):
             dropped[key] = value.reason
         elif value != value_at(base, key):
             right[key] = value
-    while broken := next(_broken(_with(base, right)), None):
+    while broken := next(_broken(with_values(base, right)), None):
         keys, what = broken
         # the base is right by itself, so an override is to blame
-        key = next(key for key in (*keys, *right) if key in right)
+        sections = (each.partition(".")[0] for each in keys)
+        key = next(key for key in (*keys, *sections, "zones", *right) if key in right)
         dropped[key] = what
         del right[key]
     return right, dropped

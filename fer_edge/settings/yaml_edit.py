@@ -10,7 +10,7 @@ import yaml
 
 from fer_edge.errors import ConfigError
 from fer_edge.settings.loader import parse_config
-from fer_edge.settings.overrides import differences
+from fer_edge.settings.overlay import differences
 
 INDENT = 2
 

@@ -15,6 +15,7 @@ from fer_edge.settings.control import Control
 SINKS = {
     "mqtt": "fer_edge.sinks.mqtt.sink:MqttSink",
     "jsonl": "fer_edge.sinks.jsonl:JsonlSink",
+    "pictures": "fer_edge.sinks.pictures:PicturesSink",
     "history": "fer_edge.sinks.history:HistorySink",
     "hdmi": "fer_edge.sinks.hdmi.sink:HdmiSink",
     "web": "fer_edge.sinks.web.sink:WebSink",

@@ -24,6 +24,7 @@ from fer_edge.errors import ReportError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.clock import SteadyClock, clock_synced
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.checked_rows import DamagedRows, Row, add_check_column, intact, lenient_text, readable, sealed
@@ -212,7 +213,7 @@ class HistorySink:
         self._steps: Backlog[Step] = Backlog(QUEUE)
         self._worker = Worker("history", self._run)
         self._closing = Event()
-        self._trouble: str | None = None
+        self._trouble = LastReason()
 
     def start(self) -> None:
         """See `Sink.start`."""
@@ -251,9 +252,8 @@ class HistorySink:
         disk.close()
 
     def _tell(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
+        if self._trouble.changes_to(trouble):
             log.warning("history: %s", trouble) if trouble else log.info("history: the disk takes it again")
-            self._trouble = trouble
 
 
 def _stamped(minute: Minute | None) -> Minute | None:

@@ -12,6 +12,7 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import Identity, Update
 from fer_edge.runtime.line_file import LineFile
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
 
@@ -37,7 +38,7 @@ class JsonlSink:
         self._worker = Worker("jsonl", self._run)
         self._closing = Event()
         self._gone = False  # stdout's reader has left
-        self._trouble: str | None = None  # the reason that was logged last
+        self._trouble = LastReason()
 
     def start(self) -> None:
         """Open the file.
@@ -103,14 +104,12 @@ class JsonlSink:
 
     def _report(self, reason: str) -> None:
         """Log a reason, once in a row."""
-        if reason != self._trouble:
-            self._trouble = reason
+        if self._trouble.changes_to(reason):
             what = f"up to {QUEUE} events wait, then the oldest are dropped; free space or check permissions"
             log.error("JSONL: cannot write to %s: %s; trying again; %s", self._name, reason, what)
 
     def _recover(self) -> None:
-        if self._trouble is not None:
-            self._trouble = None
+        if self._trouble.changes_to(None):
             log.info("JSONL: writing to %s again (%d events dropped since the start)", self._name, self._lines.dropped)
 
 

@@ -30,11 +30,13 @@ class _Watch:
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
     shown: tuple[str, ...] = ()  # what of the rule each face shows that meets it
+    track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
         """Take in a step; returns whether there is something to tell."""
         rule = self.rule
-        self.shown = tuple(shown for face in faces if (shown := _shown(face, rule)) is not None)
+        met = [(face, shown) for face in faces if (shown := _shown(face, rule)) is not None]
+        self.shown, self.track_ids = tuple(shown for _, shown in met), tuple(face.track.id for face, _ in met)
         if not (rule.enabled and len(self.shown) >= rule.min_faces and _active(rule.active_hours, minute_of_day)):
             self.since_ns = None
         elif self.since_ns is None:
@@ -146,4 +148,4 @@ def _state(name: str, watch: _Watch) -> AlertState:
     expressions, signals = (
         tuple(dict.fromkeys(e for e in of if e in shown)) for of in (rule.expressions, rule.signals)
     )
-    return AlertState(name, watch.on, watch.turned_ns, expressions, len(watch.shown), signals)
+    return AlertState(name, watch.on, watch.turned_ns, expressions, len(watch.shown), watch.track_ids, signals)

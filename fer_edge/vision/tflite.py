@@ -23,6 +23,7 @@ from fer_edge.errors import ModelError
 from fer_edge.records import Floats, Frame, Image
 from fer_edge.vision.delegate import Delegate, Share, keep, load, share
 from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
+from fer_edge.vision.probe import try_model
 from fer_edge.vision.transforms import normalise
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class Model:
             )
         check_role(self.card, where)
         self._path, content = folder / self.card.file, read_model(folder, self.card)
+        if not delegate:  # what an accelerator's library does to its device is not tried twice
+            try_model(content, self._path, module=RUNTIMES[runtime])
         self._interpreter, self.share = _open(content, self._path, threads=threads, runtime=runtime, delegate=delegate)
         if self.share:
             level = logging.INFO if self.share.taken else logging.WARNING

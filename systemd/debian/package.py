@@ -1,4 +1,5 @@
-"""Builds fer-edge_VERSION_ARCHITECTURE.deb: stages its files, writes what dpkg wants to know of them, packs.
+"""Builds fer-edge_VERSION_ARCHITECTURE.deb: stages its files, writes what dpkg wants to know of them, packs; beside it,
+as .cdx.json, what is in it (sbom.py).
 
 Nothing is compiled and nothing of another architecture is run: all binaries come from wheels (vendored.py). The same
 commit gives the same bytes.
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import sbom
 import vendored
 from changelog import debian_changelog
 
@@ -54,6 +56,9 @@ def main() -> int:
             fill(stage, architecture, options.wheels)
             describe(stage, architecture, options.version)
             deb = pack(stage, options.output / f"fer-edge_{options.version}_{architecture}.deb", fast=options.fast)
+            seconds = int(os.environ["SOURCE_DATE_EPOCH"])
+            parts = sbom.document(options.version, architecture, options.wheels, seconds=seconds)
+            deb.with_suffix(".cdx.json").write_text(parts)
             print(f"build-deb: {deb} ({deb.stat().st_size / 1e6:.1f} MB; installed {_kib(stage) / 1000:.0f} MB)")
     return 0
 

@@ -66,7 +66,7 @@ def relock(folder: Path) -> None:
     for architecture in MACHINES:
         for python in PYTHONS:
             for wheel in fetch(folder, architecture=architecture, python=python, lock=False):
-                sums.setdefault(_name(wheel), set()).add(_sum(wheel))
+                sums.setdefault(name_of(wheel), set()).add(sum_of(wheel))
     comments = [line for line in LOCK.read_text().splitlines() if line.startswith("#")]
     lines = (
         " \\\n    ".join((pin, *(f"--hash=sha256:{s}" for s in sorted(sums[pin.split("==")[0]])))) for pin in pins()
@@ -89,19 +89,21 @@ def _targets(wheel: Path, names: list[str], site: Path, licences: Path) -> Itera
     for name in names:
         path = PurePosixPath(name)
         if re.search(r"\.dist-info/(licenses/)?(LICENSE|edl|epl)[^/]*$", name):
-            yield name, licences / _name(wheel) / path.name
-        elif name.endswith(".dist-info/METADATA") or any(fnmatch(name, each) for each in WANTED[_name(wheel)]):
+            yield name, licences / name_of(wheel) / path.name
+        elif name.endswith(".dist-info/METADATA") or any(fnmatch(name, each) for each in WANTED[name_of(wheel)]):
             yield name, site / name
 
 
 def _complete(folder: Path) -> bool:
-    found = {_sum(wheel) for wheel in folder.glob("*.whl")}
+    found = {sum_of(wheel) for wheel in folder.glob("*.whl")}
     return len(found) == len(pins()) and found <= set(re.findall(r"sha256:([0-9a-f]{64})", LOCK.read_text()))
 
 
-def _name(wheel: Path) -> str:
+def name_of(wheel: Path) -> str:
+    """The distribution's name, as the lock has it."""
     return wheel.name.split("-")[0].replace("_", "-")
 
 
-def _sum(wheel: Path) -> str:
+def sum_of(wheel: Path) -> str:
+    """SHA-256 of the file."""
     return hashlib.sha256(wheel.read_bytes()).hexdigest()

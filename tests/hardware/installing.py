@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 from tests.hardware.containers import Container
@@ -16,7 +15,6 @@ from tests.hardware.roots import REPOSITORY, SERVICE, Root, build, cache_folder,
 VERSION = re.findall('__version__ = "(.+)"', (REPOSITORY / "fer_edge/__init__.py").read_text())[0]
 NEXT = f"{VERSION}+next"
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
-NUMPYS = {"bookworm": "1.24.2", "trixie": "2.2.4"}
 
 CONFIG = """\
 device: {id: pi}
@@ -107,15 +105,13 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def pip_wheels(suite: str) -> Path:
-    """All wheels that install.sh's pip asks for on this release, downloaded once and kept."""
-    pins = re.findall(r"^[a-z0-9-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
-    asked = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    wanted = [f"numpy=={NUMPYS[suite]}", *pins, *asked["build-system"]["requires"]]
+    """All wheels that install.sh's pip asks for on this release, downloaded once and kept, with the lock's sums."""
+    wanted = re.findall(r"^[a-z0-9-]+==\S+", (REPOSITORY / "systemd/debian/wheels.lock").read_text(), re.MULTILINE)
     with kept(f"pip-{suite}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:10]}") as (path, there):
         if not there:
             unfinished = cache_folder() / f"{path.name}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             command += [f"--python-version={PYTHONS[suite]}", f"--dest={unfinished}"]
             command += [f"--platform={each}_x86_64" for each in ("manylinux_2_28", "manylinux_2_27", "manylinux2014")]
             subprocess.run([*command, *wanted], check=True)

@@ -106,6 +106,7 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         assert pi.run("dpkg", "--verify", "fer-edge") == ""
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert set(pi.run("id", "-nG", "fer-edge").split()) == {"fer-edge", "video", "render"}
+        assert pi.run("stat", "-c", "%U:%G:%a", "/etc/fer-edge/config.yaml") == "root:fer-edge:640"
         numpy = pi.shell(
             "sed 's/^from fer_edge.*/import numpy, cv2; print(numpy, cv2)/; /^sys.exit/d' /usr/bin/fer-edge | python3"
         )
@@ -123,6 +124,7 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
 
         pi.shell(
             "mkdir -p /etc/credstore && touch /etc/credstore/fer-edge.mqtt-password /etc/credstore/fer-edge.web-token"
+            " /etc/credstore/fer-edge.camera-password"
         )
         pi.shell(f"{APT} purge fer-edge 2>&1")
         assert files(pi) - before <= {"/etc/credstore"}
@@ -142,6 +144,7 @@ def upgrade_keeps_what_the_user_has_edited(pi: Container, newer: Path) -> None:
     assert main_pid(pi) not in (pid, "0")
     assert pi.run("cat", "/etc/fer-edge/config.yaml") == CONFIG.rstrip()
     assert "fps: 12.0" in pi.run("cat", "/etc/fer-edge/config.yaml.dpkg-dist")
+    assert pi.run("stat", "-c", "%U:%G:%a", "/etc/fer-edge/config.yaml") == "root:fer-edge:640"
     assert receive_event(pi)
 
 

@@ -83,6 +83,7 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
         assert "install: the service runs" in said, "without a camera it waits for one"
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert numpy_of(pi).startswith("/usr/lib/python3/dist-packages/")
+        assert pi.run("stat", "-c", "%U:%G:%a", "/etc/fer-edge/config.yaml") == "root:fer-edge:640"
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")
         assert json.loads(receive_event(pi))["device_id"] == "pi"
@@ -95,7 +96,8 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
         uninstalled_it_keeps_what_the_user_made(pi, before)
 
         pi.shell(
-            "mkdir -p /etc/credstore; cd /etc/credstore; touch fer-edge.mqtt-password fer-edge.web-token;"
+            "mkdir -p /etc/credstore; cd /etc/credstore;"
+            "touch fer-edge.mqtt-password fer-edge.web-token fer-edge.camera-password;"
             "/here/systemd/uninstall.sh --purge"
         )
         assert files(pi) - before <= {"/etc/credstore"}

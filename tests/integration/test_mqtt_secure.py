@@ -10,7 +10,7 @@ import pytest
 
 from fer_edge.config import Mqtt
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import secret
+from fer_edge.runtime.secret import secret
 from fer_edge.sinks.mqtt.broker import Broker, broker_of, in_words
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events

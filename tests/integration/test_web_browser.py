@@ -258,35 +258,12 @@ def test_nothing_runs_out_of_the_window(page: Page, port: int, tmp_path: Path, w
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-COVERED = """() => [...document.querySelectorAll("button, input, summary")].filter((control) => {
-    if (!control.getClientRects().length || control.disabled) return false;
-    control.scrollIntoView({ block: "nearest", behavior: "instant" });
-    const { x, y, width, height } = control.getBoundingClientRect();
-    const found = document.elementFromPoint(x + width / 2, y + height / 2);
-    return !(found && (control.contains(found) || found.contains(control) && found.tagName === "LABEL"));
-}).map((control) => control.outerHTML)"""
-
-
-@pytest.mark.parametrize("width", [390, 768, 1024, 1440, 1920])
-def test_nothing_covers_a_control(page: Page, port: int, tmp_path: Path, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    with daemon(tmp_path, port):
-        look(page, port)
-        page.locator(".settings details").first.wait_for()
-        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-        page.locator(".card").first.wait_for()
-        for order in ("forwards", "backwards"):
-            if order == "backwards":
-                page.evaluate("scrollTo(0, document.body.scrollHeight)")
-            assert page.evaluate(COVERED) == []
-
-
 def test_an_alert_that_is_on_stands_at_the_top_until_it_ends(page: Page, port: int, tmp_path: Path) -> None:
     with daemon(tmp_path, port):
         look(page, port)
         banner = page.locator("#alerts")
         for _ in range(2):  # the demo's face smiles, and leaves
-            expect(banner).to_contain_text(re.compile("Alert cheer is on since .*: (one face|2 faces)"), timeout=30_000)
+            expect(banner).to_contain_text(re.compile("Alert cheer is on since .*: faces? #1.* for "), timeout=30_000)
             expect(page).to_have_title(re.compile(r"^\(1\) fer-edge "))
             expect(banner).to_be_hidden(timeout=30_000)
             expect(page).to_have_title(re.compile("^fer-edge "))

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
-from fer_edge.sinks.mqtt.connection import Connection, backoff
+from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS
 from tests.support.face_events import IDENTITY
@@ -46,7 +46,7 @@ def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
 
 
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.mqtt.session.backoff", lambda **_: backoff(first=0.02, longest=0.2))
+    monkeypatch.setattr("fer_edge.sinks.mqtt.session.RETRY_SECONDS", (0.02, 0.2))
 
 
 @contextmanager

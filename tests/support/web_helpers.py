@@ -53,7 +53,7 @@ class Site:
         self.host = f"127.0.0.1:{sink.port}"
 
     def ask(
-        self, path: str, *, method: str = "GET", body: str | None = None, **headers: str
+        self, path: str, *, method: str = "GET", body: str | None = None, encoding: str = "utf-8", **headers: str
     ) -> tuple[http.client.HTTPResponse, str]:
         """An answer and its body. `headers` with _ for -."""
         connection = http.client.HTTPConnection("127.0.0.1", self.sink.port, timeout=SECONDS)
@@ -61,7 +61,7 @@ class Site:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
             answer = connection.getresponse()
-            return answer, answer.read().decode()
+            return answer, answer.read().decode(encoding)
         finally:
             connection.close()
 

@@ -22,7 +22,7 @@ from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config, Device, Jsonl, Mqtt, Stats
 from fer_edge.daemon import Signals, run
 from fer_edge.errors import AlreadyRunning, CameraError
-from fer_edge.instance import lock
+from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, Frame, Image, Update
 from fer_edge.runtime.meter import Stopwatch
@@ -150,7 +150,12 @@ class TestStep:
 
 class TestRun:
     def test_to_the_end_of_a_recording(self, tmp_path: Path) -> None:
-        run(quiet(tmp_path), Signals())
+        config = quiet(tmp_path)
+        stray = state_folder(config, device_id(config)) / ".0123456789abcdef.partial"  # of a power cut
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        stray.write_text("half")
+        run(config, Signals())
+        assert not stray.exists()
         events = events_of(tmp_path)
         kinds = [event["event_type"] for event in events]
         assert kinds.count("start") == kinds.count("end") == 3

@@ -5,23 +5,33 @@ A run of files can be interrupted, by whatever, and gone on with: `checkpoint.py
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fer_edge.camera.sources import each_source
 from fer_edge.commands.analyze.checkpoint import CheckpointWriter, load
 from fer_edge.commands.analyze.claim import claimed
 from fer_edge.commands.analyze.lines import shown_by_clip, shown_by_pictures
 from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
 from fer_edge.commands.analyze.output import Output
-from fer_edge.commands.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Pictures, Report, Table
+from fer_edge.commands.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Report, Table
+from fer_edge.commands.analyze.pictures import Pictures
 from fer_edge.commands.analyze.run import Run
+from fer_edge.commands.analyze.tally import summary_line
 from fer_edge.config import Config
 from fer_edge.instance import identity
 from fer_edge.pipeline import Pipeline
+from fer_edge.runtime.atomic_file import remove_strays
+
+STRAY_SECONDS = 86_400.0  # another program may be writing there
 
 __all__ = ["AnalyzeOptions", "analyze", "shown_by_clip", "shown_by_pictures"]
 
@@ -34,8 +44,12 @@ def analyze(config: Config, options: AnalyzeOptions, stop: Event | None = None) 
         Interrupted: `stop` was set.
 
     """
+    written = {os.path.realpath(path) for path in options.written()}
+    options = replace(options, sources=each_source(options.sources, still=options.still, without=written))
     check(options)
     with claimed(options.files()):
+        for folder in {Path(path).parent for path in written}:
+            remove_strays(folder, older_seconds=STRAY_SECONDS)
         return _run(config, options, stop or Event())
 
 
@@ -49,11 +63,27 @@ def _run(config: Config, options: AnalyzeOptions, stop: Event) -> int:
     earlier = load(keeper.path, begun) if options.resume and keeper.path else None
     with _progress() as progress, outputs:
         outputs.start(earlier.outputs if earlier else None)
-        failed = Run(pipeline, options, outputs, keeper, begun, progress, stop).all(earlier)
+        run = Run(pipeline, options, outputs, keeper, begun, progress, stop)
+        watch = _Watch(earlier.tally.frames if earlier else 0)
+        run.all(earlier)
         outputs.tell(lambda output: output.make(None))
         keeper.forget()
         outputs.tell(lambda output: output.finish())
-    return failed
+    sys.stderr.write(f"fer-edge: {watch.line(run)}\n")
+    return run.failed
+
+
+class _Watch:
+    """How long a run takes, from when this is made."""
+
+    def __init__(self, frames: int) -> None:
+        """`frames`: those that were read before, by a run that was interrupted."""
+        self._begun_s, self._frames = time.monotonic(), frames
+
+    def line(self, run: Run) -> str:
+        """What was read, found and written, and how fast."""
+        seconds, frames = time.monotonic() - self._begun_s, run.tally.frames - self._frames
+        return summary_line(run.tally, run.options, failed=run.failed, frames=frames, seconds=seconds)
 
 
 def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dict[str, Output]:
@@ -65,7 +95,7 @@ def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dic
         "events": lambda path: Events(path, identity(config, pipeline.cards)),
         "video": lambda path: FilmOutput(Path(path), config.zones),
         "report": lambda path: Report(Path(path), config.models),
-        "draw": lambda path: Pictures(Path(path), config.zones),
+        "draw": lambda path: Pictures(Path(path), config.zones, several=len(options.sources) > 1),
     }
     return {option: makers[option](path) for option, path in options.files().items()}
 

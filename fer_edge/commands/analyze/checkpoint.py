@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from fer_edge.commands.analyze.tally import Tally
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import PipelineSnapshot
 from fer_edge.runtime.atomic_file import replace_file
@@ -42,6 +43,7 @@ class Checkpoint:
     frame: int  # of its frames, so many are done
     now_ns: int  # its time
     failed: int  # sources before it that could not be read to their end
+    tally: Tally
     memory: PipelineSnapshot
     outputs: dict[str, bytes]  # see `Outputs.kept`
 

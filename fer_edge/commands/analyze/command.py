@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--video", metavar="OUT.mp4", type=Path, help="the film with its faces marked, H.264; no sound")
     parser.add_argument("--report", metavar="OUT.html", type=Path, help="one page about all sources, for people")
-    parser.add_argument("--draw", metavar="FOLDER", type=Path, help="each frame with its faces marked, as JPEG")
+    parser.add_argument("--draw", metavar="FOLDER", type=Path, help="each picture with its faces marked, as JPEG")
     parser.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking, no events")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument(

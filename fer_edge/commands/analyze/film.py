@@ -9,6 +9,7 @@ Needs PyAV (extra `analyze`), whose wheels bundle FFmpeg and x264.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import numpy as np
 
 from fer_edge.errors import SinkError
 from fer_edge.records import Image
+from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -108,7 +110,8 @@ class Film:
         """A plain MP4 with its index first, beside this file, to take its place; None where there was no picture."""
         if not self._reached.bytes:
             return None
-        path = self._path.with_name(self._path.name + ".new")
+        descriptor, path = create_beside(self._path, mode=FOR_ALL)
+        os.close(descriptor)
         try:
             with (
                 closing(self._av.open(str(self._path))) as source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -49,6 +50,7 @@ class AnalyzedFrame:
     line: FrameLine
     shown: tuple[FaceState, ...]  # the faces of the line
     update: Update  # where `faces` are the confirmed ones
+    picture: Path | None  # the file that it came from, where each has its own
 
 
 def looks(
@@ -64,8 +66,9 @@ def looks(
             yield None
         else:
             update = look(replace(frame, taken_ns=frame.taken_ns - begun_ns))
-            faces = shown_by_pictures(update) if still else shown_by_clip(update, pipeline)
-            yield AnalyzedFrame(frame_line(faces, update, _name(camera, source), index=index), tuple(faces), update)
+            faces = shown_by_pictures(update, pipeline) if still else shown_by_clip(update, pipeline)
+            line = frame_line(faces, update, _name(camera, source), index=index)
+            yield AnalyzedFrame(line, tuple(faces), update, camera.picture)
         index += 1
 
 
@@ -85,12 +88,9 @@ def shown_by_clip(update: Update, pipeline: Pipeline) -> list[FaceState]:
     return [committed.get(track.id) or FaceState(track, *pipeline.events.decide(track)) for track in here]
 
 
-def shown_by_pictures(update: Update) -> list[FaceState]:
-    """Every face of a picture with its most likely expression: nothing comes later that could make it surer."""
-    return [
-        FaceState(track, track.expression.label if track.expression else None, track.quality.reason)
-        for track in update.tracks
-    ]
+def shown_by_pictures(update: Update, pipeline: Pipeline) -> list[FaceState]:
+    """Every face of a picture with its expression where that is as sure as `events` asks for, or why it has none."""
+    return [FaceState(track, *pipeline.events.decide(track)) for track in update.tracks]
 
 
 def frame_line(shown: list[FaceState], update: Update, source: str, *, index: int) -> FrameLine:

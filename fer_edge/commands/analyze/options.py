@@ -13,7 +13,7 @@ import msgspec
 
 from fer_edge import __version__
 from fer_edge.camera import shown
-from fer_edge.camera.sources import is_live, mark
+from fer_edge.camera.sources import is_live, is_picture, mark
 from fer_edge.commands.analyze.checkpoint import SUFFIX, Origin
 from fer_edge.commands.analyze.film import load_av
 from fer_edge.commands.analyze.output import STDOUT
@@ -46,6 +46,10 @@ class AnalyzeOptions:
         each = {name: getattr(self, name) for name in OUTPUTS}
         return {name: os.fspath(path) for name, path in each.items() if path is not None} or {"jsonl": STDOUT}
 
+    def written(self) -> list[str]:
+        """The files and folders that stay."""
+        return [path for path in self.files().values() if path != STDOUT]
+
     def resume_file(self) -> Path | None:
         """Where checkpoints go: beside the first output; None where nothing can be gone on with."""
         files = self.files()
@@ -65,7 +69,10 @@ def check(options: AnalyzeOptions) -> None:
     files = options.files()
     _check_names(files, options.sources)
     if options.video and len(options.sources) > 1:
-        raise ConfigError(f"--video: expected one source, got {len(options.sources)}; run analyze once for each film")
+        raise ConfigError(
+            f"--video: expected one source, got {len(options.sources)} (each film of a folder is one); "
+            "run analyze once for each film"
+        )
     for name in ("events", "report"):
         if options.still and name in files:
             raise ConfigError(
@@ -91,6 +98,10 @@ def _check_names(files: dict[str, str], sources: Sequence[str]) -> None:
         taken = names.get(os.path.realpath(source.removeprefix("file://")))
         if taken:
             raise ConfigError(f"--{taken} {files[taken]}: is a source; it would be overwritten; choose another file")
+        if names.get(os.path.dirname(os.path.realpath(source))) == "draw" and is_picture(source):
+            raise ConfigError(
+                f"--draw {files['draw']}: {source} is in it and would be overwritten; choose another folder"
+            )
 
 
 def origin(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> Origin:

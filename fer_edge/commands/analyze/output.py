@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.commands.analyze.lines import AnalyzedFrame
+from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError
-from fer_edge.records import Update
+from fer_edge.records import Image, Update
 from fer_edge.runtime.line_file import LineFile
 
 STDOUT = "-"
@@ -86,6 +87,12 @@ class Lines(Output):
     def close(self) -> None:
         """See `Output.close`."""
         self._file.close()
+
+
+def marked(look: AnalyzedFrame, painter: Painter) -> Image:
+    """A frame with its faces marked, u8[H,W,3] BGR; the painter's own until it paints the next one."""
+    assert look.update.frame is not None
+    return painter.paint(look.update.frame, look.shown)
 
 
 def check_size(path: Path, size: int) -> None:

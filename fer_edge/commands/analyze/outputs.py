@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,13 +12,12 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-import cv2
 import msgspec
 
 from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.commands.analyze.film import Film, Reached
 from fer_edge.commands.analyze.lines import AnalyzedFrame
-from fer_edge.commands.analyze.output import Lines, Output, check_size, synced
+from fer_edge.commands.analyze.output import Lines, Output, check_size, marked, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
 from fer_edge.commands.analyze.timeline import FilmTimeline
 from fer_edge.config import Models, Zone
@@ -25,7 +25,7 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.drawing.painter import Painter
 from fer_edge.errors import SinkError
-from fer_edge.records import FaceEvent, Identity, Image, Update
+from fer_edge.records import FaceEvent, Identity, Update
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,19 @@ class Parquet(Table):
         load_arro3()
         self._path, self._rows = path, path.with_name(path.name + ".rows")
         super().__init__(str(self._rows))
+
+    def check(self, kept: bytes) -> None:
+        """See `Output.check`."""
+        super().check(kept)
+        if self._rows.is_symlink() or self._rows.stat().st_uid not in (os.geteuid(), 0):
+            raise SinkError(f"{self._rows}: is not the file that the run made; begin anew, without --resume")
+
+    def start(self, kept: bytes | None) -> None:
+        """See `Output.start`."""
+        if not kept:  # a link that somebody has put there is not followed
+            self._rows.unlink(missing_ok=True)
+            os.close(os.open(self._rows, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        super().start(kept)
 
     def make(self, stopped: str | None) -> None:  # noqa: ARG002 - a table has no notes
         """See `Output.make`."""
@@ -153,36 +166,6 @@ class FilmOutput(Output):
         self._film.close()
 
 
-class Pictures(Output):
-    """Every frame with its faces marked, as a JPEG of its own."""
-
-    def __init__(self, folder: Path, zones: Mapping[str, Zone]) -> None:
-        self.where, self._folder, self._count = str(folder), folder, 0
-        self._painter = Painter(zones=zones)
-        self._synced = 0  # of them
-
-    def start(self, kept: bytes | None) -> None:
-        """See `Output.start`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._count = self._synced = unpack(kept, int) if kept else 0
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:06d}.jpg"
-
-    def write(self, look: AnalyzedFrame) -> None:
-        """See `Output.write`."""
-        _, jpeg = cv2.imencode(".jpg", marked(look, self._painter))
-        self._path(self._count).write_bytes(jpeg.tobytes())  # cv2.imwrite would not say what is wrong
-        self._count += 1
-
-    def kept(self) -> bytes:
-        """See `Output.kept`."""
-        for number in range(self._synced, self._count):
-            synced(self._path(number))
-        self._synced = self._count
-        return pack(self._count)
-
-
 class Report(Output):
     """One page of all sources."""
 
@@ -221,12 +204,6 @@ class Report(Output):
     def make(self, stopped: str | None) -> None:
         """See `Output.make`."""
         self._write(self._path, [self._chronicle.story(stopped)], self._models)
-
-
-def marked(look: AnalyzedFrame, painter: Painter) -> Image:
-    """A frame with its faces marked, u8[H,W,3] BGR; the painter's own until it paints the next one."""
-    assert look.update.frame is not None
-    return painter.paint(look.update.frame, look.shown)
 
 
 class Outputs:

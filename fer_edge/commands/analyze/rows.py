@@ -58,10 +58,11 @@ def header() -> bytes:
 
 def rows(look: AnalyzedFrame) -> bytes:
     """A frame's lines: none where it shows no face."""
-    return _csv([_row(look, number) for number in range(len(look.shown))])
+    return _csv([row(look, number) for number in range(len(look.shown))])
 
 
-def _row(look: AnalyzedFrame, number: int) -> list[Any]:
+def row(look: AnalyzedFrame, number: int) -> list[Any]:
+    """A face of a frame, in the order of COLUMNS."""
     line, face, track = look.line, look.line.faces[number], look.shown[number].track
     pose, quality = track.landmarks.pose, track.quality
     measured = [pose.yaw_deg, pose.pitch_deg, pose.roll_deg, quality.height_px]
@@ -85,12 +86,12 @@ def _inert(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def load_arro3() -> tuple[Any, Any]:
+def load_arro3(wanted_by: str = "--parquet") -> tuple[Any, Any]:
     """arro3's core and io. Raises SinkError where they are missing."""
     try:
         return import_module("arro3.core"), import_module("arro3.io")
     except ImportError as error:
-        raise SinkError(f"--parquet needs arro3-io: pip install 'fer-edge[analyze]' ({error})") from None
+        raise SinkError(f"{wanted_by} needs arro3-io: pip install 'fer-edge[analyze]' ({error})") from None
 
 
 def write_parquet(table: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 
 from rich.progress import Progress, TaskID
@@ -18,6 +18,7 @@ from fer_edge.commands.analyze.film import SECTION_FRAMES
 from fer_edge.commands.analyze.lines import AnalyzedFrame, looks, printable
 from fer_edge.commands.analyze.options import AnalyzeOptions
 from fer_edge.commands.analyze.outputs import Outputs
+from fer_edge.commands.analyze.tally import Tally
 from fer_edge.errors import CameraError, Interrupted
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.time_text import clock_text
@@ -36,6 +37,7 @@ class Run:
     origin: Origin
     progress: Progress
     stop: Event
+    tally: Tally = field(default_factory=Tally)
     failed: int = 0  # sources that could not be read to their end
     now_ns: int = 0  # time of the last frame within its source
 
@@ -49,6 +51,7 @@ class Run:
         """
         first = earlier.source if earlier else 0
         self.failed = earlier.failed if earlier else 0
+        self.tally = earlier.tally if earlier else self.tally
         if earlier is None:
             self._keep(0, 0)
         for index, source in enumerate(self.options.sources[first:], first):
@@ -98,6 +101,7 @@ class Run:
     def _take(self, look: AnalyzedFrame, index: int) -> None:
         assert look.update.frame is not None
         self.now_ns = look.update.frame.taken_ns
+        self.tally.add(look)
         self.outputs.tell(lambda output: output.write(look))
         done = look.line.frame + 1
         if done % SECTION_FRAMES == 0:
@@ -124,6 +128,7 @@ class Run:
                 frame=frame,
                 now_ns=self.now_ns,
                 failed=self.failed,
+                tally=self.tally,
                 memory=self.pipeline.snapshot(),
                 outputs=self.outputs.kept(),
             )

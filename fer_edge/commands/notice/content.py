@@ -41,6 +41,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept_nothing: str
     kept_outbox: str
     kept_history: str
+    kept_pictures: str
     kept_file: str
     receivers_keep: str
     receivers_keep_nothing: str
@@ -107,15 +108,17 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
 
 def _kept(config: Config, texts: Texts) -> Iterator[str]:
     """What stays on the device, and with those who receive it."""
-    history, jsonl = config.history, config.jsonl
+    history, jsonl, pictures = config.history, config.jsonl, config.pictures
     waits = config.mqtt.enabled and config.outbox.enabled
     if history.enabled:
         yield texts.kept_history.format(days=history.keep_days)
+    if pictures.enabled:
+        yield texts.kept_pictures.format(hours=f"{pictures.keep_hours:g}")
     if jsonl.enabled:
         yield texts.kept_file.format(megabytes=max(1, round(jsonl.max_bytes * (jsonl.backups + 1) / 1e6)))
     if waits:
         yield texts.kept_outbox.format(events=config.outbox.max_events)
-    if not (history.enabled or jsonl.enabled or waits):
+    if not (history.enabled or pictures.enabled or jsonl.enabled or waits):
         yield texts.kept_nothing
     days = config.privacy.receivers_keep_days
     if days is not None:

@@ -24,11 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", metavar="TIME", help="beside an equally long period from TIME on, or 'previous'")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT.html", help="write the page there")
     parser.add_argument("--csv", metavar="OUT", help="write minute by minute as CSV, - for standard output")
+    parser.add_argument("--pictures", action="store_true", help="with the pictures at events of the period, small")
     parser.add_argument("--file", type=Path, metavar="history.db", help="a history from elsewhere")
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Write the page or the table."""
-    names = ("since", "until", "compare", "out", "csv", "file")
+    names = ("since", "until", "compare", "out", "csv", "file", "pictures")
     report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
     return 0

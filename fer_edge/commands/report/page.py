@@ -16,6 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from fer_edge import __version__
 from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures
 from fer_edge.config import Models
@@ -29,6 +32,7 @@ from fer_edge.tracking.signals import SIGNALS
 from fer_edge.tracking.signals.signal import Signal
 from fer_edge.vision.model_card import models_folder
 
+THUMBNAIL_PX = 320  # wide
 ROLES = ("detector", "landmarks", "expression")
 QUALITY = {
     "detector": "AP at IoU 0.5 {ap:.2f}, {fp_per_image:.2f} false faces a photo of a crowd",
@@ -38,15 +42,19 @@ QUALITY = {
 """Of a card's int8 metrics; docs/model-cards.md explains them."""
 
 
-def write_report(path: Path, stories: Sequence[ReportData], models: Models) -> None:
+def write_report(
+    path: Path, stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple[str, bytes]] = ()
+) -> None:
     """Write the page of a period; a second story is what it is compared with.
+
+    Of each of the `pictures`: what it is of, and its JPEG.
 
     Raises:
         ReportError: the extra is not installed, or the file cannot be written.
 
     """
     try:
-        replace_file(path, page(stories, models).encode(), mode=FOR_ALL)
+        replace_file(path, page(stories, models, pictures).encode(), mode=0o640 if pictures else FOR_ALL)
     except OSError as error:
         raise ReportError(f"{path}: cannot write the report: {error.strerror}; choose another file") from None
 
@@ -62,7 +70,7 @@ def load_libraries() -> tuple[Any, Any]:
         ) from None
 
 
-def page(stories: Sequence[ReportData], models: Models) -> str:
+def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple[str, bytes]] = ()) -> str:
     """The HTML of a report. Raises ReportError where the extra is not installed."""
     charts, jinja = load_libraries()
     story = stories[0]
@@ -88,6 +96,7 @@ def page(stories: Sequence[ReportData], models: Models) -> str:
             came_chart=_image(charts.came_chart(story)) if seen else "",
             view_chart=_image(charts.view_chart(story)) if seen else "",
             zones=_zone_rows(stories),
+            pictures=[(what, _thumbnail(jpeg)) for what, jpeg in pictures],
             gaps=any(not step.watched_s for step in bars(story)[1]),
             share_alt=_share_alt(columns),
             visits=[_visit_row(visit, story) for visit in chosen],
@@ -163,6 +172,15 @@ def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
 def _image(svg: str) -> str:
     """An SVG as the address of an image: several in one page would share the names within them."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _thumbnail(jpeg: bytes) -> str:
+    """A picture, smaller, as the address of an image."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is not None and (scale := THUMBNAIL_PX / image.shape[1]) < 1:
+        _, small = cv2.imencode(".jpg", cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        jpeg = small.tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def _span(story: ReportData) -> str:

@@ -18,10 +18,12 @@ from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import HISTORY_FILE, read_history
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, picture_bytes, pictures_in
 from fer_edge.tracking.minutes import MINUTE_SECONDS
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 PREVIOUS = "previous"
+MOST_PICTURES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class ReportOptions:
     out: Path | None = None  # HTML
     csv: str | None = None  # a file, or - for stdout
     file: Path | None = None  # None: what this device has kept
+    pictures: bool = False  # with those that lie beside the history
 
 
 def report(config: Config, options: ReportOptions) -> None:
@@ -60,7 +63,18 @@ def report(config: Config, options: ReportOptions) -> None:
     if options.csv:
         _write_csv(options.csv, minutes_csv([minute for story in reversed(stories) for minute in story.minutes]))
     if options.out:
-        write_report(options.out, stories, config.models)
+        shown = album(path.parent / PICTURES_FOLDER, since_s, until_s) if options.pictures else []
+        write_report(options.out, stories, config.models, shown)
+
+
+def album(folder: Path, since_s: float, until_s: float) -> list[tuple[str, bytes]]:
+    """The newest pictures of a period, at most MOST_PICTURES: what each is of, and its JPEG. Raises ReportError."""
+    try:
+        found = [each for each in pictures_in(folder) if since_s <= each.at_s < until_s][:MOST_PICTURES]
+    except OSError as error:
+        raise ReportError(f"{folder}: cannot read the pictures: {error.strerror}; leave out --pictures") from None
+    read = [(each, picture_bytes(folder, each.path.name)) for each in found]
+    return [(f"{each.words}, {clock_text(each.at_s, wall=True)}", jpeg) for each, jpeg in read if jpeg]
 
 
 def own_history(config: Config) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fer_edge.commands.arguments import DEFAULT_CONFIG, seconds
+from fer_edge.commands.arguments import LOCAL_CONFIG, seconds
 from fer_edge.commands.tune.compare import TuneOptions, tune
 from fer_edge.config import Config
 
@@ -34,6 +34,6 @@ def run(config: Config, options: argparse.Namespace) -> int:
     wanted = TuneOptions(
         source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
     )
-    path = options.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    tune(config, path, wanted)
+    path = None if options.config == LOCAL_CONFIG and not options.config_named else options.config
+    tune(config, path, wanted)  # what lies here by chance is not written to
     return 0

@@ -12,10 +12,12 @@ from fer_edge.commands.watch.lines import Lines
 from fer_edge.commands.watch.screen import TerminalScreen
 from fer_edge.commands.watch.view import PATIENCE_SECONDS, Viewer, WatchOptions
 from fer_edge.errors import SinkError
+from fer_edge.runtime.backoff import Backoff
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
-from fer_edge.sinks.mqtt.connection import Connection, backoff
+from fer_edge.sinks.mqtt.connection import Connection
 
 CONNECT_SECONDS = 5.0
+RETRY_SECONDS = (0.5, 5.0)
 TURN_SECONDS = 0.1  # a screen is drawn as often
 
 
@@ -70,4 +72,4 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
 def _pauses() -> Iterator[float]:
     """Between attempts: short at first, for a broker that is just starting has something to tell."""
     yield from [0.1] * round(PATIENCE_SECONDS / 0.1)
-    yield from backoff(first=0.5, longest=5.0)
+    yield from Backoff(*RETRY_SECONDS, jitter=0.25)

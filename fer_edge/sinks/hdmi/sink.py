@@ -11,7 +11,9 @@ from fer_edge.config import Config, Hdmi
 from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Frame, Identity, Image, Stats, Update
-from fer_edge.runtime.mailbox import Closed, Mailbox
+from fer_edge.runtime.mailbox import Mailbox
+from fer_edge.runtime.paced import newest
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.hdmi.screen import DisplayScreen, Found, find
@@ -41,7 +43,7 @@ class HdmiSink:
         style = DrawStyle(images=settings.images, landmarks=settings.landmarks, mirror=settings.mirror)
         self._painter, self._control = Painter(style, config.zones), control
         self._steady = BoxSmoother()
-        self._trouble: str | None = None  # the reason that was logged last
+        self._trouble = LastReason()
 
     def start(self) -> None:
         """Start the thread; a display that is not there is no error."""
@@ -86,28 +88,27 @@ class HdmiSink:
         """Show updates until the daemon stops, or until the display is gone: SinkError."""
         try:
             self._loop(screen)
-        except Closed:
-            pass
         finally:
             screen.close()
 
     def _loop(self, screen: DisplayScreen) -> None:
-        newest, looked, told = -self._quiet_seconds, time.monotonic(), False
-        while not self._closing.is_set():
-            update, begun = self._updates.get(LOOK_SECONDS), time.monotonic()
+        shown, looked, told = -self._quiet_seconds, time.monotonic(), False
+        pace = {"max_per_second": self._settings.max_fps, "idle_seconds": LOOK_SECONDS}
+        for update in newest(self._updates, self._closing, **pace):
+            begun = time.monotonic()
             if update and update.frame:
                 screen.show(self._picture(update, update.frame, screen.size))
-                newest = begun
-            elif update or begun - newest >= self._quiet_seconds:
+                shown = begun
+            elif update or begun - shown >= self._quiet_seconds:
                 screen.show(self._painter.notice(NOTHING, screen.size))
             if begun - looked >= LOOK_SECONDS:
                 looked = begun
                 if not screen.is_connected():
                     raise SinkError(f"{screen.found.connector.name} is unplugged; waiting for a display")
                 if not told:  # only now: one that fails at once, again and again, must not fill the log
-                    told, self._trouble = True, None
+                    told = True
+                    self._trouble.changes_to(None)
                     log.info("HDMI: the preview is on %s%s", screen.found, _instead(self._settings, screen.found))
-            self._closing.wait(max(0.0, begun + 1 / self._settings.max_fps - time.monotonic()))
 
     def _picture(self, update: Update, frame: Frame, size: tuple[int, int]) -> Image:
         left, top, right, bottom = fitted(frame.width, frame.height, size)
@@ -119,8 +120,7 @@ class HdmiSink:
 
     def _report(self, reason: str) -> None:
         """Log a reason, once in a row."""
-        if reason != self._trouble:
-            self._trouble = reason
+        if self._trouble.changes_to(reason):
             log.warning("HDMI: %s", reason)
 
 

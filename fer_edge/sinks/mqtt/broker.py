@@ -14,7 +14,7 @@ from paho.mqtt.client import WebsocketConnectionError
 from fer_edge.config import Mqtt
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.clock import clock_synced
-from fer_edge.settings.loader import secret
+from fer_edge.runtime.secret import secret
 
 Version = Literal["auto", "3.1.1", "5"]
 """Of MQTT. auto: 5 where the broker speaks it, else 3.1.1."""

@@ -7,10 +7,9 @@ acknowledged when it ended is the owner's to send again, over the next one.
 
 from __future__ import annotations
 
-import random
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,14 +55,6 @@ class Will:
 
     topic: str
     payload: bytes
-
-
-def backoff(*, first: float = 1.0, longest: float = 60.0) -> Iterator[float]:
-    """Seconds to wait before each new attempt: doubling, with jitter, so that a fleet does not return at once."""
-    delay = first
-    while True:
-        yield delay * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, no secret
-        delay = min(longest, delay * 2)
 
 
 class Connection:

@@ -17,6 +17,7 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.sinks.mqtt.blocked import Blocked
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.event_copy import Entry
@@ -40,7 +41,7 @@ class Store:
         self._outgoing, self._config = outgoing, config.outbox
         self._path = folder / "outbox.sqlite" if config.outbox.enabled else None
         self._size = config.outbox.max_events if config.outbox.enabled else config.mqtt.queue
-        self._trouble: str | None = None  # what was logged last
+        self._trouble = LastReason()
         self._dropped = 0  # likewise
         self.refused = 0  # events that the broker did not take
         self.outbox: Outbox
@@ -75,9 +76,8 @@ class Store:
                 self.outbox.put(event.boot_id, event.seq, msgspec.json.encode(event))
         self.outbox.tick(time.monotonic())
         self.outbox.secure()
-        if self.outbox.trouble != self._trouble:
-            self._trouble = self.outbox.trouble
-            log.warning("MQTT outbox: %s", self._trouble or "the disk is in order again")
+        if self._trouble.changes_to(self.outbox.trouble):
+            log.warning("MQTT outbox: %s", self._trouble.text or "the disk is in order again")
         if self.outbox.dropped and not self._dropped:
             log.warning("MQTT: %d events wait for the broker; the oldest are dropped now", self._size)
         self._dropped = self.outbox.dropped

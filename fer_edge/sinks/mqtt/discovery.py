@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,6 +86,7 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
         *_figures(base, config.stats.interval_seconds),
         *_tunables(base, tunables),
         *_requests(base, images=config.privacy.images),
+        *_pictures(base, config),
     )
     payload = {
         "device": _device(identity, config),
@@ -268,7 +269,7 @@ def _event(base: str, *, zones: bool) -> _Entity:
 def _zones(base: str, zones: Mapping[str, Zone]) -> Iterator[_Entity]:
     """How many faces are in each zone, and whether there is any."""
     for name in zones:
-        topic, words = f"{base}/zone/{name}", re.sub("[_-]+", " ", name).strip()
+        topic, words = f"{base}/zone/{name}", _words(name)
         count = {
             "name": f"Zone {words} faces",
             "state_topic": topic,
@@ -297,7 +298,7 @@ def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[_Entity]:
         if alert.enabled:
             topic = f"{base}/alert/{name}"
             options = {
-                "name": f"Alert {re.sub('[_-]+', ' ', name).strip()}",
+                "name": f"Alert {_words(name)}",
                 "state_topic": topic,
                 "value_template": "{{ value_json.state }}",
                 "json_attributes_topic": topic,
@@ -384,6 +385,27 @@ def _requests(base: str, *, images: bool) -> Iterator[_Entity]:
         yield _Entity("button", "snapshot", _press(base, "snapshot") | take)
         picture = {"name": "Snapshot", "image_topic": f"{base}/snapshot", "content_type": "image/jpeg"}
         yield _Entity("image", "snapshot", picture)
+
+
+def _pictures(base: str, config: Config) -> Iterator[_Entity]:
+    """The last picture of a start, of each zone and of each alert, where config asks for them."""
+    wanted = config.pictures.at if config.pictures.enabled and config.privacy.images else ()
+    named: dict[str, Iterable[str]] = {"start": ("",), "enter": config.zones, "alert": config.alerts}
+    for kind in wanted:
+        for name in named[kind]:
+            words = {
+                "start": "Last face",
+                "enter": f"Zone {_words(name)} picture",
+                "alert": f"Alert {_words(name)} picture",
+            }
+            topic = f"{base}/picture/{kind}/{name}".rstrip("/")
+            options = {"name": words[kind], "image_topic": topic, "content_type": "image/jpeg"}
+            yield _Entity("image", f"picture.{kind}.{name}".rstrip("."), options)
+
+
+def _words(name: str) -> str:
+    """A name of config for people."""
+    return re.sub("[_-]+", " ", name).strip()
 
 
 def _press(base: str, operation: str) -> dict[str, Any]:

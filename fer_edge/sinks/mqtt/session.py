@@ -17,12 +17,14 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.encode import state_payload
 from fer_edge.records import Identity
+from fer_edge.runtime.backoff import Backoff
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.attempt import ConnectThread
 from fer_edge.sinks.mqtt.blocked import Blocked
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
-from fer_edge.sinks.mqtt.connection import Connection, Will, backoff
+from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.delivery import Delivery, Store
 from fer_edge.sinks.mqtt.inbox import Inbox
 from fer_edge.sinks.mqtt.limits import Message
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 STEADY_SECONDS = 10.0
 """A connection that lasts so long is a good one; several shorter ones in a row smell of two clients with one id."""
+
+RETRY_SECONDS = (1.0, 60.0)
+"""The pause before the first new attempt to connect, and the longest."""
 
 IDLE_SECONDS = 0.25
 """How long the thread waits for the network before it looks after the disk and the keepalive."""
@@ -71,14 +76,14 @@ class Session:
         self._worker = Worker("mqtt", self._run)
         self._closing = Event()
         self._deadline = float("inf")  # for the last deliveries; `close` sets it
-        self._trouble: str | None = None  # the reason that was logged last
+        self._trouble = LastReason()
         self._short_links = 0  # in a row
         self._blocked = Blocked()
         self._left_behind: list[Message] = []  # what was on its way when the last link ended
         self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
         self._subscribed = False
         self._deaf_until = 0.0  # monotonic seconds
-        self._deaf_seconds = DEAF_SECONDS[0]
+        self._deaf_seconds = Backoff(*DEAF_SECONDS)
         outgoing.last = f"{self._base}/availability"
 
     def start(self, broker: Broker) -> None:
@@ -125,9 +130,9 @@ class Session:
     def _run_links(self) -> None:
         """One link after the other, until closed. Events that wait at the end get one more attempt."""
         self._store.open()
-        delays = backoff()
+        delays = Backoff(*RETRY_SECONDS, jitter=0.25)
         while self._store.volatile or not self._closing.is_set():
-            opened = None
+            opened, pause = None, 0.0
             try:
                 link, delivery = self._open()
                 opened = time.monotonic()
@@ -137,13 +142,15 @@ class Session:
                     self._broker = self._wanted
                 steady = opened is not None and time.monotonic() - opened >= STEADY_SECONDS
                 convicted = opened is not None and self._convict(error, short=not steady)
-                delays = backoff() if steady or convicted else delays
+                if steady or convicted:
+                    delays.reset()
                 self._short_links = self._short_links + 1 if opened is not None and not steady else 0
-                self._control.report("broker", f"away: {error}")
+                pause = next(delays)
+                self._control.report("broker", f"away: {error}", retry_at=time.monotonic() + pause)
                 self._report(f"{error}{self._guess(error)}", logging.ERROR if error.refused else logging.WARNING)
             if self._closing.is_set():
                 break
-            self._pause(next(delays))
+            self._pause(pause)
         self._store.close(str(self._broker))
 
     def _convict(self, error: LinkError, *, short: bool) -> bool:
@@ -165,7 +172,7 @@ class Session:
     def _guess(self, error: LinkError) -> str:
         """What may be wrong, and what happens next."""
         if error.oversized:
-            seconds, self._deaf_seconds = self._deaf_seconds, min(2 * self._deaf_seconds, DEAF_SECONDS[1])
+            seconds = next(self._deaf_seconds)
             self._deaf_until = time.monotonic() + seconds
             return f"; set/ and request/ are not heard for {seconds:.0f} s; trying again"
         if self._blocked.suspect:
@@ -217,10 +224,10 @@ class Session:
         self._on_limit(link.limits.packet_bytes, None)
         self._outgoing.republish_all()
         log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
-        self._trouble = None
+        self._trouble.changes_to(None)
         for warning in link.limits.warnings():
             self._report(warning, logging.WARNING)
-        self._control.report("broker", "connected")
+        self._control.report("broker", "connected", good=True)
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
@@ -295,6 +302,5 @@ class Session:
 
     def _report(self, reason: str, level: int) -> None:
         """Log a reason, once in a row: a broker may be away for days."""
-        if reason != self._trouble:
-            self._trouble = reason
+        if self._trouble.changes_to(reason):
             log.log(level, "MQTT broker %s: %s", self._broker, reason)

@@ -81,6 +81,7 @@ class MqttSink:
         self._told.refresh()
         self._session.start(broker)
         self._control.on_change(self._refresh)
+        self._control.on_picture(self._picture)
 
     def _start_embedded(self) -> Broker:
         self._embedded = EmbeddedBroker(self._config.mqtt.port)
@@ -159,6 +160,12 @@ class MqttSink:
 
     def _brief(self, topic: str, payload: msgspec.Struct) -> Message:
         return Message(f"{self._base}/{topic}", msgspec.json.encode(payload), qos=0)
+
+    def _picture(self, what: str, jpeg: bytes) -> None:
+        """Leave a picture. It is not retained: nobody could delete it at a broker in time."""
+        if self._config.privacy.images and self._control.reported("broker") == "connected":
+            self._outgoing.put_newest(Message(f"{self._base}/picture/{what}", jpeg, qos=0))
+            self._session.wake()
 
     def _refresh(self) -> None:
         """Other settings are in force."""

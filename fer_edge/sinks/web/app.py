@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -17,10 +18,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from fer_edge.sinks.picture_ring import picture_bytes
 from fer_edge.sinks.web.auth import AuthMiddleware, TokenAuth, address_of
-from fer_edge.sinks.web.messages import MAX_BYTES, ClientMessage, NextMessage, decode
+from fer_edge.sinks.web.gallery import gallery
+from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
+FORM_BYTES = 1024  # a token is shorter
 SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -37,6 +41,7 @@ class Site:
     live: Live
     hello: Callable[[], str]  # the first message to a page
     hear: Hear  # what a page says, but for `Next`
+    pictures: Path | None = None  # the folder of pictures at events; None: none may be shown
 
 
 class File:
@@ -65,7 +70,7 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
     static = resources.files("fer_edge.sinks.web").joinpath("static")
     files = {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
     form = files.pop("login.html")
-    index = files.pop("index.html")
+    index, album = files.pop("index.html"), files.pop("pictures.html")
 
     async def home(request: Request) -> Response:
         return index.answer(request)
@@ -73,6 +78,14 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
     async def file(request: Request) -> Response:
         found = files.get(request.path_params["name"])
         return found.answer(request) if found else Response("Not found.\n", 404, media_type="text/plain")
+
+    def pictures(_: Request) -> Response:  # no coroutine: the disk is waited for in a thread
+        return album.filled(gallery(site.pictures), 200)
+
+    def picture(request: Request) -> Response:
+        jpeg = picture_bytes(site.pictures, request.path_params["name"]) if site.pictures else None
+        missing = Response("Not found: it was deleted, or never was.\n", 404, media_type="text/plain")
+        return Response(jpeg, media_type="image/jpeg") if jpeg else missing
 
     async def session(_: Request) -> Response:
         return Response(status_code=204)
@@ -93,6 +106,8 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
     routes = [
         Route("/", home),
         Route("/static/{name}", file),
+        Route("/pictures", pictures),
+        Route("/pictures/{name}", picture),
         Route("/session", session),
         Route("/login", login, methods=["GET", "POST"]),
         Route("/logout", logout, methods=["POST"]),
@@ -111,7 +126,7 @@ async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
     try:
         async for part in request.stream():
             body += part
-            if len(body) > MAX_BYTES:
+            if len(body) > FORM_BYTES:
                 return form.filled("That is not the token.", 413)
     except ClientDisconnect:
         return Response(status_code=400)  # to nobody

@@ -7,7 +7,7 @@ wall clock need be right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,8 +17,8 @@ from fer_edge.records import LABELS, FaceState
 from fer_edge.settings.overrides import Value
 from fer_edge.tracking.signals import signal_words
 
-MAX_BYTES = 1024
-"""A page says less than that at a time."""
+MAX_BYTES = 65_536
+"""Zones are the longest; a page says less than that at a time."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,15 +26,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     n: int  # counts up
     at: float
-    kind: Literal["start", "update", "enter", "leave", "end", "alert"]
+    kind: Literal["start", "update", "enter", "leave", "end", "alert", "away", "back"]  # the last two: of the camera
     face: int = 0
     expression: str | None = None
-    reason: str | None = None
+    reason: str | None = None  # of no expression, or why the camera is away
     confidence: float = 0.0
     dwell: float = 0.0  # since the face came, or how long it was in the zone that it leaves, seconds
     name: str = ""  # of an alert, or of the zone that is entered or left
     on: bool = False
     faces: int = 0  # that show what the alert is about
+    who: tuple[int, ...] = ()  # these faces, when it went on
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +63,12 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartState(msgspec.Struct, frozen=True, kw_only=True):
-    """How camera or broker fares: a word for the colour, a text for people."""
+    """How camera, broker or board fares: a word for the colour, a text for people."""
 
     state: Literal["good", "bad", "off", "waiting"]
     text: str
+    since: float | None = None  # when that began
+    retry_at: float | None = None  # when it is tried next
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -75,6 +78,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     version: str
     boot: str
     at: float
+    begun: float  # when the daemon began: what was before is not known
     images: bool
     login: bool  # whether there is something to log out of
     purpose: str  # what the device is for and who answers for it, in words; empty: not declared
@@ -82,6 +86,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     colors: dict[str, str]
     entries: list[Entry]
     groups: list[Group]
+    shapes: dict[str, Any]
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
@@ -118,24 +123,25 @@ class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     slowed: str  # why fewer frames are looked at than config asks for; empty: they are not
     latency_ms: float | None
     temperature_c: float | None
-    board: str  # what the Pi's firmware complains about
     memory_mb: float | None
     dropped: int | None
     camera: PartState
     broker: PartState
+    board: PartState  # what the Pi's firmware says of heat and power supply
     viewers: int
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, tag="settings"):
-    """The thresholds in force."""
+    """The thresholds in force, and what is drawn on the picture (SHAPES)."""
 
     groups: list[Group]
+    shapes: dict[str, Any]
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
-    """What came of a page's own `Set` or `Keep`."""
+    """What came of a page's own message."""
 
-    key: str  # empty: of `Keep`
+    key: str  # that was set; empty: of `SaveMessage`; "shapes": of `DrawMessage`
     problem: str | None
 
 
@@ -154,7 +160,14 @@ class SaveMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """A page wants what is in force to outlast the restart."""
 
 
-ClientMessage = NextMessage | SetMessage | SaveMessage
+class DrawMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="draw"):
+    """A page draws other zones, and another region; null: back to config.yaml's. They are kept at once."""
+
+    zones: dict[str, Any] | None
+    region: list[float] | None
+
+
+ClientMessage = NextMessage | SetMessage | SaveMessage | DrawMessage
 
 
 def encode(message: msgspec.Struct) -> str:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from threading import Lock
+from typing import Literal
 
 from fer_edge.records import AlertState, EventType, FaceEvent, Update
 from fer_edge.sinks.web.messages import Entry
@@ -16,37 +17,42 @@ SIZE = 3000
 
 
 class RecentHistory:
-    """Numbered entries, the oldest first. `note` is for one thread, `entries` for any."""
+    """Numbered entries, the oldest first; what was before `begun` is not known. `note` is for one thread, `entries` for
+    any."""
 
     def __init__(self) -> None:
+        self.begun = time.monotonic()
         self._lock = Lock()
         self._entries: deque[Entry] = deque(maxlen=SIZE)
         self._open: dict[int, Entry] = {}  # the newest entry of each face that is here
         self._alerts: dict[str, Entry] = {}  # since when each alert that is on has been so
+        self._away: Entry | None = None  # since when the camera is away
         self._count = 0
 
-    def note(self, update: Update) -> tuple[Entry, ...]:
-        """Take up what an update tells, heartbeats left out. What is new."""
-        if not update.events and not update.alerts:
+    def note(self, update: Update, reason: str = "") -> tuple[Entry, ...]:
+        """Take up what an update tells, heartbeats left out. What is new. `reason`: why the camera is away."""
+        turned = (update.frame is None) != (self._away is not None)
+        if not (update.events or update.alerts or turned):
             return ()
         with self._lock:
-            new = tuple(self._new(update))
+            new = (*self._new(update), *((self._of_camera(reason),) if turned else ()))
             self._entries.extend(new)
             for entry in new:
                 if entry.kind == "end":
                     self._open.pop(entry.face, None)
-                elif entry.kind != "alert":
+                elif entry.face:
                     self._open[entry.face] = entry
             self._forget(time.monotonic() - SECONDS)
         return new
 
     def entries(self) -> list[Entry]:
         """Those of the last ten minutes, before them older ones that still hold: the newest
-        of each face that is here, and the first of each alert that is on."""
+        of each face that is here, the first of each alert that is on, and since when the camera is away."""
         with self._lock:
             self._forget(time.monotonic() - SECONDS)
             first = self._entries[0].n if self._entries else self._count + 1
-            older = [entry for entry in (*self._open.values(), *self._alerts.values()) if entry.n < first]
+            away = (self._away,) if self._away else ()
+            older = [entry for entry in (*self._open.values(), *self._alerts.values(), *away) if entry.n < first]
             return [*sorted(older, key=lambda entry: entry.n), *self._entries]
 
     def _new(self, update: Update) -> Iterator[Entry]:
@@ -64,6 +70,14 @@ class RecentHistory:
             else:
                 del self._alerts[alert.name]
             yield entry
+
+    def _of_camera(self, reason: str) -> Entry:
+        """It is away now, or back."""
+        self._count += 1
+        kind: Literal["away", "back"] = "back" if self._away else "away"
+        entry = Entry(n=self._count, at=time.monotonic(), kind=kind, reason=reason or None)
+        self._away = entry if kind == "away" else None
+        return entry
 
     def _forget(self, before: float) -> None:
         while self._entries and self._entries[0].at < before:
@@ -89,4 +103,12 @@ def _of_face(number: int, event: FaceEvent) -> Entry:
 
 
 def _of_alert(number: int, alert: AlertState) -> Entry:
-    return Entry(n=number, at=alert.mono_ns / 1e9, kind="alert", name=alert.name, on=alert.on, faces=alert.faces)
+    return Entry(
+        n=number,
+        at=alert.mono_ns / 1e9,
+        kind="alert",
+        name=alert.name,
+        on=alert.on,
+        faces=alert.faces,
+        who=alert.track_ids if alert.on else (),
+    )

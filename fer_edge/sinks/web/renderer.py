@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable
 from threading import Event
 
@@ -14,7 +13,8 @@ import cv2
 from fer_edge.config import Config
 from fer_edge.drawing.painter import BoxSmoother, DrawStyle, Painter, fitted
 from fer_edge.records import Frame, Update
-from fer_edge.runtime.mailbox import Closed, Mailbox
+from fer_edge.runtime.mailbox import Mailbox
+from fer_edge.runtime.paced import newest
 from fer_edge.runtime.worker import Worker
 from fer_edge.sinks.web.messages import encode, faces_message
 from fer_edge.sinks.web.viewers import Live
@@ -61,12 +61,10 @@ class FrameRenderer:
     def _run(self) -> None:
         with contextlib.suppress(PermissionError):  # a hardened service may not
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        with contextlib.suppress(Closed):
-            while not self._closing.is_set():
-                update, begun = self._updates.get(POLL_SECONDS), time.monotonic()
-                if update and update.frame:
-                    self._work(update, update.frame)
-                    self._closing.wait(max(0.0, begun + 1 / self._settings.max_fps - time.monotonic()))
+        pace = {"max_per_second": self._settings.max_fps, "idle_seconds": POLL_SECONDS}
+        for update in newest(self._updates, self._closing, **pace):
+            if update and update.frame:
+                self._work(update, update.frame)
 
     def _work(self, update: Update, frame: Frame) -> None:
         self.seen += 1

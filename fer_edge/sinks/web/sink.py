@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
+from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
-from fer_edge.settings.loader import secret, show
+from fer_edge.settings.loader import show
 from fer_edge.settings.overrides import Answer
+from fer_edge.settings.shapes import shapes_of
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER
 from fer_edge.sinks.web.messages import (
     MAX_BYTES,
     ClientMessage,
+    DrawMessage,
     Hello,
     News,
     Reply,
@@ -95,7 +100,9 @@ class WebSink:
         from fer_edge.sinks.web.auth import TokenAuth
 
         self._login = token is not None
-        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle)
+        folder = state_folder(self._config, self._identity.device_id) / PICTURES_FOLDER
+        allowed = folder if self._config.privacy.images else None
+        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle, allowed)
         self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
         self._loop = asyncio.new_event_loop()
         self._control.on_change(self._refresh)
@@ -106,7 +113,7 @@ class WebSink:
     def submit(self, update: Update) -> None:
         """Take an update. Never raises: this is a preview only."""
         self._pulse.note(update)
-        new = self._history.note(update)
+        new = self._history.note(update, self._control.reported("camera"))
         if self._live.watched:
             self._studio.submit(update)
             if new:
@@ -163,7 +170,7 @@ class WebSink:
         self._groups = groups(self._control.tuning.tunables())
         self._studio.configure(self._control.config)
         if self._live.watched:
-            text = encode(Settings(groups=self._groups))
+            text = encode(Settings(groups=self._groups, shapes=shapes_of(self._control.config)))
             self._in_loop(lambda: self._live.show("settings", text))
 
     def _hello(self) -> str:
@@ -173,12 +180,14 @@ class WebSink:
                 version=self._identity.version,
                 boot=self._identity.boot_id,
                 at=time.monotonic(),
+                begun=self._history.begun,
                 images=self._config.privacy.images,
                 login=self._login,
                 purpose=purpose_words(self._config.privacy),
                 colors=colors(),
                 entries=self._history.entries(),
                 groups=self._groups,
+                shapes=shapes_of(self._control.config),
             )
         )
 
@@ -197,6 +206,10 @@ class WebSink:
                 reply(said.key, TOO_MANY)
         elif isinstance(said, SaveMessage) and not self._control.keep_all(lambda problem: reply("", problem)):
             reply("", TOO_MANY)
+        elif isinstance(said, DrawMessage):
+            shapes = {"zones": said.zones, "detector.region": said.region}
+            if not self._control.draw(shapes, lambda problem: reply("shapes", problem)):
+                reply("shapes", TOO_MANY)
 
 
 def token_of(settings: Web) -> str | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
+
+import msgspec
 
 from fer_edge.board.health import Health as Board
 from fer_edge.config import Config
-from fer_edge.records import Stats, Update
-from fer_edge.settings.control import Control
+from fer_edge.records import THROTTLED, RateReason, Stats, Update
+from fer_edge.settings.control import Control, Report
 from fer_edge.sinks.web.messages import PartState, WebHealth
 
 SLOWED = {
@@ -25,6 +28,8 @@ class StatusCollector:
     def __init__(self, config: Config, control: Control) -> None:
         self._config, self._control = config, control
         self._stats: Stats | None = None  # the newest; most updates have none
+        self._board = _board(None)
+        self._begun = time.monotonic()
         self._camera_away: bool | None = None  # None: not a frame yet
         self._newest = 0.0  # monotonic seconds, of the last update with a frame
         self._count, self._latency_ms = 0, 0.0  # both only grow
@@ -33,7 +38,7 @@ class StatusCollector:
     def note(self, update: Update) -> None:
         """Take an update, in the main thread."""
         if update.stats:
-            self._stats = update.stats
+            self._note_stats(update.stats)
         if update.frame is None:
             self._camera_away = True
             return
@@ -41,6 +46,13 @@ class StatusCollector:
         self._newest = time.monotonic()
         self._latency_ms += max(0.0, self._newest - update.frame.taken_ns / 1e9) * 1e3
         self._count += 1
+
+    def _note_stats(self, stats: Stats) -> None:
+        """Keep the newest; how the board fares is so since it was first otherwise."""
+        now, before, self._stats = time.monotonic(), self._board, stats
+        since = before.since if before.state == _board(stats).state and before.since else now
+        again = now + self._config.stats.interval_seconds
+        self._board = msgspec.structs.replace(_board(stats), since=since, retry_at=again)
 
     def skip(self) -> None:
         """Nobody looks: leave what was until now out of the next figures."""
@@ -62,25 +74,48 @@ class StatusCollector:
             slowed=SLOWED[stats.rate_reason.value] if stats and stats.rate_reason else "",
             latency_ms=round(latency_ms / steps, 1) if steps else None,
             temperature_c=stats.temperature_c if stats else None,
-            board=Board(None, stats.throttled).words() if stats else "",
             memory_mb=round(stats.rss_mb) if stats else None,
             dropped=stats.dropped_frames if stats else None,
             camera=self._camera(now[0]),
             broker=self._broker(),
+            board=self._board,
             viewers=viewers,
         )
 
     def _camera(self, now: float) -> PartState:
+        if self._control.config.camera.paused:
+            return PartState(state="off", text="paused: nobody looks through the camera")
+        report = self._control.report_of("camera")
+        if report and not report.good:
+            return _told(report, "bad")
         if self._camera_away is None:
-            return PartState(state="waiting", text="waiting for the first picture")
+            return PartState(state="waiting", text="waiting for the first picture", since=self._begun)
         if self._camera_away or now - self._newest > self._config.camera.timeout_seconds:
-            return PartState(state="bad", text="no picture from the camera")
+            return PartState(state="bad", text="no picture from the camera", since=self._newest or self._begun)
         return PartState(state="good", text="delivers pictures")
 
     def _broker(self) -> PartState:
         if not self._config.mqtt.enabled:
             return PartState(state="off", text="MQTT is off")
-        said = self._control.reported("broker")
-        if said == "connected":
-            return PartState(state="good", text="connected")
-        return PartState(state="bad", text=said) if said else PartState(state="waiting", text="connecting")
+        report = self._control.report_of("broker")
+        if report is None:
+            return PartState(state="waiting", text="connecting", since=self._begun)
+        return _told(report, "good" if report.good else "bad")
+
+
+def _told(report: Report, state: Literal["good", "bad"]) -> PartState:
+    """What a part says of itself."""
+    return PartState(state=state, text=report.words, since=report.since, retry_at=report.retry_at)
+
+
+def _board(stats: Stats | None) -> PartState:
+    """What the firmware complains about, and what that does to the frame rate."""
+    if stats is None:
+        return PartState(state="waiting", text="not known yet")
+    words = Board(None, stats.throttled).words()
+    slowed = stats.rate_reason is not None and stats.rate_reason is not RateReason.IDLE
+    if slowed and stats.rate_reason:
+        words = "; ".join(filter(None, (words, f"fewer frames are analysed: {SLOWED[stats.rate_reason.value]}")))
+    if slowed or any((stats.throttled or 0) & bit for bit in THROTTLED):
+        return PartState(state="bad", text=words)
+    return PartState(state="off" if stats.throttled is None else "good", text=words or "nothing to report")

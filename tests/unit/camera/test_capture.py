@@ -181,7 +181,6 @@ def test_a_camera_that_opens_and_fails_at_once_is_asked_less_and_less_often(
     broken = Broken(fails=5)
     feed = CaptureThread(lambda: broken)
     feed._stop = Pausing()
-    feed._pause = 0.01
     feed.start(Event())
     wait_for(lambda: "the camera is back" in caplog.messages, "the camera is back")
     feed.close()

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from fer_edge.commands.check import _broker, _permissions, _zones, findings
-from fer_edge.config import Config, Detector, Device, Mqtt, Privacy, Rate, State, Zone
+from fer_edge.config import Camera, Config, Detector, Device, Mqtt, Privacy, Rate, State, Web, Zone
 from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.boards import Board
 from tests.support.full_disk import disk_that_ends_at
@@ -103,6 +103,47 @@ def test_what_a_broker_does_not_take_is_said(tmp_path: Path, line: str, words: s
         with Recorder(broker.port, topic="#") as seen:
             seen.publish("end/of/it", "x")
             assert not seen.of("availability")  # it says goodbye
+
+
+def secrets_of(config: Config, path: Path) -> dict[str, str]:
+    found = {name: finding for name, finding in findings(config, path) if name == "secrets"}
+    return {name: finding.text if finding.ok else f"warn: {finding.text}" for name, finding in found.items()}
+
+
+def test_files_that_others_can_read_are_warned_of(tmp_path: Path) -> None:
+    password, token, path = tmp_path / "password", tmp_path / "token", tmp_path / "config.yaml"
+    for each in (password, token, path):
+        each.write_text("0123456789abcdef")
+        each.chmod(0o644)
+    config = Config(
+        device=Device(id="kitchen"),
+        state=State(folder=str(tmp_path)),
+        mqtt=Mqtt(enabled=False, username="me", password_file=str(password)),
+        web=Web(enabled=True, port=0, token_file=str(token)),
+        camera=Camera(backend="stream", source="rtsp://127.0.0.1:9/"),
+    )
+    wide = secrets_of(config, path)["secrets"]
+    files = f"{password}, {token}: chmod o-r {password} {token}"
+    assert wide == f"warn: every user of this machine can read {files}"
+    for each in (password, token):
+        each.chmod(0o640)
+    assert secrets_of(config, path)["secrets"] == f"no other user can read {password}, {token}"
+
+
+def test_a_password_in_the_address_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("")
+    path.chmod(0o644)
+    camera = Camera(backend="stream", source="rtsp://me:s3cret@127.0.0.1:9/")
+    config = Config(device=Device(id="kitchen"), state=State(folder=str(tmp_path)), camera=camera)
+    assert secrets_of(config, path)["secrets"] == (
+        f"warn: every user of this machine can read {path}: chmod o-r {path}"
+    )
+    path.chmod(0o600)
+    told = secrets_of(config, path)["secrets"]
+    assert told.startswith(f"warn: {path} holds a camera's password: put it into camera.password_file")
+    assert "s3cret" not in told
+    assert not secrets_of(Config(device=Device(id="kitchen"), mqtt=Mqtt(enabled=False)), path), "nothing to keep secret"
 
 
 def test_zones_are_shown_and_one_where_no_face_is_found_is_worth_a_warning(tmp_path: Path) -> None:

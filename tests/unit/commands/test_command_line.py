@@ -20,6 +20,7 @@ from fer_edge import __version__
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.commands import COMMANDS
+from fer_edge.commands import arguments as command_arguments
 from fer_edge.commands.watch import CONNECT_SECONDS
 from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.testing.brokers import PATIENCE, Mosquitto, wait_for
@@ -95,6 +96,57 @@ def test_run_to_the_end(config: Path, tmp_path: Path) -> None:
     assert main(["run", "-c", str(config)]) == 0
     kinds = [json.loads(line)["event_type"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert kinds.count("start") == kinds.count("end") == 3
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine without /etc/fer-edge, and a folder to be in."""
+    monkeypatch.setattr(command_arguments, "DEFAULT_CONFIG", tmp_path / "etc" / "config.yaml")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def test_a_checkout_s_own_configuration_is_used(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nothing_installed / "here" / "config.yaml").write_text("camera: {fsp: 3}\n")
+    (nothing_installed / "here" / "pyproject.toml").touch()
+    monkeypatch.setattr(command_arguments, "CHECKOUT", nothing_installed / "here")
+    assert main(["run"]) == os.EX_CONFIG
+    assert "config.yaml:1: section camera, key fsp: unknown" in capsys.readouterr().err
+    (nothing_installed / "etc").mkdir()
+    (nothing_installed / "etc" / "config.yaml").write_text("camera: {height: x}\n")
+    assert main(["run"]) == os.EX_CONFIG
+    assert "etc/config.yaml:1: section camera, key height" in capsys.readouterr().err, "the system's goes before it"
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_configuration_that_lies_here_and_is_not_used_is_named(
+    installed: bool, nothing_installed: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(config, nothing_installed / "here" / "config.yaml")
+    if installed:
+        (nothing_installed / "etc").mkdir()
+        shutil.copy(config, nothing_installed / "etc" / "config.yaml")
+    main(["check"])
+    said = " ".join(capsys.readouterr().out.split())
+    why = "etc/config.yaml is there" if installed else "only a checkout's own is taken without being named"
+    assert f"{why}; to use it, give -c config.yaml" in said
+    assert "./config.yaml is not used" in said
+    main(["check", "-c", "config.yaml"])
+    assert "is not used" not in capsys.readouterr().out
+
+
+def test_run_says_which_configuration_it_found(nothing_installed: Path, config: Path) -> None:
+    shutil.copy(config, nothing_installed / "here" / "config.yaml")
+    again = [*COMMAND, "run"]
+    with subprocess.Popen(again, stderr=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stderr
+        lines = [daemon.stderr.readline() for _ in range(2)]
+        daemon.kill()
+    assert "INFO configuration: " in lines[0]
+    assert "WARNING ./config.yaml is not used: " in lines[1]
 
 
 def test_errors_are_lines_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

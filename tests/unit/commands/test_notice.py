@@ -16,7 +16,7 @@ import pytest
 from fer_edge.__main__ import main
 from fer_edge.commands.notice.content import FOLDER, LANGUAGES, Texts, notice
 from fer_edge.commands.notice.html import html_page
-from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Privacy
+from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Pictures, Privacy
 from fer_edge.errors import ConfigError
 
 URL = "https://example.org/camera?a=1&b=2"
@@ -154,3 +154,9 @@ def test_without_the_extra_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "pip install 'fer-edge[notice]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_pictures_that_are_kept_are_said_in_every_language() -> None:
+    kept = Config(pictures=Pictures(enabled=True, keep_hours=36), privacy=msgspec.structs.replace(PRIVACY, images=True))
+    for language in LANGUAGES:
+        assert any(" 36 " in line for line in lines(kept, language))

@@ -33,6 +33,7 @@ alerts:
 summary: {interval_seconds: 2, min_visitors: 1}
 readings: {enabled: true}
 stats: {interval_seconds: 1}
+pictures: {enabled: true, at: [start]}
 privacy: {images: true, landmarks: true}
 """
 

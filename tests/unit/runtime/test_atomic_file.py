@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.runtime.atomic_file import FOR_ALL, replace_file, replace_files
+from fer_edge.runtime.atomic_file import FOR_ALL, create_beside, remove_strays, replace_file, replace_files
 
 
 def test_neighbours_of_like_name_stay(tmp_path: Path) -> None:
@@ -89,3 +89,22 @@ def test_of_several_files_none_is_replaced_where_one_cannot_be_written(tmp_path:
     assert list(tmp_path.iterdir()) == [model]  # nothing half-written is left
     replace_files({model: b"new", card: b"new"})
     assert model.read_bytes() == card.read_bytes() == b"new"
+
+
+def test_what_a_power_cut_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    _, stray = create_beside(tmp_path / "tuning.json")
+    others = [".0123456789abcdef.partial.txt", "0123456789abcdef.partial", ".short.partial", "tuning.json"]
+    for name in others:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".00000000000000ab.partial").symlink_to(tmp_path / "tuning.json")
+    (tmp_path / ".00000000000000cd.partial").mkdir()
+    remove_strays(tmp_path, older_seconds=60.0)
+    assert stray.exists(), "it may be somebody's who is still writing"
+    os.utime(stray, (1, 1))
+    remove_strays(tmp_path, older_seconds=60.0)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *others,
+        ".00000000000000ab.partial",
+        ".00000000000000cd.partial",
+    }
+    remove_strays(tmp_path / "absent")

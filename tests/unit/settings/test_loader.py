@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config, Zone, json_schema
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config, secret
+from fer_edge.runtime.secret import secret
+from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config
 from tests.support.paths import ROOT
 
 

@@ -174,9 +174,9 @@ def test_reload_takes_in_what_is_live_and_tells_what_needs_a_restart() -> None:
     live = "detector: {min_score: 0.6, region: [0, 0, 0.5, 1]}\nlog: {level: debug}\n"
     new = parse_config(live + "camera: {width: 1280}\nprivacy: {images: true}\n")
     reload = tuning.reload(new)
-    assert reload.changed == ("detector.min_score", "log.level")
-    assert set(reload.needs_restart) == {"camera.width", "detector.region", "privacy.images"}
-    assert tuning.config == replace(config, detector=Detector(min_score=0.6), log=new.log)
+    assert reload.changed == ("detector.min_score", "detector.region", "log.level")
+    assert set(reload.needs_restart) == {"camera.width", "privacy.images"}
+    assert tuning.config == replace(config, detector=Detector(min_score=0.6, region=(0, 0, 0.5, 1)), log=new.log)
     again = tuning.reload(new)
     assert (again.changed, again.needs_restart) == ((), reload.needs_restart)  # still so
     assert tuning.reload(config).needs_restart == ()  # the file is as it was: no restart is needed any more

@@ -13,6 +13,7 @@ import pytest
 
 from fer_edge.commands.analyze.checkpoint import Checkpoint, CheckpointWriter, Origin
 from fer_edge.commands.analyze.checkpoint import load as load_checkpoint
+from fer_edge.commands.analyze.tally import Tally
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.errors import SinkError
 from fer_edge.pipeline import PipelineSnapshot
@@ -108,7 +109,10 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, caplog: pytest.LogCapt
     caplog.set_level(logging.CRITICAL)
     origin = Origin(software="s", configuration="c", models="m", sources="s", options="o")
     memory = PipelineSnapshot((64, 48), ScheduleSnapshot(1, None, 0), TrackerSnapshot((), 3), EventsSnapshot((), 9))
-    made = Checkpoint(origin=origin, source=1, frame=20, now_ns=5, failed=0, memory=memory, outputs={"x": b"12"})
+    tally = Tally(20, 0, 3, 4, 1)
+    made = Checkpoint(
+        origin=origin, source=1, frame=20, now_ns=5, failed=0, tally=tally, memory=memory, outputs={"x": b"12"}
+    )
     path = tmp_path / "out.resume"
     CheckpointWriter(path, every_seconds=0).keep(made, begun=None)
     sound = path.read_bytes()

@@ -292,12 +292,12 @@ def test_a_runtime_without_its_fast_kernels_is_told_of(tmp_path: Path) -> None:
     assert "fast kernels" not in plain.stdout + plain.stderr
 
 
-MUTATIONS = 300
+MUTATIONS = 150  # each in a process of its own
 
 
 def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
-    """Even where its card was made to fit, which is the real protection: the runtime's native code trusts the file, and
-    a few mutations in a thousand end the process. Those are left out here; no other error may come."""
+    """Even where its card was made to fit: the runtime's native code trusts the file, so a model that is not the
+    package's own is tried in a process of its own first."""
     said: dict[int, str] = {}
     while (first := max(said, default=-1) + 1) < MUTATIONS:
         command = [
@@ -316,7 +316,7 @@ def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
     wrong = {seed: outcome for seed, outcome in said.items() if outcome not in ("runs", "refused", "ended the process")}
     assert not wrong
     assert sum(outcome == "refused" for outcome in said.values()) > MUTATIONS / 3
-    assert sum(outcome == "ended the process" for outcome in said.values()) < MUTATIONS / 20
+    assert "ended the process" not in said.values()
 
 
 @pytest.mark.parametrize("name", ["../expression.tflite", "/etc/passwd", "", "..", "a\nb"])

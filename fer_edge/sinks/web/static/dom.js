@@ -34,9 +34,17 @@ export function span(duration) {
   return whole < 60 ? rest : `${withUnit(Math.floor(whole / 60), "min")} ${rest}`;
 }
 
+// A face, as the picture names it too; several of them, as far as they are known by name.
+export const nameOf = (id) => `#${id}`;
+export function who(ids, count) {
+  if (!ids?.length) return count === 1 ? "one face" : `${count ?? 0} faces`;
+  return `${ids.length === 1 ? "face" : "faces"} ${ids.map(nameOf).join(", ")}`;
+}
+
 export const tone = (name) => `var(--of-${name})`;
 export function setTones(colors) {
   for (const [name, color] of Object.entries(colors)) {
+    if (name === "neutral") continue; // page.css has it, for light and dark: quieter than what somebody shows
     document.documentElement.style.setProperty(`--of-${name}`, color);
   }
 }

@@ -1,11 +1,20 @@
 // Faces as cards; their bars move by CSS.
 
-import { byId, make, span, tone, withUnit, words, write } from "./dom.js";
+import { byId, make, nameOf, span, tone, withUnit, words, write } from "./dom.js";
+
+const STRONGEST = 3; // are shown of each face, the rest on demand
+const RANK_MS = 1000; // they change places at most so often: what jumps cannot be read
 
 export class Faces {
   constructor() {
     this.cards = new Map();
     this.labels = [];
+    const all = byId("all");
+    all.addEventListener("click", () => {
+      const pressed = all.getAttribute("aria-pressed") !== "true";
+      all.setAttribute("aria-pressed", String(pressed));
+      byId("cards").classList.toggle("whole", pressed);
+    });
   }
 
   reset(labels) {
@@ -47,13 +56,14 @@ class Card {
     this.root = make("li", "card");
     const head = make("h3", "head");
     this.time = make("span");
-    head.append(make("span", "", `Face ${id}`), this.time);
+    head.append(make("span", "", `Face ${nameOf(id)}`), this.time);
+    this.rankedAt = -Infinity;
     this.said = make("p", "said");
     this.signals = make("p", "signals");
     this.bars = labels.map((label) => new Bar(label));
-    const list = make("ul", "bars");
-    list.append(...this.bars.map((bar) => bar.root));
-    this.root.append(head, this.said, this.signals, list);
+    this.list = make("ul", "bars");
+    this.list.append(...this.bars.map((bar) => bar.root));
+    this.root.append(head, this.said, this.signals, this.list);
   }
 
   show({ expression, reason, seconds, hidden, shares, signals }) {
@@ -63,7 +73,22 @@ class Card {
     const share = shares[this.labels.indexOf(expression)];
     write(this.said, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
     write(this.signals, signals.join(" · "));
+    this.list.hidden = !shares.length;
     this.bars.forEach((bar, index) => bar.show(shares[index], this.labels[index] === expression));
+    if (shares.length) this.rank(shares, expression);
+  }
+
+  // The strongest first, and before them what is said of the face.
+  rank(shares, expression) {
+    const now = performance.now();
+    if (expression === this.expression && now - this.rankedAt < RANK_MS) return;
+    this.expression = expression;
+    this.rankedAt = now;
+    const weight = (index) => (this.labels[index] === expression ? 1000 : shares[index]);
+    const order = this.bars.map((_, index) => index).sort((a, b) => weight(b) - weight(a) || a - b);
+    order.forEach((index, place) => this.bars[index].root.classList.toggle("weak", place >= STRONGEST));
+    const roots = order.map((index) => this.bars[index].root);
+    if (roots.some((root, place) => root !== this.list.children[place])) this.list.append(...roots);
   }
 }
 

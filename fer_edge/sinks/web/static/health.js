@@ -10,7 +10,10 @@ const FIGURES = [
   ["dropped", "Frames missed", (health) => figure(health.dropped, "", 0)],
   ["viewers", "Pages open", (health) => figure(health.viewers, "", 0)],
 ];
-const PARTS = [["camera", "Camera"], ["broker", "Broker"]];
+const PARTS = [["camera", "Camera"], ["broker", "Broker"], ["board", "Board"]];
+const NORMAL_FRAMES = 2; // a result may be so many frames late
+const NORMAL_MS = 100; // or so late, whatever the frame rate
+const SLOW = 3; // times as late is bad
 
 const figure = (value, unit, digits) => (value === null ? "–" : withUnit(value.toFixed(digits), unit).trim());
 
@@ -23,7 +26,9 @@ export class Health {
   show(health) {
     for (const { value, text } of this.figures.values()) write(value, text(health));
     write(this.figures.get("fps").small, aim(health));
-    write(this.figures.get("temperature").small, health.board);
+    const late = lateness(health);
+    this.figures.get("latency").value.className = late.tone;
+    write(this.figures.get("latency").small, late.text);
     for (const [key, { value, text }] of this.parts) {
       const { state, text: said } = health[key];
       value.className = `pill ${state}`;
@@ -34,6 +39,7 @@ export class Health {
   // The connection is lost: what was, need not be.
   lose() {
     for (const { value, small } of this.figures.values()) {
+      value.className = "";
       write(value, "–");
       write(small, "");
     }
@@ -42,6 +48,14 @@ export class Health {
       write(text, "not known");
     }
   }
+}
+
+// What is normal depends on how often pictures come; the word says it beside the colour.
+function lateness({ latency_ms: latency, target_fps: target }) {
+  if (latency === null) return { tone: "", text: "" };
+  const normal = Math.max(NORMAL_MS, NORMAL_FRAMES * 1000 / (target || Infinity));
+  if (latency <= normal) return { tone: "fine", text: "normal" };
+  return { tone: latency <= SLOW * normal ? "slow" : "bad", text: `slow: over ${withUnit(Math.round(normal), "ms")}` };
 }
 
 function aim({ target_fps: target, slowed }) {
@@ -61,7 +75,7 @@ function row(name, className) {
 }
 
 function part(name) {
-  const root = make("div", "wide");
+  const root = make("div", "part");
   const value = make("dd", "pill");
   const dot = make("span", "dot");
   dot.setAttribute("aria-hidden", "true");

@@ -1,6 +1,6 @@
 // The log of events, the newest first.
 
-import { byId, make, span, timeOf, tone, withUnit, words } from "./dom.js";
+import { byId, make, nameOf, span, timeOf, tone, who, withUnit, words } from "./dom.js";
 
 const LINES = 200;
 
@@ -32,19 +32,21 @@ export class Journal {
 
 function line(entry) {
   const item = make("li", entry.kind);
-  const swatch = make("span", entry.expression ? "swatch" : entry.kind === "alert" ? "" : "swatch hatched");
+  const swatch = make("span", entry.expression ? "swatch" : entry.face ? "swatch dotted" : entry.kind === "away" ? "swatch hatched" : "");
   if (entry.expression) swatch.style.setProperty("--tone", tone(entry.expression));
   item.append(make("time", "", timeOf(entry.at)), swatch, make("span", "", said(entry)));
   return item;
 }
 
-function said({ kind, face, expression, reason, confidence, dwell, name, on, faces }) {
-  const many = faces === 1 ? "one face" : `${faces ?? 0} faces`;
-  if (kind === "alert") return `Alert ${name} is ${on ? `on (${many})` : "off"}`;
-  if (kind === "enter") return `Face ${face} entered ${name}`;
-  if (kind === "leave") return `Face ${face} left ${name} after ${span(dwell ?? 0)}`;
-  if (kind === "end") return `Face ${face} left after ${span(dwell ?? 0)}`;
+function said({ kind, face, expression, reason, confidence, dwell, name, on, faces, who: ids }) {
+  if (kind === "away") return `The camera is away${reason ? `: ${reason}` : ""}`;
+  if (kind === "back") return "The camera is back";
+  if (kind === "alert") return `Alert ${name} is ${on ? `on (${who(ids, faces)})` : "off"}`;
+  const id = nameOf(face);
+  if (kind === "enter") return `Face ${id} entered ${name}`;
+  if (kind === "leave") return `Face ${id} left ${name} after ${span(dwell ?? 0)}`;
+  if (kind === "end") return `Face ${id} left after ${span(dwell ?? 0)}`;
   const sure = withUnit(Math.round(100 * (confidence ?? 0)), "%");
   const shown = expression ? `${expression} ${sure}` : `no expression, ${words(reason ?? "waiting")}`;
-  return kind === "start" ? `Face ${face} is here: ${shown}` : `Face ${face}: ${shown}`;
+  return kind === "start" ? `Face ${id} is here: ${shown}` : `Face ${id}: ${shown}`;
 }

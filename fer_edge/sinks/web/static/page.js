@@ -3,10 +3,12 @@
 import { Alerts } from "./alerts.js";
 import { byId, setClock, setTones, write } from "./dom.js";
 import { Faces } from "./faces.js";
+import { Header } from "./header.js";
 import { Health } from "./health.js";
 import { Journal } from "./journal.js";
 import { Link } from "./link.js";
 import { Settings } from "./settings.js";
+import { Shapes } from "./shapes.js";
 import { Timeline } from "./timeline.js";
 
 const LINKS = {
@@ -17,6 +19,7 @@ const LINKS = {
 
 const alerts = new Alerts();
 const faces = new Faces();
+const header = new Header();
 const health = new Health();
 const journal = new Journal();
 const timeline = new Timeline();
@@ -35,38 +38,31 @@ const receive = {
     byId("privacy").hidden = message.images;
     byId("logout").hidden = !message.login;
     picture.setAttribute("aria-label", message.images ? "Live picture with marked faces" : "Outlines of the faces in view");
-    for (const part of [faces, journal, timeline]) part.reset(message.labels);
-    take(message.entries);
+    for (const part of [faces, journal, timeline]) part.reset(message.labels, message);
+    take(message.entries, { news: false });
     settings.show(message.groups);
+    shapes.take(message.shapes);
   },
-  news(message) { take(message.entries); },
+  news(message) { take(message.entries, { news: true }); },
   faces(message) { faces.show(message.faces); },
   health(message) {
     health.show(message);
+    header.show(message);
     ({ camera } = message);
-    head(message);
     if (camera.state !== "good") faces.show([], "Not known: there is no picture.");
     notice();
   },
-  settings(message) { settings.show(message.groups); },
-  reply(message) { settings.reply(message); },
+  settings(message) {
+    settings.show(message.groups);
+    shapes.take(message.shapes);
+  },
+  reply(message) { (message.key === "shapes" ? shapes : settings).reply(message); },
 };
 
-function take(entries) {
+function take(entries, { news }) {
   const fresh = journal.add(entries);
   timeline.add(fresh);
-  alerts.add(fresh);
-}
-
-// The page is live only as far as what it shows is: the header says what is not, and why.
-function head({ camera: seen, broker, board }) {
-  const wrong = [
-    seen.state !== "good" && `Camera: ${seen.text}`,
-    ["bad", "waiting"].includes(broker.state) && `Broker: ${broker.text}`,
-    / now/.test(board) && `Board: ${board}`,
-  ].filter(Boolean);
-  byId("link").className = `pill ${wrong.length ? "bad" : "good"}`;
-  write(byId("link-text"), wrong.join("; ") || "Live");
+  alerts.add(fresh, { news });
 }
 
 // What stands over the picture where there is none, or none that is new.
@@ -100,9 +96,11 @@ const link = new Link({
     if (state !== "open") {
       faces.show([], "Not known: there is no connection.");
       timeline.lose();
+      header.lose();
       health.lose();
     }
     notice();
   },
 });
 const settings = new Settings((message) => link.send(message));
+const shapes = new Shapes((message) => link.send(message));

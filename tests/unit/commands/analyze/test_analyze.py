@@ -147,7 +147,7 @@ def test_marked_pictures(tmp_path: Path, film: Path, astronaut: Image) -> None:
     assert 130 < xs.min() < xs.max() < 340
     with pytest.raises(SinkError, match="cannot write"):
         analyze(Config(), AnalyzeOptions(sources=[ASTRONAUT], draw=film / "below_a_file"))
-    (tmp_path / "full" / "000000.jpg").mkdir(parents=True)
+    (tmp_path / "full" / "astronaut.jpg").mkdir(parents=True)
     with pytest.raises(SinkError, match=r"full: cannot write any more: Is a directory"):
         analyze(Config(), AnalyzeOptions(sources=[ASTRONAUT], draw=tmp_path / "full"))
 
@@ -157,7 +157,7 @@ def test_drawing_says_why_it_abstains_and_leaves_the_original_alone(pipeline: Pi
     before = dark.copy()
     update = pipeline.look(frame_of(dark))
     assert update.tracks[0].expression is None
-    drawn = Painter().paint(frame_of(dark), shown_by_pictures(update))
+    drawn = Painter().paint(frame_of(dark), shown_by_pictures(update, pipeline))
     assert (dark == before).all()
     assert (drawn != before).any()
     assert (Painter().paint(frame_of(dark), ()) == before).all()
@@ -166,7 +166,7 @@ def test_drawing_says_why_it_abstains_and_leaves_the_original_alone(pipeline: Pi
 def test_a_face_at_the_edge_keeps_its_caption_in_the_picture(pipeline: Pipeline, astronaut: Image) -> None:
     cut = np.ascontiguousarray(astronaut[60:200, 160:290])
     update = pipeline.look(frame_of(cut))
-    drawn = Painter().paint(frame_of(cut), shown_by_pictures(update))
+    drawn = Painter().paint(frame_of(cut), shown_by_pictures(update, pipeline))
     assert drawn.shape == cut.shape
     assert (drawn != cut).any()
 

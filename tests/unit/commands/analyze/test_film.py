@@ -178,3 +178,18 @@ def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SinkError, match=r"--video needs PyAV: pip install 'fer-edge\[analyze\]'"):
         analyze(Config(), AnalyzeOptions(sources=["demo"], video=tmp_path / "x.mp4"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_where_a_neighbour_was_is_not_followed(tmp_path: Path, astronaut: Image) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in ("out.mp4.new", "out.parquet.rows"):
+        (tmp_path / name).symlink_to(precious)
+    write_uneven(tmp_path / "film.mkv", [astronaut] * 3, [0, 40, 80])
+    options = AnalyzeOptions(
+        sources=[str(tmp_path / "film.mkv")], video=tmp_path / "out.mp4", parquet=tmp_path / "out.parquet"
+    )
+    assert analyze(Config(), options) == 0
+    assert precious.read_text() == "mine"
+    assert len(decoded(tmp_path / "out.mp4")[0]) == 3
+    assert not list(tmp_path.glob(".*.partial"))

@@ -8,6 +8,7 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -130,7 +131,7 @@ def test_the_services_history_is_found(
         ({"csv": "/dev/null/a.csv"}, r"/dev/null/a\.csv: cannot write: File exists"),
     ],
 )
-def test_what_cannot_be_reported(kept: Path, options: dict[str, str], words: str) -> None:
+def test_what_cannot_be_reported(kept: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises((ConfigError, ReportError), match=words):
         report(Config(), ReportOptions(file=kept, out=kept.with_name("out.html"), **options))
 

@@ -25,7 +25,7 @@ from fer_edge.config import Mqtt
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
-from fer_edge.sinks.mqtt.connection import backoff
+from fer_edge.runtime.backoff import Backoff
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import IDENTITY, face_event, face_state
 
@@ -202,7 +202,7 @@ def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_broker_that_comes_and_goes_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Mosquitto(tmp_path / "broker")
-    monkeypatch.setattr("fer_edge.commands.watch._pauses", lambda: backoff(first=0.02, longest=0.1))
+    monkeypatch.setattr("fer_edge.commands.watch._pauses", lambda: Backoff(0.02, 0.1))
     monkeypatch.setattr("fer_edge.commands.watch.lines.PATIENCE_SECONDS", 0.0)
     with watching(monkeypatch, port=broker.port) as seen:
         seen.wait("trying again")

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
-from fer_edge.sinks.mqtt.connection import Connection, backoff
+from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.testing.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 
@@ -86,12 +86,6 @@ def test_a_broker_that_falls_silent_is_left() -> None:
 
 def test_the_password_is_in_no_text() -> None:
     assert "hunter2" not in repr(Broker(host="h", port=1, username="u", password="hunter2"))
-
-
-def test_backoff_doubles_up_to_a_minute_with_jitter() -> None:
-    delays = [delay for delay, _ in zip(backoff(), range(10), strict=False)]
-    for delay, base in zip(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60], strict=True):
-        assert base <= delay <= base * 1.25
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fer_edge.config import Config
-from fer_edge.records import AlertState, EventType, Update
+from fer_edge.records import AlertState, EventType, RateReason, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import LIVE, Tuning
 from fer_edge.sinks.web import recent as history_module
 from fer_edge.sinks.web.recent import RecentHistory
 from fer_edge.sinks.web.settings import GROUPS, WORDS, groups
 from fer_edge.sinks.web.status import StatusCollector
+from tests.support.drawings import STATS
 from tests.support.face_events import face_event
 from tests.support.tuning_helpers import CONFIG, stored
 from tests.support.web_helpers import bright, update_of
 
 
 def of(*events: object, alerts: tuple[AlertState, ...] = ()) -> Update:
-    return Update(None, events=events, alerts=alerts)  # type: ignore[arg-type]
+    return update_of(bright(), events=events, alerts=alerts)
 
 
 def ago(seconds: float) -> int:
@@ -99,6 +101,36 @@ def test_a_page_that_comes_late_hears_of_an_alert_that_is_on(monkeypatch: pytest
     assert history.entries() == [begun], "however long ago it came on"
     history.note(of(alerts=(alert(on=False),)))
     assert history.entries() == []
+
+
+def test_the_camera_s_absence_is_news_once_and_outlasts_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = RecentHistory()
+    assert history.note(of()) == ()
+    (away,) = history.note(Update(None), "no such device")
+    assert history.note(Update(None), "no such device") == ()
+    assert (away.kind, away.reason) == ("away", "no such device")
+    monkeypatch.setattr(history_module, "SECONDS", -1.0)
+    assert history.entries() == [away]
+    (back,) = history.note(of())
+    assert back.kind == "back"
+    assert history.entries() == []
+
+
+def test_the_board_s_trouble_says_since_when_and_when_it_is_read_again() -> None:
+    pulse = StatusCollector(CONFIG, Control(CONFIG))
+    assert pulse.health(1).board.state == "waiting"
+    pulse.note(update_of(bright(), stats=replace(STATS, throttled=1, rate_reason=None)))
+    first = pulse.health(1).board
+    pulse.note(update_of(bright(), stats=replace(STATS, throttled=0b11, rate_reason=RateReason.HOT)))
+    second = pulse.health(1).board
+    assert (first.state, first.text) == ("bad", "under-voltage now")
+    assert second.text == "under-voltage, frequency capped now; fewer frames are analysed: hot"
+    assert first.since is not None
+    assert first.retry_at is not None
+    assert second.since == first.since
+    assert first.since <= first.retry_at - CONFIG.stats.interval_seconds + 1e-6
+    pulse.note(update_of(bright(), stats=replace(STATS, throttled=1 << 16, rate_reason=RateReason.IDLE)))
+    assert (pulse.health(1).board.state, pulse.health(1).board.text) == ("good", "under-voltage since the start")
 
 
 def test_a_value_beyond_the_usual_lies_on_its_slider() -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -71,25 +72,31 @@ def test_events_and_faces_come_live(tmp_path: Path) -> None:
 
 def test_health_comes_every_second(tmp_path: Path) -> None:
     with serving(tmp_path) as site, site.page() as page:
-        assert page.receive("health")["camera"] == {"state": "waiting", "text": "waiting for the first picture"}
+        camera = page.receive("health")["camera"]
+        assert (camera["state"], camera["text"]) == ("waiting", "waiting for the first picture")
         site.sink.submit(update_of(bright(), stats=STATS))
         health = page.receive("health")
         assert health["camera"]["state"] == "good"
         assert health["fps"] > 0
         assert 0 <= health["latency_ms"] < 10_000
         assert (health["temperature_c"], health["slowed"], health["target_fps"]) == (51.2, "hot", 7.5)
-        assert health["broker"] == {"state": "off", "text": "MQTT is off"}
+        assert (health["broker"]["state"], health["broker"]["text"]) == ("off", "MQTT is off")
         assert health["viewers"] == 1
         site.sink.submit(Update(None, events=(face_event(1),)))
-        assert page.receive("health")["camera"] == {"state": "bad", "text": "no picture from the camera"}
+        camera = page.receive("health")["camera"]
+        assert (camera["state"], camera["text"]) == ("bad", "no picture from the camera")
+        assert camera["since"] <= time.monotonic()
 
 
 def test_the_broker_is_as_the_mqtt_sink_says(tmp_path: Path) -> None:
     with serving(tmp_path, mqtt=True) as site, site.page() as page:
         assert page.receive("health")["broker"]["state"] == "waiting"
-        site.control.report("broker", "away: no answer")
-        assert page.receive("health")["broker"] == {"state": "bad", "text": "away: no answer"}
-        site.control.report("broker", "connected")
+        site.control.report("broker", "away: no answer", retry_at=1e9)
+        broker = page.receive("health")["broker"]
+        assert (broker["state"], broker["text"], broker["retry_at"]) == ("bad", "away: no answer", 1e9)
+        site.control.report("broker", "away: no route", retry_at=2e9)
+        assert page.receive("health")["broker"]["since"] == broker["since"], "it has been away all the time"
+        site.control.report("broker", "connected", good=True)
         assert page.receive("health")["broker"]["state"] == "good"
 
 
@@ -98,6 +105,10 @@ def test_the_mqtt_sink_says_how_its_broker_fares() -> None:
         port = free.getsockname()[1]
     away = mqtt_sink(Mqtt(broker="127.0.0.1", port=port))
     wait_for(lambda: away.reported("broker") == "away: connection refused: no broker listens there", "it is away")
+    gone = away.report_of("broker")
+    assert gone is not None
+    assert gone.retry_at is not None
+    assert gone.retry_at > gone.since
     here = mqtt_sink(Mqtt(broker="embedded", port=0))
     wait_for(lambda: here.reported("broker") == "connected", "it is here")
 
@@ -327,6 +338,7 @@ def test_alerts_are_told(tmp_path: Path) -> None:
     with serving(tmp_path) as site, site.page() as page:
         page.receive("hello")
         alert = AlertState("cheer", on=True, mono_ns=time.monotonic_ns(), expressions=("happiness",), faces=2)
-        site.sink.submit(Update(None, alerts=(alert,)))
+        site.sink.submit(update_of(bright(), alerts=(replace(alert, track_ids=(3, 5)),)))
         (entry,) = page.receive("news")["entries"]
         assert (entry["kind"], entry["name"], entry["on"], entry["faces"]) == ("alert", "cheer", True, 2)
+        assert entry["who"] == [3, 5]

@@ -1,0 +1,84 @@
+"""What a folder holds: pictures, films, and what is not read."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_edge.errors import CameraError
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Pictures. In a folder a GIF is a film: it may be one, and one of a single frame is read as a film just as well."""
+ANIMATED = (".png",)
+"""What may be a picture or a film."""
+FILMS = (
+    *(".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+    *(".ogv", ".webm", ".wmv"),
+)
+HEIF = (".heic", ".heif", ".hif")
+HEIF_REFUSED = "HEIC is not read here: convert it, for example with heif-convert, or let the phone take JPEGs"
+RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
+RAW_REFUSED = "raw pictures are not read here"
+FILMS_ELSEWHERE = "films are sources of their own"
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """What sorts names as people count: picture 9 before picture 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """A folder's files by name. Raises CameraError."""
+    try:
+        return sorted((path for path in folder.iterdir() if path.is_file()), key=natural)
+    except OSError as error:
+        raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
+
+
+def is_listed(path: Path) -> bool:
+    """Whether a folder's file is one of its pictures. `._NAME` is what macOS knows about a file."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and not is_film(path)
+
+
+def is_film(path: Path) -> bool:
+    """Whether a folder's file is a film: by its name, or as it is an animated picture."""
+    suffix = path.suffix.lower()
+    return not path.name.startswith("._") and (suffix in FILMS or (suffix in ANIMATED and is_animated(path)))
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a PNG has an animation's header before its picture."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return b"acTL" in file.read(4096).split(b"IDAT")[0]
+    except OSError:
+        return False
+
+
+def tell_left_out(folder: Path, found: Sequence[Path], *, with_films: bool) -> None:
+    """Name the pictures and films that are not read, by kind. `with_films`: the films are."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for path in found:
+        why = _why_left_out(path)
+        if why and not (why == FILMS_ELSEWHERE and with_films):
+            kinds[why].append(path.suffix.lower())
+    for why, suffixes in kinds.items():
+        log.warning("%s: %d files (%s) are left out: %s", folder, len(suffixes), " ".join(sorted(set(suffixes))), why)
+
+
+def _why_left_out(path: Path) -> str | None:
+    """Why a folder's pictures are without this file; None where they have it, or it is none of those."""
+    suffix = path.suffix.lower()
+    if path.name.startswith("."):
+        return None
+    if is_film(path):
+        return FILMS_ELSEWHERE
+    return HEIF_REFUSED if suffix in HEIF else RAW_REFUSED if suffix in RAW else None

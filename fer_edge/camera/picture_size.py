@@ -1,0 +1,138 @@
+"""How many pixels a picture file announces, from its header alone: asked before anything makes room for them.
+
+OpenCV looks too, but by a limit that it reads when it is imported, and it believes an AVIF's container, where the
+picture inside may be larger. A kind that is not known here is not decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable
+
+import av
+
+PIXELS_OF_HEAVY = 2
+"""AVIF, GIF and JPEG 2000 take twice the memory of others while they are decoded."""
+
+
+def announced_pixels(data: bytes, limit: int) -> int | None:
+    """Pixels that decoding makes room for; None where the header is of no kind that is read, or is damaged.
+
+    Args:
+        data: the whole file.
+        limit: what is too many; an AVIF is decoded within it.
+
+    """
+    for starts, size in KINDS:
+        if re.match(starts, data, re.DOTALL):
+            try:
+                return size(data)
+            except (struct.error, ValueError, IndexError):
+                return None
+    return _avif(data, limit) if data[4:8] == b"ftyp" else None
+
+
+def jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables, reserved, arithmetic coding
+            return at, int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0, 0
+
+
+def _jpeg(data: bytes) -> int | None:
+    _, height, width = jpeg_frame(data)
+    return height * width or None
+
+
+def _png(data: bytes) -> int:
+    width, height = struct.unpack_from(">II", data, 16)
+    return int(width * height)
+
+
+def _gif(data: bytes) -> int:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return int(width * height) * PIXELS_OF_HEAVY
+
+
+def _bmp(data: bytes) -> int:
+    (head,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if head == 12 else "<ii", data, 18)
+    return abs(int(width * height))
+
+
+def _pnm(data: bytes) -> int:
+    fields = re.sub(rb"#[^\n]*\n", b"", data[:4096]).split(maxsplit=3)
+    return int(fields[1]) * int(fields[2])
+
+
+def _webp(data: bytes) -> int:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return (1 + int.from_bytes(data[24:27], "little")) * (1 + int.from_bytes(data[27:30], "little"))
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return int(1 + (bits & 0x3FFF)) * int(1 + (bits >> 14 & 0x3FFF))
+    width, height = struct.unpack_from("<HH", data, 26)
+    return int(width & 0x3FFF) * int(height & 0x3FFF)
+
+
+WIDTH, HEIGHT, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 277, 322, 323
+
+
+def _tiff(data: bytes) -> int:
+    """Of the first picture, which is the one that is decoded: its area or its tiles', whichever is more."""
+    order = "<" if data[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    tags: dict[int, int] = {}
+    for number in range(count):
+        tag, kind, _ = struct.unpack_from(f"{order}HHI", data, at + 2 + 12 * number)
+        (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, at + 10 + 12 * number)
+        tags[tag] = max(int(value), tags.get(tag, 0))
+    width, height = max(tags[WIDTH], tags.get(TILE_WIDTH, 0)), max(tags[HEIGHT], tags.get(TILE_HEIGHT, 0))
+    return int(width * height) * max(1, tags.get(SAMPLES, 1) // 4)
+
+
+def _jpeg2000(data: bytes) -> int:
+    """By the code stream, which is what is decoded; a component each counts, above four."""
+    at = data.index(b"\xff\x4f\xff\x51") + 4
+    width, height, x, y = struct.unpack_from(">IIII", data, at + 4)
+    (components,) = struct.unpack_from(">H", data, at + 36)
+    return int(max(0, width - x) * max(0, height - y) * max(1, components // 4)) * PIXELS_OF_HEAVY
+
+
+def _avif(data: bytes, limit: int) -> int | None:
+    """By the container, and by decoding it within the limit: a picture inside may be larger than announced."""
+    sizes = [struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data[:-12])]
+    pixels = max((int(width * height) for width, height in sizes), default=0) * PIXELS_OF_HEAVY
+    if not pixels or pixels > limit:
+        return pixels or None
+    options = {"format_whitelist": "mov", "max_pixels": str(limit // PIXELS_OF_HEAVY)}
+    try:
+        with av.open(io.BytesIO(data), mode="r", options=options) as container:
+            for stream in container.streams.video:
+                stream.codec_context.options = options
+                next(container.decode(stream))
+    except (av.error.OverflowError, av.error.ArgumentError):
+        return limit + 1
+    except (av.FFmpegError, StopIteration):
+        return None
+    return pixels
+
+
+KINDS: tuple[tuple[bytes, Callable[[bytes], int | None]], ...] = (
+    (rb"\xff\xd8", _jpeg),
+    (rb"\x89PNG\r\n\x1a\n", _png),
+    (rb"GIF8[79]a", _gif),
+    (rb"BM", _bmp),
+    (rb"P[1-6]\s", _pnm),
+    (rb"RIFF....WEBPVP8[ LX]", _webp),
+    (rb"II\*\x00|MM\x00\*", _tiff),
+    (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", _jpeg2000),
+)

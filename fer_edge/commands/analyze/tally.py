@@ -1,0 +1,68 @@
+"""What a run has read and found, in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fer_edge.camera import shown
+from fer_edge.commands.analyze.lines import AnalyzedFrame, printable
+from fer_edge.records import EventType
+from fer_edge.runtime.time_text import span_text
+
+if TYPE_CHECKING:
+    from fer_edge.commands.analyze.options import AnalyzeOptions
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a run, over interruptions too."""
+
+    frames: int = 0
+    pictures: int = 0  # of these frames, those that are files of their own
+    with_faces: int = 0  # of these frames
+    faces: int = 0  # in all frames, added up
+    people: int = 0  # faces that came, each counted once; 0 with --still
+
+    def add(self, look: AnalyzedFrame) -> None:
+        """Take in a frame."""
+        self.frames += 1
+        self.pictures += look.picture is not None
+        self.with_faces += bool(look.shown)
+        self.faces += len(look.shown)
+        self.people += sum(event.event_type is EventType.START for event in look.update.events)
+
+
+def summary_line(tally: Tally, options: AnalyzeOptions, *, failed: int, frames: int, seconds: float) -> str:
+    """What was read, found and written, and how fast. `frames`, `seconds`: of this process alone."""
+    written = ", ".join(map(printable, options.written()))
+    wrote = f"; wrote {written}" if written else ""
+    one = "picture" if tally.pictures == tally.frames else "frame"
+    speed = f"{frames / seconds:.3g} {one}s a second" if seconds else "at once"
+    read = f"read {_read(tally)} of {_sources(options.sources, failed)}"
+    return f"{read}: {_found(tally, still=options.still)}{wrote}; took {span_text(seconds)}, {speed}"
+
+
+def _read(tally: Tally) -> str:
+    frames = tally.frames - tally.pictures
+    told = [_count(tally.pictures, "picture")] if tally.pictures else []
+    return " and ".join(told + ([_count(frames, "frame")] if frames or not told else []))
+
+
+def _found(tally: Tally, *, still: bool) -> str:
+    """With tracking a face counts once, however long it stays."""
+    if not tally.faces:
+        return "no faces"
+    if still or not tally.people:
+        return f"{_count(tally.faces, 'face')} in {tally.with_faces} of them"
+    return f"{_count(tally.people, 'face')}, in view in {tally.with_faces} of them"
+
+
+def _sources(sources: Sequence[str], failed: int) -> str:
+    text = printable(shown(sources[0])) if len(sources) == 1 else f"{len(sources)} sources"
+    return text + (f" ({failed} not, or not to the end)" if failed else "")
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number} {one}" + ("" if number == 1 else "s")
