@@ -322,6 +322,11 @@ class FaceEvent:
     zone_dwell_s: float | None = None  # how long it was in the zone that it left, seconds
     signals: Mapping[str, SignalState] = field(default_factory=dict)
 
+    @property
+    def is_heartbeat(self) -> bool:
+        """Whether it only says that nothing has changed."""
+        return self.event_type is EventType.UPDATE and self.expression == self.previous
+
 
 @dataclass(frozen=True, slots=True)
 class FaceState:

@@ -166,8 +166,8 @@ class Lines:
 
 
 def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, narrow: bool = False) -> str:
-    """One event in at most 80 columns, behind which stands what signals said of a face that ends; without bar, remark and
-    signals in 60, where it is to be narrow."""
+    """One event in at most 80 columns, behind which stands what signals said of a face that ends; without bar, remark
+    and signals in 60, where it is to be narrow."""
     columns = [
         clock_time(event.ts),
         device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
@@ -175,7 +175,7 @@ def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, n
         printable(event.event_type),
         finding(event, ascii_only=ascii_only, bar=not narrow),
         f"{event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s:.1f} s",
-        "" if narrow else _remark(event, changed=event.previous != event.expression),
+        "" if narrow else _remark(event),
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<14.14" if narrow else "<21", ">8", "<12")
     line = "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
@@ -189,12 +189,12 @@ def signal_texts(event: ReceivedEvent) -> list[str]:
     return on + [f"{printable(name)} {signal.value:+.2f}" for name, signal in each if signal.value is not None]
 
 
-def _remark(event: ReceivedEvent, *, changed: bool) -> str:
+def _remark(event: ReceivedEvent) -> str:
     if event.replayed:
         return "replayed"
     if event.zone:
         return printable(event.zone)[:REMARK_CELLS]
-    return f"was {printable(event.previous)}" if changed and event.previous else ""
+    return f"was {printable(event.was)}" if event.was else ""
 
 
 def finding(event: ReceivedEvent, *, ascii_only: bool, bar: bool = True) -> str:

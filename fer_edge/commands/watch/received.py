@@ -33,6 +33,11 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     zone_dwell_s: float | None = None
     signals: dict[str, ReceivedSignal] = {}  # msgspec copies it
 
+    @property
+    def was(self) -> str | None:
+        """The expression before, where it was another one."""
+        return self.previous if self.previous != self.expression else None
+
 
 class ReceivedState(msgspec.Struct, frozen=True):
     """What is shown of a state."""
