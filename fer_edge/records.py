@@ -290,6 +290,11 @@ class FaceEvent:
     zone: str | None = None  # the one that was entered or left
     zone_dwell_s: float | None = None  # how long it was in the zone that it left, seconds
 
+    @property
+    def is_heartbeat(self) -> bool:
+        """Whether it only says that nothing has changed."""
+        return self.event_type is EventType.UPDATE and self.expression == self.previous
+
 
 @dataclass(frozen=True, slots=True)
 class FaceState:

@@ -217,7 +217,7 @@ class HistorySink:
 
     pictures = False
 
-    def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, _control: Control) -> None:
         self._path = state_folder(config, identity.device_id) / HISTORY_FILE
         self._run_id, self._config = identity.boot_id, config.history
         self._history = HistoryTable(config.history)

@@ -1,10 +1,12 @@
 """Training scenes for the detector: squares cut from photos with faces of every size, from stills, from photos
 without faces, and from those with FER+ faces pasted in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np

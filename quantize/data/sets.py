@@ -14,6 +14,8 @@
 A zip may be unpacked: its folder is read the same way. Coordinates are px, the first pixel's centre at 0.5.
 """
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
@@ -21,7 +23,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np

@@ -24,6 +24,11 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     zone: str | None = None  # that was entered or left
     zone_dwell_s: float | None = None
 
+    @property
+    def was(self) -> str | None:
+        """The expression before, where it was another one."""
+        return self.previous if self.previous != self.expression else None
+
 
 class ReceivedState(msgspec.Struct, frozen=True):
     """What is shown of a state."""

@@ -12,12 +12,15 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from fer_edge.config import Alert, Config, Zone
 from fer_edge.records import LABELS, EventType, Identity
+from fer_edge.settings.names import full_name
+from fer_edge.settings.overrides import topic_of
+from fer_edge.settings.tunables import Tunable
 from fer_edge.sinks.mqtt.figures import EVERYDAY, FIGURES
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 
@@ -47,21 +50,7 @@ THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "too_hot")
 """The Pi firmware's bits 0 to 3: what holds now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tunable:
-    """A key that can be set while the daemon runs, as an entity."""
-
-    key: str  # as in the topics set/<key> and config/<key>
-    kind: Literal["number", "switch"]
-    name: str
-    minimum: float = 0.0
-    maximum: float = 1.0
-    step: float = 0.01  # at least 0.001
-    unit: str | None = None
-    everyday: bool = False  # shown without being asked for
-
-
-PAUSE = "camera/paused"
+PAUSE = "camera.paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +212,7 @@ def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
 
 def _event(base: str, *, zones: bool) -> _Entity:
     """What happens to faces. The template yields nothing, so nothing fires, for what is long past (replayed) and for
-    a heartbeat, which says nothing new.
+    a heartbeat (`FaceEvent.is_heartbeat`), which says nothing new.
 
     It does not need the camera: the ends of all faces come just after the camera is lost.
     """
@@ -329,27 +318,32 @@ def _throttled(base: str) -> dict[str, Any]:
 
 
 def _tunables(base: str, tunables: Sequence[Tunable]) -> Iterator[_Entity]:
-    """What can be set; why the last attempt was refused is an attribute."""
+    """What fits a number or a switch; of an alert only whether it is enabled. Why the last attempt to set it was
+    refused is an attribute."""
     for tunable in tunables:
-        number = tunable.kind == "number"
+        switch, of_alert = tunable.type == "bool", tunable.key.startswith("alerts.")
+        if tunable.type == "choice" or (of_alert and not switch):
+            continue
+        everyday = tunable.key == PAUSE or of_alert  # the rest is disabled until somebody wants it
+        topic = topic_of(tunable.key)
         options = {
-            "name": tunable.name,
-            "command_topic": f"{base}/set/{tunable.key}",
-            "state_topic": f"{base}/config/{tunable.key}",
-            "value_template": "{{ value_json.value }}" if number else "{{ 'ON' if value_json.value else 'OFF' }}",
-            "json_attributes_topic": f"{base}/config/{tunable.key}",
+            "name": full_name(tunable.key),
+            "command_topic": f"{base}/set/{topic}",
+            "state_topic": f"{base}/config/{topic}",
+            "value_template": "{{ 'ON' if value_json.value else 'OFF' }}" if switch else "{{ value_json.value }}",
+            "json_attributes_topic": f"{base}/config/{topic}",
             "json_attributes_template": _json_of("status", "reason"),
             **({"icon": "mdi:eye-off"} if tunable.key == PAUSE else {"entity_category": "config"}),
-            **({} if tunable.everyday else {"enabled_by_default": False}),
+            **({} if everyday else {"enabled_by_default": False}),
             **_daemon(base),
-            **(_range(tunable) if number else {}),
+            **({} if switch else _range(tunable)),
         }
-        yield _Entity(tunable.kind, f"set.{tunable.key.replace('/', '.')}", options)
+        yield _Entity("switch" if switch else "number", f"set.{tunable.key}", options)
 
 
 def _range(tunable: Tunable) -> dict[str, Any]:
-    unit = {} if tunable.unit is None else {"unit_of_measurement": tunable.unit}
-    return {"min": tunable.minimum, "max": tunable.maximum, "step": tunable.step, **unit}
+    unit = {"unit_of_measurement": tunable.unit} if tunable.unit else {}
+    return {"min": tunable.low, "max": tunable.high, "step": tunable.step, **unit}
 
 
 def _requests(base: str, *, images: bool) -> Iterator[_Entity]:

@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+        self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
         self._folder = state_folder(config, identity.device_id)

@@ -14,7 +14,7 @@ import msgspec
 from fer_edge.config import Privacy
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
-from fer_edge.settings.overrides import Value
+from fer_edge.settings.tunables import Value
 
 MAX_BYTES = 65_536
 """Zones are the longest; a page says less than that at a time."""

@@ -67,9 +67,8 @@ LIMITS: dict[type[ClientMessage], tuple[int, float]] = {
 class WebSink:
     """Serves the page from a thread of its own with its own loop; pictures are drawn in a second one."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
-        """Without a `control`, nothing can be set on the page."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
+        self._config, self._identity, self._control = config, identity, control
         self._settings = config.web
         self._groups = groups(self._control.tuning.tunables())
         self._live = Live(config.web.max_viewers)
