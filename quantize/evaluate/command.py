@@ -22,7 +22,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fer_edge.config import Config, Models
 from fer_edge.errors import ModelError
+from fer_edge.pipeline import Pipeline
 from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
@@ -127,7 +129,8 @@ def _varied(options: argparse.Namespace) -> Report:
     if options.model:
         figures = varied.of_model(open_model(options.model, "detector"), options.data, folds=options.folds)
     else:
-        figures = varied.of_daemon(options.models, options.data, detector=options.detector, folds=options.folds)
+        models = Models(folder=str(options.models), detector=options.detector)
+        figures = varied.of_daemon(Pipeline(Config(models=models)), options.data, folds=options.folds)
     return asdict(figures), [f"{options.model or options.models} on", *varied.table(figures)]
 
 
