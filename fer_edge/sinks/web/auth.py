@@ -47,6 +47,10 @@ class Attempts:
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()  # address -> monotonic seconds
 
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._wrong)
+
     def wait_seconds(self, address: str) -> float:
         """How long an address has to wait before it may try again; 0: not at all."""
         since = time.monotonic() - TRIES_SECONDS
