@@ -29,13 +29,25 @@ FLOORS: dict[str, dict[str, float]] = {
         "posed.alarming": 0.60,
         "least_recall": 0.40,
     },
-    # varied_ap is to become 0.88, varied_ap_16_32 0.93: until then no model may be worse than the one before.
-    "detector": {"ap": 0.84, "varied_ap": 0.844, "varied_ap_16_32": 0.829, "varied_fp_per_empty_image": 0.13},
+    "detector": {
+        "ap": 0.84,
+        "varied_ap": 0.88,
+        "varied_ap_16_32": 0.93,
+        "varied_fp_per_empty_image": 0.13,
+        "daemon_recall_16": 0.88,
+        "daemon_fp_per_image": 0.15,
+        "daemon_fp_per_empty_image": 0.03,
+        "masked": 0.90,
+        "bare": 0.97,
+    },
     "landmarks": {"nme51": 0.0425, "pose_30": 6.0, "pose_60": 10.0, "sign": 0.99, "false_presence": 0.03},
     "intensity": {"told": 7},
 }
 # Figures that must not be above their floor.
-ERRORS = ("nme51", "pose_30", "pose_60", "false_presence", "ece", "varied_fp_per_empty_image")
+ERRORS = (
+    *("nme51", "pose_30", "pose_60", "false_presence", "ece"),
+    *("varied_fp_per_empty_image", "daemon_fp_per_image", "daemon_fp_per_empty_image"),
+)
 LEAST = {"accuracy": 0.86, "macro_f1": 0.66}  # below this nothing is published, whatever was before
 CHANCE = 0.003  # a figure may be so much worse than the published one: half its standard error on PublicTest
 MOST_LOST = {"expression": {"accuracy": 0.005}}  # what int8 may lose against float
