@@ -23,7 +23,7 @@ from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.session import Session
-from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from tests.support.paths import ROOT
 from tests.support.sink_helpers import (
@@ -235,9 +235,9 @@ def test_a_broker_that_hangs_does_not_hold_up_submit_or_close(caplog: pytest.Log
             started = time.monotonic()
             for first in range(1, 1001, 10):
                 sink.submit(events(first, first + 9))
-            assert time.monotonic() - started < 2.0
+            assert time.monotonic() - started < 10 * PATIENCE
             before_close = time.monotonic()
-        assert time.monotonic() - before_close < 1.5
+        assert time.monotonic() - before_close < 10 * PATIENCE
         silent.close()
     assert said(caplog, "1000 events could not be delivered") == 1
 

@@ -111,7 +111,7 @@ def test_a_half_open_connection_is_left_and_costs_no_event(
         stalled.set()
         started = time.monotonic()
         sink.submit(events(11, 60))
-        assert time.monotonic() - started < 1  # the camera does not wait
+        assert time.monotonic() - started < 10 * PATIENCE  # the camera does not wait
         wait_for(lambda: said(caplog, "silent") > 0, "the silence is noticed", seconds=30)
         stalled.clear()
         wait_for(lambda: len(first_seen(seen.of("event"))) == 60, "all events", seconds=30)

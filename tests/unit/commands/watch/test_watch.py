@@ -240,7 +240,7 @@ def test_it_ends_after_the_time_it_was_given(mosquitto: Mosquitto, monkeypatch: 
     with watching(monkeypatch, port=mosquitto.port, for_seconds=0.3) as seen:
         started = time.monotonic()
         assert seen.result.result() == 0
-        assert 0.2 < time.monotonic() - started < 5
+        assert 0.2 < time.monotonic() - started < 30
 
 
 def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,8 +264,8 @@ def test_pages_hear_that_the_daemon_stops(tmp_path: Path) -> None:
         page = site.page()
         page.receive("hello")
         begun = time.monotonic()
-        site.sink.close(5)
-        assert time.monotonic() - begun < 3
+        site.sink.close(30)
+        assert time.monotonic() - begun < 20
         assert page.closed() == 1012
         site.sink.submit(event_of(1))  # and nothing comes of it
         site.sink.close(5)
