@@ -196,7 +196,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(tmp_path: Path, caplog: p
         sink.submit(events(31, 31))
         wait_for(lambda: sink.store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
         assert [entry.seq for entry in sink.store.outbox.oldest(100)] == list(range(22, 32))
-    assert said(caplog, "the oldest are dropped") == 1
+    assert said(caplog, "the oldest are now dropped") == 1
 
 
 def test_stats_tell_of_dropped_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,4 +314,4 @@ def test_a_second_client_with_the_same_id_is_guessed(
 ) -> None:
     quick_retries(monkeypatch)
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port), running(broker.port):
-        wait_for(lambda: said(caplog, "is another client there as fer-edge-kitchen?"), "a guess")
+        wait_for(lambda: said(caplog, "is another client using the id fer-edge-kitchen?"), "a guess")

@@ -304,7 +304,7 @@ def test_a_file_that_is_taken_away_under_way_is_opened_again(
                 path.touch()
         sink.submit(events(4, 5))
         wait_for(lambda: path.exists() and numbers(path) == [4, 5], "the lines after that")
-    assert said(caplog, "was moved, deleted or replaced; going on in a new file") == 1
+    assert said(caplog, "was moved, deleted or replaced; continuing in a new file") == 1
 
 
 def test_a_file_that_others_cut_off_may_grow_to_its_limit_again(tmp_path: Path) -> None:

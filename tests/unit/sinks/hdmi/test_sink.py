@@ -142,10 +142,10 @@ def test_unplugged_and_plugged_in_again(card: FakeCard, tmp_path: Path, caplog: 
 def test_another_master(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = card.open()
     with running(card, tmp_path) as sink:
-        wait_for(lambda: said(caplog, "another program has the display") == 1, "that is told")
+        wait_for(lambda: said(caplog, "another program is using the display") == 1, "that is told")
         time.sleep(0.2)
         sink.submit(UPDATE)
-        assert said(caplog, "another program has the display") == 1, "once"
+        assert said(caplog, "another program is using the display") == 1, "once"
         other.close()
         wait_for(lambda: shows(card, PAINTED), "the display is taken over")
 
