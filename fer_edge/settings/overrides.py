@@ -116,9 +116,9 @@ class Tuning:
         trouble = self._save() if write else None
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
 
-    def draw(self, shapes: Mapping[str, Any]) -> str | None:
+    def draw(self, shapes: Mapping[str, Any], *, write: bool = True) -> str | None:
         """Put other shapes (keys of SHAPES) in force and keep them; None returns to config.yaml's. Why they are
-        refused, or what hinders that they are kept, in words."""
+        refused, or what hinders that they are kept, in words. Without `write`, `write` is to be called."""
         given = {key: plain(value_at(self._base, key)) if value is None else value for key, value in shapes.items()}
         if problems := [what for key, value in given.items() if (what := wrong(key, value))]:
             return "; ".join(problems)
@@ -130,7 +130,7 @@ class Tuning:
             return "; ".join(broken)
         self._overrides, self._config = overrides, config
         self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
-        trouble = self._save()
+        trouble = self._save() if write else None
         return trouble and f"in force, but it will not survive a restart: {trouble}"
 
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
@@ -149,10 +149,11 @@ class Tuning:
         self._unwritable = self._kept if trouble else None
         return trouble
 
-    def keep_all(self) -> str | None:
-        """Let all that is in force outlast the restart. What hinders it, in words."""
+    def keep_all(self, *, write: bool = True) -> str | None:
+        """Let all that is in force outlast the restart. What hinders it, in words. Without `write`, `write` is to be
+        called."""
         self._kept = self._overrides
-        return self._save()
+        return self._save() if write else None
 
     def _answer(self, key: str, *, refused: str | None = None, note: str | None = None) -> Answer:
         value: Value = value_at(self._config, key)

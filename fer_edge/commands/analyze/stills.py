@@ -54,7 +54,7 @@ class StillTimeline:
 def _counted(shown: list[View]) -> Minute:
     """One picture."""
     labels, reasons, cells = dict[str, float](), dict[str, float](), dict[int, float]()
-    for label, reason, cell, _ in shown:
+    for label, reason, cell, *_ in shown:
         labels[label] = labels.get(label, 0.0) + 1
         if reason:
             reasons[reason] = reasons.get(reason, 0.0) + 1

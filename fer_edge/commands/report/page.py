@@ -10,7 +10,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -42,7 +42,9 @@ from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
-from fer_edge.tracking.minutes import Minute, ZoneMinute
+from fer_edge.tracking.minutes import Minute, SignalMinute, ZoneMinute
+from fer_edge.tracking.signals import SIGNALS
+from fer_edge.tracking.signals.signal import Signal
 from fer_edge.vision.model_card import models_folder
 
 LONGEST_STAYS = 10
@@ -128,6 +130,9 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
     )
 
 
+SIGNAL_FIELDS = SignalMinute.__struct_fields__
+
+
 def _charts(
     charts: Any, markup: Any, stories: Sequence[ReportData], columns: Sequence[tuple[str, Figures]]
 ) -> dict[str, Any]:
@@ -154,6 +159,7 @@ def _charts(
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
     """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
     reasons = [reason.value for reason in Reason]
+    names = [name for name in SIGNALS if any(name in minute.signals for minute in minutes)]
     zones = sorted({name for minute in minutes for name in minute.zones})
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -161,6 +167,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
         ["begin", "watched_s", "visitors", "left", "dwell_s", "most_faces", "clock_synced"]
         + [f"{label}_s" for label in (*LABELS, NONE)]
         + [f"{reason}_s" for reason in reasons]
+        + [f"{name}_{field}" for name in names for field in SIGNAL_FIELDS]
         + [f"zone_{name}_{what}" for name in zones for what in ("visits", "left", "dwell_s", "most_faces", "faces_s")]
     )
     for minute in minutes:
@@ -169,6 +176,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
             + [round(minute.dwell_s, 3), minute.most_faces, int(minute.synced)]
             + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
             + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
+            + [round(getattr(minute.signals.get(n, SignalMinute()), f), 3) for n in names for f in SIGNAL_FIELDS]
             + [cell for name in zones for cell in _zone_cells(minute.zones.get(name, ZoneMinute()))]
         )
     return file.getvalue()
@@ -236,9 +244,32 @@ def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
         ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
         ("most shown expression", [_dominant(one) for one in each]),
     ]
+    rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
     if len(each) > 1:  # else the heading says it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
     return [[name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour"]
+
+
+def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
+    """Of a signal that was known in any of the periods."""
+    known = [one.signals.get(signal.name, SignalMinute()) for one in each]
+    if not any(one.known_s for one in known):
+        return
+    if signal.switch is None:
+        yield f"{signal.words}, mean", [f"{one.sum_s / one.known_s:+.2f}" if one.known_s else "–" for one in known]
+        return
+    came = [one.visitors for one in each]
+    yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
+    yield "… for long, added up", [_of(one.lasting, count) for one, count in zip(known, came, strict=True)]
+    yield "… face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
+
+
+def _of(number: int, all_of_them: int) -> str:
+    return f"{number}{_percent(number, all_of_them)}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f", {part / whole:.0%}" if whole else ""
 
 
 def _picture_rows(story: ReportData, one: Figures) -> list[list[str]]:

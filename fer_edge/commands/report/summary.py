@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
-from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, added
+from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, SignalMinute, added
 
 STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
 """How long a bar of a chart may be; those below a minute are for films."""
@@ -163,6 +163,7 @@ class Figures:
     judged_share: float | None  # of the face time
     shares: dict[str, float]  # label -> share of the judged time
     abstained: dict[str, float]  # reason -> share of the face time
+    signals: dict[str, SignalMinute]  # name -> sums over the period
 
     @property
     def per_hour(self) -> float | None:
@@ -189,6 +190,7 @@ def figures(story: ReportData) -> Figures:
             reason: seconds / total.faces_s
             for reason, seconds in sorted(total.abstained_s.items(), key=lambda item: -item[1])
         },
+        signals=total.signals,
     )
 
 

@@ -23,6 +23,8 @@ from fer_edge.settings.overrides import topic_of
 from fer_edge.settings.tunables import Tunable
 from fer_edge.sinks.mqtt.figures import EVERYDAY, FIGURES
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
+from fer_edge.tracking.signals import enabled_signals
+from fer_edge.tracking.signals.signal import Signal
 
 Message = tuple[str, bytes]
 """A topic and a payload, to be published retained with QoS 1."""
@@ -68,6 +70,7 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
     entities = (
         *_faces(base, zones=bool(config.zones)),
         *_zones(base, config.zones),
+        *_signals(base, enabled_signals(config)),
         *_alerts(base, config.alerts),
         *_figures(base, config.stats.interval_seconds),
         *_tunables(base, tunables),
@@ -168,9 +171,11 @@ def _daemon(base: str) -> dict[str, Any]:
     return {"availability": [{"topic": f"{base}/availability"}]}
 
 
-def _json_of(*fields: str) -> str:
-    """A template: these fields of a payload as JSON."""
-    return "{{ {" + ", ".join(f"'{name}': value_json.{name}" for name in fields) + "} | tojson }}"
+def _json_of(*fields: str, maybe: Sequence[str] = ()) -> str:
+    """A template: these fields of a payload as JSON; of `maybe` a list that is not always there."""
+    pairs = [f"'{name}': value_json.{name}" for name in fields]
+    pairs += [f"'{name}': value_json.{name} | default([])" for name in maybe]
+    return "{{ {" + ", ".join(pairs) + "} | tojson }}"
 
 
 def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
@@ -208,6 +213,21 @@ def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
         named = {"name": label.capitalize(), "icon": f"mdi:{ICONS[label]}"}
         options = state | named | {"value_template": template, "device_class": "occupancy"}
         yield _Entity("binary_sensor", f"expression.{label}", options)
+
+
+def _signals(base: str, signals: Sequence[Signal]) -> Iterator[_Entity]:
+    """With how many faces in view each signal is on; of a level the mean over them."""
+    for signal in signals:
+        name = signal.words[0].upper() + signal.words[1:]
+        options = {
+            "name": f"Faces: {signal.words}" if signal.switch else name,
+            "state_topic": f"{base}/state",
+            "value_template": f"{{{{ value_json.signals.{signal.name} }}}}",
+            "state_class": "measurement",
+            "icon": f"mdi:{signal.icon}",
+            **({"unit_of_measurement": "faces"} if signal.switch else {}),
+        }
+        yield _Entity("sensor", f"signal.{signal.name}", options)
 
 
 def _event(base: str, *, zones: bool) -> _Entity:
@@ -271,7 +291,9 @@ def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[_Entity]:
                 "state_topic": topic,
                 "value_template": "{{ value_json.state }}",
                 "json_attributes_topic": topic,
-                "json_attributes_template": _json_of("since", "expressions", "faces"),
+                "json_attributes_template": _json_of(
+                    "since", "expressions", "faces", maybe=("signals",) if alert.signals else ()
+                ),
                 "icon": "mdi:bell-alert",
             }
             yield _Entity("binary_sensor", f"alert.{name}", options)

@@ -32,6 +32,7 @@ from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
+from fer_edge.tracking.signals import enabled_signals
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class MqttSink:
         self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
+        self._signals = [signal.name for signal in enabled_signals(config)]
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
         self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
@@ -103,7 +105,8 @@ class MqttSink:
             return
         self._inbox.see(update)
         news = update.frame is None and self._say("camera/availability", OFFLINE)
-        news |= self._say("state", msgspec.json.encode(state_payload(update.faces, self._control.config.zones)))
+        state = state_payload(update.faces, self._control.config.zones, signals=self._signals)
+        news |= self._say("state", msgspec.json.encode(state))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:

@@ -402,3 +402,15 @@ def test_neighbours_lead_to_keys_that_are_there() -> None:
     for foreign, hint in neighbours.SECTIONS.items():
         assert foreign not in known
         assert hint.split()[0] in known
+
+
+def test_an_alert_may_be_about_signals() -> None:
+    on = "attention: {enabled: true}\n"
+    rules = parse_config(f"{on}alerts:\n  away: {{signals: [looked_away], for_seconds: 5}}\n").alerts
+    assert rules == {"away": Alert(signals=("looked_away",), for_seconds=5.0)}
+    (finding,) = findings("alerts:\n  away: {signals: [looked_away]}\n")
+    assert "section alerts, key away.signals: expected attention.enabled: true beside looked_away" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: []}}\n")
+    assert "key away.expressions: expected one or more, or else signals" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: [sleeps]}}\n")
+    assert 'expected one or more of "looked_away", "looks", got ["sleeps"]' in finding

@@ -24,7 +24,7 @@ def test_these_keys_can_be_set_and_no_others() -> None:
     expected = {f"{section}.{key}" for section in sections for key in BUILTINS[section]} - fixed
     expected |= {f"alerts.{name}.{key}" for name in ("door", "till") for key in ALERT}
     assert sorted(KEYS) == sorted(expected)
-    assert set(ALERT) == set(Alert.__struct_fields__) - {"expressions", "active_hours", "zone"}
+    assert set(ALERT) == set(Alert.__struct_fields__) - {"expressions", "signals", "active_hours", "zone"}
     assert set(LIVE) == set(sections)
 
 
