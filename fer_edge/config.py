@@ -20,6 +20,7 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
+SignalName = Literal["looks", "looked_away"]
 Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
@@ -168,11 +169,30 @@ class Zone(Section, frozen=True, kw_only=True):
     margin: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
 
 
+class Attention(Section, frozen=True):
+    """Who looks at the camera."""
+
+    enabled: bool = False
+    cone_deg: Degrees = 20.0
+    hysteresis_deg: Annotated[float, Meta(ge=0, le=45)] = 5.0
+    dwell_seconds: Seconds = 0.3
+    min_height_px: Pixels = 24
+    max_pose_error_deg: Degrees = 8.0
+    lasting_seconds: Seconds = 2.0
+
+
+class Balance(Section, frozen=True):
+    """The positive share of a face's expressions minus the negative ones."""
+
+    enabled: bool = False
+
+
 class Alert(Section, frozen=True, kw_only=True):
     """When an alert is on; its name is its key in section `alerts`."""
 
     enabled: bool = True
-    expressions: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    expressions: Annotated[tuple[Label, ...], Meta(min_length=1)] = ()
+    signals: tuple[SignalName, ...] = ()
     min_confidence: Fraction = 0.5
     for_seconds: Seconds = 3.0
     min_faces: Annotated[int, Meta(ge=1, le=100)] = 1
@@ -345,6 +365,8 @@ class Config(Section, frozen=True):
     quality: Quality = Quality()
     tracking: Tracking = Tracking()
     events: Events = Events()
+    attention: Attention = Attention()
+    balance: Balance = Balance()
     zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()

@@ -20,7 +20,10 @@ from fer_edge.errors import ConfigError
 from fer_edge.settings.constraints import combination_errors, value_at
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
-NAMED: dict[str, tuple[type[Section], str]] = {"alerts": (Alert, "expressions"), "zones": (Zone, "points")}
+NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
+    "alerts": (Alert, ("expressions", "signals")),
+    "zones": (Zone, ("points",)),
+}
 """The sections whose keys are names: what stands below a name, and the key that it needs."""
 
 
@@ -124,8 +127,8 @@ class _Document:
             return kind()
         return kind(**self._values(given, kind, name))
 
-    def named(self, section: str, kind: type[Section], needed: str) -> dict[str, Section]:
-        """Convert a section whose keys are names; below each stands a `kind`, with a key that is `needed`."""
+    def named(self, section: str, kind: type[Section], needed: tuple[str, ...]) -> dict[str, Section]:
+        """Convert a section whose keys are names; below each stands a `kind`, with one of the keys in `needed`."""
         given = self.root[section]
         if not isinstance(given, dict | None):
             what = f"expected a name with keys below it for each {section.removesuffix('s')}, got {show(given)}"
@@ -134,11 +137,11 @@ class _Document:
         for name, below in given.items() if isinstance(given, dict) else ():
             if not _is_name(name):
                 self.find(section, str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
-            elif not isinstance(below, dict) or needed not in below:
-                self.find(section, name, f"expected keys below it, {needed} among them, got {show(below)}")
+            elif not (isinstance(below, dict) and any(key in below for key in needed)):
+                self.find(section, name, f"expected keys below it, {needed[0]} among them, got {show(below)}")
             else:
                 values = self._values(below, kind, section, prefix=f"{name}.")
-                if needed in values:
+                if any(key in values for key in needed):
                     found[name] = kind(**values)
         return found
 

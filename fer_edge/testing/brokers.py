@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 PATIENCE = float(os.environ.get("FER_EDGE_TEST_PATIENCE", "1"))
 """How many times as long anything may take on this machine: an emulated one is slow."""
 
-SECONDS = 15.0 * PATIENCE
+SECONDS = 30.0 * PATIENCE
 """How long anything may take before a test fails."""
 
 

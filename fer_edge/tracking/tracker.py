@@ -11,6 +11,7 @@ import numpy as np
 from fer_edge.config import Tracking
 from fer_edge.records import Box, Expression, Face, Reading, Track
 from fer_edge.tracking.motion import COVERED_SHARE, Motion, shifted
+from fer_edge.tracking.signals import SignalReader
 
 SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
 CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
@@ -30,15 +31,16 @@ class TrackerSnapshot:
 class Tracker:
     """Readings of one frame -> tracks. Ids count from 1 and are never used twice."""
 
-    def __init__(self, config: Tracking) -> None:
-        self.configure(config)
+    def __init__(self, config: Tracking, signals: SignalReader | None = None) -> None:
+        """`signals`: what else is told of each face; None: nothing."""
+        self.configure(config, signals)
         self._tracks: dict[int, Track] = {}
         self._motions: dict[int, Motion] = {}
         self._next_id = 1
 
-    def configure(self, config: Tracking) -> None:
+    def configure(self, config: Tracking, signals: SignalReader | None = None) -> None:
         """Take over other thresholds and times."""
-        self._config = config
+        self._config, self._signals = config, signals or SignalReader(())
 
     def snapshot(self) -> TrackerSnapshot:
         """All that was learned from frames."""
@@ -140,8 +142,9 @@ class Tracker:
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            return new_track(track_id, reading, now_ns)
-        return replace(
+            new = new_track(track_id, reading, now_ns)
+            return replace(new, signals=self._signals(new, now_ns))
+        seen = replace(
             track,
             box=reading.face.box,
             landmarks=reading.landmarks,
@@ -153,6 +156,7 @@ class Tracker:
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
         )
+        return replace(seen, signals=self._signals(seen, now_ns, hidden=bool(track.misses)))
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,

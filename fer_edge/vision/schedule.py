@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ class DetectionSchedule:
         self._thumb: NDArray[np.int16] | None = None
         self._scene: NDArray[np.int16] | None = None
         self._reviews_scene = False
+        self._made: tuple[tuple[int, int, int], NDArray[np.int16]] | None = None  # the last thumbnail, of which frame
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
@@ -136,14 +138,24 @@ class DetectionSchedule:
         return bool(change.max() >= 255 * self._config.motion)
 
     def _thumbnail(self, frame: Frame) -> NDArray[np.int16]:
-        small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.int16)
+        """A frame's thumbnail, made once: averaging all of its pixels is dear. The frame itself is not kept."""
+        key = (frame.seq, frame.taken_ns, id(frame.gray))
+        if self._made is None or self._made[0] != key:
+            small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
+            self._made = key, np.asarray(small, np.int16)
+        return self._made[1]
 
 
 def _same_scene(before: NDArray[np.int16], now: NDArray[np.int16]) -> bool:
     """Whether two thumbnails are alike, or become so where things in them have moved a little: before a plain wall,
     somebody who passes quickly is most of what there is to see."""
-    if float(np.corrcoef(before.ravel(), now.ravel())[0, 1]) >= SAME_SCENE:
+    if _correlation(before.ravel(), now.ravel()) >= SAME_SCENE:
         return True
     least, most = cv2.erode(before, NEAR) - NOISE, cv2.dilate(before, NEAR) + NOISE
     return float(((now >= least) & (now <= most)).mean()) >= MOVED_SHARE
+
+
+def _correlation(one: NDArray[np.int16], other: NDArray[np.int16]) -> float:
+    """Pearson's, of values that are not all the same."""
+    x, y = one - one.mean(), other - other.mean()
+    return float(x @ y) / math.sqrt(float(x @ x) * float(y @ y))

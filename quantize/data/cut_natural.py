@@ -5,22 +5,22 @@ They are those of a checkout of `muxspace/facial_expressions`. Who is in `landma
 measured on some of them.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from fer_edge.errors import ModelError
-from fer_edge.records import Face, Frame, Image
+from fer_edge.records import LABELS, Face, Frame, Image
 from fer_edge.vision.detector import Detector
 from fer_edge.vision.landmarks import Landmarker
 from quantize import daemon_stages
 from quantize.data.cut_faces import align
 from quantize.data.natural import Natural, person_of
-from fer_edge.records import LABELS
 from quantize.data.sets import DataError, Folder, read_stills
 
 TABLE = "data/legend.csv"

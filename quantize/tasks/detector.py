@@ -37,6 +37,7 @@ from quantize.data.sets import (
     pick,
     read_crowd,
     read_ferplus,
+    read_more,
     read_people,
     read_pictures,
     read_stills,
@@ -105,15 +106,17 @@ class Detector:
         self._yunet, self._final = Path(yunet) if yunet else None, final
         if self._yunet and not self._yunet.is_file():
             raise DataError(f"--yunet {self._yunet}: no such file")
+        more, more_empty = read_more(data / "photos3")
         nobody = [
             *pick(empty, ~held_out_scenes(empty)),
             *read_pictures(photos / "hardneg.zip"),
             *read_varied_empty(varied, held_out=False),
+            *more_empty,
         ]
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
-            varied=read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)),
+            varied=[*read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)), *more],
             final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],

@@ -18,15 +18,24 @@ from fer_edge.config import Config, Jsonl, Mqtt, Privacy
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.worker import Backlog
-from fer_edge.sinks import open_sinks
+from fer_edge.settings.control import Control
+from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.session import Session
-from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from tests.support.paths import ROOT
-from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running, said
+from tests.support.sink_helpers import (
+    CONNACK,
+    decoded,
+    events_without_answer,
+    first_seen,
+    mqtt_sink,
+    quick_retries,
+    running,
+    said,
+)
 
 
 @pytest.fixture
@@ -88,8 +97,8 @@ import sys, time
 sys.path.insert(0, {root!r})
 from tests.support.face_events import IDENTITY, events
 from fer_edge.config import Config, Jsonl, Mqtt
-from fer_edge.sinks.mqtt.sink import MqttSink
-sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port={port})), IDENTITY)
+from tests.support.sink_helpers import mqtt_sink
+sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port={port})))
 sink.start()
 sink.submit(events(1, 1))
 time.sleep(60)
@@ -263,11 +272,15 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
         wait_for(raises, "submit raises")
 
 
+def opened(config: Config) -> list[Sink]:
+    return open_sinks(config, IDENTITY, Control(config))
+
+
 def test_sinks_are_closed_when_a_later_one_cannot_start(mosquitto: Mosquitto, tmp_path: Path) -> None:
     mqtt = Mqtt(broker="127.0.0.1", port=mosquitto.port)
     with pytest.raises(SinkError, match="cannot open for appending"):
-        open_sinks(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path))), IDENTITY)
-    sinks = open_sinks(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path / "events"))), IDENTITY)
+        opened(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path))))
+    sinks = opened(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path / "events"))))
     assert [type(sink).__name__ for sink in sinks] == ["MqttSink", "JsonlSink"]
     for sink in sinks:
         sink.close(5)
@@ -283,7 +296,7 @@ def test_a_thread_that_outlasts_close_lets_go_of_its_sockets() -> None:
 
 def test_pictures_are_looked_at_only_where_they_may_leave() -> None:
     for images in (False, True):
-        assert MqttSink(Config(privacy=Privacy(images=images)), IDENTITY).pictures is images
+        assert mqtt_sink(Config(privacy=Privacy(images=images))).pictures is images
 
 
 def test_a_backlog_that_takes_back_more_than_it_holds_drops_the_oldest() -> None:

@@ -19,8 +19,8 @@ from fer_edge.sinks.mqtt.broker import Broker, LinkError
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
-from tests.support.face_events import IDENTITY, events
-from tests.support.sink_helpers import CONNACK, first_seen, quick_retries, said, turn_until_it_ends
+from tests.support.face_events import events
+from tests.support.sink_helpers import CONNACK, first_seen, mqtt_sink, quick_retries, said, turn_until_it_ends
 
 BIG = 200_000_000
 
@@ -28,7 +28,7 @@ BIG = 200_000_000
 @contextmanager
 def with_home_assistant(port: int, version: str = "auto", *, close_seconds: float = 5.0) -> Iterator[MqttSink]:
     mqtt = msgspec.convert({"broker": "127.0.0.1", "port": port, "version": version}, Mqtt)
-    sink = MqttSink(Config(mqtt=mqtt, outbox=Outbox(enabled=False)), IDENTITY)
+    sink = mqtt_sink(Config(mqtt=mqtt, outbox=Outbox(enabled=False)))
     sink.start()
     try:
         yield sink

@@ -155,7 +155,7 @@ def outcome(told: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -
 
 def _changed(life: Sequence[FaceEvent]) -> list[FaceEvent]:
     """The events of a face by which its expression became another one."""
-    return [event for event in life if event.event_type is EventType.UPDATE and event.expression != event.previous]
+    return [event for event in life if event.event_type is EventType.UPDATE and not event.is_heartbeat]
 
 
 def _changes(life: Sequence[FaceEvent]) -> int:

@@ -166,7 +166,8 @@ class Lines:
 
 
 def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, narrow: bool = False) -> str:
-    """One event in at most 80 columns; without bar and remark in 60, where it is to be narrow."""
+    """One event in at most 80 columns, behind which stands what signals said of a face that ends; without bar, remark
+    and signals in 60, where it is to be narrow."""
     columns = [
         clock_time(event.ts),
         device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
@@ -174,18 +175,26 @@ def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, n
         printable(event.event_type),
         finding(event, ascii_only=ascii_only, bar=not narrow),
         f"{event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s:.1f} s",
-        "" if narrow else _remark(event, changed=event.previous != event.expression),
+        "" if narrow else _remark(event),
     ]
     widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<14.14" if narrow else "<21", ">8", "<12")
-    return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    line = "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    return "  ".join([line, *signal_texts(event)]) if event.event_type == "end" and not narrow else line
 
 
-def _remark(event: ReceivedEvent, *, changed: bool) -> str:
+def signal_texts(event: ReceivedEvent) -> list[str]:
+    """A face's signals when it left: as in "looks 3.2 s"."""
+    each = event.signals.items()
+    on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
+    return on + [f"{printable(name)} {signal.value:+.2f}" for name, signal in each if signal.value is not None]
+
+
+def _remark(event: ReceivedEvent) -> str:
     if event.replayed:
         return "replayed"
     if event.zone:
         return printable(event.zone)[:REMARK_CELLS]
-    return f"was {printable(event.previous)}" if changed and event.previous else ""
+    return f"was {printable(event.was)}" if event.was else ""
 
 
 def finding(event: ReceivedEvent, *, ascii_only: bool, bar: bool = True) -> str:
@@ -201,7 +210,9 @@ def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
     zones = f"; in zones: {state.in_zones}" if state.zones else ""
-    return counted(state.faces, "face") + (f": {shown}" if shown else "") + zones
+    signals = "".join(f"; {printable(name)} {value:g}" for name, value in state.signals.items() if value is not None)
+    more = zones + (signals if state.faces else "")
+    return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
 
 
 def _console(*, stderr: bool) -> Console:

@@ -9,6 +9,14 @@ import msgspec
 from fer_edge.records import Reason
 
 
+class ReceivedSignal(msgspec.Struct, frozen=True):
+    """What is shown of a face's signal."""
+
+    on: bool | None = None
+    value: float | None = None
+    seconds: float = 0.0
+
+
 class ReceivedEvent(msgspec.Struct, frozen=True):
     """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
 
@@ -23,6 +31,12 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     replayed: bool = False
     zone: str | None = None  # that was entered or left
     zone_dwell_s: float | None = None
+    signals: dict[str, ReceivedSignal] = {}  # msgspec copies it
+
+    @property
+    def was(self) -> str | None:
+        """The expression before, where it was another one."""
+        return self.previous if self.previous != self.expression else None
 
 
 class ReceivedState(msgspec.Struct, frozen=True):
@@ -31,6 +45,7 @@ class ReceivedState(msgspec.Struct, frozen=True):
     faces: int
     expressions: dict[str, int] = {}  # msgspec copies it
     zones: dict[str, int] = {}  # name -> faces within it
+    signals: dict[str, float | None] = {}
 
     @property
     def in_zones(self) -> str:

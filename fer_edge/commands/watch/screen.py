@@ -180,7 +180,7 @@ class TerminalScreen:
                 device.faces[event.track_id] = WatchedFace(event, time.monotonic())
         found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
         narrow = self._console.width < NARROW
-        was = f", was {event.previous}" if event.previous not in (None, event.expression) and not narrow else ""
+        was = f", was {event.was}" if event.was and not narrow else ""
         late = ", replayed" if event.replayed else ""
         kind = f"{event.event_type} {event.zone}" if event.zone else event.event_type
         dwell_s = event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s

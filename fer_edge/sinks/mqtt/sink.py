@@ -32,6 +32,7 @@ from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
+from fer_edge.tracking.signals import enabled_signals
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,12 @@ log = logging.getLogger(__name__)
 class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+        self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
+        self._signals = [signal.name for signal in enabled_signals(config)]
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
         self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
@@ -103,7 +105,8 @@ class MqttSink:
             return
         self._inbox.see(update)
         news = update.frame is None and self._say("camera/availability", OFFLINE)
-        news |= self._say("state", msgspec.json.encode(state_payload(update.faces, self._control.config.zones)))
+        state = state_payload(update.faces, self._control.config.zones, signals=self._signals)
+        news |= self._say("state", msgspec.json.encode(state))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:

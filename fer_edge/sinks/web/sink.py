@@ -16,6 +16,7 @@ from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
@@ -55,14 +56,19 @@ GRACE_SECONDS = 1  # for pages to hear that the daemon stops
 SPARE_CONNECTIONS = 100  # beside those of viewers: for files and forms
 BACKLOG = 32  # asyncio accepts so many at once, before any can be refused: fewer than files may be open
 TOO_MANY = "too many changes wait; try again"
+LIMITS: dict[type[ClientMessage], tuple[int, float]] = {
+    SetMessage: (100, 0.05),
+    SaveMessage: (5, 1.0),
+    DrawMessage: (10, 0.5),
+}
+"""How many messages of a kind all pages together may send at once, and the seconds after which one more may."""
 
 
 class WebSink:
     """Serves the page from a thread of its own with its own loop; pictures are drawn in a second one."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
-        """Without a `control`, nothing can be set on the page."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
+        self._config, self._identity, self._control = config, identity, control
         self._settings = config.web
         self._groups = groups(self._control.tuning.tunables())
         self._live = Live(config.web.max_viewers)
@@ -72,6 +78,7 @@ class WebSink:
         self._worker = Worker("web", self._run)
         self._server: Server | None = None
         self._login = False
+        self._limits = {kind: RateLimit(burst=burst, every_seconds=pause) for kind, (burst, pause) in LIMITS.items()}
         self.port = config.web.port  # after `start`, the one that is listened on
 
     @property
@@ -200,7 +207,10 @@ class WebSink:
         def answered(answer: Answer) -> None:
             reply(answer.key, answer.reason)
 
-        if isinstance(said, SetMessage):
+        if (limit := self._limits.get(type(said))) and not limit.allows():
+            key = said.key if isinstance(said, SetMessage) else "shapes" if isinstance(said, DrawMessage) else ""
+            reply(key, TOO_MANY)
+        elif isinstance(said, SetMessage):
             payload = show(said.value).encode()
             if not self._control.set(said.key, payload, answered, keep=False):
                 reply(said.key, TOO_MANY)

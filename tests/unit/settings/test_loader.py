@@ -346,3 +346,15 @@ def test_other_purposes_need_no_reason(purpose: str) -> None:
 def test_the_notices_address_is_one_for_browsers(url: str) -> None:
     (finding,) = findings(f'privacy: {{notice_url: "{url}"}}')
     assert 'expected an address such as "https://example.org/camera"' in finding
+
+
+def test_an_alert_may_be_about_signals() -> None:
+    on = "attention: {enabled: true}\n"
+    rules = parse_config(f"{on}alerts:\n  away: {{signals: [looked_away], for_seconds: 5}}\n").alerts
+    assert rules == {"away": Alert(signals=("looked_away",), for_seconds=5.0)}
+    (finding,) = findings("alerts:\n  away: {signals: [looked_away]}\n")
+    assert "section alerts, key away.signals: expected attention.enabled: true beside looked_away" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: []}}\n")
+    assert "key away.expressions: expected one or more, or else signals" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: [sleeps]}}\n")
+    assert 'expected one or more of "looked_away", "looks", got ["sleeps"]' in finding

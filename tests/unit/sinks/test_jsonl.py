@@ -22,6 +22,7 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile
+from fer_edge.settings.control import Control
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.testing.brokers import SECONDS, wait_for
@@ -32,7 +33,8 @@ from tests.support.paths import ROOT
 
 @contextmanager
 def running(path: Path | str, *, close_seconds: float = 5.0, **settings: Any) -> Iterator[JsonlSink]:
-    sink = JsonlSink(Config(jsonl=Jsonl(path=str(path), **settings)), IDENTITY)
+    config = Config(jsonl=Jsonl(path=str(path), **settings))
+    sink = JsonlSink(config, IDENTITY, Control(config))
     sink.start()
     try:
         yield sink
@@ -204,9 +206,10 @@ import logging, sys, time
 sys.path.insert(0, {root!r})
 from tests.support.face_events import IDENTITY, events
 from fer_edge.config import Config, Jsonl
+from fer_edge.settings.control import Control
 from fer_edge.sinks.jsonl import JsonlSink
 logging.basicConfig(stream=sys.stderr)
-sink = JsonlSink(Config(jsonl=Jsonl(path="-")), IDENTITY)
+sink = JsonlSink(Config(jsonl=Jsonl(path="-")), IDENTITY, Control(Config()))
 sink.start()
 for number in range(1, 1000):
     sink.submit(events(number, number))
@@ -261,7 +264,7 @@ def _drain(reader: int) -> bool:
 
 
 def test_closing_twice_or_unstarted_does_nothing(tmp_path: Path) -> None:
-    JsonlSink(Config(), IDENTITY).close(1)
+    JsonlSink(Config(), IDENTITY, Control(Config())).close(1)
     with running(tmp_path / "events.jsonl") as sink:
         sink.close(1)
         sink.submit(events(1, 1))

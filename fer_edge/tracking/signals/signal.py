@@ -1,0 +1,102 @@
+"""What a signal is, and how one is followed over time: with hysteresis, counted in seconds, not in frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from fer_edge.config import Config
+from fer_edge.records import Reason, SignalState, Track
+
+Measured = float | Reason
+"""A value, or why there is none."""
+
+LOST_S = 2.0  # frames that are further apart: nothing is counted in between
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """When a signal that is on or off is which."""
+
+    enter: float  # on from this value on ...
+    leave: float  # ... until it falls below that one
+    dwell_s: float  # either has to last so long
+    lasting_s: float  # on for so long, added up, a face counts as one that it lasted with
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One definition. Without a switch it is a level: what is told is its value."""
+
+    name: str  # in payloads
+    words: str  # for people, as in "looks at the camera"
+    icon: str  # of Material Design, in Home Assistant
+    enabled: Callable[[Config], bool]
+    measure: Callable[[Track, Config], Measured]
+    switch: Callable[[Config], Switch] | None = None
+    opposite: str | None = None  # name for alerts of its being off
+
+    def follow(self, track: Track, config: Config, now_ns: int, *, hidden: bool = False) -> SignalState:
+        """How it stands after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
+        that was not the frame before."""
+        measured = self.measure(track, config)
+        old = track.signals.get(self.name)
+        if old is None:
+            old = SignalState(measured_ns=now_ns)
+        counted = _counted(old, now_ns, hidden=hidden)
+        if self.switch is None:
+            return _levelled(counted, measured)
+        switch = self.switch(config)
+        lasted = replace(counted, lasted=counted.lasted or 0 < switch.lasting_s <= counted.seconds)
+        return _switched(lasted, measured, switch, now_ns, first_ns=track.first_ns)
+
+    def text(self, state: SignalState) -> str:
+        """How it stands, for people; empty where there is nothing to say."""
+        if self.switch is None:
+            return "" if state.value is None else f"{self.words} {state.value:+.2f}"
+        if state.reason is not None and not state.seconds:
+            return ""
+        return f"{self.words} ({state.seconds:.1f} s)" if state.on else f"{self.words}: no ({state.seconds:.1f} s)"
+
+
+def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> SignalState:
+    """With the time since the frame before, in which it stood as it did after that."""
+    elapsed_s = (now_ns - old.measured_ns) / 1e9
+    if hidden or not 0 < elapsed_s <= LOST_S:
+        return replace(old, measured_ns=now_ns)
+    return replace(
+        old,
+        measured_ns=now_ns,
+        seconds=old.seconds + (elapsed_s if old.on else 0.0),
+        known_s=old.known_s + (elapsed_s if old.known else 0.0),
+        sum_s=old.sum_s + (elapsed_s * old.value if old.value is not None else 0.0),
+    )
+
+
+def _levelled(state: SignalState, measured: Measured) -> SignalState:
+    reason = measured if isinstance(measured, Reason) else None
+    return replace(state, value=None if isinstance(measured, Reason) else measured, reason=reason)
+
+
+def _switched(state: SignalState, measured: Measured, switch: Switch, now_ns: int, *, first_ns: int) -> SignalState:
+    """Let a new state take over once it has lasted."""
+    wanted, reason = _wanted(state, measured, switch)
+    if wanted is state.on and (wanted is not None or reason is state.reason):
+        return replace(state, reason=reason, rival_ns=None)
+    since_ns = now_ns if state.rival_ns is None or state.rival is not wanted else state.rival_ns
+    if now_ns - since_ns < switch.dwell_s * 1e9:
+        return replace(state, rival=wanted, rival_ns=since_ns)
+    new = replace(state, on=wanted, reason=reason, rival_ns=None)
+    if not wanted:
+        return new
+    first = (since_ns - first_ns) / 1e9 if state.first_after_s is None else state.first_after_s
+    return replace(new, times=state.times + 1, first_after_s=max(0.0, first))
+
+
+def _wanted(state: SignalState, measured: Measured, switch: Switch) -> tuple[bool | None, Reason | None]:
+    """What the newest frame says, with hysteresis in favour of what stands."""
+    if isinstance(measured, Reason):
+        return None, measured
+    if measured >= switch.enter:
+        return True, None
+    return bool(state.on) and measured >= switch.leave, None
