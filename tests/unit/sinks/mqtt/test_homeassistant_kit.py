@@ -13,10 +13,9 @@ import msgspec
 import pytest
 import yaml
 
-from fer_edge.config import Alert, Config, Pictures, Privacy, Zone
+from fer_edge.config import Alert, Attention, Config, Pictures, Privacy, Zone
 from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt.discovery import discovery
-from fer_edge.sinks.mqtt.retained import entities
 from fer_edge.sinks.mqtt.short_names import spelled_out
 from tests.support.face_events import IDENTITY
 from tests.support.paths import ROOT
@@ -29,6 +28,7 @@ CONFIG = Config(
     zones={"door": Zone(points=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0)))},
     privacy=Privacy(images=True),
     pictures=Pictures(enabled=True, at=("alert",)),
+    attention=Attention(enabled=True),
 )
 
 
@@ -55,7 +55,7 @@ def walk(node: Any) -> Iterator[Any]:
 
 def announced() -> set[str]:
     """The entities that the daemon makes."""
-    tunables = entities(Tuning(CONFIG, None).tunables())
+    tunables = Tuning(CONFIG, None).tunables()
     message = spelled_out(msgspec.json.decode(discovery(IDENTITY, CONFIG, tunables=tunables)[1]))
     return {str(each["default_entity_id"]) for each in message["components"].values()}
 
