@@ -14,6 +14,7 @@ import av
 
 from fer_edge.camera.decoded_picture import Deinterlacer, PictureMaker
 from fer_edge.camera.http_pictures import HttpPictures, open_pictures
+from fer_edge.camera.webp_film import TooLarge
 from fer_edge.records import Image
 
 log = logging.getLogger(__name__)
@@ -145,10 +146,6 @@ class AvReader:
     def _give_back(self) -> None:
         if self._pictures:
             self._pictures.close()
-
-
-class TooLarge(ValueError):
-    """Its pictures have more pixels than there is memory for; says how many."""
 
 
 class NoVideo(Exception):

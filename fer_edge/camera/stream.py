@@ -20,13 +20,14 @@ from urllib.parse import unquote
 import av
 
 from fer_edge.camera import FrameMaker, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, TooLarge
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
 from fer_edge.camera.http_pictures import EndlessPicture
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.webp_film import TooLarge, WebpReader, is_animated_webp
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
@@ -47,7 +48,7 @@ class StreamCamera:
         self._source = _path(with_password(config.source, config.password_file) if self._is_url else config.source)
         self.title = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker(Orientation.of(config))
-        self._reader: AvReader | None = None
+        self._reader: AvReader | WebpReader | None = None
         self._pictures: Iterator[tuple[Image, float | None]] = iter(())
         self._packets: LivePackets | None = None
         self._ready: list[tuple[Image, int]] = []  # decoded, and not read yet
@@ -78,7 +79,7 @@ class StreamCamera:
         """
         if self._reader is None:
             raise CameraError(f"{self.title} is not open")
-        if self._packets:
+        if self._packets and isinstance(self._reader, AvReader):
             return self._newest(self._packets, self._reader)
         try:
             found = next(self._pictures, None)
@@ -105,9 +106,7 @@ class StreamCamera:
     def _start(self, start_ns: int) -> None:
         began = time.monotonic()
         try:
-            self._reader = AvReader(
-                self._source, timeout_seconds=max(0.001, self._config.timeout_seconds) if self._is_url else None
-            )
+            self._reader = self._opened()
         except NoVideo:
             raise CameraError(f"{self.title} holds no film: only sound, or a cover picture") from None
         except (av.FFmpegError, ValueError) as error:
@@ -116,12 +115,17 @@ class StreamCamera:
         self._count = 0
         self._start_reading(self._reader)
 
-    def _start_reading(self, reader: AvReader) -> None:
+    def _opened(self) -> AvReader | WebpReader:
+        if self._is_url:
+            return AvReader(self._source, timeout_seconds=max(0.001, self._config.timeout_seconds))
+        return WebpReader(self._source, most_px=MOST_PX) if _is_webp_film(self._source) else AvReader(self._source)
+
+    def _start_reading(self, reader: AvReader | WebpReader) -> None:
         snapshots = self._is_url and reader.format in PICTURE_FORMATS
         film = self._is_url and self._source.startswith("http") and reader.format not in ("hls",) and reader.seconds
         self.live = self._is_url and not film
         self.frames = None if self.live or self._config.loop else reader.frames
-        if self.live and not snapshots:
+        if self.live and not snapshots and isinstance(reader, AvReader):
             self._packets = LivePackets(reader)
         else:
             self._pictures = reader.frames_of_file()
@@ -166,7 +170,7 @@ class StreamCamera:
             self._tell("frames that could not be decoded are left out")
         self._tell_transfer(reader)
 
-    def _tell_transfer(self, reader: AvReader) -> None:
+    def _tell_transfer(self, reader: AvReader | WebpReader) -> None:
         if reader.picture.transfer:
             self._tell(f"HDR ({reader.picture.transfer}), tone-mapped")
 
@@ -205,7 +209,7 @@ class StreamCamera:
         self._count += 1
         return self._maker.make(image, taken_ns=taken_ns)
 
-    def _check_end(self, reader: AvReader) -> None:
+    def _check_end(self, reader: AvReader | WebpReader) -> None:
         """Complain where a file gave its last frame early, or frames of it could not be decoded."""
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
@@ -253,6 +257,13 @@ class StreamCamera:
         if isinstance(error, EndlessPicture):
             return CameraError(f"{self.title}: {error.strerror}")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
+
+
+def _is_webp_film(path: str) -> bool:
+    if not os.path.isfile(path):  # a FIFO may be read only once
+        return False
+    with open(path, "rb") as file:
+        return is_animated_webp(file.read(32))
 
 
 def _path(source: str) -> str:
