@@ -43,7 +43,7 @@ NOT_RUN = {
 """Examples that are parsed only."""
 INSTEAD = {
     "fer-edge notice": "fer-edge notice -c notice.yaml",
-    "forget kitchen": "forget kitchen --host 127.0.0.1 --port {port}",
+    "forget kitchen": f"forget kitchen-{os.getpid()} --host 127.0.0.1 --port {{port}}",
     "--host mybroker.local": "--host 127.0.0.1 --port {port}",
     "watch --lines": "watch --lines --host 127.0.0.1 --port {port} --for 1",
     "watch --json": "watch --json --host 127.0.0.1 --port {port} --for 1",
@@ -79,7 +79,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, astronaut: Image) -> Path:
     write_avi(path / "clip.mp4", pan(astronaut, 90))
     (path / "holiday").mkdir()
     shutil.copy(PICTURES / "astronaut.jpg", path / "holiday")
-    (path / "my.yaml").write_text("camera: {backend: replay, source: demo, pace: max}\nmqtt: {enabled: false}\n")
+    demo = "camera: {backend: replay, source: demo, pace: max}\nmqtt: {enabled: false}\n"
+    (path / "my.yaml").write_text(f"device: {{id: example-{os.getpid()}}}\n{demo}")
     (path / "notice.yaml").write_text("privacy: {purpose: home, controller: A. Body, contact: a@example.org}\n")
     (path / "config.yaml").write_text("events: {enter: 0.5}\n")
     history, disk = HistoryTable(History(enabled=True, keep_days=3660)), path / "state/fer-edge" / device_id(Config())
