@@ -168,7 +168,7 @@ class Device:
     @property
     def backlog(self) -> tuple[int, int]:
         """Events that wait, and events that were dropped."""
-        waiting, dropped, _ = self.sink._store.figures()
+        waiting, dropped, _ = self.sink.store.figures()
         return waiting, dropped
 
 

@@ -108,7 +108,7 @@ def throughput(port: int, folder: Path, seconds: float) -> None:
     sink.start()
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:
-        waiting, dropped, _ = sink._store.figures()
+        waiting, dropped, _ = sink.store.figures()
         if waiting < AHEAD:
             sink.submit(events(sent + 1, sent + 30))
             sent += 30

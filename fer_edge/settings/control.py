@@ -118,6 +118,11 @@ class Control:
         for viewer in self._viewers:
             viewer(what, jpeg)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be carried out."""
+        return self._jobs.qsize()
+
     def start(self) -> None:
         """Start the thread."""
         self._worker.start()

@@ -147,11 +147,11 @@ class Detector:
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """Sum the losses of score, box and points, and of the features that they come from."""
         levels = len(DETECTOR_STRIDES)
-        logits, sides, offsets = (_flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
+        logits, sides, offsets = (flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
         loss = answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets)
         if self._final or not self._yunet:
             return loss
-        return loss + FEATURE_WEIGHT * features_loss(targets, _flat(outputs[3 * levels :]))
+        return loss + FEATURE_WEIGHT * features_loss(targets, flat(outputs[3 * levels :]))
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """Average precision on photos set apart."""
@@ -291,7 +291,7 @@ def _offsets(points: Any, middles: Floats, stride: Floats) -> Any:
     return (points - np.tile(middles, KEYPOINTS)) / stride
 
 
-def _flat(grids: Sequence[Any]) -> Any:
+def flat(grids: Sequence[Any]) -> Any:
     """Grids [B,h,w,C] of one kind as [B,cells,C]."""
     return ops.concatenate([ops.reshape(grid, (ops.shape(grid)[0], -1, grid.shape[-1])) for grid in grids], axis=1)
 

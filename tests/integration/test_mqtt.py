@@ -36,6 +36,7 @@ from tests.support.sink_helpers import (
     running,
     said,
 )
+from tests.support.threads import wait_for_end_of
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_unacknowledged_events_go_first_over_the_next_link(tmp_path: Path, monke
                     stream.read(1)
             server.close()
             broker = Mosquitto(tmp_path / "broker")
-            broker._settings.write_text(broker._settings.read_text().replace(str(broker.port), str(port)))
+            broker.settings.write_text(broker.settings.read_text().replace(str(broker.port), str(port)))
             broker.port = port
             with broker:
                 wait_for(lambda: broker.log.read_text().count("kitchen/event'") >= 100, "all events at the broker")
@@ -193,8 +194,8 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(tmp_path: Path, caplog: p
         sink.submit(events(1, 4))
         sink.submit(events(5, 30))
         sink.submit(events(31, 31))
-        wait_for(lambda: sink._store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
-        assert [entry.seq for entry in sink._store.outbox.oldest(100)] == list(range(22, 32))
+        wait_for(lambda: sink.store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
+        assert [entry.seq for entry in sink.store.outbox.oldest(100)] == list(range(22, 32))
     assert said(caplog, "the oldest are dropped") == 1
 
 
@@ -204,7 +205,7 @@ def test_stats_tell_of_dropped_events(tmp_path: Path, monkeypatch: pytest.Monkey
     with running(broker.port, queue=10) as sink:
         sink.submit(events(1, 15))
         with broker, Recorder(broker.port) as seen:
-            wait_for(lambda: not sink._store.figures()[0], "the events are sent")
+            wait_for(lambda: not sink.store.figures()[0], "the events are sent")
             sink.submit(Update(FRAME, stats=STATS))
             stats = decoded(seen.wait("stats"))[0]
             assert (stats["queue"], stats["dropped_events"]) == (0, 5)
@@ -250,7 +251,7 @@ def test_messages_that_the_broker_refuses_are_said_and_counted(
         running(broker.port, version="5") as sink,
     ):
         sink.submit(events(1, 2))
-        wait_for(lambda: sink._store.figures()[1] == 2, "the refusals are counted")
+        wait_for(lambda: sink.store.figures()[1] == 2, "the refusals are counted")
         wait_for(lambda: said(caplog, "allow this user to write fer-edge/kitchen/#") == 1, "a word in the log")
 
 
@@ -260,7 +261,7 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
 
     monkeypatch.setattr(Session, "_open", fail)
     with running(mosquitto.port) as sink:
-        wait_for(lambda: sink._session._worker.join(0), "the thread has ended")
+        wait_for_end_of("mqtt")
 
         def raises() -> bool:
             try:

@@ -153,7 +153,7 @@ def test_an_event_that_is_too_large_for_the_broker_is_counted_and_named(
         with_home_assistant(broker.port, "5") as sink,
     ):
         sink.submit(events(1, 2))
-        wait_for(lambda: sink._store.figures()[:2] == (0, 2), "they are counted")
+        wait_for(lambda: sink.store.figures()[:2] == (0, 2), "they are counted")
         seen.wait_last("kitchen/availability", b"online")
     assert said(caplog, "fer-edge/kitchen/event: ") == 1
     assert said(caplog, "raise the broker's limit for the size of messages") >= 1

@@ -48,11 +48,11 @@ class TerminalScreen:
     def __init__(self, options: WatchOptions, console: Console | None = None) -> None:
         self.events, self.over = 0, False
         self._options = options
-        self._console = console or Console(highlight=False, markup=False, emoji=False)
-        self._live = Live(console=self._console, screen=True, auto_refresh=False)
+        self.console = console or Console(highlight=False, markup=False, emoji=False)
+        self.live = Live(console=self.console, screen=True, auto_refresh=False)
         self._devices: dict[str, Device] = {}
         self._others: set[str] = set()  # devices that were not asked for
-        self._keys = Keys()
+        self.keys = Keys()
         self._forgetting = Forgetting(options.forget) if options.forget else None
         self._paint_at, self._quiet_at = 0.0, float("inf")  # monotonic; not before, and: silence is said from then on
         self._log: deque[Text] = deque(maxlen=KEPT_EVENTS)
@@ -69,18 +69,18 @@ class TerminalScreen:
         }
 
     def __enter__(self) -> TerminalScreen:
-        self._keys.__enter__()
-        self._live.__enter__()
+        self.keys.__enter__()
+        self.live.__enter__()
         self._paint_at = time.monotonic() + FIRST_SECONDS
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.__exit__(None, None, None)
-        self._keys.__exit__()
+        self.live.__exit__(None, None, None)
+        self.keys.__exit__()
 
     def connected(self, broker: Broker) -> None:
         """See `Viewer.connected`."""
-        where = f", {self._options.where}" if self._console.width >= NARROW else ""
+        where = f", {self._options.where}" if self.console.width >= NARROW else ""
         self._status = f"connected to {broker}{where}"
         self._paint_at, self._quiet_at = time.monotonic() + FIRST_SECONDS, time.monotonic() + QUIET_SECONDS
         self._trouble, self._connected_once, self._new = False, True, True
@@ -94,7 +94,7 @@ class TerminalScreen:
 
     def tick(self) -> None:
         """Draw, where something is new or the clock has moved on."""
-        for key in self._keys.pressed():
+        for key in self.keys.pressed():
             if self._forgetting:
                 self._forgetting.press(key, self._offline())
                 self._new = True
@@ -102,7 +102,7 @@ class TerminalScreen:
         if (self._new or now != self._drawn) and time.monotonic() >= self._paint_at:
             self._new, self._drawn = False, now
             self.forget_lost()
-            self._live.update(self.picture(now), refresh=True)
+            self.live.update(self.picture(now), refresh=True)
 
     def show(self, topic: str, payload: bytes) -> None:
         """See `Viewer.show`."""
@@ -126,7 +126,7 @@ class TerminalScreen:
         """See `Viewer.sum_up`."""
         if not self._connected_once:
             raise SinkError(self._status)
-        self._console.print(f"{counted(self.events, 'event')} from {counted(len(self._devices), 'device')}")
+        self.console.print(f"{counted(self.events, 'event')} from {counted(len(self._devices), 'device')}")
 
     def _availability(self, device: Device, name: str, payload: bytes) -> None:
         word = payload.decode()
@@ -179,7 +179,7 @@ class TerminalScreen:
             else:
                 device.faces[event.track_id] = WatchedFace(event, time.monotonic())
         found = f"{event.expression} {event.confidence:.0%}" if event.expression else reason_text(event.reason)
-        narrow = self._console.width < NARROW
+        narrow = self.console.width < NARROW
         was = f", was {event.was}" if event.was and not narrow else ""
         late = ", replayed" if event.replayed else ""
         kind = f"{event.event_type} {event.zone}" if event.zone else event.event_type
@@ -202,7 +202,7 @@ class TerminalScreen:
 
     def picture(self, now: str) -> Group:
         """Everything, in as many lines and columns as the terminal has."""
-        width, height = self._console.size
+        width, height = self.console.size
         lines = [self._title(now, width), *self._device_lines()]
         lines += self._alert_lines()
         faces = self._face_lines(width)
@@ -222,13 +222,13 @@ class TerminalScreen:
 
     @property
     def _name_cells(self) -> int:
-        return DEVICE_CELLS if self._console.width >= NARROW else NARROW_CELLS
+        return DEVICE_CELLS if self.console.width >= NARROW else NARROW_CELLS
 
     def _offline(self) -> list[str]:
         return sorted(name for name, device in self._devices.items() if device.availability == "offline")
 
     def _last_line(self) -> Text:
-        said = self._forgetting.line(self._offline()) if self._forgetting and self._keys.there else ""
+        said = self._forgetting.line(self._offline()) if self._forgetting and self.keys.there else ""
         return Text(f"Ctrl-C ends   {said}".rstrip(), "dim")
 
     def _title(self, now: str, width: int) -> Text:
@@ -252,7 +252,7 @@ class TerminalScreen:
     def _device_line(self, name: str, device: Device) -> Text:
         line = Text(f"{_fit(name, self._name_cells)} ")
         if device.availability == "offline":
-            why = ": no power, no network, or stopped" if self._console.width >= NARROW else ""
+            why = ": no power, no network, or stopped" if self.console.width >= NARROW else ""
             return line.append(f"offline since {device.changed}{why}", "bold red")
         line.append(f"{device.availability:<8}", "green" if device.online else "yellow")
         if not device.online:
@@ -260,7 +260,7 @@ class TerminalScreen:
         if device.camera and device.camera != "online":
             line.append(" no camera picture", "bold red")
         for part in device_parts(device):  # those that matter most first: what has no room is left out
-            if line.cell_len + 2 + len(part) <= self._console.width:
+            if line.cell_len + 2 + len(part) <= self.console.width:
                 line.append(f"  {part}")
         return line
 
@@ -299,7 +299,7 @@ class TerminalScreen:
             return line.append(stayed.rjust(max(0, width - line.cell_len - 1)))
         cells = max(5, width - line.cell_len - LABEL_CELLS - 17)
         filled = round(min(1.0, max(0.0, event.confidence)) * cells)
-        full, empty = ("#", ".") if self._console.options.ascii_only else ("█", "░")
+        full, empty = ("#", ".") if self.console.options.ascii_only else ("█", "░")
         line.append(f"{printable(event.expression):<{LABEL_CELLS}}")
         line.append(full * filled, _style(event.expression)).append(empty * (cells - filled), "dim")
         return line.append(f" {event.confidence:4.0%} ").append(stayed.rjust(9))

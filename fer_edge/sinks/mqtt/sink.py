@@ -50,18 +50,23 @@ class MqttSink:
         self._outgoing = Outgoing()
         self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._session.wake())
-        self._store = Store(self._outgoing, config, self._folder)
+        self.store = Store(self._outgoing, config, self._folder)
         self._session = Session(
             config,
             identity,
             self._control,
             outgoing=self._outgoing,
             inbox=self._inbox,
-            store=self._store,
+            store=self.store,
             on_limit=self._told.fit,
         )
         self._embedded: EmbeddedBroker | None = None
         self._readings_at = 0.0  # monotonic seconds
+
+    @property
+    def settled(self) -> bool:
+        """Whether the broker has all that it is to keep, and has been asked for set/ and request/."""
+        return self._session.subscribed and not (self._outgoing.unsaid or self._outgoing.removing)
 
     def start(self) -> None:
         """Read secrets and certificates, start the embedded broker where one is wanted, and the thread.
@@ -138,7 +143,7 @@ class MqttSink:
         """Leave what is not retained. True: there is something."""
         news = False
         if update.stats:
-            queue, dropped, trouble = self._store.figures()
+            queue, dropped, trouble = self.store.figures()
             stats = stats_payload(update.stats, queue=queue, dropped_events=dropped, outbox=trouble)
             self._outgoing.put_newest(self._brief("stats", stats))
             news = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
+from fer_edge.testing.brokers import wait_for
 from tests.support.films import write_avi
 
 PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 120, np.uint8))[1].tobytes()
@@ -142,11 +142,9 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
     with served(body, MULTIPART, length=False) as url:
         camera = camera_at(url)
         camera.open()
-        deadline = time.monotonic() + 30
-        packets = camera._packets
+        packets = camera._packets  # what it left out is counted there
         assert packets is not None
-        while not packets._over and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: packets.over, "the end of the stream", seconds=30)
         first = camera.read()
         assert first is not None
         assert packets.skipped >= 30, "it went on at the newest key frame"

@@ -21,7 +21,7 @@ KITCHEN, HALL = f"kitchen-{os.getpid()}", f"hall-{os.getpid()}"  # no daemon of 
 def run_once(port: int, device: str) -> None:
     sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port=port)), replace(IDENTITY, device_id=device))
     sink.start()
-    wait_for(lambda: not sink._outgoing.unsaid and sink._session._subscribed, "all is said")
+    wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
 
 

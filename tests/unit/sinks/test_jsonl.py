@@ -29,6 +29,7 @@ from fer_edge.testing.brokers import SECONDS, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events, face_event
 from tests.support.full_disk import disk_that_ends_at
 from tests.support.paths import ROOT
+from tests.support.threads import runs, wait_for_end_of
 
 
 @contextmanager
@@ -252,9 +253,9 @@ def test_a_reader_that_hangs_does_not_hold_up_submit_or_close(tmp_path: Path, ca
     assert time.monotonic() - started < 5
     assert said(caplog, "events could not be written") == 1
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # the thread ends when somebody reads
-    wait_for(lambda: _drain(reader) and sink._worker.join(0), "the thread's end")
+    wait_for(lambda: _drain(reader) and not runs("jsonl"), "the thread's end")
     os.close(reader)
-    sink._file.close()
+    sink._file.close()  # the sink left it to the thread that hung
 
 
 def _drain(reader: int) -> bool:
@@ -278,7 +279,7 @@ def test_what_stops_the_thread_is_raised_by_submit(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(LineFile, "write", fail)
     with running(tmp_path / "events.jsonl") as sink:
         sink.submit(events(1, 1))
-        wait_for(lambda: sink._worker.join(0), "the thread's end")
+        wait_for_end_of("jsonl")
         with pytest.raises(RuntimeError, match="a fault of ours"):
             sink.submit(events(2, 2))
 

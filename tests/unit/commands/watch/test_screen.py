@@ -134,7 +134,7 @@ def test_a_mistyped_device_is_said_with_those_that_are_there() -> None:
 def test_the_first_picture_waits_for_what_the_broker_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     screen = screen_of()
-    monkeypatch.setattr(screen._live, "update", lambda picture, **_: drawn.append(str(picture)))
+    monkeypatch.setattr(screen.live, "update", lambda picture, **_: drawn.append(str(picture)))
     begun = time.monotonic()
     monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: begun)
     with screen:
@@ -199,9 +199,9 @@ def test_an_offline_device_is_forgotten_by_a_key(monkeypatch: pytest.MonkeyPatch
         screen.show(f"fer-edge/{name}/availability", b"offline")
 
     def press(keys: str) -> str:
-        monkeypatch.setattr(screen._keys, "pressed", lambda: keys)
+        monkeypatch.setattr(screen.keys, "pressed", lambda: keys)
         screen.tick()
-        monkeypatch.setattr(screen._keys, "pressed", lambda: "")
+        monkeypatch.setattr(screen.keys, "pressed", lambda: "")
         return lines(screen)[-1]
 
     assert press("") == "Ctrl-C ends   f forgets an offline device"
@@ -298,7 +298,7 @@ def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
 
 
 def test_the_last_word(screen: TerminalScreen) -> None:
-    with screen._console.capture() as said:
+    with screen.console.capture() as said:
         screen.sum_up()
     assert said.get() == "1 event from 1 device\n"
     never = screen_of()

@@ -31,6 +31,7 @@ from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
+from tests.support.threads import wait_for_end_of
 
 
 def told(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:
@@ -146,7 +147,7 @@ def test_what_stops_the_control_thread_is_raised() -> None:
         raise RuntimeError("a fault of ours")
 
     control.set("events.enter", b"0.6", fail)
-    wait_for(lambda: not control._worker._thread.is_alive(), "the thread has ended")
+    wait_for_end_of("control")
     with pytest.raises(RuntimeError, match="a fault of ours"):
         control.check()
     control.close()
@@ -157,10 +158,10 @@ def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch
     control, held = Control(Config()), Event()
     control.start()
     control.set("events.enter", b"0.6", lambda _: cast(Any, held.wait(10)))
-    wait_for(lambda: control._jobs.empty(), "it is at work")
+    wait_for(lambda: not control.waiting, "it is at work")
     while control.set("events.enter", b"0.6", lambda _: None):
         pass
-    assert control._jobs.qsize() == QUEUE
+    assert control.waiting == QUEUE
     started = time.monotonic()
     control.close()
     assert time.monotonic() - started < 2

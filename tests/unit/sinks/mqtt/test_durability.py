@@ -177,7 +177,7 @@ def break_disk(outbox: Outbox, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(SqliteFile, "_connect", refuse)
     connection(outbox).close()
-    outbox.disk._db = cast(sqlite3.Connection, Broken())
+    outbox.disk._db = cast(sqlite3.Connection, Broken())  # sqlite3 cannot be made to fail there
 
 
 def test_where_nothing_can_be_read_the_copy_in_memory_is_sent_in_order(

@@ -33,7 +33,7 @@ def run_once(port: int, *, control: Control | None = None, **sections: Any) -> N
     sink.start()
     with Recorder(port) as seen:
         seen.wait_last("kitchen/availability", b"online")
-        wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+        wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
 
 
@@ -135,7 +135,7 @@ def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> Non
         sink.start()
         with Recorder(port, topic="#") as seen:
             seen.wait_last(f"{device}/availability", b"online")
-            wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+            wait_for(lambda: sink.settled, "all is said")
         sink.close(5)
 
     with Mosquitto(tmp_path / "broker") as broker:

@@ -141,7 +141,7 @@ def shown(tmp_path: Path, *, images: bool) -> Image:
 def next_picture(site: Site, page: Page) -> bytes:
     page.receive("hello")
     page.say(type="next")
-    wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
+    wait_for(lambda: site.sink.live.frame_requested, "the page has asked")
     site.sink.submit(update_of(bright()))
     jpeg = page.picture()
     assert jpeg.startswith(JPEG)
@@ -166,11 +166,11 @@ def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
             page.receive("faces")
             assert (studio.seen, studio.drawn) == (1, 0)  # it has not asked for a picture, as a hidden page does not
             page.say(type="next")
-            wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
+            wait_for(lambda: site.sink.live.frame_requested, "the page has asked")
             site.sink.submit(update_of(bright()))
             page.picture()
             assert (studio.seen, studio.drawn) == (2, 1)
-        wait_for(lambda: not site.sink._live.watched, "the page is closed")
+        wait_for(lambda: not site.sink.live.watched, "the page is closed")
         for _ in range(20):
             site.sink.submit(update_of(bright()))
         time.sleep(0.2)
