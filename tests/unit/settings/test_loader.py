@@ -413,4 +413,13 @@ def test_an_alert_may_be_about_signals() -> None:
     (finding,) = findings(f"{on}alerts:\n  away: {{signals: []}}\n")
     assert "key away.expressions: expected one or more, or else signals" in finding
     (finding,) = findings(f"{on}alerts:\n  away: {{signals: [sleeps]}}\n")
-    assert 'expected one or more of "looked_away", "looks", got ["sleeps"]' in finding
+    assert (
+        'expected one or more of "eyes_closed", "looked_away", "looks", "mouth_open", "smiles", got ["sleeps"]'
+        in finding
+    )
+
+
+def test_eyes_and_mouth_take_the_model_for_intensities() -> None:
+    (finding,) = findings("eyes_mouth: {enabled: true}\n")
+    assert "section eyes_mouth, key enabled: expected models.intensity: intensity beside it" in finding
+    assert parse_config("eyes_mouth: {enabled: true}\nmodels: {intensity: intensity}\n").eyes_mouth.enabled
