@@ -20,11 +20,11 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
-SignalName = Literal["looks", "looked_away"]
+SignalName = Literal["looks", "looked_away", "eyes_closed", "mouth_open", "smiles"]
 Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL, ROOT_PATH = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
@@ -32,6 +32,7 @@ NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
     r"^/[!-~]*$(?!\n)",
     r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
     r"^(https?://[!-~]+)?$(?!\n)",
+    r"^(/[a-zA-Z0-9._~-]+)*$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
@@ -46,6 +47,7 @@ IN_WORDS = {
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
     MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
+    ROOT_PATH: 'a path that begins with / and does not end with it, such as "/cam", or ""',
     URL: 'an address such as "https://example.org/camera", or ""',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
@@ -181,6 +183,19 @@ class Attention(Section, frozen=True):
     lasting_seconds: Seconds = 2.0
 
 
+class EyesMouth(Section, frozen=True):
+    """Closed eyes, an open mouth, a smile."""
+
+    enabled: bool = False
+    eyes_closed: Fraction = 0.6
+    mouth_open: Fraction = 0.4
+    smiles: Fraction = 0.5
+    hysteresis: Fraction = 0.15
+    dwell_seconds: Seconds = 0.3
+    min_height_px: Pixels = 24
+    lasting_seconds: Seconds = 2.0
+
+
 class Balance(Section, frozen=True):
     """The positive share of a face's expressions minus the negative ones."""
 
@@ -297,6 +312,7 @@ class Web(Section, frozen=True):
     host: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     names: tuple[Text, ...] = ()
+    root_path: Annotated[str, Meta(pattern=ROOT_PATH)] = ""
     token_file: Text | None = None
     max_fps: Annotated[float, Meta(gt=0, le=60)] = 15.0
     max_width: Annotated[int, Meta(ge=64, le=3840)] = 640
@@ -367,6 +383,7 @@ class Config(Section, frozen=True):
     events: Events = Events()
     attention: Attention = Attention()
     balance: Balance = Balance()
+    eyes_mouth: EyesMouth = EyesMouth()
     zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()

@@ -79,7 +79,7 @@ def test_no_area_is_dead(page: Page, tmp_path: Path, faces: int) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     with fed(tmp_path, count=faces, images=True) as site:
         look(page, site, faces)
-        page.wait_for_function("document.querySelector('#picture').height === 360")
+        expect(page.locator("#picture")).to_have_attribute("height", "360")
         panels = {name: box(page, f".panel.{name}") for name in ("picture", "timeline", "faces", "journal")}
         for upper, lower in (("picture", "timeline"), ("faces", "journal")):
             assert panels[lower]["y"] - panels[upper]["y"] - panels[upper]["height"] <= 17

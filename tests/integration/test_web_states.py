@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from fer_edge.records import AlertState, RateReason, Update
+from fer_edge.testing.brokers import wait_for
 from tests.support.browser import CHROMIUM, REASON, browser, complaints
 from tests.support.scenes import CALM, fed
 from tests.support.web_helpers import SECONDS, Site, bright, update_of
@@ -143,7 +144,7 @@ def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Pa
         page.get_by_label("Notification").check()
         expect(page.locator("html")).to_have_attribute("data-beeps", "1")  # to hear how it sounds
         site.sink.submit(update_of(bright(), alerts=(alert,)))
-        page.wait_for_function("window.told.length === 1")
+        wait_for(lambda: page.evaluate("window.told.length") == 1, "it is notified")
         assert re.fullmatch("Alert cheer is on; fer-edge .*: faces #3, #5", page.evaluate("window.told[0]"))
         expect(page.locator("html")).to_have_attribute("data-beeps", "2")
         page.reload()

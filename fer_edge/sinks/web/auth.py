@@ -111,6 +111,20 @@ class TokenAuth:
         return _hashed(self.shown(headers), "session") in self._sessions
 
 
+class BelowPath:
+    """The application below a path of a proxy that passes that on: without it, as behind one that does not."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app, self._root = app, root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        path = scope.get("path", "")
+        if self._root and path.startswith(f"{self._root}/"):
+            scope = {**scope, "path": path.removeprefix(self._root)}
+        await self._app(scope, receive, send)
+
+
 class AuthMiddleware:
     """Lets in who may come, and adds HEADERS to every answer."""
 

@@ -110,7 +110,9 @@ class WebSink:
         folder = state_folder(self._config, self._identity.device_id) / PICTURES_FOLDER
         allowed = folder if self._config.privacy.images else None
         site = Site(TokenAuth(token, self.port), self.live, self._hello, self._handle, allowed)
-        self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
+        self._server = uvicorn_server(
+            make_app(site, self._settings.names, self._settings.root_path), self._settings.max_viewers
+        )
         self._loop = asyncio.new_event_loop()
         self._control.on_change(self._refresh)
         self._worker.start()
