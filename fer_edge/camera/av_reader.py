@@ -33,6 +33,7 @@ MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its
 MOST_PX = 8192 * 4352  # 8K; a decoder holds several pictures
 MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
 MOST_READ_ERRORS = 20
+MOST_LOOKS = 10_000
 
 
 class AvReader:
@@ -106,10 +107,11 @@ class AvReader:
                         self._pictures.progressed()
                     yield packet
                 return
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
+                looking = isinstance(error, av.error.BlockingIOError)  # for the next packet, 64 KB of damage at a time
                 errors += 1
-                self.bad += 1
-                if errors > MOST_READ_ERRORS:
+                self.bad += not looking or errors == 1
+                if errors > (MOST_LOOKS if looking else MOST_READ_ERRORS):
                     raise
 
     def decoded(self, packet: Any) -> Iterator[av.VideoFrame]:

@@ -26,6 +26,7 @@ from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
 from fer_edge.camera.http_pictures import EndlessPicture
 from fer_edge.camera.live_packets import LivePackets
+from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.webp_film import TooLarge, WebpReader, is_animated_webp
 from fer_edge.config import Camera as CameraConfig
@@ -54,6 +55,7 @@ class StreamCamera:
         self._ready: list[tuple[Image, int]] = []  # decoded, and not read yet
         self._arrivals: dict[int, int] = {}  # when packets came, by their time stamp
         self._clock = _FileClock(0, period_ns=1)
+        self._losses = Losses(1.0)
         self._count = 0  # frames since the start of the file
         self._told: set[str] = set()
         self._next_snapshot = 0.0
@@ -112,6 +114,7 @@ class StreamCamera:
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error, time.monotonic() - began) from None
         self._clock = _FileClock(start_ns, period_ns=round(1e9 / (self._reader.fps or self._config.fps)))
+        self._losses = Losses(self._clock.period_ns / 1e9)
         self._count = 0
         self._start_reading(self._reader)
 
@@ -200,6 +203,7 @@ class StreamCamera:
             return self._maker.make(image, taken_ns=time.monotonic_ns())
         if self._reader:
             self._tell_transfer(self._reader)
+            self._losses.frame(self._reader.bad, position_s)
         step_ns = self._clock.step_ns((position_s or 0.0) * 1e3)
         if self._config.pace == "real":  # a gap in a recording must not look like a camera that hangs
             step_ns = min(step_ns, round(self._config.timeout_seconds * 1e9))
@@ -214,9 +218,10 @@ class StreamCamera:
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
             raise CameraError(f"{self.title} holds no picture that can be decoded; {hint}")
+        self._losses.end(reader.bad)
         if reader.bad:
-            self.damaged += reader.bad
-            self._note(f"{reader.bad} frames could not be decoded and were left out")
+            self.damaged += self._losses.frames
+            self._note(self._losses.told())
         missing = 0 if self._is_url else missing_bytes(self._source)
         if missing:
             promised = f"of {reader.frames} " if reader.frames and reader.frames > self._count else ""
@@ -300,8 +305,10 @@ class _FileClock:
 
 def _check_file(path: str) -> None:
     if os.path.isdir(path):
-        raise CameraError(f"camera.source {path} is a folder; for a folder of pictures use camera.backend: replay")
+        raise CameraError(
+            f"camera.source {shown(path)} is a folder; for a folder of pictures use camera.backend: replay"
+        )
     if not os.path.exists(path):
-        raise CameraError(f"camera.source {path} does not exist")
+        raise CameraError(f"camera.source {shown(path)} does not exist")
     if not os.access(path, os.R_OK):
-        raise CameraError(f"camera.source {path}: no permission to read it")
+        raise CameraError(f"camera.source {shown(path)}: no permission to read it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -111,10 +112,32 @@ def test_a_film_cut_at_97_percent_is_truncated(tmp_path: Path, caplog: pytest.Lo
     assert f"ended after {len(frames)} of 60 frames, truncated or damaged" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["a.mkv", "a.avi"])
+@pytest.mark.parametrize("kind", ["a.mp4", "a.mkv", "a.ts", "a.flv"])
+def test_zeroed_bytes_in_h264_leave_a_gap_that_is_told(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, pipeline: Pipeline, image: Image, face: Box
+) -> None:
+    noisy = ("-vf", "noise=alls=30:allf=t")
+    path = make_film(tmp_path / kind, image, *noisy, *X264, "-g", "10", "-bf", "2", frames=100)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 20] = bytes(len(data) // 20)
+    path.write_bytes(data)
+    frames, camera = frames_of(path)
+    assert 70 <= len(frames) < 100, "what follows is read"
+    assert abs(camera.damaged - (100 - len(frames))) <= 2, "and what is missing is counted"
+    assert re.search(
+        r"\d+ frames could not be decoded and were left out: nothing from [12]\.\d to [23]\.\d s", caplog.text
+    )
+    assert "truncated" not in caplog.text
+    assert_face_at(pipeline, frames[-1].image, face)
+
+
+@pytest.mark.parametrize("kind", ["a.mkv", "a.avi", "a.ts", "a.m2ts", "a.flv"])
 def test_so_are_others(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, image: Image) -> None:
-    path = make_film(tmp_path / kind, image, "-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p", frames=60)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 97 // 100])
+    motion = ("-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p") if kind in ("a.mkv", "a.avi") else X264
+    path = make_film(tmp_path / kind, image, *motion, "-g", "1", frames=60)
+    assert (frames_of(path)[1].damaged, caplog.text) == (0, "")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 97 // 100 // 188 * 188 + 7])
     assert frames_of(path)[1].damaged
     assert "truncated or damaged" in caplog.text
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 
-from fer_edge.camera import shown
+from fer_edge.camera import open_camera, shown
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
@@ -159,10 +160,46 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
         ("http://host/token=s3cr3t/video", "http://host/token=***/video"),
         ("http://host/video.mjpg", "http://host/video.mjpg"),
         ("password=s3cr3t.mp4", "password=s3cr3t.mp4"),
+        ("12:30:05.mp4", "12:30:05.mp4"),
+        ("C:/films/a.mp4", "C:/films/a.mp4"),
+        ("/home/me@work/a:b.mp4", "/home/me@work/a:b.mp4"),
+        ("demo:astronaut", "demo:astronaut"),
+        ("rtsp:/u:s3cr3t@host/live", "rtsp:/***@host/live"),
+        ("u:s3cr3t@host/live", "***@host/live"),
+        ("RTSP://u:s3/cr3t@host/live", "RTSP://***@host/live"),
+        ("rtsp://u:s3#cr3t@host/live", "rtsp://***@host/live"),
+        ("http://host/a#token=s3cr3t", "http://host/a#token=***"),
+        ("http://host/a;pwd=s3cr3t", "http://host/a;pwd=***"),
+        ("http://host/user%3Dadmin%26password%3Ds3cr3t%26x", "http://host/user%3D***%26password%3D***%26x"),
+        ("http://host/userpwd=s3cr3t/1", "http://host/userpwd=***/1"),
+        ("rtsp://host/user=admin_password=s3cr3t_channel=1.sdp", "rtsp://host/user=***"),
+        ("http://host/access_token=s3cr3t", "http://host/access_token=***"),
     ],
 )
 def test_no_secret_of_an_address_is_shown(source: str, safe: str) -> None:
     assert shown(source) == safe
+
+
+@pytest.mark.parametrize("backend", ["stream", "replay"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://u:s3cr3t@127.0.0.1:1/live",
+        "rtsp:/u:s3cr3t@127.0.0.1:1/live",
+        "u:s3cr3t@127.0.0.1/live",
+        "rtsp://u:s3/cr3t@127.0.0.1:1/live",
+        "gopher2://u:s3cr3t@127.0.0.1/x",
+        "rtsp://[::1/u:s3cr3t@x",
+        "http://127.0.0.1:noport/a?password=s3cr3t",
+        "http://127.0.0.1:1/user=admin&password=s3cr3t",
+    ],
+)
+def test_nor_in_what_is_said_of_one_that_fails(
+    source: str, backend: Literal["stream", "replay"], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(CameraError) as error:
+        open_camera(CameraConfig(backend=backend, source=source, timeout_seconds=2))
+    assert "cr3t" not in f"{error.value} {error.value!r} {caplog.text}"
 
 
 def open_and_drain(camera: StreamCamera) -> None:
