@@ -75,7 +75,7 @@ def test_all_is_well(screen: TerminalScreen) -> None:
     assert re.fullmatch(r"kitchen      #7    happiness █{30}░{4}  88%      12 s", shown[3])
     assert shown[5].endswith("kitchen is online")
     assert re.fullmatch(r"\d\d:\d\d:\d\d  kitchen      #7 update: happiness 88%, was neutral, 12.3 s", shown[6])
-    assert shown[-1] == "press Ctrl-C to stop"
+    assert shown[-1] == "Ctrl-C ends"
 
 
 def test_a_face_that_ends_is_gone_and_an_abstention_says_why(screen: TerminalScreen) -> None:
@@ -194,7 +194,7 @@ def test_an_offline_device_is_forgotten_by_a_key(monkeypatch: pytest.MonkeyPatch
     screen = screen_of(width=60, forget=forget)
     monkeypatch.setattr("fer_edge.commands.watch.keys.Keys.there", True)
     screen.show("fer-edge/hall/availability", b"online")
-    assert lines(screen)[-1] == "press Ctrl-C to stop"
+    assert lines(screen)[-1] == "Ctrl-C ends"
     for name in ("attic", "cellar"):
         screen.show(f"fer-edge/{name}/availability", b"offline")
 
