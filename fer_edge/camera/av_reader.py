@@ -135,9 +135,8 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():
-            for frame in self.decoded(packet):
-                yield self.picture(frame), frame.time
+        for packet in self.packets():  # no frame, which takes 50 MB in 8K, is held while its picture is looked at
+            yield from [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
 
     def close(self) -> None:
         """Give everything back."""

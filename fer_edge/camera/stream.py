@@ -35,7 +35,9 @@ from fer_edge.records import Frame, Image
 
 log = logging.getLogger(__name__)
 
+STDIN = "/dev/stdin"
 LAG_WARNING_SECONDS = 1.0
+LONGEST_WITHOUT_PICTURE_SECONDS = 0.5
 
 
 class StreamCamera:
@@ -59,6 +61,7 @@ class StreamCamera:
         self._count = 0  # frames since the start of the file
         self._told: set[str] = set()
         self._next_snapshot = 0.0
+        self._made_s = 0.0  # when a picture was last made of a live stream's frame
         self.live = self._is_url
         self.frames: int | None = None
         """How many frames the file promises; None where it does not, for a URL, and with `loop`."""
@@ -148,7 +151,7 @@ class StreamCamera:
             if arrived is None:
                 raise self._lost(None)
             before = reader.bad
-            self._decode(arrived.packet, arrived.at_ns, reader)
+            self._decode(arrived.packet, arrived.at_ns, reader, packets)
             bad = bad + reader.bad - before
             if bad > MOST_BAD_IN_A_ROW:
                 raise CameraError(f"{self.title}: {bad} frames in a row could not be decoded")
@@ -156,14 +159,22 @@ class StreamCamera:
         self._tell_lag(packets, reader, taken_ns)
         return self._maker.make(image, taken_ns=taken_ns)
 
-    def _decode(self, packet: Any, at_ns: int, reader: AvReader) -> None:
+    def _decode(self, packet: Any, at_ns: int, reader: AvReader, packets: LivePackets) -> None:
+        """What is old is decoded, as what comes after it needs it, but no picture is made of it; one in a while is, so
+        that a machine that never gets there shows something."""
+        now_s = time.monotonic()
+        late = packets.behind(at_ns) and now_s - self._made_s < LONGEST_WITHOUT_PICTURE_SECONDS
         if packet.pts is not None:
             self._arrivals[packet.pts] = at_ns
         if len(self._arrivals) > 64:
             del self._arrivals[next(iter(self._arrivals))]
         for frame in reader.decoded(packet):
             taken_ns = self._arrivals.pop(frame.pts, at_ns) if frame.pts is not None else at_ns
+            if late:
+                packets.skipped += 1
+                continue
             self._ready.append((reader.picture(frame), taken_ns))
+            self._made_s = now_s
 
     def _tell_lag(self, packets: LivePackets, reader: AvReader, taken_ns: int) -> None:
         lag = (time.monotonic_ns() - taken_ns) / 1e9
@@ -272,7 +283,9 @@ def _is_webp_film(path: str) -> bool:
 
 
 def _path(source: str) -> str:
-    """A `file://` address as the path that it means; all else as it is."""
+    """A `file://` address as the path that it means, `-` as standard input; all else as it is."""
+    if source == "-":
+        return STDIN
     return unquote(source.removeprefix("file://"), errors="surrogateescape") if source.startswith("file://") else source
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,3 +237,61 @@ def test_a_list_of_other_files_is_not_followed(tmp_path: Path, image: Image) -> 
     (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile a.mp4\n")
     with pytest.raises(CameraError, match="cannot be read as a video"):
         frames_of(tmp_path / "list.ffconcat")
+
+
+READ_STDIN = """
+from fer_edge.camera.sources import is_live, open_source
+from fer_edge.config import Config
+camera = open_source(Config(), "-")
+frames = list(iter(camera.read, None))
+print(len(frames), camera.damaged, is_live("-"), frames[0].image.shape)
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize(("kind", "count"), [("ts", 12), ("png", 1), ("jpg", 1)])
+def test_standard_input(kind: str, count: int, piped: bool, tmp_path: Path, image: Image) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "ts":
+        make_film(path, image, *X264)
+    else:
+        cv2.imwrite(str(path), image)
+    command = [sys.executable, "-c", READ_STDIN]
+    with path.open("rb") as file:
+        if piped:
+            done = subprocess.run(command, capture_output=True, timeout=100, check=True, input=file.read())
+        else:
+            done = subprocess.run(command, capture_output=True, timeout=100, check=True, stdin=file)
+    assert done.stdout.decode().split() == f"{count} 0 True {image.shape}".split()
+
+
+def test_a_film_without_frames_and_one_of_one_frame(tmp_path: Path, image: Image) -> None:
+    assert len(frames_of(make_film(tmp_path / "a.mp4", image, *X264, frames=1))[0]) == 1
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(tmp_path / "sound.mp4"))
+    for name in ("empty.mp4", "sound.mp4"):
+        with pytest.raises(CameraError, match=f"{name} (holds no film|cannot be read as a video)"):
+            frames_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("pixels", ["yuv422p", "yuv444p", "yuv420p10le", "gray", "rgb24", "bgra", "gray16le", "pal8"])
+def test_odd_kinds_of_pixels(pixels: str, tmp_path: Path, pipeline: Pipeline, image: Image, face: Box) -> None:
+    codec = "rawvideo" if pixels in ("rgb24", "bgra", "gray16le", "pal8", "gray") else "ffv1"
+    path = make_film(tmp_path / "a.nut", image, "-c:v", codec, "-pix_fmt", pixels, frames=2)
+    assert_face_at(pipeline, frames_of(path)[0][-1].image, face)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 1001), (1001, 3), (17, 33)])
+def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
+    image = np.full((size[1], size[0], 3), 120, np.uint8)
+    frames, camera = frames_of(make_film(tmp_path / "a.nut", image, "-c:v", "ffv1", frames=2))
+    assert [frame.image.shape for frame in frames] == [(size[1], size[0], 3)] * 2
+    assert camera.damaged == 0
+
+
+def test_a_varying_rate_and_times_below_zero(tmp_path: Path, caplog: pytest.LogCaptureFixture, image: Image) -> None:
+    varying = ("-vf", "setpts=N*N/25/TB-3/TB", "-fps_mode", "passthrough", "-avoid_negative_ts", "disabled")
+    frames, camera = frames_of(make_film(tmp_path / "a.mkv", image, *varying, *X264, "-bf", "2"))
+    times = [frame.taken_ns for frame in frames]
+    assert (len(frames), camera.damaged, caplog.text) == (12, 0, "")
+    assert times == sorted(times)

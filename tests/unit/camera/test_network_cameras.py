@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Literal
+from typing import Any, Literal
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -149,6 +150,35 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
         assert first is not None
         assert packets.skipped >= 30, "it went on at the newest key frame"
         camera.close()
+
+
+def test_the_newest_frame_is_shown_though_there_is_no_key_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A film of one group of pictures, which waits whole: all of it is decoded, a picture is made of its end."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w", format="mpegts") as file:
+        stream: Any = file.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 600
+        for number in range(60):
+            image = np.full((48, 64, 3), 20 + 3 * number, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        file.mux(stream.encode())
+    monkeypatch.setattr("fer_edge.camera.live_packets.LONGEST_LAG_NS", 0)
+    monkeypatch.setattr("fer_edge.camera.stream.LONGEST_WITHOUT_PICTURE_SECONDS", 1e12)
+    with av.open(str(path)) as film:
+        assert sum(packet.is_keyframe for packet in film.demux(video=0) if packet.size) <= 6
+    with served(path.read_bytes(), "video/mp2t", length=False) as url:
+        camera = camera_at(url)
+        camera.open()
+        packets = camera._packets
+        assert packets is not None
+        wait_for(lambda: packets.over, "all of it waits")
+        first = camera.read()
+        camera.close()
+    assert first is not None
+    assert first.image.mean() > 20 + 3 * 55
+    assert caplog.text.count("too slow for the stream") == 1
 
 
 @pytest.mark.parametrize(
