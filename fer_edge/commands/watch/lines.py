@@ -186,7 +186,7 @@ def signal_texts(event: ReceivedEvent) -> list[str]:
     """A face's signals when it left: as in "looks 3.2 s"."""
     each = event.signals.items()
     on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
-    return on + [f"{printable(name)} {signal.value:+.2f}" for name, signal in each if signal.value is not None]
+    return on + [f"{printable(name)} {signal.mean:+.2f}" for name, signal in each if signal.mean is not None]
 
 
 def _remark(event: ReceivedEvent) -> str:
@@ -210,7 +210,7 @@ def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
     zones = f"; in zones: {state.in_zones}" if state.zones else ""
-    signals = "".join(f"; {printable(name)} {value:g}" for name, value in state.signals.items() if value is not None)
+    signals = f"; {state.in_signals}" if state.in_signals else ""
     more = zones + (signals if state.faces else "")
     return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
 

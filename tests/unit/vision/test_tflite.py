@@ -293,7 +293,7 @@ def test_a_runtime_without_its_fast_kernels_is_told_of(tmp_path: Path) -> None:
     assert "fast kernels" not in plain.stdout + plain.stderr
 
 
-MUTATIONS = 150  # each in a process of its own
+MUTATIONS = 40  # each in a process of its own
 
 
 def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
