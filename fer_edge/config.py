@@ -20,7 +20,7 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
-SignalName = Literal["looks", "looked_away"]
+SignalName = Literal["looks", "looked_away", "eyes_closed", "mouth_open", "smiles"]
 Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
@@ -180,6 +180,19 @@ class Attention(Section, frozen=True):
     dwell_seconds: Seconds = 0.3
     min_height_px: Pixels = 24
     max_pose_error_deg: Degrees = 8.0
+    lasting_seconds: Seconds = 2.0
+
+
+class EyesMouth(Section, frozen=True):
+    """Closed eyes, an open mouth, a smile."""
+
+    enabled: bool = False
+    eyes_closed: Fraction = 0.6
+    mouth_open: Fraction = 0.4
+    smiles: Fraction = 0.5
+    hysteresis: Fraction = 0.15
+    dwell_seconds: Seconds = 0.3
+    min_height_px: Pixels = 24
     lasting_seconds: Seconds = 2.0
 
 
@@ -370,6 +383,7 @@ class Config(Section, frozen=True):
     events: Events = Events()
     attention: Attention = Attention()
     balance: Balance = Balance()
+    eyes_mouth: EyesMouth = EyesMouth()
     zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()

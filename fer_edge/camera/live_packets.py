@@ -51,6 +51,11 @@ class LivePackets:
                 raise self._error
             return None
 
+    def behind(self, at_ns: int) -> bool:
+        """Whether what came at `at_ns` is old, and something newer waits."""
+        with self._changed:
+            return bool(self._waiting) and time.monotonic_ns() - at_ns > LONGEST_LAG_NS
+
     def close(self) -> None:
         """Stop reading; the thread gives the connection back as soon as the network lets it."""
         with self._changed:

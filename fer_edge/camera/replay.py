@@ -89,7 +89,7 @@ class ReplayCamera:
         """Return the next picture; None after the last one (never with `loop`). Raises CameraError where not one
         picture of a folder could be decoded."""
         if self._pictures is None:
-            raise CameraError(f"camera.source {self._config.source!r} is not open")
+            raise CameraError(f"camera.source {self.title!r} is not open")
         found = next(self._pictures, None)
         if found is None:
             return None
@@ -115,7 +115,8 @@ class ReplayCamera:
             paths = _in_folder(path, with_films=self._with_films)
             return self._decoded(paths), len(paths)
         if not os.path.exists(path):
-            raise CameraError(f"camera.source {path} does not exist; expected a picture, a folder of pictures, or demo")
+            expected = "a picture, a folder of pictures, or demo"
+            raise CameraError(f"camera.source {self.title} does not exist; expected {expected}")
         read_picture(path)  # a folder may hold a bad picture, but this one is all there is
         return self._decoded([path]), 1
 
@@ -153,7 +154,9 @@ def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
     paths = [path for path in found if is_listed(path)]
     tell_left_out(folder, found, with_films=with_films)
     if not paths:
-        raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
+        raise CameraError(
+            f"camera.source {folder} contains no pictures; expected files that end in {' '.join(SUFFIXES)}"
+        )
     return paths
 
 

@@ -94,7 +94,7 @@ def open_source(config: Config, source: str) -> Recording:
 
 def is_live(source: str) -> bool:
     """Whether what was read of it is gone."""
-    return "://" in source.removeprefix("file://")
+    return source == "-" or "://" in source.removeprefix("file://")
 
 
 def mark(source: str) -> str:

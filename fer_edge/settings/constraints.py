@@ -149,7 +149,7 @@ def _polygon_error(points: tuple[Point, ...]) -> str | None:
     """Why points are not the corners of a polygon, one after the other."""
     if len(set(points)) < len(points):
         twice = next(point for number, point in enumerate(points) if point in points[:number])
-        which = f"[{twice[0]:g}, {twice[1]:g}] is there twice"
+        which = f"[{twice[0]:g}, {twice[1]:g}] appears twice"
         return f"expected each point once ({which}; the last one joins the first by itself)"
     sides = list(zip(points, points[1:] + points[:1], strict=True))
     for (one, first), (other, second) in combinations(enumerate(sides, start=1), 2):
@@ -184,11 +184,19 @@ def _faces(a: Point, b: Point, c: Point) -> bool:
     return (b[0] - a[0]) * (c[0] - a[0]) + (b[1] - a[1]) * (c[1] - a[1]) > 0
 
 
-SIGNAL_SECTIONS = {"looks": "attention", "looked_away": "attention"}
+SIGNAL_SECTIONS = {
+    "looks": "attention",
+    "looked_away": "attention",
+    "eyes_closed": "eyes_mouth",
+    "mouth_open": "eyes_mouth",
+    "smiles": "eyes_mouth",
+}
 """What an alert may name, and the section that has to be enabled for it."""
 
 
 def _signal_errors(config: Config) -> Iterator[Combination]:
+    if config.eyes_mouth.enabled and not config.models.intensity:
+        yield "eyes_mouth", ("enabled",), "expected models.intensity: intensity beside it"
     for name, alert in config.alerts.items():
         if not (alert.expressions or alert.signals):
             yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"

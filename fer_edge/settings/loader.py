@@ -18,6 +18,7 @@ import yaml
 from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section, Zone
 from fer_edge.errors import ConfigError
 from fer_edge.settings.constraints import combination_errors, value_at
+from fer_edge.settings.neighbours import key_hint, value_hint
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
@@ -111,10 +112,8 @@ class _Document:
         """The known keys of a mapping; the others become findings that name the nearest known one."""
         for key in mapping:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.65)
-                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 place = (section, f"{prefix}{key}") if section else (str(key), "")
-                self.find(*place, f"unknown, expected {kind}; {hint}")
+                self.find(*place, f"unknown, expected {kind}; {_hint(section, str(key), known)}")
         return [key for key in mapping if key in known]
 
     def section(self, name: str, kind: type[Section]) -> Section:
@@ -163,6 +162,21 @@ class _Document:
             raise ConfigError(*(f"{self.name}:{line}: {what}" for line, what in sorted(self.findings)))
 
 
+def _hint(section: str, key: str, known: Any) -> str:
+    """What an unknown key may mean: by what other programs call it, or by how it is spelt."""
+    if meant := key_hint(section, key):
+        return f"here it is {meant}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _meant(given: Any, values: Any) -> str:
+    """What the unknown ones among values of a choice are called here, before all that is known."""
+    each = given if isinstance(given, list | tuple) else [given]
+    meant = [f"{show(one)} is {hint} here; " for one in each if (hint := value_hint(one, values))]
+    return "".join(meant)
+
+
 def _is_name(given: Any) -> bool:
     try:
         msgspec.convert(given, Name)
@@ -196,7 +210,7 @@ def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
     if values := getattr(getattr(info, "item_type", info), "values", None):
         quotes = "; put it in quotes" if str(given) in values and given not in values else ""
         several = " or more" if hasattr(info, "item_type") else ""
-        return f"expected one{several} of {', '.join(map(show, values))}{quotes}"
+        return f"{_meant(given, values)}expected one{several} of {', '.join(map(show, values))}{quotes}"
     if "matching regex" in message:
         patterns = [getattr(each, "pattern", None) for each in _parts(info)]
         return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"

@@ -9,7 +9,7 @@ the daemon adds hysteresis and smoothing, which single pictures do not show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.config import Attention, Quality
+from fer_edge.config import Attention, EyesMouth, Quality
 from fer_edge.records import Image, Landmarks, Pose, Reason
 from fer_edge.tracking.signals.attention import looks, off_camera_deg
 from fer_edge.tracking.signals.balance import balance
 from fer_edge.vision.classifier import Classifier, softmax
+from fer_edge.vision.intensity import IntensityReader
 from fer_edge.vision.quality import assess
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
@@ -29,8 +30,9 @@ from quantize.data import mesh_faces
 from quantize.data.augment import lower_resolution
 from quantize.data.ferplus import soft_labels
 from quantize.data.locate import located
-from quantize.data.mesh_faces import CROP_SCALE, LEARNED, MeshFaces
+from quantize.data.mesh_faces import CROP_SCALE, INTENSITIES, LEARNED, MeshFaces
 from quantize.data.sets import TRAIN, DataError, read_ferplus
+from quantize.evaluate import intensity
 from quantize.evaluate.landmark_heads import look
 
 HEIGHTS_PX = (24, 36, 48, 80)  # eyebrows to chin
@@ -69,12 +71,36 @@ class BalanceFigures:
     sign: float  # share with the right sign, of faces whose votes lean by LEANS and more
 
 
+@dataclass(frozen=True, slots=True)
+class StateFigures:
+    """What closed eyes, an open mouth or a smile is worth under one condition."""
+
+    condition: str
+    faces: int
+    on: int  # of them, by the mesh
+    precision: float
+    recall: float
+    clear_precision: float  # without faces that the mesh has near the limit
+    clear_recall: float
+    clear_wrong: float  # share of these told as on that are not
+
+
+STATES = {
+    "eyes_closed": (("eye_closed_left", "eye_closed_right"), 0.5),
+    "mouth_open": (("jaw_open",), 0.3),
+    "smiles": (("smile",), 0.5),
+}
+"""The mesh's intensities, and from what on it means that."""
+
+NEAR_INTENSITY = 0.1
 LEANS = 0.3
 
 
 def measure(models: Path, data: Path) -> dict[str, Any]:
     """Both signals. Raises DataError."""
-    return {"looks": measure_looks(models, data), "balance": measure_balance(models, data)}
+    return {"looks": measure_looks(models, data), "balance": measure_balance(models, data)} | {
+        "eyes_mouth": measure_eyes_mouth(models, data)
+    }
 
 
 # --- looks ---------------------------------------------------------------------------------------------------
@@ -154,6 +180,44 @@ def _precision_recall(positive: Bools, right: Bools, which: Bools) -> tuple[floa
     return hits / max(1, int((positive & which).sum())), hits / max(1, int((right & which).sum()))
 
 
+# --- eyes and mouth ------------------------------------------------------------------------------------------
+
+
+def measure_eyes_mouth(models: Path, data: Path) -> list[StateFigures]:
+    """Each by height, and on sets that nothing was learned from. Raises DataError where no faces are labelled."""
+    landmarks = daemon_stages.open_model(models / "landmarks.tflite", "landmarks")
+    reader = IntensityReader(daemon_stages.open_model(models / "intensity.tflite", "intensity"))
+    faces = intensity.clear(kept(data))
+    found = [each for px in HEIGHTS_PX for each in _eyes_mouth(landmarks, reader, faces, px)]
+    for name, others in mesh_faces.read_all(data, tuple(intensity.OTHERS)).items():
+        rows = _eyes_mouth(landmarks, reader, intensity.clear(others), 48)
+        found += [replace(each, condition=f"{each.condition}, {name}") for each in rows]
+    return found
+
+
+def _eyes_mouth(landmarks: Model, reader: IntensityReader, faces: MeshFaces, px: int) -> list[StateFigures]:
+    crops = worse(faces.crops, px, 1.0)
+    found = look(landmarks, mesh_faces.with_crops(faces, crops))
+    pairs = zip(crops, found, strict=True)
+    got = np.stack([reader(daemon_stages.frame_of(crop), each).values for crop, each in pairs])
+    limits, rows = EyesMouth(), []
+    for name, (of, least) in STATES.items():
+        wanted = faces.intensities[:, [list(INTENSITIES).index(each) for each in of]].min(axis=1)
+        said = got[:, [reader.names.index(each) for each in of]].mean(axis=1) >= getattr(limits, name)
+        right, clear = wanted >= least, np.abs(wanted - least) > NEAR_INTENSITY
+        rows.append(
+            StateFigures(
+                f"{name}, {px} px",
+                len(right),
+                int(right.sum()),
+                *_precision_recall(said, right, np.ones(len(right), np.bool_)),
+                *_precision_recall(said, right, clear),
+                float(said[clear & ~right].mean()),
+            )
+        )
+    return rows
+
+
 # --- balance -------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +258,8 @@ def table(figures: dict[str, Any]) -> list[str]:
         *(_looks_row(each) for each in figures["looks"]),
         "balance beside the votes of FER+",
         *(_balance_row(each) for each in figures["balance"]),
+        "eyes and mouth beside the mesh's intensities; clear: without those near the limit",
+        *(_state_row(each) for each in figures["eyes_mouth"]),
     ]
 
 
@@ -209,4 +275,12 @@ def _balance_row(each: BalanceFigures) -> str:
     return (
         f"{each.condition:<18} {each.faces} faces; correlation {each.correlation:.3f}, "
         f"mean error {each.error:.3f}, sign right {each.sign:.1%}"
+    )
+
+
+def _state_row(each: StateFigures) -> str:
+    return (
+        f"{each.condition:<18} {each.faces} faces, {each.on} on; "
+        f"precision {each.precision:.2f} recall {each.recall:.2f}  "
+        f"clear {each.clear_precision:.2f} {each.clear_recall:.2f}, wrong {each.clear_wrong:.2%}"
     )

@@ -24,6 +24,7 @@ class Device:
     camera: str = ""
     faces_in_view: int | None = None
     in_zones: str = ""
+    in_signals: str = ""
     expressions: dict[str, int] = field(default_factory=dict)  # what the faces in view show, as the broker keeps it
     stats: ReceivedStats | None = None
     faces: dict[int, WatchedFace] = field(default_factory=dict)  # track id -> face
@@ -36,7 +37,7 @@ class Device:
 
     def clear(self) -> None:
         """Forget what was true while it was online."""
-        self.camera, self.faces_in_view, self.in_zones, self.stats = "", None, "", None
+        self.camera, self.faces_in_view, self.in_zones, self.in_signals, self.stats = "", None, "", "", None
         self.faces.clear()
         self.alerts.clear()
 
@@ -46,7 +47,7 @@ def device_parts(device: Device) -> list[str]:
     parts = []
     if device.faces_in_view is not None:
         parts.append(counted(device.faces_in_view, "face"))
-        parts += [device.in_zones] if device.in_zones else []
+        parts += [text for text in (device.in_zones, device.in_signals) if text]
     if stats := device.stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
         parts += [f"{stats.queue} events wait"] if stats.queue else []

@@ -13,7 +13,7 @@ class ReceivedSignal(msgspec.Struct, frozen=True):
     """What is shown of a face's signal."""
 
     on: bool | None = None
-    value: float | None = None
+    mean: float | None = None
     seconds: float = 0.0
 
 
@@ -46,6 +46,11 @@ class ReceivedState(msgspec.Struct, frozen=True):
     expressions: dict[str, int] = {}  # msgspec copies it
     zones: dict[str, int] = {}  # name -> faces within it
     signals: dict[str, float | None] = {}
+
+    @property
+    def in_signals(self) -> str:
+        """As in "looks 1, balance -0.2": with how many faces each is on, those with none left out."""
+        return ", ".join(f"{printable(name)} {value:g}" for name, value in self.signals.items() if value)
 
     @property
     def in_zones(self) -> str:

@@ -153,6 +153,7 @@ class TerminalScreen:
             return
         state = msgspec.json.decode(payload, type=ReceivedState)
         device.faces_in_view, device.in_zones, device.expressions = state.faces, state.in_zones, state.expressions
+        device.in_signals = state.in_signals
         if not device.faces_in_view:
             device.faces.clear()
 

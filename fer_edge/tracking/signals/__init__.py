@@ -12,9 +12,10 @@ from fer_edge.config import Config
 from fer_edge.records import SignalState, Track
 from fer_edge.tracking.signals.attention import LOOKS
 from fer_edge.tracking.signals.balance import BALANCE
+from fer_edge.tracking.signals.eyes_mouth import EYES_CLOSED, MOUTH_OPEN, SMILES
 from fer_edge.tracking.signals.signal import Signal
 
-SIGNALS = {signal.name: signal for signal in (LOOKS, BALANCE)}
+SIGNALS = {signal.name: signal for signal in (LOOKS, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES)}
 """Every signal by its name in payloads, in the order in which they are told."""
 
 

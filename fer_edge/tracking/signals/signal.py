@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fer_edge.config import Config
 from fer_edge.records import Reason, SignalState, Track
@@ -43,54 +44,56 @@ class Signal:
         old = track.signals.get(self.name)
         if old is None:
             old = SignalState(measured_ns=now_ns)
-        counted = _counted(old, now_ns, hidden=hidden)
+        changes = _counted(old, now_ns, hidden=hidden)
         if self.switch is None:
-            return _levelled(counted, measured)
-        switch = self.switch(config)
-        lasted = replace(counted, lasted=counted.lasted or 0 < switch.lasting_s <= counted.seconds)
-        return _switched(lasted, measured, switch, now_ns, first_ns=track.first_ns)
+            changes |= _levelled(measured)
+        else:
+            switch = self.switch(config)
+            changes["lasted"] = old.lasted or 0 < switch.lasting_s <= changes.get("seconds", old.seconds)
+            changes |= _switched(old, measured, switch, now_ns, first_ns=track.first_ns)
+        return replace(old, **changes)  # once: it is what costs most
 
     def text(self, state: SignalState) -> str:
         """How it stands, for people; empty where there is nothing to say."""
         if self.switch is None:
             return "" if state.value is None else f"{self.words} {state.value:+.2f}"
-        if state.reason is not None and not state.seconds:
+        if state.on is None and not state.seconds:
             return ""
-        return f"{self.words} ({state.seconds:.1f} s)" if state.on else f"{self.words}: no ({state.seconds:.1f} s)"
+        how_long = f" ({state.seconds:.1f} s)" if state.seconds else ""
+        return f"{self.words}{'' if state.on else ': no'}{how_long}"
 
 
-def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> SignalState:
-    """With the time since the frame before, in which it stood as it did after that."""
+def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> dict[str, Any]:
+    """What the time since the frame before adds, in which it stood as it did after that."""
     elapsed_s = (now_ns - old.measured_ns) / 1e9
-    if hidden or not 0 < elapsed_s <= LOST_S:
-        return replace(old, measured_ns=now_ns)
-    return replace(
-        old,
-        measured_ns=now_ns,
-        seconds=old.seconds + (elapsed_s if old.on else 0.0),
-        known_s=old.known_s + (elapsed_s if old.known else 0.0),
-        sum_s=old.sum_s + (elapsed_s * old.value if old.value is not None else 0.0),
-    )
+    if hidden or not 0 < elapsed_s <= LOST_S or not old.known:
+        return {"measured_ns": now_ns}
+    return {
+        "measured_ns": now_ns,
+        "seconds": old.seconds + (elapsed_s if old.on else 0.0),
+        "known_s": old.known_s + elapsed_s,
+        "sum_s": old.sum_s + elapsed_s * (old.value or 0.0),
+    }
 
 
-def _levelled(state: SignalState, measured: Measured) -> SignalState:
-    reason = measured if isinstance(measured, Reason) else None
-    return replace(state, value=None if isinstance(measured, Reason) else measured, reason=reason)
+def _levelled(measured: Measured) -> dict[str, Any]:
+    known = not isinstance(measured, Reason)
+    return {"value": measured if known else None, "reason": None if known else measured}
 
 
-def _switched(state: SignalState, measured: Measured, switch: Switch, now_ns: int, *, first_ns: int) -> SignalState:
+def _switched(state: SignalState, measured: Measured, switch: Switch, now_ns: int, *, first_ns: int) -> dict[str, Any]:
     """Let a new state take over once it has lasted."""
     wanted, reason = _wanted(state, measured, switch)
     if wanted is state.on and (wanted is not None or reason is state.reason):
-        return replace(state, reason=reason, rival_ns=None)
+        return {"reason": reason, "rival_ns": None}
     since_ns = now_ns if state.rival_ns is None or state.rival is not wanted else state.rival_ns
     if now_ns - since_ns < switch.dwell_s * 1e9:
-        return replace(state, rival=wanted, rival_ns=since_ns)
-    new = replace(state, on=wanted, reason=reason, rival_ns=None)
+        return {"rival": wanted, "rival_ns": since_ns}
+    new = {"on": wanted, "reason": reason, "rival_ns": None}
     if not wanted:
         return new
     first = (since_ns - first_ns) / 1e9 if state.first_after_s is None else state.first_after_s
-    return replace(new, times=state.times + 1, first_after_s=max(0.0, first))
+    return new | {"times": state.times + 1, "first_after_s": max(0.0, first)}
 
 
 def _wanted(state: SignalState, measured: Measured, switch: Switch) -> tuple[bool | None, Reason | None]:

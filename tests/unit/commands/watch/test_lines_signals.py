@@ -16,11 +16,11 @@ def event(kind: str) -> ReceivedEvent:
 
 
 def test_an_end_says_what_signals_said() -> None:
-    assert event_line("hall", event("end")).endswith("  looks 3.2 s  balance +0.31")
+    assert event_line("hall", event("end")).endswith("  looks 3.2 s  balance +0.10")
     assert "looks" not in event_line("hall", event("update"))
     assert "looks" not in event_line("hall", event("end"), narrow=True)
 
 
 def test_a_state_says_with_how_many_faces_each_is_on() -> None:
-    state = ReceivedState(faces=2, expressions={"neutral": 2}, signals={"looks": 1, "balance": -0.2})
-    assert summary(state) == "2 faces: 2 neutral; looks 1; balance -0.2"
+    state = ReceivedState(faces=2, expressions={"neutral": 2}, signals={"looks": 1, "balance": -0.2, "smiles": 0})
+    assert summary(state) == "2 faces: 2 neutral; looks 1, balance -0.2"

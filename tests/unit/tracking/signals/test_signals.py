@@ -28,7 +28,7 @@ def test_every_signal_is_named_where_it_has_to_be() -> None:
     assert set(SignalName.__args__) == set(_ALERTS) == set(SIGNAL_SECTIONS)  # type: ignore[attr-defined]
     for name, section in SIGNAL_SECTIONS.items():
         on = msgspec.structs.replace(
-            Config(), **{section: msgspec.structs.replace(getattr(CONFIG, section), enabled=True)}
+            Config(), **{section: msgspec.structs.replace(getattr(Config(), section), enabled=True)}
         )
         assert _ALERTS[name][0] in enabled_signals(on)
         assert _ALERTS[name][0] not in enabled_signals(Config())
