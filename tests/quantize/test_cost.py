@@ -36,7 +36,7 @@ def test_the_layers_add_up_to_the_card(card: dict[str, object]) -> None:
     costs = Graph((ROOT / "models" / str(card["file"])).read_bytes()).costs()
     assert sum(each.macs for each in costs) == card["macs"]
     weights = sum(each.weight_bytes for each in costs)
-    assert 0.8 * int(str(card["bytes"])) < weights < int(str(card["bytes"]))
+    assert 0.4 * int(str(card["bytes"])) < weights < int(str(card["bytes"]))  # the rest: scales, and how layers join
     assert f"| {card['name']} | {int(str(card['macs'])) / 1e6:.1f} |" in PAGE
 
 
