@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 STOP_SECONDS = 20.0
+DEVICE = f"image-{os.getpid()}"  # no other test's daemon on this machine has it
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,6 @@ def running(amd64: Image, folders: tuple[Path, Path], log: Path) -> Iterator[int
     """The image's own command; its process 1 by this machine's id. Ended as container engines do it, by SIGTERM."""
     name = f"fer-edge-image-{os.getpid()}"
     command = amd64.contained(*amd64.command(), config=folders[0], data=folders[1], name=name)
-    inside = 0
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -74,9 +74,8 @@ def running(amd64: Image, folders: tuple[Path, Path], log: Path) -> Iterator[int
             os.kill(inside, signal.SIGTERM)
             process.wait(STOP_SECONDS)
         finally:
-            for pid in (inside, *([process.pid] if process.poll() is None else ())):
-                with suppress(ProcessLookupError):
-                    os.kill(pid or process.pid, signal.SIGKILL)
+            for pid in (*_children(process.pid), process.pid) if process.poll() is None else ():
+                os.kill(pid, signal.SIGKILL)  # what nspawn contains first: it would outlive that
             process.wait()
             print(log.read_text(errors="replace"))
 
@@ -84,25 +83,29 @@ def running(amd64: Image, folders: tuple[Path, Path], log: Path) -> Iterator[int
 def _daemons(pid: int) -> list[int]:
     """Those children of a process that have become the daemon."""
     found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for child in _children(pid):
         with suppress(OSError):
-            found += [int(child)] if Path(f"/proc/{child}/comm").read_text().strip() == "fer-edge" else []
+            found += [child] if Path(f"/proc/{child}/comm").read_text().strip() == "fer-edge" else []
     return found
+
+
+def _children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def test_a_subscriber_sees_its_events(amd64: Image, folders: tuple[Path, Path], tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         (folders[0] / "config.yaml").write_text(
-            "device: {id: kitchen}\ncamera: {backend: replay, source: demo, loop: true}\n"
+            f"device: {{id: {DEVICE}}}\ncamera: {{backend: replay, source: demo, loop: true}}\n"
             f"mqtt: {{broker: 127.0.0.1, port: {broker.port}}}\nhistory: {{enabled: true}}\n"
         )
         with running(amd64, folders, tmp_path / "log") as inside:
-            seen.wait_last("kitchen/availability", b"online")
-            event = json.loads(seen.wait("kitchen/event")[0])
-            assert (event["event_type"], event["device_id"]) == ("start", "kitchen")
+            seen.wait_last(f"{DEVICE}/availability", b"online")
+            event = json.loads(seen.wait(f"{DEVICE}/event")[0])
+            assert (event["event_type"], event["device_id"]) == ("start", DEVICE)
             wait_for(lambda: _healthy(inside), "its health check")
-        seen.wait_last("kitchen/availability", b"offline")
-    assert (folders[1] / "kitchen/history.db").stat().st_uid == 65532
+        seen.wait_last(f"{DEVICE}/availability", b"offline")
+    assert (folders[1] / DEVICE / "history.db").stat().st_uid == 65532
 
 
 def _healthy(inside: int) -> bool:
