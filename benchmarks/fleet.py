@@ -47,6 +47,7 @@ from rabbitmq import SPAWN, Cluster, accepts, balance, process, wait_for
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.records import EventType, Update
 from fer_edge.runtime.meter import peak_rss_mb
+from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.face_events import FRAME, IDENTITY, STATS, face_event, face_state
 
@@ -143,7 +144,7 @@ class Device:
             state=State(folder=folder),
         )
         self.name, self.sent = name, 0
-        self.sink = MqttSink(config, replace(IDENTITY, device_id=name, boot_id=name))
+        self.sink = MqttSink(config, replace(IDENTITY, device_id=name, boot_id=name), Control(config))
 
     def tell(self) -> None:
         """The next event of a face that comes, changes and goes."""
@@ -167,7 +168,7 @@ class Device:
     @property
     def backlog(self) -> tuple[int, int]:
         """Events that wait, and events that were dropped."""
-        waiting, dropped, _ = self.sink._store.figures()
+        waiting, dropped, _ = self.sink.store.figures()
         return waiting, dropped
 
 

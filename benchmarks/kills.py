@@ -30,6 +30,7 @@ import msgspec
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.records import EventType, FaceEvent, Update
+from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder
 from tests.support.face_events import FRAME, IDENTITY, face_event
@@ -92,7 +93,7 @@ def started(port: int, folder: Path) -> MqttSink:
         state=State(folder=str(folder)),
         homeassistant=HomeAssistant(enabled=False),
     )
-    sink = MqttSink(config, replace(IDENTITY, boot_id=uuid.uuid4().hex[:12]))
+    sink = MqttSink(config, replace(IDENTITY, boot_id=uuid.uuid4().hex[:12]), Control(config))
     sink.start()
     return sink
 

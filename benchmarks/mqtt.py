@@ -30,6 +30,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.runtime.meter import rss_mb
+from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.sink import MqttSink
 from tests.support.face_events import IDENTITY, events
 
@@ -103,11 +104,11 @@ def throughput(port: int, folder: Path, seconds: float) -> None:
     watch.stdout.readline()
     mqtt = Mqtt(broker="127.0.0.1", port=port)
     config = Config(mqtt=mqtt, homeassistant=HomeAssistant(enabled=False), state=State(folder=str(folder)))
-    sink, sent, memory = MqttSink(config, IDENTITY), 0, []
+    sink, sent, memory = MqttSink(config, IDENTITY, Control(config)), 0, []
     sink.start()
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:
-        waiting, dropped, _ = sink._store.figures()
+        waiting, dropped, _ = sink.store.figures()
         if waiting < AHEAD:
             sink.submit(events(sent + 1, sent + 30))
             sent += 30

@@ -20,10 +20,11 @@ InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
+SignalName = Literal["looks", "looked_away", "eyes_closed", "mouth_open", "smiles"]
 Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
-NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
+NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL, ROOT_PATH = (
     r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
     r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$(?!\n)",
     r"^[^\x00-\x1f]*$(?!\n)",
@@ -31,6 +32,7 @@ NAME, TOPIC, TEXT, HOURS, PATH, MODE, URL = (
     r"^/[!-~]*$(?!\n)",
     r"^([1-9][0-9]*x[1-9][0-9]*(@[1-9][0-9]*)?)?$(?!\n)",
     r"^(https?://[!-~]+)?$(?!\n)",
+    r"^(/[a-zA-Z0-9._~-]+)*$(?!\n)",
 )
 Name = Annotated[str, Meta(pattern=NAME)]
 Topic = Annotated[str, Meta(pattern=TOPIC)]
@@ -45,6 +47,7 @@ IN_WORDS = {
     HOURS: 'two times of day in quotes, such as "22:00-06:30"',
     PATH: 'a path that begins with /, such as "/mqtt"',
     MODE: 'width x height in pixels, such as "1280x720" or "1920x1080@60", or "" for what the display prefers',
+    ROOT_PATH: 'a path that begins with / and does not end with it, such as "/cam", or ""',
     URL: 'an address such as "https://example.org/camera", or ""',
 }
 """What the patterns mean to somebody who does not read regular expressions."""
@@ -168,11 +171,43 @@ class Zone(Section, frozen=True, kw_only=True):
     margin: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
 
 
+class Attention(Section, frozen=True):
+    """Who looks at the camera."""
+
+    enabled: bool = False
+    cone_deg: Degrees = 20.0
+    hysteresis_deg: Annotated[float, Meta(ge=0, le=45)] = 5.0
+    dwell_seconds: Seconds = 0.3
+    min_height_px: Pixels = 24
+    max_pose_error_deg: Degrees = 8.0
+    lasting_seconds: Seconds = 2.0
+
+
+class EyesMouth(Section, frozen=True):
+    """Closed eyes, an open mouth, a smile."""
+
+    enabled: bool = False
+    eyes_closed: Fraction = 0.6
+    mouth_open: Fraction = 0.4
+    smiles: Fraction = 0.5
+    hysteresis: Fraction = 0.15
+    dwell_seconds: Seconds = 0.3
+    min_height_px: Pixels = 24
+    lasting_seconds: Seconds = 2.0
+
+
+class Balance(Section, frozen=True):
+    """The positive share of a face's expressions minus the negative ones."""
+
+    enabled: bool = False
+
+
 class Alert(Section, frozen=True, kw_only=True):
     """When an alert is on; its name is its key in section `alerts`."""
 
     enabled: bool = True
-    expressions: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    expressions: Annotated[tuple[Label, ...], Meta(min_length=1)] = ()
+    signals: tuple[SignalName, ...] = ()
     min_confidence: Fraction = 0.5
     for_seconds: Seconds = 3.0
     min_faces: Annotated[int, Meta(ge=1, le=100)] = 1
@@ -277,6 +312,7 @@ class Web(Section, frozen=True):
     host: Annotated[str, Meta(min_length=1, pattern=TEXT)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     names: tuple[Text, ...] = ()
+    root_path: Annotated[str, Meta(pattern=ROOT_PATH)] = ""
     token_file: Text | None = None
     max_fps: Annotated[float, Meta(gt=0, le=60)] = 15.0
     max_width: Annotated[int, Meta(ge=64, le=3840)] = 640
@@ -345,6 +381,9 @@ class Config(Section, frozen=True):
     quality: Quality = Quality()
     tracking: Tracking = Tracking()
     events: Events = Events()
+    attention: Attention = Attention()
+    balance: Balance = Balance()
+    eyes_mouth: EyesMouth = EyesMouth()
     zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()

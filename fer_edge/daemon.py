@@ -70,7 +70,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     with ExitStack() as stack:
         stack.enter_context(lock(config))
         remove_strays(state_folder(config, device_id(config)))
-        _drop_pictures(config)
+        drop_pictures(config)
         control = Control(config, path=path, folder=state_folder(config, device_id(config)))
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config)
@@ -140,7 +140,7 @@ def _watch(
         away, newest = "", time.monotonic()
 
 
-def _drop_pictures(config: Config) -> None:
+def drop_pictures(config: Config) -> None:
     """Delete the pictures of earlier runs where none are kept any more: nobody else would when it is time."""
     if config.pictures.enabled:
         return

@@ -16,6 +16,7 @@ from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
 from fer_edge.tracking.events import EventsSnapshot, EventStateMachine
+from fer_edge.tracking.signals import SignalReader, enabled_signals
 from fer_edge.tracking.summary import SummaryMaker
 from fer_edge.tracking.tracker import Tracker, TrackerSnapshot, deduplicate, new_track, untracked
 from fer_edge.tracking.zones import ZoneWatch
@@ -63,7 +64,7 @@ class Pipeline:
         """Forget everything seen so far: another source begins."""
         config = self.config
         self.cadence = DetectionSchedule(config.detector)
-        self.tracker = Tracker(config.tracking)
+        self.tracker = Tracker(config.tracking, SignalReader(enabled_signals(config), config))
         self.events = EventStateMachine(
             config.events,
             confirm_seconds=config.tracking.confirm_seconds,
@@ -93,7 +94,7 @@ class Pipeline:
         self.config = config
         self.detector.configure(config.detector)
         self.cadence.configure(config.detector)
-        self.tracker.configure(config.tracking)
+        self.tracker.configure(config.tracking, SignalReader(enabled_signals(config), config))
         self.events.configure(config.events, confirm_seconds=config.tracking.confirm_seconds, zones=config.zones)
         self.zones.replace(config.zones)
         self.summary.zones = config.zones
@@ -104,7 +105,7 @@ class Pipeline:
         self._size, watch = (frame.width, frame.height), Stopwatch()
         if self.cadence.cut(frame, watched=self.tracker.watched):
             self.tracker.clear()
-        followed = self.tracker.active_faces()
+        followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)
         for found in self.detect_new(frame, readings, len(followed), watch):
             readings += self.read(frame, untracked(found, readings), watch)

@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """The FER+ expressions in the order of its columns (Barsoum et al. 2016, arXiv:1608.01041)."""
 
+NEGATIVE = ("sadness", "anger", "disgust", "fear", "contempt")
+
 
 class Reason(StrEnum):
     """Why a face has no expression: the daemon abstains instead of guessing."""
@@ -251,6 +253,34 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalState:
+    """A signal of one face (`tracking/signals`) after the last frame that showed the face."""
+
+    measured_ns: int  # when that was
+    on: bool | None = None  # None: not known, see reason; always None of a level
+    value: float | None = None  # of a level; None: not known
+    reason: Reason | None = None  # why nothing is known
+    seconds: float = 0.0  # it was on, in all
+    known_s: float = 0.0  # it was known
+    sum_s: float = 0.0  # the values of a level, each times the seconds that it held
+    times: int = 0  # it went on
+    lasted: bool = False  # it was on for as long as config says, added up
+    first_after_s: float | None = None  # since the face came, when it went on first
+    rival: bool | None = None  # what may take over from `on` ...
+    rival_ns: int | None = None  # ... and since when it is there
+
+    @property
+    def known(self) -> bool:
+        """Whether it says anything; a face that has just come, or a reason, says nothing."""
+        return self.on is not None or self.value is not None
+
+    @property
+    def mean(self) -> float | None:
+        """Of a level, over the time in which it was known."""
+        return self.sum_s / self.known_s if self.known_s else self.value
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One face over time."""
 
@@ -265,6 +295,7 @@ class Track:
     misses: int  # frames since then; 0 = it is in this frame
     classified_ns: int | None = None  # the last frame that was classified
     intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
+    signals: Mapping[str, SignalState] = field(default_factory=dict)  # by name; those that config switches on
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +320,12 @@ class FaceEvent:
     zones: tuple[str, ...] | None = None  # that it is in after this step; None: config has none
     zone: str | None = None  # the one that was entered or left
     zone_dwell_s: float | None = None  # how long it was in the zone that it left, seconds
+    signals: Mapping[str, SignalState] = field(default_factory=dict)
+
+    @property
+    def is_heartbeat(self) -> bool:
+        """Whether it only says that nothing has changed."""
+        return self.event_type is EventType.UPDATE and self.expression == self.previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +336,7 @@ class FaceState:
     expression: str | None
     reason: Reason | None
     zones: tuple[str, ...] = ()  # that it is in
+    reached: tuple[str, ...] = ()  # signals that were on for the first time, or lasted ("+" behind the name), just now
 
     @property
     def in_view(self) -> bool:
@@ -314,8 +352,20 @@ class AlertState:
     on: bool
     mono_ns: int  # when it did
     expressions: tuple[str, ...]  # of its faces, while it is on; each once
-    faces: int  # that show one of them now
+    faces: int  # that meet it now
     track_ids: tuple[int, ...] = field(default=(), compare=False)  # theirs; for views of this device only
+    signals: tuple[str, ...] = ()  # of its faces, while it is on; each once
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSummary:
+    """What many faces did together in an interval, as one of tracking/signals tells it."""
+
+    faces: int  # with which it was on, each counted when it first was
+    lasting: int  # with which it was on for as long as config says, added up
+    seconds: float  # face-seconds in which it was on
+    share: float | None  # of the face-seconds in which it was known
+    mean: float | None  # of a level, over these
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +401,7 @@ class Summary:
     mean_faces: float | None  # in view, over the interval
     most_faces: int | None
     zones: Mapping[str, ZoneSummary] = field(default_factory=dict)  # by name, every zone of config
+    signals: Mapping[str, SignalSummary] = field(default_factory=dict)  # by name, those that were known of a face
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ RETRY_SECONDS = 2.0
 SESSION_SECONDS = 7 * 86400  # the broker keeps events for so long while nobody consumes
 PLAIN = ["boot_id", "seq", "v", "event_id", "event_type", "device_id", "track_id", "ts", "mono_ns", "clock_synced"]
 PLAIN += ["replayed", "expression", "confidence", "previous", "dwell_s", "reason", "face_count", "model"]
-NESTED = ["probabilities", "box", "landmarks", "pose", "quality"]
-COLUMNS = [*PLAIN, *NESTED]
+NESTED = ["probabilities", "box", "landmarks", "pose", "quality", "zones"]
+ONLY_WITH_ZONES = ["zone", "zone_dwell_s"]
+COLUMNS = [*PLAIN, *ONLY_WITH_ZONES, *NESTED]
 INSERT = (
     f"INSERT INTO face_events ({', '.join(COLUMNS)}) "  # noqa: S608 - made of the names above
     f"VALUES ({', '.join(['%s'] * len(COLUMNS))}) ON CONFLICT (boot_id, seq) DO NOTHING"
@@ -46,7 +47,8 @@ def row_of(payload: bytes) -> Row | None:
     try:
         event = json.loads(payload)
         nested = [json.dumps(event[name]) if name in event else None for name in NESTED]
-        return [*(event[name] for name in PLAIN), *nested]
+        in_zones = [event.get(name) for name in ONLY_WITH_ZONES]
+        return [*(event[name] for name in PLAIN), *in_zones, *nested]
     except (ValueError, KeyError, TypeError) as error:
         log.error("this is no event (%r): %.200r", error, payload)
         return None

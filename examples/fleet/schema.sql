@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS face_events (
     seq           bigint      NOT NULL,
     v             smallint    NOT NULL,
     event_id      text        NOT NULL,
-    event_type    text        NOT NULL CHECK (event_type IN ('start', 'update', 'end')),
+    event_type    text        NOT NULL CHECK (event_type IN ('start', 'update', 'enter', 'leave', 'end')),
     device_id     text        NOT NULL,
     track_id      bigint      NOT NULL,
     ts            timestamptz NOT NULL,  -- by the device's clock: off where not clock_synced
@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS face_events (
     probabilities jsonb       NOT NULL,
     previous      text,
     dwell_s       real        NOT NULL,
+    zones         jsonb,                 -- only where the device has section zones, as are the next two
+    zone          text,
+    zone_dwell_s  real,
     box           jsonb       NOT NULL,
     landmarks     jsonb,
     pose          jsonb       NOT NULL,

@@ -91,18 +91,24 @@ def is_live_source(config: CameraConfig) -> bool:
     return config.backend in ("picamera2", "v4l2") or (config.backend == "stream" and url)
 
 
-PRIVATE_NAMES = "user|username|usr|login|password|passwd|pass|pwd|psw|auth|token|key|apikey|secret"
-PRIVATE_IN_PATH = re.compile(rf"((?:^|[/&;_,])(?:{PRIVATE_NAMES})[=:])[^&/;?#]*", re.IGNORECASE)
+PRIVATE_NAMES = r"[\w.-]*?(?:user|usr|login|pass|pwd|psw|auth|token|key|secret|session|sign)[\w.-]*?|pw"
+PRIVATE_IN_PATH = re.compile(
+    rf"((?:^|[/&;_,#]|%2[36bcf]|%5f)(?:{PRIVATE_NAMES})(?:[=:]|%3[ad]))(?:(?!%26)[^&/;?#])*", re.IGNORECASE
+)
+ADDRESS_START = re.compile(r"([a-z][a-z0-9+.-]*:/{1,2}|)(?=[^/])", re.IGNORECASE)
+USER_AND_HOST = re.compile(r"[^/]*:.*@[^/]", re.DOTALL)
 
 
 def shown(source: str) -> str:
-    """A source as it may be shown and written down: without the user, the passwords and the query of a URL. Many
-    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`)."""
-    if "://" not in source:
+    """A source as it may be shown and written down: without the user, the passwords and the query of an address. Many
+    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`). So is what was mistyped: an
+    address with one slash, or none at all and a user before its host."""
+    found = ADDRESS_START.match(source)
+    start = found[0] if found else ""
+    if not start and (not USER_AND_HOST.match(source) or os.path.lexists(source)):
         return source
-    scheme, rest = source.split("://", 1)
-    rest = re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest, count=1, flags=re.DOTALL), flags=re.DOTALL)
-    return f"{scheme}://" + PRIVATE_IN_PATH.sub(r"\1***", rest)
+    rest = re.sub(r".*@", "***@", source[len(start) :], count=1, flags=re.DOTALL)
+    return start + PRIVATE_IN_PATH.sub(r"\1***", re.sub(r"\?.*", "?***", rest, flags=re.DOTALL))
 
 
 class FrameMaker:

@@ -14,6 +14,7 @@ import av
 
 from fer_edge.camera.decoded_picture import Deinterlacer, PictureMaker
 from fer_edge.camera.http_pictures import HttpPictures, open_pictures
+from fer_edge.camera.webp_film import TooLarge
 from fer_edge.records import Image
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its
 MOST_PX = 8192 * 4352  # 8K; a decoder holds several pictures
 MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
 MOST_READ_ERRORS = 20
+MOST_LOOKS = 10_000
 
 
 class AvReader:
@@ -105,10 +107,11 @@ class AvReader:
                         self._pictures.progressed()
                     yield packet
                 return
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
+                looking = isinstance(error, av.error.BlockingIOError)  # for the next packet, 64 KB of damage at a time
                 errors += 1
-                self.bad += 1
-                if errors > MOST_READ_ERRORS:
+                self.bad += not looking or errors == 1
+                if errors > (MOST_LOOKS if looking else MOST_READ_ERRORS):
                     raise
 
     def decoded(self, packet: Any) -> Iterator[av.VideoFrame]:
@@ -132,9 +135,8 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():
-            for frame in self.decoded(packet):
-                yield self.picture(frame), frame.time
+        for packet in self.packets():  # no frame, which takes 50 MB in 8K, is held while its picture is looked at
+            yield from [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
 
     def close(self) -> None:
         """Give everything back."""
@@ -145,10 +147,6 @@ class AvReader:
     def _give_back(self) -> None:
         if self._pictures:
             self._pictures.close()
-
-
-class TooLarge(ValueError):
-    """Its pictures have more pixels than there is memory for; says how many."""
 
 
 class NoVideo(Exception):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
+TS_SYNC = b"\x47"
 RIFF_UNKNOWN = (0, 0xFFFFFFFF)  # as written to a pipe
 
 
 def missing_bytes(path: str | Path) -> int:
-    """How many bytes a Matroska, MP4, QuickTime or AVI file lacks at its end; 0 for other kinds, for whole files and
-    where the length was never filled in."""
+    """How many bytes a Matroska, MP4, QuickTime, AVI, FLV or MPEG-TS file lacks at its end; 0 for other kinds, for
+    whole files and where the length was never filled in."""
     try:
         if not os.path.isfile(path):  # a FIFO may be read only once
             return 0
@@ -30,6 +32,10 @@ def _promised(file: BinaryIO) -> int:
         return _matroska_end(file)
     if head[:4] == b"RIFF":
         return _riff_end(file)
+    if head[:3] == b"FLV":
+        return _flv_end(file)
+    if head[0:1] == TS_SYNC or head[4:5] == TS_SYNC:
+        return _ts_end(file)
     return _mp4_end(file) if head[4:8] in BOXES else 0
 
 
@@ -45,6 +51,22 @@ def _mp4_end(file: BinaryIO) -> int:
         end += size
         file.seek(end)
     return end
+
+
+def _flv_end(file: BinaryIO) -> int:
+    """By `filesize` in its first tag, a number of AMF: 0 and 64 bits of floating point."""
+    _, found, rest = file.read(4096).partition(b"filesize\0")
+    size = struct.unpack(">d", rest[:8])[0] if found and len(rest) >= 8 else 0.0
+    return int(size) if 0 < size < 2**53 else 0
+
+
+def _ts_end(file: BinaryIO) -> int:
+    """A multiple of its packets: 188 bytes, 192 with times before each (camcorders)."""
+    head = file.read(5 + 2 * 192)
+    for length, at in ((188, 0), (192, 4)):
+        if all(head[at + length * number : at + length * number + 1] == TS_SYNC for number in range(3)):
+            return -(-os.fstat(file.fileno()).st_size // length) * length
+    return 0
 
 
 def _riff_end(file: BinaryIO) -> int:

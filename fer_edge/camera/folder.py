@@ -8,20 +8,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_edge.camera.webp_film import is_animated_webp
 from fer_edge.errors import CameraError
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+HEIF = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *HEIF,
+)
 """Pictures. In a folder a GIF is a film: it may be one, and one of a single frame is read as a film just as well."""
-ANIMATED = (".png",)
+ANIMATED = (".avif", ".png", ".webp")
 """What may be a picture or a film."""
 FILMS = (
     *(".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
     *(".ogv", ".webm", ".wmv"),
 )
-HEIF = (".heic", ".heif", ".hif")
-HEIF_REFUSED = "HEIC is not read here: convert it, for example with heif-convert, or let the phone take JPEGs"
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
 RAW_REFUSED = "raw pictures are not read here"
 FILMS_ELSEWHERE = "films are sources of their own"
@@ -53,14 +56,16 @@ def is_film(path: Path) -> bool:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether a PNG has an animation's header before its picture."""
+    """Whether a PNG has an animation's header before its picture, and a WebP or an AVIF says that it is a film."""
     try:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return b"acTL" in file.read(4096).split(b"IDAT")[0]
+            head = file.read(4096)
     except OSError:
         return False
+    png = head.startswith(b"\x89PNG") and b"acTL" in head.split(b"IDAT")[0]
+    return png or is_animated_webp(head) or head[4:12] == b"ftypavis"
 
 
 def tell_left_out(folder: Path, found: Sequence[Path], *, with_films: bool) -> None:
@@ -81,4 +86,4 @@ def _why_left_out(path: Path) -> str | None:
         return None
     if is_film(path):
         return FILMS_ELSEWHERE
-    return HEIF_REFUSED if suffix in HEIF else RAW_REFUSED if suffix in RAW else None
+    return RAW_REFUSED if suffix in RAW else None

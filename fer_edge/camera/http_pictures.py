@@ -24,7 +24,7 @@ FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 class EndlessPicture(av.FFmpegError):
-    """More bytes came than any picture has."""
+    """It has no end: more bytes came than any picture has, or redirections lead in a circle."""
 
 
 class HttpPictures:
@@ -84,6 +84,7 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
 
     Raises:
         av.error.TimeoutError: nothing comes.
+        EndlessPicture: redirections lead in a circle.
 
     """
     if not source.lower().startswith(("http://", "https://")):
@@ -93,6 +94,8 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
     except FAILURES as error:
         if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
             raise _silent() from None
+        if urllib.request.HTTPRedirectHandler.inf_msg in str(error):  # FFmpeg knows of an I/O error only
+            raise EndlessPicture(1, "its redirections lead in a circle; check the address") from None
         return None
     kind = response.headers.get_content_type()
     pictures = HttpPictures(response, kind, timeout_seconds)

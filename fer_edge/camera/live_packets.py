@@ -28,7 +28,7 @@ class LivePackets:
         self._reader = reader
         self._waiting: deque[Arrived] = deque()
         self._changed = Condition()
-        self._over = False
+        self.over = False
         self._error: Exception | None = None
         self._stop = False
         self._broken = False  # packets were left out: go on at a key frame
@@ -42,7 +42,7 @@ class LivePackets:
 
         Raises TimeoutError where none came in time, and what reading failed with."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting or self._over, timeout_seconds):
+            if not self._changed.wait_for(lambda: self._waiting or self.over, timeout_seconds):
                 raise TimeoutError
             self._catch_up()
             if self._waiting:
@@ -50,6 +50,11 @@ class LivePackets:
             if self._error:
                 raise self._error
             return None
+
+    def behind(self, at_ns: int) -> bool:
+        """Whether what came at `at_ns` is old, and something newer waits."""
+        with self._changed:
+            return bool(self._waiting) and time.monotonic_ns() - at_ns > LONGEST_LAG_NS
 
     def close(self) -> None:
         """Stop reading; the thread gives the connection back as soon as the network lets it."""
@@ -75,7 +80,7 @@ class LivePackets:
             self._error = error
         finally:
             with self._changed:
-                self._over = True
+                self.over = True
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stop)  # the decoder belongs to the container
             self._reader.close()

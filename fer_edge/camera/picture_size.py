@@ -1,37 +1,28 @@
 """How many pixels a picture file announces, from its header alone: asked before anything makes room for them.
 
-OpenCV looks too, but by a limit that it reads when it is imported, and it believes an AVIF's container, where the
-picture inside may be larger. A kind that is not known here is not decoded.
+OpenCV looks too, but by a limit that it reads when it is imported. A kind that is not known here is not decoded.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from collections.abc import Callable
 
-import av
-
 PIXELS_OF_HEAVY = 2
-"""AVIF, GIF and JPEG 2000 take twice the memory of others while they are decoded."""
+"""GIF and JPEG 2000 take twice the memory of others while they are decoded."""
 
 
-def announced_pixels(data: bytes, limit: int) -> int | None:
-    """Pixels that decoding makes room for; None where the header is of no kind that is read, or is damaged.
-
-    Args:
-        data: the whole file.
-        limit: what is too many; an AVIF is decoded within it.
-
-    """
+def announced_pixels(data: bytes) -> int | None:
+    """Pixels that decoding a whole file makes room for; None where the header is of no kind that is read here, or is
+    damaged. HEIC and AVIF are decoded within a limit (`heif`)."""
     for starts, size in KINDS:
         if re.match(starts, data, re.DOTALL):
             try:
                 return size(data)
             except (struct.error, ValueError, IndexError):
                 return None
-    return _avif(data, limit) if data[4:8] == b"ftyp" else None
+    return None
 
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int]:
@@ -43,6 +34,12 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
             return at, int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return 0, 0, 0
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
+    at = jpeg_frame(data)[0]
+    return at > 0 and data.find(b"\xff\xd9", at) < 0
 
 
 def _jpeg(data: bytes) -> int | None:
@@ -105,25 +102,6 @@ def _jpeg2000(data: bytes) -> int:
     width, height, x, y = struct.unpack_from(">IIII", data, at + 4)
     (components,) = struct.unpack_from(">H", data, at + 36)
     return int(max(0, width - x) * max(0, height - y) * max(1, components // 4)) * PIXELS_OF_HEAVY
-
-
-def _avif(data: bytes, limit: int) -> int | None:
-    """By the container, and by decoding it within the limit: a picture inside may be larger than announced."""
-    sizes = [struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data[:-12])]
-    pixels = max((int(width * height) for width, height in sizes), default=0) * PIXELS_OF_HEAVY
-    if not pixels or pixels > limit:
-        return pixels or None
-    options = {"format_whitelist": "mov", "max_pixels": str(limit // PIXELS_OF_HEAVY)}
-    try:
-        with av.open(io.BytesIO(data), mode="r", options=options) as container:
-            for stream in container.streams.video:
-                stream.codec_context.options = options
-                next(container.decode(stream))
-    except (av.error.OverflowError, av.error.ArgumentError):
-        return limit + 1
-    except (av.FFmpegError, StopIteration):
-        return None
-    return pixels
 
 
 KINDS: tuple[tuple[bytes, Callable[[bytes], int | None]], ...] = (

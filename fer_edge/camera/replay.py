@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
-from fer_edge.camera.folder import HEIF, HEIF_REFUSED, SUFFIXES, folder_files, is_listed, tell_left_out
+from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
+from fer_edge.camera.heif import NoHeif, TooManyPixels, decode_heif, is_heif
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.picture_size import announced_pixels, jpeg_frame
+from fer_edge.camera.picture_size import announced_pixels, is_cut_off, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -88,7 +89,7 @@ class ReplayCamera:
         """Return the next picture; None after the last one (never with `loop`). Raises CameraError where not one
         picture of a folder could be decoded."""
         if self._pictures is None:
-            raise CameraError(f"camera.source {self._config.source!r} is not open")
+            raise CameraError(f"camera.source {self.title!r} is not open")
         found = next(self._pictures, None)
         if found is None:
             return None
@@ -114,7 +115,8 @@ class ReplayCamera:
             paths = _in_folder(path, with_films=self._with_films)
             return self._decoded(paths), len(paths)
         if not os.path.exists(path):
-            raise CameraError(f"camera.source {path} does not exist; expected a picture, a folder of pictures, or demo")
+            expected = "a picture, a folder of pictures, or demo"
+            raise CameraError(f"camera.source {self.title} does not exist; expected {expected}")
         read_picture(path)  # a folder may hold a bad picture, but this one is all there is
         return self._decoded([path]), 1
 
@@ -161,16 +163,16 @@ def read_picture(path: Path) -> Image:
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
     3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS
-    (fer_edge/__init__.py) is refused before there is room for them; AVIF, GIF and JPEG 2000 count double.
+    (fer_edge/__init__.py) is refused before there is room for them; GIF and JPEG 2000 count double.
 
     Raises:
         CameraError: the file cannot be read or decoded.
 
     """
-    if path.suffix.lower() in HEIF:
-        raise CameraError(f"{path}: {HEIF_REFUSED}")
     data = _bytes_of(path)
-    pixels = announced_pixels(data, max_pixels())
+    if is_heif(data):
+        return _shrunk(_heif(path, data))
+    pixels = announced_pixels(data)
     if pixels is None:
         raise CameraError(f"{path}: cannot be decoded")
     if pixels > max_pixels():
@@ -181,9 +183,18 @@ def read_picture(path: Path) -> Image:
         if "MAX_IMAGE" in str(error):
             raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
-    if image is None or _is_cut_off(data):
+    if image is None or is_cut_off(data):
         raise CameraError(f"{path}: cannot be decoded") from None
     return _shrunk(image.astype(np.uint8, copy=False))
+
+
+def _heif(path: Path, data: bytes) -> Image:
+    try:
+        return decode_heif(data, most_pixels=max_pixels())
+    except TooManyPixels:
+        raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
+    except NoHeif as error:
+        raise CameraError(f"{path}: {error}") from None
 
 
 def max_pixels() -> int:
@@ -227,12 +238,6 @@ def _flags(data: bytes) -> int:
     if side <= 2 * MAX_SIDE_PX:
         return cv2.IMREAD_REDUCED_COLOR_2
     return cv2.IMREAD_REDUCED_COLOR_4 if side <= 4 * MAX_SIDE_PX else cv2.IMREAD_REDUCED_COLOR_8
-
-
-def _is_cut_off(data: bytes) -> bool:
-    """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
-    at = jpeg_frame(data)[0]
-    return at > 0 and data.find(b"\xff\xd9", at) < 0
 
 
 class Key(NamedTuple):

@@ -13,7 +13,6 @@ import msgspec
 from fer_edge.camera import Recording, open_camera
 from fer_edge.camera.folder import (
     ANIMATED,
-    HEIF,
     SUFFIXES,
     folder_files,
     is_animated,
@@ -75,12 +74,12 @@ def source_config(config: CameraConfig, source: str) -> CameraConfig:
 
 
 def is_picture(source: str) -> bool:
-    """A GIF is taken for a film: it may be one, and one of a single frame is read just as well; so is an animated PNG.
-    A URL is a stream whatever its name, and a camera for snapshots where it gives a picture."""
+    """A GIF is taken for a film: it may be one, and one of a single frame is read just as well; so is an animated
+    PNG, WebP or AVIF. A URL is a stream whatever its name, and a camera for snapshots where it gives a picture."""
     suffix = Path(source).suffix.lower()
     if "://" in source or suffix == ".gif" or (suffix in ANIMATED and is_animated(Path(source))):
         return False
-    return suffix in SUFFIXES + HEIF
+    return suffix in SUFFIXES
 
 
 def open_source(config: Config, source: str) -> Recording:
@@ -95,7 +94,7 @@ def open_source(config: Config, source: str) -> Recording:
 
 def is_live(source: str) -> bool:
     """Whether what was read of it is gone."""
-    return "://" in source.removeprefix("file://")
+    return source == "-" or "://" in source.removeprefix("file://")
 
 
 def mark(source: str) -> str:

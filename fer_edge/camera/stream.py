@@ -20,20 +20,24 @@ from urllib.parse import unquote
 import av
 
 from fer_edge.camera import FrameMaker, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, TooLarge
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
 from fer_edge.camera.http_pictures import EndlessPicture
 from fer_edge.camera.live_packets import LivePackets
+from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.webp_film import TooLarge, WebpReader, is_animated_webp
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
 
 log = logging.getLogger(__name__)
 
+STDIN = "/dev/stdin"
 LAG_WARNING_SECONDS = 1.0
+LONGEST_WITHOUT_PICTURE_SECONDS = 0.5
 
 
 class StreamCamera:
@@ -47,15 +51,17 @@ class StreamCamera:
         self._source = _path(with_password(config.source, config.password_file) if self._is_url else config.source)
         self.title = shown(self._source)  # passwords stay out of messages
         self._maker = FrameMaker(Orientation.of(config))
-        self._reader: AvReader | None = None
+        self._reader: AvReader | WebpReader | None = None
         self._pictures: Iterator[tuple[Image, float | None]] = iter(())
         self._packets: LivePackets | None = None
         self._ready: list[tuple[Image, int]] = []  # decoded, and not read yet
         self._arrivals: dict[int, int] = {}  # when packets came, by their time stamp
         self._clock = _FileClock(0, period_ns=1)
+        self._losses = Losses(1.0)
         self._count = 0  # frames since the start of the file
         self._told: set[str] = set()
         self._next_snapshot = 0.0
+        self._made_s = 0.0  # when a picture was last made of a live stream's frame
         self.live = self._is_url
         self.frames: int | None = None
         """How many frames the file promises; None where it does not, for a URL, and with `loop`."""
@@ -78,7 +84,7 @@ class StreamCamera:
         """
         if self._reader is None:
             raise CameraError(f"{self.title} is not open")
-        if self._packets:
+        if self._packets and isinstance(self._reader, AvReader):
             return self._newest(self._packets, self._reader)
         try:
             found = next(self._pictures, None)
@@ -105,23 +111,27 @@ class StreamCamera:
     def _start(self, start_ns: int) -> None:
         began = time.monotonic()
         try:
-            self._reader = AvReader(
-                self._source, timeout_seconds=max(0.001, self._config.timeout_seconds) if self._is_url else None
-            )
+            self._reader = self._opened()
         except NoVideo:
             raise CameraError(f"{self.title} holds no film: only sound, or a cover picture") from None
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error, time.monotonic() - began) from None
         self._clock = _FileClock(start_ns, period_ns=round(1e9 / (self._reader.fps or self._config.fps)))
+        self._losses = Losses(self._clock.period_ns / 1e9)
         self._count = 0
         self._start_reading(self._reader)
 
-    def _start_reading(self, reader: AvReader) -> None:
+    def _opened(self) -> AvReader | WebpReader:
+        if self._is_url:
+            return AvReader(self._source, timeout_seconds=max(0.001, self._config.timeout_seconds))
+        return WebpReader(self._source, most_px=MOST_PX) if _is_webp_film(self._source) else AvReader(self._source)
+
+    def _start_reading(self, reader: AvReader | WebpReader) -> None:
         snapshots = self._is_url and reader.format in PICTURE_FORMATS
         film = self._is_url and self._source.startswith("http") and reader.format not in ("hls",) and reader.seconds
         self.live = self._is_url and not film
         self.frames = None if self.live or self._config.loop else reader.frames
-        if self.live and not snapshots:
+        if self.live and not snapshots and isinstance(reader, AvReader):
             self._packets = LivePackets(reader)
         else:
             self._pictures = reader.frames_of_file()
@@ -141,7 +151,7 @@ class StreamCamera:
             if arrived is None:
                 raise self._lost(None)
             before = reader.bad
-            self._decode(arrived.packet, arrived.at_ns, reader)
+            self._decode(arrived.packet, arrived.at_ns, reader, packets)
             bad = bad + reader.bad - before
             if bad > MOST_BAD_IN_A_ROW:
                 raise CameraError(f"{self.title}: {bad} frames in a row could not be decoded")
@@ -149,14 +159,22 @@ class StreamCamera:
         self._tell_lag(packets, reader, taken_ns)
         return self._maker.make(image, taken_ns=taken_ns)
 
-    def _decode(self, packet: Any, at_ns: int, reader: AvReader) -> None:
+    def _decode(self, packet: Any, at_ns: int, reader: AvReader, packets: LivePackets) -> None:
+        """What is old is decoded, as what comes after it needs it, but no picture is made of it; one in a while is, so
+        that a machine that never gets there shows something."""
+        now_s = time.monotonic()
+        late = packets.behind(at_ns) and now_s - self._made_s < LONGEST_WITHOUT_PICTURE_SECONDS
         if packet.pts is not None:
             self._arrivals[packet.pts] = at_ns
         if len(self._arrivals) > 64:
             del self._arrivals[next(iter(self._arrivals))]
         for frame in reader.decoded(packet):
             taken_ns = self._arrivals.pop(frame.pts, at_ns) if frame.pts is not None else at_ns
+            if late:
+                packets.skipped += 1
+                continue
             self._ready.append((reader.picture(frame), taken_ns))
+            self._made_s = now_s
 
     def _tell_lag(self, packets: LivePackets, reader: AvReader, taken_ns: int) -> None:
         lag = (time.monotonic_ns() - taken_ns) / 1e9
@@ -166,7 +184,7 @@ class StreamCamera:
             self._tell("frames that could not be decoded are left out")
         self._tell_transfer(reader)
 
-    def _tell_transfer(self, reader: AvReader) -> None:
+    def _tell_transfer(self, reader: AvReader | WebpReader) -> None:
         if reader.picture.transfer:
             self._tell(f"HDR ({reader.picture.transfer}), tone-mapped")
 
@@ -196,6 +214,7 @@ class StreamCamera:
             return self._maker.make(image, taken_ns=time.monotonic_ns())
         if self._reader:
             self._tell_transfer(self._reader)
+            self._losses.frame(self._reader.bad, position_s)
         step_ns = self._clock.step_ns((position_s or 0.0) * 1e3)
         if self._config.pace == "real":  # a gap in a recording must not look like a camera that hangs
             step_ns = min(step_ns, round(self._config.timeout_seconds * 1e9))
@@ -205,14 +224,15 @@ class StreamCamera:
         self._count += 1
         return self._maker.make(image, taken_ns=taken_ns)
 
-    def _check_end(self, reader: AvReader) -> None:
+    def _check_end(self, reader: AvReader | WebpReader) -> None:
         """Complain where a file gave its last frame early, or frames of it could not be decoded."""
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
             raise CameraError(f"{self.title} holds no picture that can be decoded; {hint}")
+        self._losses.end(reader.bad)
         if reader.bad:
-            self.damaged += reader.bad
-            self._note(f"{reader.bad} frames could not be decoded and were left out")
+            self.damaged += self._losses.frames
+            self._note(self._losses.told())
         missing = 0 if self._is_url else missing_bytes(self._source)
         if missing:
             promised = f"of {reader.frames} " if reader.frames and reader.frames > self._count else ""
@@ -255,8 +275,17 @@ class StreamCamera:
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
 
 
+def _is_webp_film(path: str) -> bool:
+    if not os.path.isfile(path):  # a FIFO may be read only once
+        return False
+    with open(path, "rb") as file:
+        return is_animated_webp(file.read(32))
+
+
 def _path(source: str) -> str:
-    """A `file://` address as the path that it means; all else as it is."""
+    """A `file://` address as the path that it means, `-` as standard input; all else as it is."""
+    if source == "-":
+        return STDIN
     return unquote(source.removeprefix("file://"), errors="surrogateescape") if source.startswith("file://") else source
 
 
@@ -289,8 +318,10 @@ class _FileClock:
 
 def _check_file(path: str) -> None:
     if os.path.isdir(path):
-        raise CameraError(f"camera.source {path} is a folder; for a folder of pictures use camera.backend: replay")
+        raise CameraError(
+            f"camera.source {shown(path)} is a folder; for a folder of pictures use camera.backend: replay"
+        )
     if not os.path.exists(path):
-        raise CameraError(f"camera.source {path} does not exist")
+        raise CameraError(f"camera.source {shown(path)} does not exist")
     if not os.access(path, os.R_OK):
-        raise CameraError(f"camera.source {path}: no permission to read it")
+        raise CameraError(f"camera.source {shown(path)}: no permission to read it")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from fer_edge.contract.payloads import (
     CONTRACT,
@@ -16,6 +16,8 @@ from fer_edge.contract.payloads import (
     InfoPayload,
     ReadFace,
     ReadingsPayload,
+    SignalFigures,
+    SignalPayload,
     StatePayload,
     StatsPayload,
     SummaryPayload,
@@ -33,6 +35,8 @@ from fer_edge.records import (
     Identity,
     Pose,
     Quality,
+    SignalState,
+    SignalSummary,
     Stats,
     Summary,
     Track,
@@ -41,6 +45,26 @@ from fer_edge.records import (
 )
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.settings.overrides import Answer
+from fer_edge.tracking.signals import SIGNALS
+from fer_edge.tracking.signals.signal import Signal
+
+
+def signals_of(signals: Mapping[str, SignalState]) -> dict[str, SignalPayload] | UnsetType:
+    """A face's signals, where config switches any on."""
+    return {name: _signal(SIGNALS[name], state) for name, state in signals.items()} or UNSET
+
+
+def _signal(signal: Signal, state: SignalState) -> SignalPayload:
+    reason = state.reason and state.reason.value
+    if signal.switch is None:
+        return SignalPayload(value=_round(state.value, 3), mean=_round(state.mean, 3), reason=reason)
+    return SignalPayload(
+        on=state.on,
+        reason=reason,
+        seconds=round(state.seconds, 2),
+        times=state.times,
+        first_after_s=_round(state.first_after_s, 2),
+    )
 
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
@@ -74,6 +98,7 @@ def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = Fals
         quality=_measured(event.quality),
         reason=event.reason and event.reason.value,
         face_count=event.face_count,
+        signals=signals_of(event.signals),
         model=identity.model,
         **optional,
     )
@@ -97,8 +122,10 @@ def _rounded(points: Floats) -> list[list[float]]:
     return rounded
 
 
-def state_payload(faces: tuple[FaceState, ...], zones: Collection[str] = ()) -> StatePayload:
-    """How many faces in view show which expression now; `zones`: the names of all there are."""
+def state_payload(
+    faces: tuple[FaceState, ...], zones: Collection[str] = (), *, signals: Sequence[str] = ()
+) -> StatePayload:
+    """How many faces in view show which expression now; `zones`, `signals`: the names of all there are."""
     here = [face for face in faces if face.in_view]
     counts = _counts([face.expression for face in here])
     dominant = max(LABELS, key=counts.__getitem__)
@@ -107,6 +134,7 @@ def state_payload(faces: tuple[FaceState, ...], zones: Collection[str] = ()) -> 
         faces=len(here),
         expressions=counts,
         dominant=dominant if counts[dominant] else None,
+        signals=_state_signals([face.track.signals for face in here], signals) if signals else UNSET,
         zones={name: sum(name in face.zones for face in here) for name in zones} if zones else UNSET,
     )
 
@@ -128,6 +156,16 @@ def zone_payload(zone: ZoneState) -> ZonePayload:
     )
 
 
+def _state_signals(each: Sequence[Mapping[str, SignalState]], names: Sequence[str]) -> dict[str, float | None]:
+    told: dict[str, float | None] = {}
+    for name in names:
+        states = [signals[name] for signals in each if name in signals]
+        values = [state.value for state in states if state.value is not None]
+        mean = round(sum(values) / len(values), 1) + 0.0 if values else None  # -0.0 is 0.0
+        told[name] = mean if SIGNALS[name].switch is None else sum(bool(state.on) for state in states)
+    return told
+
+
 def alert_payload(alert: AlertState) -> AlertPayload:
     """An alert that went on or off."""
     return AlertPayload(
@@ -138,6 +176,7 @@ def alert_payload(alert: AlertState) -> AlertPayload:
         clock_synced=clock_synced(),
         expressions=list(alert.expressions),
         faces=alert.faces,
+        signals=list(alert.signals) or UNSET,
     )
 
 
@@ -163,6 +202,7 @@ def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadF
         pose=_angles(track.landmarks.pose),
         quality=_measured(track.quality),
         reason=track.quality.reason and track.quality.reason.value,
+        signals=signals_of(track.signals),
         **optional,
     )
 
@@ -187,6 +227,7 @@ def summary_payload(summary: Summary, *, min_visitors: int) -> SummaryPayload:
         seconds=None if seconds is None else {label: round(value, 2) for label, value in seconds.items()},
         mean_faces=_round(summary.mean_faces, 3),
         most_faces=summary.most_faces,
+        signals={name: _signal_figures(each) for name, each in summary.signals.items()} or UNSET,
         zones={name: _zone_figures(zone) for name, zone in summary.zones.items()} or UNSET,
     )
 
@@ -199,6 +240,16 @@ def _zone_figures(zone: ZoneSummary) -> ZoneFigures:
         seconds=None if zone.seconds is None else {label: round(value, 2) for label, value in zone.seconds.items()},
         mean_faces=_round(zone.mean_faces, 3),
         most_faces=zone.most_faces,
+    )
+
+
+def _signal_figures(signal: SignalSummary) -> SignalFigures:
+    return SignalFigures(
+        faces=signal.faces,
+        lasting=signal.lasting,
+        seconds=round(signal.seconds, 2),
+        share=_round(signal.share, 4),
+        mean=_round(signal.mean, 3),
     )
 
 

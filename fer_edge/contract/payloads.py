@@ -46,6 +46,29 @@ Reason = Annotated[
 Span = Annotated[tuple[float, float], Meta(description="p50 and p95, ms")]
 
 
+class SignalPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A signal of a face: one that is on or off, or a level. What is not there does not apply to it."""
+
+    on: Annotated[bool | None, Meta(description="null: not known, see reason")] | msgspec.UnsetType = msgspec.UNSET
+    value: Annotated[float | None, Meta(description="of a level; null: not known")] | msgspec.UnsetType = msgspec.UNSET
+    reason: Annotated[str | None, Meta(description="why nothing is known now, as of a face; not there: it is")] = None
+    seconds: Annotated[float, Meta(description="it was on since the face came")] | msgspec.UnsetType = msgspec.UNSET
+    times: Annotated[int, Meta(description="it went on")] | msgspec.UnsetType = msgspec.UNSET
+    first_after_s: (
+        Annotated[float | None, Meta(description="since the face came, when it went on first; null: never yet")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    mean: (
+        Annotated[float | None, Meta(description="of a level since the face came, while it was known")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+FaceSignals = Annotated[
+    dict[str, SignalPayload], Meta(description="by name; where config switches any on (docs/signals.md)")
+]
+
+
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
     """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end. In between
     it enters and leaves zones: every enter is followed by exactly one leave."""
@@ -97,6 +120,7 @@ class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
     zone_dwell_s: (
         Annotated[float, Meta(description="how long it was in that zone, seconds; of leave")] | msgspec.UnsetType
     ) = msgspec.UNSET
+    signals: FaceSignals | msgspec.UnsetType = msgspec.UNSET
     model: Annotated[str, Meta(description="which expression model judged")]
 
 
@@ -107,6 +131,16 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
     faces: Annotated[int, Meta(description="faces in view")]
     expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
     dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+    signals: (
+        Annotated[
+            dict[str, float | None],
+            Meta(
+                description="where config switches any on: faces in view with which it is on; of a level the mean over "
+                "them, in steps of 0.1, null where nobody's is known"
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     zones: (
         Annotated[dict[str, int], Meta(description="each zone: faces in view within it; with section zones")]
         | msgspec.UnsetType
@@ -145,6 +179,10 @@ class AlertPayload(msgspec.Struct, frozen=True, kw_only=True):
     clock_synced: Annotated[bool, Meta(description="whether the wall clock was synchronised; if not, since may be off")]
     expressions: Annotated[list[str], Meta(description="of the faces that hold it on")]
     faces: Annotated[int, Meta(description="how many these are")]
+    signals: (
+        Annotated[list[str], Meta(description="of the faces that hold it on; where the rule has any")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class ReadFace(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +197,7 @@ class ReadFace(msgspec.Struct, frozen=True, kw_only=True):
     pose: Angles
     quality: Measured
     reason: Reason
+    signals: FaceSignals | msgspec.UnsetType = msgspec.UNSET
 
 
 class ReadingsPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +208,16 @@ class ReadingsPayload(msgspec.Struct, frozen=True, kw_only=True):
     ts: Time
     mono_ns: int
     faces: list[ReadFace]
+
+
+class SignalFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal over many faces."""
+
+    faces: Annotated[int, Meta(description="with which it was on, each counted when it first was; 0 of a level")]
+    lasting: Annotated[int, Meta(description="with which it was on for lasting_seconds, added up; 0 of a level")]
+    seconds: Annotated[float, Meta(description="face-seconds in which it was on; 0 of a level")]
+    share: Annotated[float | None, Meta(description="of the face-seconds in which it was known")]
+    mean: Annotated[float | None, Meta(description="of a level; 0 of others")]
 
 
 class ZoneFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +249,10 @@ class SummaryPayload(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Annotated[dict[str, float] | None, Meta(description="each label, and none: face-seconds")]
     mean_faces: Annotated[float | None, Meta(description="in view, over the interval")]
     most_faces: int | None
+    signals: (
+        Annotated[dict[str, SignalFigures], Meta(description="by name; those that were known of a face")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     zones: Annotated[dict[str, ZoneFigures], Meta(description="by name; with section zones")] | msgspec.UnsetType = (
         msgspec.UNSET
     )

@@ -65,28 +65,28 @@ class Timedated:
     """
 
     def __init__(self, command: Sequence[str] = TIMEDATED) -> None:
-        self._command = command
+        self.command = command
         self._synced = False  # until there is an answer
         self._pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        self._next = -math.inf  # monotonic seconds at which the answer is too old
+        self.asks_again_at = -math.inf  # monotonic seconds at which the answer is too old
         self._asking = threading.Lock()
 
     def synced(self) -> bool:
         """The last answer. Returns at once; asks again where that is old."""
-        if time.monotonic() >= self._next and self._asking.acquire(blocking=False):
+        if time.monotonic() >= self.asks_again_at and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="clock", daemon=True).start()
         return self._synced
 
     def _ask(self) -> None:
         try:
             done = subprocess.run(
-                self._command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_SECONDS, check=False
+                self.command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_SECONDS, check=False
             )
             self._synced = done.stdout.split() == [b"b", b"true"]
         except (OSError, subprocess.TimeoutExpired):  # no systemd, or it does not answer
             self._synced = False
         finally:
-            self._next = time.monotonic() + (SYNCED_PAUSE_SECONDS if self._synced else next(self._pauses))
+            self.asks_again_at = time.monotonic() + (SYNCED_PAUSE_SECONDS if self._synced else next(self._pauses))
             if self._synced:
                 self._pauses.reset()
             self._asking.release()

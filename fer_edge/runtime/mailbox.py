@@ -43,6 +43,11 @@ class Mailbox(Generic[T]):
                 raise Closed
             return item
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits in it."""
+        return self._item is None
+
     def close(self) -> None:
         """No more items: wakes everyone; one that is still in the slot can be taken."""
         with self._changed:

@@ -1,4 +1,4 @@
-"""Times and durations as people read them."""
+"""Times, durations and figures as people read them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def span_text(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{hours / 24:.1f} days"
+
+
+def figure_text(value: float) -> str:
+    """A figure, with no more digits than it needs: "0.035", "4.2", "1,234"."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 10 else f"{value:.2g}"

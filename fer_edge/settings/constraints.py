@@ -22,6 +22,7 @@ def combination_errors(config: Config) -> list[Combination]:
         *_threshold_errors(config),
         *_mqtt_errors(config.mqtt),
         *_purpose_errors(config.privacy),
+        *_signal_errors(config),
         *_zone_errors(config),
         *_picture_errors(config),
     ]
@@ -181,3 +182,26 @@ def _turn(a: Point, b: Point, c: Point) -> int:
 def _faces(a: Point, b: Point, c: Point) -> bool:
     """Whether b and c lie to the same side of a, where all three are on a line."""
     return (b[0] - a[0]) * (c[0] - a[0]) + (b[1] - a[1]) * (c[1] - a[1]) > 0
+
+
+SIGNAL_SECTIONS = {
+    "looks": "attention",
+    "looked_away": "attention",
+    "eyes_closed": "eyes_mouth",
+    "mouth_open": "eyes_mouth",
+    "smiles": "eyes_mouth",
+}
+"""What an alert may name, and the section that has to be enabled for it."""
+
+
+def _signal_errors(config: Config) -> Iterator[Combination]:
+    if config.eyes_mouth.enabled and not config.models.intensity:
+        yield "eyes_mouth", ("enabled",), "expected models.intensity: intensity beside it"
+    for name, alert in config.alerts.items():
+        if not (alert.expressions or alert.signals):
+            yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"
+        for signal in alert.signals:
+            section = SIGNAL_SECTIONS[signal]
+            if not getattr(config, section).enabled:
+                what = f"expected {section}.enabled: true beside {signal}"
+                yield "alerts", (f"{name}.signals",), what

@@ -118,6 +118,11 @@ class Control:
         for viewer in self._viewers:
             viewer(what, jpeg)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be carried out."""
+        return self._jobs.qsize()
+
     def start(self) -> None:
         """Start the thread."""
         self._worker.start()
@@ -174,6 +179,10 @@ class Control:
         except Empty:
             return self._write
 
+    def _at_once(self) -> bool:
+        """Whether a change is written now; else with those that follow."""
+        return time.monotonic() - self._written >= WRITE_SECONDS
+
     def _write(self) -> None:
         """Write the changes that wait. What hinders it is said, and tried with the next change."""
         if not self._tuning.written:
@@ -182,11 +191,10 @@ class Control:
                 log.warning("changes will not survive a restart: %s", trouble)
 
     def _set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool) -> None:
-        before = self.config
-        now = time.monotonic()
-        at_once = now - self._written >= WRITE_SECONDS
+        before, at_once = self.config, self._at_once()
         answer = self._tuning.set(key, payload, keep=keep, write=at_once)
-        self._written = now if at_once and keep and answer.accepted else self._written
+        if at_once and keep and answer.accepted:
+            self._written = time.monotonic()
         if self.config is not before:
             log.info("%s is now %s", answer.key, answer.value)
             self._tell()
@@ -194,14 +202,18 @@ class Control:
 
     def _draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> None:
         before = self.config
-        trouble = self._tuning.draw(shapes)
+        at_once = self._at_once()
+        trouble = self._tuning.draw(shapes, write=at_once)
         if self.config is not before:
+            self._written = time.monotonic() if at_once else self._written
             log.info("drawn on the live page: %s", ", ".join(shapes))
             self._tell()
         reply(trouble)
 
     def _keep_all(self, reply: Callable[[str | None], None]) -> None:
-        trouble = self._tuning.keep_all()
+        at_once = self._at_once()
+        trouble = self._tuning.keep_all(write=at_once)
+        self._written = time.monotonic() if at_once else self._written
         self._tell()
         reply(trouble)
 

@@ -18,9 +18,13 @@ import yaml
 from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section, Zone
 from fer_edge.errors import ConfigError
 from fer_edge.settings.constraints import combination_errors, value_at
+from fer_edge.settings.neighbours import key_hint, value_hint
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config)}
-NAMED: dict[str, tuple[type[Section], str]] = {"alerts": (Alert, "expressions"), "zones": (Zone, "points")}
+NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
+    "alerts": (Alert, ("expressions", "signals")),
+    "zones": (Zone, ("points",)),
+}
 """The sections whose keys are names: what stands below a name, and the key that it needs."""
 
 
@@ -108,10 +112,8 @@ class _Document:
         """The known keys of a mapping; the others become findings that name the nearest known one."""
         for key in mapping:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.65)
-                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 place = (section, f"{prefix}{key}") if section else (str(key), "")
-                self.find(*place, f"unknown, expected {kind}; {hint}")
+                self.find(*place, f"unknown, expected {kind}; {_hint(section, str(key), known)}")
         return [key for key in mapping if key in known]
 
     def section(self, name: str, kind: type[Section]) -> Section:
@@ -124,8 +126,8 @@ class _Document:
             return kind()
         return kind(**self._values(given, kind, name))
 
-    def named(self, section: str, kind: type[Section], needed: str) -> dict[str, Section]:
-        """Convert a section whose keys are names; below each stands a `kind`, with a key that is `needed`."""
+    def named(self, section: str, kind: type[Section], needed: tuple[str, ...]) -> dict[str, Section]:
+        """Convert a section whose keys are names; below each stands a `kind`, with one of the keys in `needed`."""
         given = self.root[section]
         if not isinstance(given, dict | None):
             what = f"expected a name with keys below it for each {section.removesuffix('s')}, got {show(given)}"
@@ -134,11 +136,11 @@ class _Document:
         for name, below in given.items() if isinstance(given, dict) else ():
             if not _is_name(name):
                 self.find(section, str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
-            elif not isinstance(below, dict) or needed not in below:
-                self.find(section, name, f"expected keys below it, {needed} among them, got {show(below)}")
+            elif not (isinstance(below, dict) and any(key in below for key in needed)):
+                self.find(section, name, f"expected keys below it, {needed[0]} among them, got {show(below)}")
             else:
                 values = self._values(below, kind, section, prefix=f"{name}.")
-                if needed in values:
+                if any(key in values for key in needed):
                     found[name] = kind(**values)
         return found
 
@@ -158,6 +160,21 @@ class _Document:
         """Raise all findings so far, in the order of the file."""
         if self.findings:
             raise ConfigError(*(f"{self.name}:{line}: {what}" for line, what in sorted(self.findings)))
+
+
+def _hint(section: str, key: str, known: Any) -> str:
+    """What an unknown key may mean: by what other programs call it, or by how it is spelt."""
+    if meant := key_hint(section, key):
+        return f"here it is {meant}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _meant(given: Any, values: Any) -> str:
+    """What the unknown ones among values of a choice are called here, before all that is known."""
+    each = given if isinstance(given, list | tuple) else [given]
+    meant = [f"{show(one)} is {hint} here; " for one in each if (hint := value_hint(one, values))]
+    return "".join(meant)
 
 
 def _is_name(given: Any) -> bool:
@@ -193,7 +210,7 @@ def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
     if values := getattr(getattr(info, "item_type", info), "values", None):
         quotes = "; put it in quotes" if str(given) in values and given not in values else ""
         several = " or more" if hasattr(info, "item_type") else ""
-        return f"expected one{several} of {', '.join(map(show, values))}{quotes}"
+        return f"{_meant(given, values)}expected one{several} of {', '.join(map(show, values))}{quotes}"
     if "matching regex" in message:
         patterns = [getattr(each, "pattern", None) for each in _parts(info)]
         return f"expected {next(IN_WORDS[pattern] for pattern in patterns if pattern)}"

@@ -15,36 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import inspect, structs
 
-from fer_edge.config import NAME, Config, Detector, Events, Quality, Rate, Tracking
+from fer_edge.config import NAME, Config
 from fer_edge.settings.constraints import combination_errors, value_at
 from fer_edge.settings.loader import expected, show
 from fer_edge.settings.overlay import differences, flat, with_values
 from fer_edge.settings.overrides_file import TUNING_FILE, load, save
 from fer_edge.settings.shapes import SHAPES, plain, unchanged, wrong
-
-DETECTOR = tuple(key for key in Detector.__struct_fields__ if key not in ("input_size", "region"))
-ALERT = ("enabled", "min_confidence", "for_seconds", "min_faces", "cooldown_seconds")
-LIVE: dict[str, tuple[str, ...]] = {
-    "detector": DETECTOR,
-    "quality": Quality.__struct_fields__,
-    "tracking": Tracking.__struct_fields__,
-    "events": Events.__struct_fields__,
-    "readings": ("enabled", "max_per_second"),
-    "stats": ("interval_seconds",),
-    "rate": Rate.__struct_fields__,
-    "log": ("level",),
-    "camera": ("paused",),
-}
-"""The keys that can be set, by section; beside them ALERT of each alert that config.yaml names."""
+from fer_edge.settings.tunables import ALERT, LIVE, Tunable, Value, live_types, tunables_of
 
 MAX_PAYLOAD_BYTES = 256
 SWITCH = {"ON": True, "OFF": False}  # what Home Assistant's switches send
-# by the names in msgspec.inspect
-TYPES = {"FloatType": "number", "IntType": "int", "BoolType": "bool", "LiteralType": "choice"}
-
-Value = float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +54,6 @@ class Reload:
     warnings: tuple[str, ...] = ()  # overrides that were dropped, in words
 
 
-@dataclass(frozen=True, slots=True)
-class Tunable:
-    """A key that can be set."""
-
-    key: str
-    type: str  # number, int, bool or choice
-    value: Value  # in force
-    kept: Value  # in force after a restart
-    default: Value  # of config.yaml
-    minimum: float | None = None
-    maximum: float | None = None
-    above_minimum: bool = False  # the minimum itself is not allowed
-    choices: tuple[Value, ...] = ()
-
-
 class Tuning:
     """The configuration in force: config.yaml and the overrides.
 
@@ -107,7 +73,7 @@ class Tuning:
     def _adopt(self, base: Config, overrides: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
         """Put a base and those overrides that are right over it in force. What was dropped, in words."""
         self._base = base
-        self._kinds = _kinds(base)
+        self._kinds = live_types(base)
         self._overrides, dropped = _fitting(base, self._kinds, overrides)
         self._kept, also = _fitting(base, self._kinds, kept)
         self._config = with_values(base, self._overrides)
@@ -150,9 +116,9 @@ class Tuning:
         trouble = self._save() if write else None
         return self._answer(name, note=trouble and f"in force, but it will not survive a restart: {trouble}")
 
-    def draw(self, shapes: Mapping[str, Any]) -> str | None:
+    def draw(self, shapes: Mapping[str, Any], *, write: bool = True) -> str | None:
         """Put other shapes (keys of SHAPES) in force and keep them; None returns to config.yaml's. Why they are
-        refused, or what hinders that they are kept, in words."""
+        refused, or what hinders that they are kept, in words. Without `write`, `write` is to be called."""
         given = {key: plain(value_at(self._base, key)) if value is None else value for key, value in shapes.items()}
         if problems := [what for key, value in given.items() if (what := wrong(key, value))]:
             return "; ".join(problems)
@@ -164,7 +130,7 @@ class Tuning:
             return "; ".join(broken)
         self._overrides, self._config = overrides, config
         self._kept = overrides if any(_broken(with_values(self._base, kept))) else kept
-        trouble = self._save()
+        trouble = self._save() if write else None
         return trouble and f"in force, but it will not survive a restart: {trouble}"
 
     def _changed(self, overrides: dict[str, Any], name: str, value: Value | None) -> dict[str, Any]:
@@ -183,10 +149,11 @@ class Tuning:
         self._unwritable = self._kept if trouble else None
         return trouble
 
-    def keep_all(self) -> str | None:
-        """Let all that is in force outlast the restart. What hinders it, in words."""
+    def keep_all(self, *, write: bool = True) -> str | None:
+        """Let all that is in force outlast the restart. What hinders it, in words. Without `write`, `write` is to be
+        called."""
         self._kept = self._overrides
-        return self._save()
+        return self._save() if write else None
 
     def _answer(self, key: str, *, refused: str | None = None, note: str | None = None) -> Answer:
         value: Value = value_at(self._config, key)
@@ -198,26 +165,15 @@ class Tuning:
 
     def tunables(self) -> list[Tunable]:
         """Every key that can be set, with what it takes."""
-        kept = with_values(self._base, self._kept)
-        return [
-            _tunable(
-                key,
-                kind,
-                value=value_at(self._config, key),
-                kept=value_at(kept, key),
-                default=value_at(self._base, key),
-            )
-            for key, kind in self._kinds.items()
-        ]
+        return tunables_of(self._base, now=self._config, kept=with_values(self._base, self._kept))
 
     def reload(self, new: Config) -> Reload:
         """Take in a newly read config.yaml. What needs a restart stays as it is; overrides stay in force.
 
         An override that equals the new value, or has become impossible, is dropped.
         """
-        base = with_values(
-            self._base, {"alerts": new.alerts} | {key: value_at(new, key) for key in (*SHAPES, *_kinds(new))}
-        )
+        live = {key: value_at(new, key) for key in (*SHAPES, *live_types(new))}
+        base = with_values(self._base, {"alerts": new.alerts} | live)
         if combination_errors(base):  # against keys that wait for the restart: these wait with them
             base = self._base
         before, warnings = self._config, self._adopt(base, self._overrides, self._kept)
@@ -294,33 +250,6 @@ def _got(value: Any) -> str:
     """A value on one line; line separators and terminal codes are written out."""
     text = show(value)
     return text if text.isprintable() else ascii(text)
-
-
-def _kinds(config: Config) -> dict[str, Any]:
-    """The type of each key that can be set."""
-    live = LIVE | {f"alerts.{name}": ALERT for name in config.alerts}
-    return {
-        f"{place}.{field.name}": field.type
-        for place, keys in live.items()
-        for field in structs.fields(value_at(config, place))
-        if field.name in keys
-    }
-
-
-def _tunable(key: str, kind: Any, *, value: Value, kept: Value, default: Value) -> Tunable:
-    info: Any = inspect.type_info(kind)
-    least, above, most = (getattr(info, name, None) for name in ("ge", "gt", "le"))
-    return Tunable(
-        key,
-        TYPES[type(info).__name__],
-        value,
-        kept,
-        default,
-        minimum=above if least is None else least,
-        maximum=most,
-        above_minimum=above is not None,
-        choices=getattr(info, "values", ()),
-    )
 
 
 def _broken(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -44,7 +44,7 @@ class Sink(Protocol):
         """Deliver what waits, within `timeout` seconds, and stop. Never raises; may be called twice."""
 
 
-def open_sinks(config: Config, identity: Identity, control: Control | None = None) -> list[Sink]:
+def open_sinks(config: Config, identity: Identity, control: Control) -> list[Sink]:
     """Start every sink that config enables; if one cannot start, those before it are closed."""
     sinks: list[Sink] = []
     try:

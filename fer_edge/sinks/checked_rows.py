@@ -9,6 +9,7 @@ import sqlite3
 import zlib
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,19 @@ def add_check_column(db: sqlite3.Connection, table: str) -> bool:
         return False
     db.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
     return True
+
+
+def check_columns(db: sqlite3.Connection, statement: str, table: str) -> None:
+    """Whether a table has the columns and types that `statement` makes: the file keeps that statement as text, and a
+    flipped bit in it gives values other types. Raises sqlite3.DatabaseError where it has not."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        model.execute(statement)
+        asked = f"PRAGMA table_info({table})"
+        if [row[1:3] for row in db.execute(asked)] == [row[1:3] for row in model.execute(asked)]:
+            return
+    error = sqlite3.DatabaseError(f"the columns of {table} are not what they were made as")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise error
 
 
 def lenient_text(data: bytes) -> str:

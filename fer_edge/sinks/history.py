@@ -27,7 +27,16 @@ from fer_edge.runtime.clock import SteadyClock, clock_synced
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
-from fer_edge.sinks.checked_rows import DamagedRows, Row, add_check_column, intact, lenient_text, readable, sealed
+from fer_edge.sinks.checked_rows import (
+    DamagedRows,
+    Row,
+    add_check_column,
+    check_columns,
+    intact,
+    lenient_text,
+    readable,
+    sealed,
+)
 from fer_edge.sinks.sqlite_file import FAULTS, SqliteFile
 from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 
@@ -86,8 +95,9 @@ class HistoryTable:
         """See `Part.attach`."""
         for statement in SCHEMA:
             db.execute(statement)
-        for table in ("minutes", "events"):
+        for table, statement in zip(("minutes", "events"), SCHEMA, strict=False):
             add_check_column(db, table)
+            check_columns(db, statement, table)
 
     def write(self, db: sqlite3.Connection) -> None:
         """See `Part.write`. What is too old, or too much, goes."""
@@ -180,7 +190,8 @@ def minute_of(row: Row) -> Minute | None:
 
 
 def moment_of(row: Row) -> EventRow | None:
-    """A row of `events`, likewise."""
+    """A row of `events`, likewise. Its numbers are real, also where the file's damaged schema does not say so."""
+    row = tuple(float(value) if at in (0, 6) and isinstance(value, int) else value for at, value in enumerate(row))
     try:
         if not (_whole(row, 7) and isinstance(row[3], str)):
             return None
@@ -206,7 +217,7 @@ class HistorySink:
 
     pictures = False
 
-    def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, _control: Control) -> None:
         self._path = state_folder(config, identity.device_id) / HISTORY_FILE
         self._run_id, self._config = identity.boot_id, config.history
         self._history = HistoryTable(config.history)

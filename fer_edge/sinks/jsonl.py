@@ -29,7 +29,7 @@ class JsonlSink:
 
     pictures = False
 
-    def __init__(self, config: Config, identity: Identity, _control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, _control: Control) -> None:
         settings = config.jsonl
         self._name = "stdout" if settings.path == "-" else settings.path
         self._file = LineFile(settings.path, max_bytes=settings.max_bytes, backups=settings.backups)

@@ -12,6 +12,7 @@ from fer_edge.config import Config
 from fer_edge.drawing.event_picture import event_picture
 from fer_edge.instance import state_folder
 from fer_edge.records import Frame, Identity, Track, Update
+from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, Kind, PictureRing
@@ -44,7 +45,7 @@ class PicturesSink:
         self._worker = Worker("pictures", self._run)
         self._closing = Event()
         self._last = float("-inf")  # when a start or an enter had a picture (monotonic seconds)
-        self._trouble: str | None = None  # that was logged last
+        self._trouble = LastReason()
 
     def start(self) -> None:
         """See `Sink.start`."""
@@ -105,8 +106,7 @@ class PicturesSink:
             trouble = None
         except OSError as error:
             trouble = f"{error.filename or 'the disk'}: {error.strerror}"
-        if trouble != self._trouble:
-            self._trouble = trouble
+        if self._trouble.changes_to(trouble):
             log.warning("pictures: %s; they are not kept, or not deleted", trouble) if trouble else log.info(
                 "pictures: the disk takes them again"
             )

@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 PATIENCE = float(os.environ.get("FER_EDGE_TEST_PATIENCE", "1"))
 """How many times as long anything may take on this machine: an emulated one is slow."""
 
-SECONDS = 15.0 * PATIENCE
+SECONDS = 30.0 * PATIENCE
 """How long anything may take before a test fails."""
 
 
@@ -68,8 +68,8 @@ class Mosquitto:
             "autosave_interval 1",
             "autosave_on_changes true",
         ]
-        self._settings = folder / "mosquitto.conf"
-        self._settings.write_text(
+        self.settings = folder / "mosquitto.conf"
+        self.settings.write_text(
             "\n".join(
                 [
                     "user root",  # ignored where the tests run as somebody else
@@ -104,7 +104,7 @@ class Mosquitto:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.program, "-v", "-c", str(self._settings)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [self.program, "-v", "-c", str(self.settings)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         wait_for(lambda: accepts(self.port) or self._process.poll() is not None, "mosquitto listens")  # type: ignore[union-attr]
         assert self._process.poll() is None, self.log.read_text()

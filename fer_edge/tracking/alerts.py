@@ -1,9 +1,9 @@
 """What deserves attention: an alert goes on when enough faces have shown its expressions for long enough.
 
 Its condition holds while it is enabled, within its active hours, and `min_faces` faces, in its zone where it names one,
-have one of `expressions` committed with a smoothed probability of at least `min_confidence`. It goes on once that has
-lasted `for_seconds` and its last end is `cooldown_seconds` ago; it goes off as soon as the condition does not hold any
-more.
+have one of `expressions` committed with a smoothed probability of at least `min_confidence`, or one of `signals`. It
+goes on once that has lasted `for_seconds` and its last end is `cooldown_seconds` ago; it goes off as soon as the
+condition does not hold any more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from fer_edge.config import Alert
 from fer_edge.records import LABELS, AlertState, FaceState
+from fer_edge.tracking.signals import signal_is
 
 MINUTES_A_DAY = 24 * 60
 
@@ -28,14 +29,14 @@ class _Watch:
     turned_ns: int | None = None  # when it went on or off, or was first told; None: not told yet
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
-    shown: tuple[str | None, ...] = ()  # the expression of each face that meets the rule
+    shown: tuple[str, ...] = ()  # what of the rule each face shows that meets it
     track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
         """Take in a step; returns whether there is something to tell."""
         rule = self.rule
-        met = [face for face in faces if _meets(face, rule)]
-        self.shown, self.track_ids = tuple(face.expression for face in met), tuple(face.track.id for face in met)
+        met = [(face, shown) for face in faces if (shown := _shown(face, rule)) is not None]
+        self.shown, self.track_ids = tuple(shown for _, shown in met), tuple(face.track.id for face, _ in met)
         if not (rule.enabled and len(self.shown) >= rule.min_faces and _active(rule.active_hours, minute_of_day)):
             self.since_ns = None
         elif self.since_ns is None:
@@ -112,8 +113,16 @@ class AlertMaker:
         return tuple(AlertState(name, on=False, mono_ns=self._step_ns, expressions=(), faces=0) for name in gone)
 
 
-def _meets(face: FaceState, rule: Alert) -> bool:
-    """Whether a face shows what the rule looks for, clearly enough."""
+def _shown(face: FaceState, rule: Alert) -> str | None:
+    """What a face shows of what the rule looks for, clearly enough; None: nothing."""
+    if _expresses(face, rule):
+        return face.expression
+    each = face.track.signals
+    return next((name for name in rule.signals if signal_is(name, each)), None)
+
+
+def _expresses(face: FaceState, rule: Alert) -> bool:
+    """Whether it shows one of the rule's expressions."""
     smoothed = face.track.expression
     if smoothed is None or face.expression is None or face.expression not in rule.expressions:
         return False
@@ -135,6 +144,8 @@ def _active(hours: str | None, minute_of_day: int | None) -> bool:
 def _state(name: str, watch: _Watch) -> AlertState:
     """An alert as it is told."""
     assert watch.turned_ns is not None
-    shown = [label for label in dict.fromkeys(watch.rule.expressions) if label in watch.shown]
-    told = tuple(shown) if watch.on else ()
-    return AlertState(name, watch.on, watch.turned_ns, told, len(watch.shown), watch.track_ids)
+    shown, rule = watch.shown if watch.on else (), watch.rule
+    expressions, signals = (
+        tuple(dict.fromkeys(e for e in of if e in shown)) for of in (rule.expressions, rule.signals)
+    )
+    return AlertState(name, watch.on, watch.turned_ns, expressions, len(watch.shown), watch.track_ids, signals)

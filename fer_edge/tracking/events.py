@@ -17,11 +17,11 @@ import numpy as np
 
 from fer_edge.config import Events as EventsConfig
 from fer_edge.config import Zone
-from fer_edge.records import LABELS, EventType, Expression, FaceEvent, FaceState, Reason, Track
+from fer_edge.records import LABELS, NEGATIVE, EventType, Expression, FaceEvent, FaceState, Reason, Track
+from fer_edge.tracking.signals import milestones
 from fer_edge.tracking.zones import ZoneMap
 
 NEUTRAL = "neutral"
-NEGATIVE = ("sadness", "anger", "disgust", "fear", "contempt")
 
 Decision = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
@@ -37,6 +37,7 @@ class OpenFace:
     rival: str | None = None  # a verdict that may take over ...
     rival_ns: int | None = None  # ... and since when it is there
     entered_ns: dict[str, int] = field(default_factory=dict)  # zone that it is in -> since when
+    reached: tuple[str, ...] = ()  # of its signals, so far: see FaceState.reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +207,24 @@ class EventStateMachine:
             zones=tuple(told.face.entered_ns) if self._zones or told.zone else None,
             zone=told.zone,
             zone_dwell_s=told.zone_dwell_s,
+            signals=track.signals,
         )
 
     def _states(self) -> tuple[FaceState, ...]:
-        return tuple(FaceState(face.track, *face.decision, tuple(face.entered_ns)) for face in self._open.values())
+        faces = self._open.values()
+        return tuple(FaceState(face.track, *face.decision, tuple(face.entered_ns), _reached(face)) for face in faces)
 
 
 def _leave(face: OpenFace, zones: Sequence[str], until_ns: int) -> list[PendingEvent]:
     """A face is in these zones no longer."""
     stayed = [(zone, (until_ns - face.entered_ns.pop(zone)) / 1e9) for zone in zones]
     return [PendingEvent(EventType.LEAVE, face, face.decision[0], zone, max(0.0, dwell)) for zone, dwell in stayed]
+
+
+def _reached(face: OpenFace) -> tuple[str, ...]:
+    """What its signals have reached since this was asked last."""
+    if face.track.misses:
+        return ()
+    new = tuple(name for name in milestones(face.track.signals) if name not in face.reached)
+    face.reached += new
+    return new

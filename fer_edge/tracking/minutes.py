@@ -10,11 +10,21 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fer_edge.records import FaceEvent, Update
-from fer_edge.tracking.counters import FaceTimeCounter, View, ZoneCounter, view
+from fer_edge.tracking.counters import FaceTimeCounter, SignalCounter, View, ZoneCounter, view
 
 MINUTE_SECONDS = 60
 
 K = TypeVar("K")
+
+
+class SignalMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The same of a signal (tracking/signals)."""
+
+    faces: int = 0  # with which it was on for the first time
+    lasting: int = 0  # that it lasted with
+    on_s: float = 0.0  # face-seconds
+    known_s: float = 0.0
+    sum_s: float = 0.0  # values of a level, each times its face-seconds
 
 
 class ZoneMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,6 +55,7 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     abstained_s: dict[str, float] = {}  # reason -> those of "none"
     heat_s: dict[int, float] = {}  # cell of the heat map -> face-seconds
     zones: dict[str, ZoneMinute] = {}  # by name, those in which something happened
+    signals: dict[str, SignalMinute] = {}  # by name, those that were known of a face
     synced: bool = True  # whether the clock was
 
     @property
@@ -141,8 +152,26 @@ def added(minutes: Iterable[Minute], begin_s: int) -> Minute:
         abstained_s=_sums([minute.abstained_s for minute in each]),
         heat_s=_sums([minute.heat_s for minute in each]),
         zones=_zones([minute.zones for minute in each]),
+        signals=_signals([minute.signals for minute in each]),
         synced=all(minute.synced for minute in each),
     )
+
+
+def _signals(each: Sequence[Mapping[str, SignalMinute]]) -> dict[str, SignalMinute]:
+    by_name: defaultdict[str, list[SignalMinute]] = defaultdict(list)
+    for signals in each:
+        for name, signal in signals.items():
+            by_name[name].append(signal)
+    return {
+        name: SignalMinute(
+            faces=sum(part.faces for part in parts),
+            lasting=sum(part.lasting for part in parts),
+            on_s=sum(part.on_s for part in parts),
+            known_s=sum(part.known_s for part in parts),
+            sum_s=sum(part.sum_s for part in parts),
+        )
+        for name, parts in by_name.items()
+    }
 
 
 def _zones(each: Sequence[Mapping[str, ZoneMinute]]) -> dict[str, ZoneMinute]:
@@ -181,6 +210,7 @@ def _minute(tally: FaceTimeCounter, begin_s: int) -> Minute:
         shown_s=_seconds(tally.shown_ns),
         abstained_s=_seconds(tally.abstained_ns),
         heat_s=_seconds(tally.heat_ns),
+        signals={name: _signal_minute(counter) for name, counter in tally.signals.items()},
         zones={name: _zone_minute(counter) for name, counter in tally.zones.items()},
     )
 
@@ -192,6 +222,16 @@ def _zone_minute(counter: ZoneCounter) -> ZoneMinute:
         dwell_s=round(counter.dwell_s, 3),
         most_faces=counter.most_faces,
         shown_s=_seconds(counter.shown_ns),
+    )
+
+
+def _signal_minute(counter: SignalCounter) -> SignalMinute:
+    return SignalMinute(
+        faces=counter.faces,
+        lasting=counter.lasting,
+        on_s=round(counter.on_ns / 1e9, 3),
+        known_s=round(counter.known_ns / 1e9, 3),
+        sum_s=round(counter.sum_ns / 1e9, 3),
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fer_edge.config import Summary as SummaryConfig
-from fer_edge.records import LABELS, FaceEvent, FaceState, Summary, ZoneSummary
-from fer_edge.tracking.counters import NONE, FaceTimeCounter, View, ZoneCounter, view
+from fer_edge.records import LABELS, FaceEvent, FaceState, SignalSummary, Summary, ZoneSummary
+from fer_edge.tracking.counters import NONE, FaceTimeCounter, SignalCounter, View, ZoneCounter, view
 
 
 def sum_up(tally: FaceTimeCounter, min_visitors: int, zones: Collection[str] = ()) -> Summary:
@@ -27,6 +27,18 @@ def sum_up(tally: FaceTimeCounter, min_visitors: int, zones: Collection[str] = (
         mean_faces=tally.shown_ns.total() / tally.watched_ns,
         most_faces=tally.most_faces,
         zones=of_zones,
+        signals={name: _of_signal(counter) for name, counter in tally.signals.items()},
+    )
+
+
+def _of_signal(counter: SignalCounter) -> SignalSummary:
+    known_ns = counter.known_ns
+    return SignalSummary(
+        faces=counter.faces,
+        lasting=counter.lasting,
+        seconds=counter.on_ns / 1e9,
+        share=counter.on_ns / known_ns if known_ns else None,
+        mean=counter.sum_ns / known_ns if known_ns else None,
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fer_edge.config import Tracking
 from fer_edge.records import Box, Expression, Face, Reading, Track
+from fer_edge.tracking.motion import COVERED_SHARE, Motion, shifted
+from fer_edge.tracking.signals import SignalReader
 
 SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
 CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
+STOPPED = 0.3  # heights: how much likelier a hidden face goes on than that it stands still
 LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
 
 
@@ -20,27 +25,34 @@ class TrackerSnapshot:
 
     tracks: tuple[Track, ...]
     next_id: int
+    motions: tuple[Motion, ...] = ()  # of the tracks, in their order
 
 
 class Tracker:
     """Readings of one frame -> tracks. Ids count from 1 and are never used twice."""
 
-    def __init__(self, config: Tracking) -> None:
-        self.configure(config)
+    def __init__(self, config: Tracking, signals: SignalReader | None = None) -> None:
+        """`signals`: what else is told of each face; None: nothing."""
+        self.configure(config, signals)
         self._tracks: dict[int, Track] = {}
+        self._motions: dict[int, Motion] = {}
         self._next_id = 1
 
-    def configure(self, config: Tracking) -> None:
+    def configure(self, config: Tracking, signals: SignalReader | None = None) -> None:
         """Take over other thresholds and times."""
-        self._config = config
+        self._config, self._signals = config, signals or SignalReader(())
 
     def snapshot(self) -> TrackerSnapshot:
         """All that was learned from frames."""
-        return TrackerSnapshot(tuple(self._tracks.values()), self._next_id)
+        return TrackerSnapshot(
+            tuple(self._tracks.values()), self._next_id, tuple(self._motions[each] for each in self._tracks)
+        )
 
     def restore(self, memory: TrackerSnapshot) -> None:
         """Go on from there."""
         self._tracks = {track.id: track for track in memory.tracks}
+        motions = memory.motions or (Motion(),) * len(memory.tracks)
+        self._motions = {track.id: motion for track, motion in zip(memory.tracks, motions, strict=True)}
         self._next_id = memory.next_id
 
     @property
@@ -53,13 +65,14 @@ class Tracker:
         """Whether there is any face, hidden ones too."""
         return bool(self._tracks)
 
-    def active_faces(self) -> list[Face]:
-        """The faces of the last frame as candidates for the next one."""
-        return [
-            Face(track.box, track.landmarks.score, track.landmarks.points, track.id)
-            for track in self._tracks.values()
-            if not track.misses
-        ]
+    def active_faces(self, now_ns: int) -> list[Face]:
+        """The faces of the last frame as candidates for the one of `now_ns`, where they will be by then."""
+        return [self._ahead(track, now_ns) for track in self._tracks.values() if not track.misses]
+
+    def _ahead(self, track: Track, now_ns: int) -> Face:
+        by = self._motions[track.id].after((now_ns - track.last_ns) / 1e9)
+        points = track.landmarks.points + np.array(by, np.float32)
+        return Face(shifted(track.box, by), track.landmarks.score, points, track.id)
 
     def should_classify(self, face: Face, now_ns: int) -> bool:
         """Whether it is a face's turn to be classified. A new face waits for nobody."""
@@ -71,12 +84,13 @@ class Tracker:
 
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
         """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
-        fresh: dict[int, Reading] = {}
-        for reading in deduplicate(readings):
-            track_id = reading.face.track_id or self._match_lost(reading, fresh) or self._new_id()
-            fresh[track_id] = reading
+        each = deduplicate(readings, lambda reading: self._misfit(reading, now_ns))
+        fresh = {reading.face.track_id: reading for reading in each if reading.face.track_id}
+        fresh |= self._matched_lost([reading for reading in each if not reading.face.track_id], fresh, now_ns)
+        motions = {track_id: self._moved(track_id, fresh, now_ns) for track_id in fresh}
         for track_id, reading in fresh.items():
             self._tracks[track_id] = self._seen(self._tracks.get(track_id), track_id, reading, now_ns)
+        self._motions |= motions
         for track_id in self._tracks.keys() - fresh.keys():
             self._miss(self._tracks[track_id], now_ns)
         return tuple(sorted(self._tracks.values(), key=lambda track: track.id))
@@ -84,23 +98,53 @@ class Tracker:
     def clear(self) -> None:
         """Forget every face (the camera was away), but no id."""
         self._tracks.clear()
+        self._motions.clear()
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1
 
-    def _match_lost(self, reading: Reading, taken: Iterable[int]) -> int | None:
-        """The hidden track that a newly found face continues: the nearest of like size within reach."""
-        hidden = [track for track in self._tracks.values() if track.misses and track.id not in taken]
-        near = [(distance(track.box, reading.face.box), track.id) for track in hidden]
-        best = min(near, default=(math.inf, 0))
-        return best[1] if best[0] <= self._config.reach else None
+    def _matched_lost(self, found: Sequence[Reading], taken: Container[int], now_ns: int) -> dict[int, Reading]:
+        """Newly found faces under the ids of the hidden tracks that they continue, of like size and within reach, the
+        nearest first; the others under new ids."""
+        hidden = [track for track in self._tracks.values() if track.id not in taken]
+        pairs = [
+            (self._gap(track, each.face.box, now_ns), track.id, number)
+            for track in hidden
+            for number, each in enumerate(found)
+        ]
+        ids: dict[int, int] = {}
+        for gap, track_id, number in sorted(pairs):
+            if gap <= self._config.reach and number not in ids and track_id not in ids.values():
+                ids[number] = track_id
+        return {ids.get(number) or self._new_id(): reading for number, reading in enumerate(found)}
+
+    def _gap(self, track: Track, box: Box, now_ns: int) -> float:
+        """From where a hidden face should be by now, or from where it was last seen, which is less likely."""
+        by = self._motions[track.id].after((now_ns - track.last_ns) / 1e9)
+        return min(distance(shifted(track.box, by), box), distance(track.box, box) + STOPPED)
+
+    def _misfit(self, reading: Reading, now_ns: int) -> float:
+        """How far a followed face is from where it should be."""
+        track = self._tracks.get(reading.face.track_id or 0)
+        return self._gap(track, reading.face.box, now_ns) if track else 0.0
+
+    def _moved(self, track_id: int, fresh: Mapping[int, Reading], now_ns: int) -> Motion:
+        """A track's motion after a frame that shows it."""
+        track, box = self._tracks.get(track_id), fresh[track_id].face.box
+        if track is None:
+            return Motion()
+        others = [each.face.box for other, each in fresh.items() if other != track_id]
+        others += [each.box for each in self._tracks.values() if each.id not in fresh]
+        covered = any(box.within(other) > COVERED_SHARE for other in others)
+        return self._motions[track_id].seen(track.box, box, (now_ns - track.last_ns) / 1e9, covered=covered)
 
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            return new_track(track_id, reading, now_ns)
-        return replace(
+            new = new_track(track_id, reading, now_ns)
+            return replace(new, signals=self._signals(new, now_ns))
+        seen = replace(
             track,
             box=reading.face.box,
             landmarks=reading.landmarks,
@@ -112,6 +156,7 @@ class Tracker:
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
         )
+        return replace(seen, signals=self._signals(seen, now_ns, hidden=bool(track.misses)))
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
@@ -125,7 +170,7 @@ class Tracker:
     def _miss(self, track: Track, now_ns: int) -> None:
         """A track after a frame that does not show it: kept for `keep_seconds`, then forgotten."""
         if (now_ns - track.last_ns) / 1e9 > self._config.keep_seconds:
-            del self._tracks[track.id]
+            del self._tracks[track.id], self._motions[track.id]
         else:
             self._tracks[track.id] = replace(track, misses=track.misses + 1)
 
@@ -166,10 +211,11 @@ def _same(one: Box, other: Box) -> bool:
     return part or one.iou(other) >= SAME_IOU or distance(one, other) < 0.25
 
 
-def deduplicate(readings: Sequence[Reading]) -> list[Reading]:
-    """Each face once: two followed faces may slip onto one, then the older track keeps it."""
+def deduplicate(readings: Sequence[Reading], misfit: Callable[[Reading], float] = lambda _: 0.0) -> list[Reading]:
+    """Each face once: two followed faces may slip onto one, then the track keeps it whose way leads there (of the
+    least `misfit`), else the older one."""
     kept: list[Reading] = []
-    for reading in sorted(readings, key=lambda r: r.face.track_id or math.inf):
+    for reading in sorted(readings, key=lambda r: (not r.face.track_id, round(misfit(r), 1), r.face.track_id or 0)):
         if not any(_same(reading.face.box, other.face.box) for other in kept):
             kept.append(reading)
     return kept

@@ -15,11 +15,11 @@ class Classifier:
     def __init__(self, model: Model) -> None:
         self._model = model
         assert model.card.template is not None  # tflite.py refuses an expression card without it
-        self._template = model.card.template.points()
+        self.template = model.card.template.points()
 
     def crop(self, frame: Frame, landmarks: Landmarks) -> Image:
         """The upright crop u8[S,S] of a face, framed as the training pictures are."""
-        return transforms.align(frame.gray, landmarks.points, self._template, self._model.card.input.shape[1])
+        return transforms.align(frame.gray, landmarks.points, self.template, self._model.card.input.shape[1])
 
     def __call__(self, crop: Image) -> Expression:
         """Calibrated probabilities for a crop."""

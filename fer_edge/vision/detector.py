@@ -53,6 +53,11 @@ class Detector:
         if model.resizable:  # one that cannot be after all is found at the start, not in the first frame
             model.resize(width=width + self._ssd.strides[-1], height=height)
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the model's input now, px."""
+        return self._model.size
+
     def configure(self, config: DetectorConfig) -> None:
         """Take over other thresholds; the input's size stays."""
         self._config, self._least = config, min(config.min_score, config.candidate_score)

@@ -57,8 +57,9 @@ def blur(crop: Image) -> float:
 
 
 def _blur_along(picture: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:
-    before = np.abs(np.diff(picture))
-    after = np.abs(np.diff(cv2.blur(picture, (9, 1))))
+    soft = cv2.blur(picture, (9, 1))
+    before = cv2.absdiff(picture[:, 1:], picture[:, :-1])
+    after = cv2.absdiff(soft[:, 1:], soft[:, :-1])
     lost = np.maximum(before - after, 0).sum()
     total = float(before.sum())
     return 1 - float(lost) / total if total > 0 else 1.0

@@ -3,7 +3,9 @@
 Each function takes u8[N,H,W] and returns the same. What moves a picture is with the role that knows its labels.
 """
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np

@@ -3,7 +3,7 @@
 A view that is to show more than the crop finds true pixels there, or the crop's edge repeated where a set has none.
 """
 
-from typing import Final
+from __future__ import annotations
 
 import numpy as np
 

@@ -5,22 +5,22 @@ They are those of a checkout of `muxspace/facial_expressions`. Who is in `landma
 measured on some of them.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from fer_edge.errors import ModelError
-from fer_edge.records import Face, Frame, Image
+from fer_edge.records import LABELS, Face, Frame, Image
 from fer_edge.vision.detector import Detector
 from fer_edge.vision.landmarks import Landmarker
 from quantize import daemon_stages
 from quantize.data.cut_faces import align
 from quantize.data.natural import Natural, person_of
-from fer_edge.records import LABELS
 from quantize.data.sets import DataError, Folder, read_stills
 
 TABLE = "data/legend.csv"
@@ -59,8 +59,8 @@ def cut(data: Path, models: Path, *, without: frozenset[str]) -> Natural:
     landmarker = Landmarker(daemon_stages.open_model(models / "landmarks.tflite", "landmarks"))
     found = [
         (canvas, guess, name)
-        for name, guess, frame in _pictures(data, without)
-        if (canvas := _cut(frame, detector, landmarker)) is not None
+        for name, guess, frame in pictures_of(data, without)
+        if (canvas := cut_one(frame, detector, landmarker)) is not None
     ]
     if not found:
         raise DataError(f"{data}: expected pictures of faces, found no face in any")
@@ -68,7 +68,7 @@ def cut(data: Path, models: Path, *, without: frozenset[str]) -> Natural:
     return Natural(np.stack(canvases), np.array(guesses, np.intp), names)
 
 
-def _pictures(data: Path, without: frozenset[str]) -> Iterator[tuple[str, int, Frame]]:
+def pictures_of(data: Path, without: frozenset[str]) -> Iterator[tuple[str, int, Frame]]:
     """Name, guess and frame of every picture of somebody else."""
     folder = Folder(data)
     for row in folder.table(TABLE, columns=("image", "emotion")):
@@ -77,7 +77,7 @@ def _pictures(data: Path, without: frozenset[str]) -> Iterator[tuple[str, int, F
             yield name, LABELS.index(guess), daemon_stages.frame_of(folder.image(f"images/{name}"))
 
 
-def _cut(frame: Frame, detector: Detector, landmarker: Landmarker) -> Image | None:
+def cut_one(frame: Frame, detector: Detector, landmarker: Landmarker) -> Image | None:
     """The canvas of the face nearest to the middle, if there is one."""
     height, width = frame.gray.shape
 

@@ -1,9 +1,10 @@
 """What the expression network learns from: pools of faces, each with targets and its share of the draws."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,8 @@
 """What FER+ votes mean, and which of its pictures are on which side; numpy only."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray

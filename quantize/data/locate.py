@@ -1,9 +1,10 @@
 """Where a measuring set lies, and whether a model has learned from it."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from quantize.data import mesh_faces
 from quantize.data.sets import TRAIN, FerPlus, Folder, read_ferplus

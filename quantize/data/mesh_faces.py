@@ -6,11 +6,13 @@ Beyond 60 to 70 degrees the mesh, which always draws both halves of a face, goes
 the detector's five points is all that is known.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +78,7 @@ class MeshFaces:
     def __len__(self) -> int:
         return len(self.names)
 
-    def pick(self, which: NDArray[Any]) -> "MeshFaces":
+    def pick(self, which: NDArray[Any]) -> MeshFaces:
         """The faces that are chosen, by a mask or by rows."""
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 

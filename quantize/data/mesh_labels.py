@@ -8,6 +8,8 @@ crops, and for each what the teacher says of it. `quantize.data.mesh_faces` read
 in the data folder: the folder `images` of the repository muxspace/facial_expressions.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import io
@@ -15,7 +17,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np

@@ -1,10 +1,12 @@
 """The teacher of poses and intensities: MediaPipe's Face Landmarker, without its own detector."""
 
+from __future__ import annotations
+
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np

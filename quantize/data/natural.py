@@ -5,9 +5,10 @@ what a committee of teachers says, in which a guess counts for a part where it c
 and a model is measured by how far it agrees with them on as many faces of each guess as there are.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray

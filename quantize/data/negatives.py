@@ -1,9 +1,10 @@
 """What is taken for a face and is none: a detector's mistakes, and what is beside the faces of people."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray

@@ -4,9 +4,10 @@ The set's crops are tight, there are no neutral ones, and up to three near-equal
 person keeps the two sides apart.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Posed:
     labels: Labels  # [N] index into LABELS
     people: tuple[str, ...]  # [N]
 
-    def side(self, *, held_out: bool) -> "Posed":
+    def side(self, *, held_out: bool) -> Posed:
         """The people that nothing learns from, or the others."""
         which = held_out_people(self.people) == held_out
         people = tuple(person for person, wanted in zip(self.people, which, strict=True) if wanted)

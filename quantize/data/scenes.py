@@ -1,10 +1,12 @@
 """Training scenes for the detector: squares cut from photos with faces of every size, from stills, from photos
 without faces, and from those with FER+ faces pasted in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,9 +15,9 @@ from fer_edge.vision.transforms import Matrix, transform, warp
 from quantize.data import augment
 from quantize.data.sets import Floats, Image, Item, Photo, Still
 
-SIDE = 192  # px
-SIZES_PX = (9.0, 170.0)  # of the face that a scene is cut around
-STILL_SIZES_PX = (45.0, 170.0)  # smaller ones would leave most of the scene empty
+SIDE = 256  # px
+SIZES_PX = (9.0, 245.0)  # of the face that a scene is cut around
+STILL_SIZES_PX = (60.0, 245.0)  # smaller ones would leave most of the scene empty
 LARGEST_ZOOM = 3.0
 SMALLEST_PX = 8.0  # faces below are neither asked for nor background
 LEAST_VISIBLE = 0.4  # of a face at the edge
@@ -141,7 +143,7 @@ class Scenes:
         image = self._nobody(rng).image.copy()
         boxes: list[Floats] = []
         for _ in range(int(rng.integers(1, 4))):
-            side = int(self._size(rng, 14, 180))
+            side = int(self._size(rng, 14, 240))
             left, top = (int(v) for v in rng.integers(0, SIDE - side + 1, 2))
             square = np.array([left, top, left + side, top + side], np.float32)
             if any(_overlap(square, other) for other in boxes):

@@ -6,6 +6,8 @@
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
 | varied photos with pseudo-boxes (`photos2/`)   | `read_varied` -> Photos     | folds 0 and 1                   |
 | its photos without faces                       | `read_varied_empty`         | a fifth                         |
+| more of both (`photos3/`, `label_photos`)      | `read_more`                 | nothing                         |
+| one face each, masked or bare (`masks/`)       | `read_masks`                | a sixth                         |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
 | stills with 68 points (`landmarks68.zip`)      | `read_stills` -> Stills     | a fifth of the people           |
 | varied photos (`photos2/`)                     | `negatives.read_varied`     | folds 0 and 1, a fifth of rest  |
@@ -14,6 +16,8 @@
 A zip may be unpacked: its folder is read the same way. Coordinates are px, the first pixel's centre at 0.5.
 """
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
@@ -21,7 +25,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -232,6 +236,27 @@ def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
     names = [row["photo"] for row in rows if chosen(Path(row["photo"]).name.encode(), one_in=5) == held_out]
     folder = Folder(photos / "people_and_scenes.zip")
     return [folder.image(name) for name in names]
+
+
+def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
+    """Read further photos to train on, with faces and without (`photos3/`, made by `quantize.data.label_photos`);
+    nothing where there is no such folder."""
+    if not photos.is_dir():
+        return [], []
+    empty = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
+    folder = Folder(photos / "people_and_scenes.zip")
+    return read_varied(photos), [folder.image(row["photo"]) for row in empty]
+
+
+def read_masks(folder: Path, *, held_out: bool) -> dict[str, list[Image]]:
+    """Read pictures that each show one face, "masked" or "bare", of one side (`masks/`: the folders `with_mask` and
+    `without_mask` of the repository chandrikadeb7/Face-Mask-Detection); none where there is no such folder."""
+    found: dict[str, list[Image]] = {}
+    for word, name in (("masked", "with_mask"), ("bare", "without_mask")):
+        own = Folder(folder / name) if (folder / name).is_dir() else None
+        contents = [(each, own.read(each)) for each in own.pictures()] if own else []
+        found[word] = [_gray(content, each) for each, content in contents if chosen(content, one_in=6) == held_out]
+    return found
 
 
 def read_pictures(path: Path) -> list[Image]:

@@ -1,5 +1,7 @@
 """What stronger networks say of the pictures learned from (`teacher.npz`), written once by `quantize.teachers`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

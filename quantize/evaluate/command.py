@@ -8,6 +8,7 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
     python -m quantize.evaluate posed --model models/expression.tflite --data data/ckplus48.zip
     python -m quantize.evaluate varied --model models/detector.tflite --data data
     python -m quantize.evaluate groups --models models --data data/faces_unlabelled.zip
+    python -m quantize.evaluate signals --models models --data data
     python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
 """
 
@@ -22,12 +23,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fer_edge.config import Config, Models
 from fer_edge.errors import ModelError
+from fer_edge.pipeline import Pipeline
 from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
 from quantize.data.sets import FOLDS, HELD_OUT_FOLDS, SPLITS, DataError
-from quantize.evaluate import end_to_end, fairness, posed, robustness, varied
+from quantize.evaluate import end_to_end, fairness, posed, robustness, signals, varied
 from quantize.evaluate.registry import MEASURING, Measuring, draw
 from quantize.files.cards import rounded
 
@@ -67,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     foreign.add_argument("--detector", default="detector", help="with --models: name of the detector in that folder")
     foreign.add_argument("--folds", nargs="+", type=int, choices=FOLDS, default=list(HELD_OUT_FOLDS), metavar="FOLD")
     whole = _add(kinds, "groups", _groups, "recall by age, gender and race", "faces_unlabelled.zip or its folder")
+    whole.add_argument("--models", type=Path, default=Path("models"))
+    whole = _add(kinds, "signals", _signals, "who looks, and the balance, by height", "mesh/ and ferplus.npz")
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
@@ -127,7 +132,8 @@ def _varied(options: argparse.Namespace) -> Report:
     if options.model:
         figures = varied.of_model(open_model(options.model, "detector"), options.data, folds=options.folds)
     else:
-        figures = varied.of_daemon(options.models, options.data, detector=options.detector, folds=options.folds)
+        models = Models(folder=str(options.models), detector=options.detector)
+        figures = varied.of_daemon(Pipeline(Config(models=models)), options.data, folds=options.folds)
     return asdict(figures), [f"{options.model or options.models} on", *varied.table(figures)]
 
 
@@ -142,3 +148,9 @@ def _groups(options: argparse.Namespace) -> Report:
 def _end_to_end(options: argparse.Namespace) -> Report:
     figures = end_to_end.measure(options.models, options.data, options.scenes, faces=options.faces)
     return asdict(figures), end_to_end.table(figures)
+
+
+def _signals(options: argparse.Namespace) -> Report:
+    figures = signals.measure(options.models, options.data)
+    told = {name: [asdict(each) for each in rows] for name, rows in figures.items()}
+    return told, signals.table(figures)

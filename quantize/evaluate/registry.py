@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fer_edge.config import Config
+from fer_edge.pipeline import Pipeline
+from fer_edge.vision.detector import Detector
 from fer_edge.vision.tflite import Model
 from quantize.data.sets import SPLITS, DataError
 from quantize.evaluate import detector, expression, intensity, landmarks, robustness, varied
@@ -18,8 +21,12 @@ def nowhere(_model: Model, _data: Path) -> dict[str, Any]:
 
 
 def on_varied(model: Model, data: Path) -> dict[str, Any]:
-    """A detector's figures on varied photos."""
-    return {f"varied_{name}": value for name, value in asdict(varied.of_model(model, data)).items()}
+    """A detector's figures on varied photos and masked faces, and the daemon's with it and the published models."""
+    alone = {f"varied_{name}": value for name, value in asdict(varied.of_model(model, data)).items()}
+    pipeline = Pipeline(Config())
+    pipeline.detector = Detector(model, pipeline.config.detector)
+    daemon = {f"daemon_{name}": value for name, value in asdict(varied.of_daemon(pipeline, data)).items()}
+    return alone | daemon | varied.of_masks(model, data)
 
 
 @dataclass(frozen=True, slots=True)

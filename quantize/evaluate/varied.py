@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.config import Config, Models
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Floats, Image
 from fer_edge.vision.detector import Detector
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data.locate import located
-from quantize.data.sets import HELD_OUT_FOLDS, Photo, read_varied, read_varied_empty
+from quantize.data.sets import HELD_OUT_FOLDS, Photo, read_masks, read_varied, read_varied_empty
 from quantize.evaluate.detector import COUNTED, LARGE, LOWEST_SCORE
 from quantize.metrics import Bools, Matched, average_precision, curve, match
 
@@ -74,6 +73,21 @@ def measure(find: Find, photos: Sequence[Photo], empty: Sequence[Image], *, ever
     )
 
 
+def of_masks(model: Model, data: Path) -> dict[str, float]:
+    """The share of pictures of one face, "masked" and "bare", in which the detector finds one around the middle;
+    nothing where the set is missing."""
+    find = detector_finds(daemon_stages.detector(model))
+    pictures = read_masks(data / "masks", held_out=True)
+    return {word: float(np.mean([_central(find, image) for image in own])) for word, own in pictures.items() if own}
+
+
+def _central(find: Find, image: Image) -> bool:
+    height, width = image.shape
+    boxes, _ = find(image)
+    low, high = boxes[:, :2] < (width / 2, height / 2), boxes[:, 2:] > (width / 2, height / 2)
+    return bool((low & high).all(axis=1).any())
+
+
 def _counted(photo: Photo, least: float, most: float = np.inf) -> Bools:
     """Which of a photo's boxes are faces of these heights."""
     return np.asarray(photo.sure & (photo.shares >= least) & (photo.shares < most))
@@ -103,11 +117,8 @@ def of_model(model: Model, data: Path, *, folds: Collection[int] = HELD_OUT_FOLD
     return measure(detector_finds(sure), *read(data, folds=folds), every=detector_finds(every))
 
 
-def of_daemon(
-    models: Path, data: Path, *, detector: str = "detector", folds: Collection[int] = HELD_OUT_FOLDS
-) -> VariedFigures:
-    """Measure three models together, as `analyze --still` runs them. Raises DataError or ModelError."""
-    pipeline = Pipeline(Config(models=Models(folder=str(models), detector=detector)))
+def of_daemon(pipeline: Pipeline, data: Path, *, folds: Collection[int] = HELD_OUT_FOLDS) -> VariedFigures:
+    """Measure a detector in the daemon, as `analyze --still` runs it. Raises DataError."""
     return measure(daemon_finds(pipeline), *read(data, folds=folds))
 
 

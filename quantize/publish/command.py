@@ -89,7 +89,8 @@ def _published(options: argparse.Namespace) -> dict[str, Any] | None:
     path, measuring = options.models / f"{options.role}.tflite", MEASURING[options.role]
     if not path.exists():
         return None
-    return measuring.figures(open_model(path, options.role), options.data, split=measuring.gate)
+    model = open_model(path, options.role)
+    return measuring.figures(model, options.data, split=measuring.gate) | measuring.elsewhere(model, options.data)
 
 
 def lowered_floors(given: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:

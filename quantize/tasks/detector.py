@@ -37,6 +37,7 @@ from quantize.data.sets import (
     pick,
     read_crowd,
     read_ferplus,
+    read_more,
     read_people,
     read_pictures,
     read_stills,
@@ -105,15 +106,17 @@ class Detector:
         self._yunet, self._final = Path(yunet) if yunet else None, final
         if self._yunet and not self._yunet.is_file():
             raise DataError(f"--yunet {self._yunet}: no such file")
+        more, more_empty = read_more(data / "photos3")
         nobody = [
             *pick(empty, ~held_out_scenes(empty)),
             *read_pictures(photos / "hardneg.zip"),
             *read_varied_empty(varied, held_out=False),
+            *more_empty,
         ]
         self.scenes = Scenes(
             crowds=pick(crowds, ~checked),
             people=read_people(photos),
-            varied=read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)),
+            varied=[*read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)), *more],
             final=final,
             stills=read_stills(data / "landmarks68.zip"),
             crops=training_rows(read_ferplus(data))[0],
@@ -144,11 +147,11 @@ class Detector:
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """Sum the losses of score, box and points, and of the features that they come from."""
         levels = len(DETECTOR_STRIDES)
-        logits, sides, offsets = (_flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
+        logits, sides, offsets = (flat(outputs[kind : 3 * levels : 3]) for kind in range(3))
         loss = answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets)
         if self._final or not self._yunet:
             return loss
-        return loss + FEATURE_WEIGHT * features_loss(targets, _flat(outputs[3 * levels :]))
+        return loss + FEATURE_WEIGHT * features_loss(targets, flat(outputs[3 * levels :]))
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """Average precision on photos set apart."""
@@ -288,7 +291,7 @@ def _offsets(points: Any, middles: Floats, stride: Floats) -> Any:
     return (points - np.tile(middles, KEYPOINTS)) / stride
 
 
-def _flat(grids: Sequence[Any]) -> Any:
+def flat(grids: Sequence[Any]) -> Any:
     """Grids [B,h,w,C] of one kind as [B,cells,C]."""
     return ops.concatenate([ops.reshape(grid, (ops.shape(grid)[0], -1, grid.shape[-1])) for grid in grids], axis=1)
 

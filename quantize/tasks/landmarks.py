@@ -132,13 +132,13 @@ class Landmarks:
         order = np.concatenate([rng.permutation(len(self.training)) for _ in range(VIEWS)])
         for start in range(0, self.steps * FACES, FACES):
             stills = [self.training[row] for row in order[start : start + FACES]]
-            crops, placed, extra = self._views(stills, rng)
+            crops, placed, extra = self.views(stills, rng)
             meshed, mesh_rows = self._meshed(rng)
             crops = np.concatenate([crops, meshed, self._with_box(rng), self._without_face(rng)])
             rows = np.concatenate([self.targets(placed, extra), mesh_rows, *self._without_points()])
             yield to_input(augmented(crops, rng)), rows
 
-    def _views(self, stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats, Floats]:
+    def views(self, stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats, Floats]:
         """Views of stills, their points, and what the heads should say of them."""
         points = [still.points for still in stills]
         matrices = [jittered(own, rng) for own in points]
@@ -247,7 +247,7 @@ class Landmarks:
         """Training faces, moved as in use, and crops without a face: the score's range must hold its noes too."""
         rng = np.random.default_rng(SAMPLE_SEED)
         stills = [self.training[row] for row in rng.choice(len(self.training), SAMPLE)]
-        crops, *_ = self._views(stills, rng)
+        crops, *_ = self.views(stills, rng)
         return np.concatenate([crops, *(self._without_face(rng) for _ in range(SAMPLE // 4 // (MISSES + SCENES)))])
 
     def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002

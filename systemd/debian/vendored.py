@@ -40,7 +40,7 @@ WANTED = {
 def fetch(folder: Path, *, architecture: str, python: str, lock: bool = True) -> list[Path]:
     """Download the wheels for one architecture and one Python into a folder of their own, if they are not there."""
     target = folder / f"{architecture}-{python}"
-    if lock and _complete(target):
+    if lock and is_complete(target):
         return sorted(target.glob("*.whl"))
     machine = MACHINES[architecture]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
@@ -94,7 +94,8 @@ def _targets(wheel: Path, names: list[str], site: Path, licences: Path) -> Itera
             yield name, site / name
 
 
-def _complete(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
+    """Whether all wheels are there as they are pinned."""
     found = {sum_of(wheel) for wheel in folder.glob("*.whl")}
     return len(found) == len(pins()) and found <= set(re.findall(r"sha256:([0-9a-f]{64})", LOCK.read_text()))
 

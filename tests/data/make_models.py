@@ -6,6 +6,8 @@ float32. `stiff` has a fully connected layer, so it knows one input size only. `
 of which it sees the red alone, with uint8 tensors.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterator

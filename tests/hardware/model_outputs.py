@@ -36,7 +36,7 @@ def run(runtime: str, inputs: Tensors) -> Tensors:
     for role in sorted({name.split("/")[0] for name in inputs}):
         card = read_card(folder, role)
         interpreter = open_interpreter(read_model(folder, card), Path(card.file), runtime=runtime)
-        operations = [details["op_name"] for details in interpreter._get_ops_details()]
+        operations = [details["op_name"] for details in interpreter._get_ops_details()]  # the runtime has no public way
         print(role, operations.count("DELEGATE"))
         for name in (name for name in inputs if name.startswith(f"{role}/")):
             found |= {f"{name}/{number}": tensor for number, tensor in enumerate(_outputs(interpreter, inputs[name]))}

@@ -107,7 +107,7 @@ def packages(suite: str) -> Path:
 def inputs() -> Tensors:
     """i8 inputs for each model: what the daemon feeds it with on our pictures and the demo, and random ones."""
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
-    invoke = Model._invoke
+    invoke = Model._invoke  # what is timed is the runtime alone
 
     def keep(self: Model, held: np.ndarray[Any, Any]) -> Any:
         found.setdefault(self.card.role, []).append(held.reshape(self._shape(*self.size)))

@@ -46,6 +46,7 @@ def test_containers_do_not_meet() -> None:
         one.shell("systemctl kill --signal=KILL sleeper; systemctl stop sleeper 2>/dev/null || true")
         assert other.run("systemctl", "is-active", "sleeper") == "active"
         assert len(other.run("systemctl", "show", "--property=ControlGroup", "--value", "sleeper").split()) == 1
+        # a root's first process, which only its own helper knows
         where = [Path(f"/proc/{each._leader}/cgroup").read_text() for each in (one, other)]
         assert where[0] != where[1]
 

@@ -100,7 +100,7 @@ def stored_columns() -> list[str]:
                 values[name] = [] if name == "COLUMNS" else ast.literal_eval(node.value)
             case ast.AugAssign(target=ast.Name(id=name), value=ast.List()):
                 values[name] += ast.literal_eval(node.value)
-    return values["PLAIN"] + values["NESTED"]
+    return values["PLAIN"] + values["ONLY_WITH_ZONES"] + values["NESTED"]
 
 
 def test_the_table_has_a_column_for_each_field_of_an_event() -> None:

@@ -18,15 +18,25 @@ from fer_edge.config import Config, Jsonl, Mqtt, Privacy
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.worker import Backlog
-from fer_edge.sinks import open_sinks
+from fer_edge.settings.control import Control
+from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.session import Session
-from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from tests.support.paths import ROOT
-from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running, said
+from tests.support.sink_helpers import (
+    CONNACK,
+    decoded,
+    events_without_answer,
+    first_seen,
+    mqtt_sink,
+    quick_retries,
+    running,
+    said,
+)
+from tests.support.threads import wait_for_end_of
 
 
 @pytest.fixture
@@ -88,8 +98,8 @@ import sys, time
 sys.path.insert(0, {root!r})
 from tests.support.face_events import IDENTITY, events
 from fer_edge.config import Config, Jsonl, Mqtt
-from fer_edge.sinks.mqtt.sink import MqttSink
-sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port={port})), IDENTITY)
+from tests.support.sink_helpers import mqtt_sink
+sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port={port})))
 sink.start()
 sink.submit(events(1, 1))
 time.sleep(60)
@@ -171,7 +181,7 @@ def test_unacknowledged_events_go_first_over_the_next_link(tmp_path: Path, monke
                     stream.read(1)
             server.close()
             broker = Mosquitto(tmp_path / "broker")
-            broker._settings.write_text(broker._settings.read_text().replace(str(broker.port), str(port)))
+            broker.settings.write_text(broker.settings.read_text().replace(str(broker.port), str(port)))
             broker.port = port
             with broker:
                 wait_for(lambda: broker.log.read_text().count("kitchen/event'") >= 100, "all events at the broker")
@@ -184,8 +194,8 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(tmp_path: Path, caplog: p
         sink.submit(events(1, 4))
         sink.submit(events(5, 30))
         sink.submit(events(31, 31))
-        wait_for(lambda: sink._store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
-        assert [entry.seq for entry in sink._store.outbox.oldest(100)] == list(range(22, 32))
+        wait_for(lambda: sink.store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
+        assert [entry.seq for entry in sink.store.outbox.oldest(100)] == list(range(22, 32))
     assert said(caplog, "the oldest are dropped") == 1
 
 
@@ -195,7 +205,7 @@ def test_stats_tell_of_dropped_events(tmp_path: Path, monkeypatch: pytest.Monkey
     with running(broker.port, queue=10) as sink:
         sink.submit(events(1, 15))
         with broker, Recorder(broker.port) as seen:
-            wait_for(lambda: not sink._store.figures()[0], "the events are sent")
+            wait_for(lambda: not sink.store.figures()[0], "the events are sent")
             sink.submit(Update(FRAME, stats=STATS))
             stats = decoded(seen.wait("stats"))[0]
             assert (stats["queue"], stats["dropped_events"]) == (0, 5)
@@ -241,7 +251,7 @@ def test_messages_that_the_broker_refuses_are_said_and_counted(
         running(broker.port, version="5") as sink,
     ):
         sink.submit(events(1, 2))
-        wait_for(lambda: sink._store.figures()[1] == 2, "the refusals are counted")
+        wait_for(lambda: sink.store.figures()[1] == 2, "the refusals are counted")
         wait_for(lambda: said(caplog, "allow this user to write fer-edge/kitchen/#") == 1, "a word in the log")
 
 
@@ -251,7 +261,7 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
 
     monkeypatch.setattr(Session, "_open", fail)
     with running(mosquitto.port) as sink:
-        wait_for(lambda: sink._session._worker.join(0), "the thread has ended")
+        wait_for_end_of("mqtt")
 
         def raises() -> bool:
             try:
@@ -263,11 +273,15 @@ def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeyp
         wait_for(raises, "submit raises")
 
 
+def opened(config: Config) -> list[Sink]:
+    return open_sinks(config, IDENTITY, Control(config))
+
+
 def test_sinks_are_closed_when_a_later_one_cannot_start(mosquitto: Mosquitto, tmp_path: Path) -> None:
     mqtt = Mqtt(broker="127.0.0.1", port=mosquitto.port)
     with pytest.raises(SinkError, match="cannot open for appending"):
-        open_sinks(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path))), IDENTITY)
-    sinks = open_sinks(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path / "events"))), IDENTITY)
+        opened(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path))))
+    sinks = opened(Config(mqtt=mqtt, jsonl=Jsonl(enabled=True, path=str(tmp_path / "events"))))
     assert [type(sink).__name__ for sink in sinks] == ["MqttSink", "JsonlSink"]
     for sink in sinks:
         sink.close(5)
@@ -283,7 +297,7 @@ def test_a_thread_that_outlasts_close_lets_go_of_its_sockets() -> None:
 
 def test_pictures_are_looked_at_only_where_they_may_leave() -> None:
     for images in (False, True):
-        assert MqttSink(Config(privacy=Privacy(images=images)), IDENTITY).pictures is images
+        assert mqtt_sink(Config(privacy=Privacy(images=images))).pictures is images
 
 
 def test_a_backlog_that_takes_back_more_than_it_holds_drops_the_oldest() -> None:

@@ -131,8 +131,8 @@ def test_over_websockets(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a socket to the collector
 def test_a_port_without_websockets_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Mosquitto(tmp_path / "broker") as broker, running(broker.port, websockets=True) as sink:
-        wait_for(lambda: sink._session._trouble, "the failure")
+    with Mosquitto(tmp_path / "broker") as broker, running(broker.port, websockets=True):
+        wait_for(lambda: said(caplog, "trying again"), "the failure")
     assert "answers no websocket handshake; check port and websocket_path" in caplog.text
 
 
@@ -191,7 +191,7 @@ def test_another_user_cannot_take_the_id_of_a_daemon(tmp_path: Path, monkeypatch
             thief.loop_start()
             wait_for(thief.is_connected, "the thief is connected")
             sink.submit(events(1, 3))
-            wait_for(lambda: sink._store.figures()[0] == 0, "the daemon goes on over its connection")
+            wait_for(lambda: sink.store.figures()[0] == 0, "the daemon goes on over its connection")
             thief.disconnect()
             thief.loop_stop()
         log = broker.log.read_text()
@@ -267,7 +267,7 @@ def test_ten_megabytes_retained_on_set_do_no_harm(tmp_path: Path) -> None:
                 sink.submit(Update(FRAME))
                 sink.submit(events(1, 1))
                 seen.wait("event")
-                assert sink._control.config.events.enter == 0.5
+                assert sink._control.config.events.enter == 0.5  # a value that was not taken shows nowhere else
             seen.messages.clear()
 
 

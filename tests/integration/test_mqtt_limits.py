@@ -19,8 +19,8 @@ from fer_edge.sinks.mqtt.broker import Broker, LinkError
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
-from tests.support.face_events import IDENTITY, events
-from tests.support.sink_helpers import CONNACK, first_seen, quick_retries, said, turn_until_it_ends
+from tests.support.face_events import events
+from tests.support.sink_helpers import CONNACK, first_seen, mqtt_sink, quick_retries, said, turn_until_it_ends
 
 BIG = 200_000_000
 
@@ -28,7 +28,7 @@ BIG = 200_000_000
 @contextmanager
 def with_home_assistant(port: int, version: str = "auto", *, close_seconds: float = 5.0) -> Iterator[MqttSink]:
     mqtt = msgspec.convert({"broker": "127.0.0.1", "port": port, "version": version}, Mqtt)
-    sink = MqttSink(Config(mqtt=mqtt, outbox=Outbox(enabled=False)), IDENTITY)
+    sink = mqtt_sink(Config(mqtt=mqtt, outbox=Outbox(enabled=False)))
     sink.start()
     try:
         yield sink
@@ -153,7 +153,7 @@ def test_an_event_that_is_too_large_for_the_broker_is_counted_and_named(
         with_home_assistant(broker.port, "5") as sink,
     ):
         sink.submit(events(1, 2))
-        wait_for(lambda: sink._store.figures()[:2] == (0, 2), "they are counted")
+        wait_for(lambda: sink.store.figures()[:2] == (0, 2), "they are counted")
         seen.wait_last("kitchen/availability", b"online")
     assert said(caplog, "fer-edge/kitchen/event: ") == 1
     assert said(caplog, "raise the broker's limit for the size of messages") >= 1

@@ -74,11 +74,11 @@ def test_a_lock_with_sums_for_less_is_not_complete(tmp_path: Path, monkeypatch: 
     (tmp_path / "x-1.0-py3-none-any.whl").write_bytes(b"wheel")
     (tmp_path / "lock").write_text("x==1.0 \\\n    --hash=sha256:" + 64 * "0")
     monkeypatch.setattr(vendored, "LOCK", tmp_path / "lock")
-    assert not vendored._complete(tmp_path), "its sum is another"
+    assert not vendored.is_complete(tmp_path), "its sum is another"
     (tmp_path / "lock").write_text(
         f"x==1.0 \\\n    --hash=sha256:{vendored.sum_of(tmp_path / 'x-1.0-py3-none-any.whl')}"
     )
-    assert vendored._complete(tmp_path)
+    assert vendored.is_complete(tmp_path)
 
 
 def test_maintainer_scripts_and_installers_make_the_same_user() -> None:

@@ -79,7 +79,7 @@ def test_no_area_is_dead(page: Page, tmp_path: Path, faces: int) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     with fed(tmp_path, count=faces, images=True) as site:
         look(page, site, faces)
-        page.wait_for_function("document.querySelector('#picture').height === 360")
+        expect(page.locator("#picture")).to_have_attribute("height", "360")
         panels = {name: box(page, f".panel.{name}") for name in ("picture", "timeline", "faces", "journal")}
         for upper, lower in (("picture", "timeline"), ("faces", "journal")):
             assert panels[lower]["y"] - panels[upper]["y"] - panels[upper]["height"] <= 17
@@ -211,6 +211,17 @@ def test_axe_core_finds_nothing_at_the_login(page: Page, tmp_path: Path, scheme:
         page.get_by_label("Token of this device").fill("wrong")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_core_finds_nothing_among_the_pictures(page: Page, tmp_path: Path, scheme: str) -> None:
+    if axe_source() is None:
+        pytest.skip(NO_AXE)
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    with fed(tmp_path, images=True) as site:
+        page.goto(f"http://{site.host}/pictures")
+        expect(page.get_by_role("heading", name="Pictures at events")).to_be_visible()
         assert violations(page) == []
 
 

@@ -14,7 +14,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from fer_edge.records import AlertState, RateReason, Update
+from fer_edge.testing.brokers import wait_for
 from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.support.face_events import face_event
 from tests.support.scenes import CALM, fed
 from tests.support.web_helpers import SECONDS, Site, bright, update_of
 
@@ -137,13 +139,17 @@ def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Pa
         site.sink.submit(update_of(bright(), alerts=(alert,)))
         expect(page.locator("#alerts")).to_have_text(re.compile("Alert cheer is on since .*: faces #3, #5 for "))
         assert page.evaluate("[window.told.length, document.documentElement.dataset.beeps]") == [0, None]
+        page.evaluate("document.querySelector('#alerts li').dataset.first = 'yes'")
+        site.sink.submit(update_of(bright(), events=(face_event(1),)))
+        expect(page.locator("#journal")).to_contain_text("Face #7")
+        expect(page.locator("#alerts li")).to_have_attribute("data-first", "yes")  # else it would be read out again
         site.sink.submit(update_of(bright(), alerts=(off,)))
         expect(page.locator("#alerts")).to_be_hidden()
         page.get_by_label("Sound").check()
         page.get_by_label("Notification").check()
         expect(page.locator("html")).to_have_attribute("data-beeps", "1")  # to hear how it sounds
         site.sink.submit(update_of(bright(), alerts=(alert,)))
-        page.wait_for_function("window.told.length === 1")
+        wait_for(lambda: page.evaluate("window.told.length") == 1, "it is notified")
         assert re.fullmatch("Alert cheer is on; fer-edge .*: faces #3, #5", page.evaluate("window.told[0]"))
         expect(page.locator("html")).to_have_attribute("data-beeps", "2")
         page.reload()

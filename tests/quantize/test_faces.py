@@ -113,11 +113,11 @@ def test_the_nearest_face_to_the_middle_is_cut() -> None:
 
         return place
 
-    assert cut_natural._cut(frame, lambda _: (corner, middle), landmarker(0.9)) is not None  # type: ignore[arg-type]
+    assert cut_natural.cut_one(frame, lambda _: (corner, middle), landmarker(0.9)) is not None  # type: ignore[arg-type]
     assert asked == [middle]
-    assert cut_natural._cut(frame, lambda _: (corner,), landmarker(0.9)) is None  # type: ignore[arg-type]
-    assert cut_natural._cut(frame, lambda _: (middle,), landmarker(0.1)) is None  # type: ignore[arg-type]
-    assert cut_natural._cut(frame, lambda _: (), landmarker(0.9)) is None  # type: ignore[arg-type]
+    assert cut_natural.cut_one(frame, lambda _: (corner,), landmarker(0.9)) is None  # type: ignore[arg-type]
+    assert cut_natural.cut_one(frame, lambda _: (middle,), landmarker(0.1)) is None  # type: ignore[arg-type]
+    assert cut_natural.cut_one(frame, lambda _: (), landmarker(0.9)) is None  # type: ignore[arg-type]
 
 
 def test_who_is_in_another_set_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +125,7 @@ def test_who_is_in_another_set_is_left_out(tmp_path: Path, capsys: pytest.Captur
     files: dict[str, Any] = {f"images/{name}": png(pictures(1)[0]) for _, name, _ in rows}
     legend = {"data/legend.csv": table(("user.id", "image", "emotion"), rows)}
     where = write_zip(tmp_path / "faces.zip", files | legend)
-    known = [name for name, *_ in cut_natural._pictures(where, frozenset({"Some_Body0"}))]
+    known = [name for name, *_ in cut_natural.pictures_of(where, frozenset({"Some_Body0"}))]
     assert known == ["Else_0001.jpg"]
     stills = write_stills(tmp_path / "landmarks68.zip", people=2)
     command = ["--data", str(where), "--stills", str(stills), "--models", str(MODELS), "--out", str(tmp_path / "n.npz")]

@@ -133,7 +133,7 @@ def test_where_all_faces_are_known_the_teacher_is_wrong_elsewhere(detector: Any)
 
 def loss_of(detector: Any, photo: Scene, outputs: list[Any], teacher: Answers) -> float:
     targets = detector.scene_targets([photo], teacher)
-    logits, sides, offsets = (detector._flat(outputs[kind::3]) for kind in range(3))
+    logits, sides, offsets = (detector.flat(outputs[kind::3]) for kind in range(3))
     return float(detector.answers_loss(targets["cells"], targets["faces"], logits[..., 0], sides, offsets))
 
 

@@ -91,7 +91,7 @@ def test_targets_follow_the_picture(task: Landmarks, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(landmark_crops, "LABEL_SHIFT", 0.0)  # these labels are right
     rng = np.random.default_rng(2)
     stills = [still(str(index), face(rng)) for index in range(16)]
-    crops, placed, _ = task._views(stills, rng)
+    crops, placed, _ = task.views(stills, rng)
     for crop, own in zip(crops, placed, strict=True):
         inside = np.all((own > 0.03) & (own < 0.97), axis=1)
         assert inside.sum() > 40

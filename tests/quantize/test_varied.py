@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from quantize.data.sets import Floats, Image, Photo, read_varied, read_varied_empty
+from quantize.data.sets import Floats, Image, Photo, read_masks, read_varied, read_varied_empty
 from quantize.evaluate import varied
 from tests.support.made_up_sets import write_varied
 
@@ -55,6 +56,23 @@ def test_every_figure_by_hand() -> None:
     assert figures.fp_per_image == 1
     assert figures.ap == pytest.approx(1 / 3)
     assert figures.ap_16_32 == 0  # the large one is neither right nor wrong there
+
+
+def test_a_masked_face_is_found_where_a_box_has_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, count in (("with_mask", 30), ("without_mask", 20)):
+        (tmp_path / "masks" / kind).mkdir(parents=True)
+        for level in range(count):
+            cv2.imwrite(
+                str(tmp_path / "masks" / kind / f"{level}.png"), np.full((100, 80), 4 * level + count, np.uint8)
+            )
+    sides = [read_masks(tmp_path / "masks", held_out=side) for side in (True, False)]
+    assert [sum(len(side[kind]) for side in sides) for kind in ("masked", "bare")] == [30, 20]
+    assert 0 < len(sides[0]["masked"]) < 15
+    monkeypatch.setattr("quantize.daemon_stages.detector", lambda _: None)
+    for found, share in ((finds((10, 10, 50, 60)), 1.0), (finds((0, 0, 30, 30)), 0.0), (finds(), 0.0)):
+        monkeypatch.setattr(varied, "detector_finds", lambda _, found=found: found)
+        assert varied.of_masks(None, tmp_path) == {"masked": share, "bare": share}  # type: ignore[arg-type]
+    assert varied.of_masks(None, tmp_path / "elsewhere") == {}  # type: ignore[arg-type]
 
 
 def test_photos_without_faces_are_counted_apart() -> None:

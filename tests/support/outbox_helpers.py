@@ -50,8 +50,9 @@ def on_disk(path: Path) -> list[int]:
 
 
 def connection(outbox: Outbox) -> sqlite3.Connection:
-    assert outbox.disk._db is not None
-    return outbox.disk._db
+    connection = outbox.disk._db  # to damage what no caller can
+    assert connection is not None
+    return connection
 
 
 def die(outbox: Outbox) -> None:

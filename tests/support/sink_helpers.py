@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import pytest
 
 from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox
+from fer_edge.records import Identity
+from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS
@@ -21,10 +23,14 @@ CONNACK = b"\x20\x02\x00\x00"
 QUIET = HomeAssistant(enabled=False)
 
 
+def mqtt_sink(config: Config, identity: Identity = IDENTITY) -> MqttSink:
+    return MqttSink(config, identity, Control(config))
+
+
 @contextmanager
 def running(port: int, *, close_seconds: float = 5.0, disk: bool = False, **settings: Any) -> Iterator[MqttSink]:
     mqtt = Mqtt(**{"broker": "127.0.0.1", "port": port, **settings})
-    sink = MqttSink(Config(mqtt=mqtt, outbox=Outbox(enabled=disk), homeassistant=QUIET), IDENTITY)
+    sink = mqtt_sink(Config(mqtt=mqtt, outbox=Outbox(enabled=disk), homeassistant=QUIET))
     sink.start()
     try:
         yield sink

@@ -16,6 +16,7 @@ from fer_edge.camera.orientation import Orientation
 from fer_edge.commands import COMMANDS, Command, CommandModule
 from fer_edge.config import BACKENDS, Camera, Config, Mqtt, Section
 from fer_edge.records import Frame, Update
+from fer_edge.settings.control import Control
 from fer_edge.sinks import SINKS, open_sinks
 from tests.support.face_events import IDENTITY
 
@@ -83,7 +84,8 @@ def test_a_new_sink(monkeypatch: pytest.MonkeyPatch) -> None:
         printer: PrinterSection = PrinterSection()
 
     monkeypatch.setitem(SINKS, "printer", module(monkeypatch, "my_sink", Printer=Printer) + ":Printer")
-    (sink,) = open_sinks(MyConfig(mqtt=Mqtt(enabled=False)), IDENTITY)
+    config = MyConfig(mqtt=Mqtt(enabled=False))
+    (sink,) = open_sinks(config, IDENTITY, Control(config))
     sink.submit(Update(None))
     assert Printer.got == [Update(None)]
 

@@ -94,7 +94,7 @@ def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dic
         "parquet": lambda path: Parquet(Path(path)),
         "events": lambda path: Events(path, identity(config, pipeline.cards)),
         "video": lambda path: FilmOutput(Path(path), config.zones),
-        "report": lambda path: Report(Path(path), config.models),
+        "report": lambda path: Report(Path(path), config.models, still=options.still),
         "draw": lambda path: Pictures(Path(path), config.zones, several=len(options.sources) > 1),
     }
     return {option: makers[option](path) for option, path in options.files().items()}

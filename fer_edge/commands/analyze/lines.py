@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from fer_edge.camera import Recording, shown
-from fer_edge.contract.encode import probabilities
+from fer_edge.contract.encode import probabilities, signals_of
+from fer_edge.contract.payloads import SignalPayload
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, FaceState, Frame, Reason, Track, Update
 
@@ -27,6 +28,7 @@ class FaceLine(msgspec.Struct, frozen=True, kw_only=True):
     probabilities: dict[str, float]
     landmarks: list[list[float]]  # 68 points
     reason: str | None
+    signals: dict[str, SignalPayload] | msgspec.UnsetType = msgspec.UNSET  # where config switches any on
 
 
 class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,7 @@ def _face_line(track: Track, label: str | None, reason: Reason | None) -> FaceLi
         probabilities=known if reason in (None, Reason.UNCERTAIN) else {},
         landmarks=np.round(track.landmarks.points.astype(float), 2).tolist(),
         reason=reason and reason.value,
+        signals=signals_of(track.signals),
     )
 
 

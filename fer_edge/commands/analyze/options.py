@@ -73,11 +73,8 @@ def check(options: AnalyzeOptions) -> None:
             f"--video: expected one source, got {len(options.sources)} (each film of a folder is one); "
             "run analyze once for each film"
         )
-    for name in ("events", "report"):
-        if options.still and name in files:
-            raise ConfigError(
-                f"--{name}: shows what happens over time; with --still nothing does; leave out one of them"
-            )
+    if options.still and options.events:
+        raise ConfigError("--events: tells what happens over time; with --still nothing does; leave out one of them")
     if options.resume and options.resume_file() is None:
         live = [shown(source) for source in options.sources if is_live(source)]
         why = f"{live[0]} is live" if live else "what went to standard output or a pipe cannot be taken back"

@@ -19,6 +19,7 @@ from fer_edge.commands.analyze.film import Film, Reached
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.output import Lines, Output, check_size, marked, synced
 from fer_edge.commands.analyze.rows import header, load_arro3, rows, write_parquet
+from fer_edge.commands.analyze.stills import StillTimeline
 from fer_edge.commands.analyze.timeline import FilmTimeline
 from fer_edge.config import Models, Zone
 from fer_edge.contract.encode import event_payload
@@ -169,16 +170,17 @@ class FilmOutput(Output):
 class Report(Output):
     """One page of all sources."""
 
-    def __init__(self, path: Path, models: Models) -> None:
-        """Raises ReportError where the libraries are missing."""
+    def __init__(self, path: Path, models: Models, *, still: bool) -> None:
+        """`still`: frames have nothing to do with each other. Raises ReportError where the libraries are missing."""
         report = import_module("fer_edge.commands.report.page")
         report.load_libraries()
         self.where, self._path, self._models, self._write = str(path), path, models, report.write_report
-        self._chronicle = FilmTimeline()
+        self._kind: type[FilmTimeline | StillTimeline] = StillTimeline if still else FilmTimeline
+        self._chronicle = self._kind()
 
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
-        self._chronicle = unpack(kept, FilmTimeline) if kept else FilmTimeline()
+        self._chronicle = unpack(kept, self._kind) if kept else self._kind()
         absent = not self._path.exists()
         self._path.open("ab").close()  # where that cannot be, better said now than in an hour
         if absent:
@@ -186,12 +188,12 @@ class Report(Output):
 
     def begin(self, source: str, number: int) -> None:
         """See `Output.begin`."""
-        if number == len(self._chronicle.reels):
+        if number == len(self._chronicle.sources):
             self._chronicle.begin(Path(source).name or source)
 
     def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
-        self._chronicle.add(look.update)
+        self._chronicle.take(look)
 
     def end(self, update: Update, trouble: str | None) -> None:
         """See `Output.end`."""

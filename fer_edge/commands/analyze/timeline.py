@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.report.summary import STEPS_SECONDS, ReportData, Visit, visits
 from fer_edge.records import Update
 from fer_edge.runtime.time_text import clock_text
@@ -41,6 +42,15 @@ class FilmTimeline:
         """A film begins, when the one before is over."""
         begin_s = self.reels[-1].end_s if self.reels else 0.0
         self.reels.append(SourceSpan(name, begin_s, begin_s))
+
+    @property
+    def sources(self) -> Sequence[SourceSpan]:
+        """Those that have begun."""
+        return self.reels
+
+    def take(self, look: AnalyzedFrame) -> None:
+        """Take in a frame."""
+        self.add(look.update)
 
     def add(self, update: Update) -> None:
         """Take in a step of the film that has begun last."""

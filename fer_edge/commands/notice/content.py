@@ -32,6 +32,8 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recorded: str
     faces: str
     expressions: str
+    attention: str
+    eyes_mouth: str
     landmarks: str
     pictures_none: str
     pictures_sent: str
@@ -97,6 +99,10 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
     """What is made of the pictures, and what becomes of these."""
     yield texts.faces
     yield texts.expressions
+    if config.attention.enabled:
+        yield texts.attention
+    if config.eyes_mouth.enabled:
+        yield texts.eyes_mouth
     if config.privacy.landmarks:
         yield texts.landmarks
     yield texts.pictures_sent if config.privacy.images else texts.pictures_none

@@ -10,10 +10,12 @@ from fer_edge.config import Config
 
 EXAMPLES = """\
 Examples:
+  fer-edge report --since today
   fer-edge report --since 7d -o week.html
   fer-edge report --since 7d --compare previous -o weeks.html
   fer-edge report --since 2026-11-01 --until 2026-11-08 --csv -
-A time is so many minutes, hours, days or weeks ago (30m, 12h, 7d, 2w), or a local date, or date and time.
+A time is so many minutes, hours, days or weeks ago (30m, 12h, 7d, 2w), today, yesterday or a weekday (where that day
+began), or a local date, or date and time. Without -o and --csv a summary is shown.
 """
 
 
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Write the page or the table."""
+    """Write the page or the table, or show the summary."""
     names = ("since", "until", "compare", "out", "csv", "file", "pictures")
     report(config, ReportOptions(**{name: getattr(options, name) for name in names}))
     return 0

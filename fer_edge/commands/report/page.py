@@ -10,7 +10,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -20,16 +20,34 @@ import cv2
 import numpy as np
 
 from fer_edge import __version__
-from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures
+from fer_edge.commands.report.differences import Verdicts, differences
+from fer_edge.commands.report.rhythm import in_words
+from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures, stay_counts
+from fer_edge.commands.report.wording import (
+    busiest_text,
+    came_words,
+    heat_words,
+    judged_text,
+    ranges,
+    rate_text,
+    rhythms,
+    share_words,
+    stay_text,
+    stays_text,
+    why_text,
+)
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
-from fer_edge.tracking.minutes import Minute, ZoneMinute
+from fer_edge.tracking.minutes import Minute, SignalMinute, ZoneMinute
+from fer_edge.tracking.signals import SIGNALS
+from fer_edge.tracking.signals.signal import Signal
 from fer_edge.vision.model_card import models_folder
 
+LONGEST_STAYS = 10
 THUMBNAIL_PX = 320  # wide
 ROLES = ("detector", "landmarks", "expression")
 QUALITY = {
@@ -73,12 +91,12 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
     charts, jinja = load_libraries()
     story = stories[0]
     columns = [(each.name, figures(each)) for each in stories]
-    chosen = charts.longest(story.visits)
     template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(
         files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
     )
-    folder, seen = models_folder(models.folder), story.total.faces_s > 0
+    folder = models_folder(models.folder)
     cards = {role: _card(folder / f"{getattr(models, role)}.json") for role in ROLES}
+    verdicts = Verdicts(*stories) if len(stories) == 2 else None
     return str(
         template.render(
             version=__version__,
@@ -86,23 +104,25 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
             spans=[_span(each) for each in stories],
             notes=story.notes,
             columns=columns,
-            figures=_figure_rows([each for _, each in columns]),
-            faces=seen,
-            labels=LABELS,
+            figures=figure_rows(stories),
+            differences=differences(stories, verdicts) if verdicts else [],
+            how=verdicts.how if verdicts else "",
+            faces=story.total.faces_s > 0,
+            charts=_charts(charts, import_module("markupsafe").Markup, stories, columns) if story.total.faces_s else {},
+            shares=_share_rows(columns, charts.share_labels(columns)),
             colours={label: charts.colour(label) for label in LABELS},
-            share_chart=_image(charts.share_chart(columns)) if seen else "",
-            came_chart=_image(charts.came_chart(story)) if seen else "",
-            view_chart=_image(charts.view_chart(story)) if seen else "",
-            zones=_zone_rows(stories),
+            rest=[label for label in LABELS if label not in charts.share_labels(columns)],
             pictures=[(what, _thumbnail(jpeg)) for what, jpeg in pictures],
             gaps=any(not step.watched_s for step in bars(story)[1]),
-            share_alt=_share_alt(columns),
-            visits=[_visit_row(visit, story) for visit in chosen],
-            visits_text=_visits_text(len(chosen), len(story.visits)),
-            visit_chart=_image(charts.visit_chart(story)) if chosen else "",
+            busiest=busiest_text(story),
+            visits=[_visit_row(visit, story) for visit in _table_visits(story)],
+            stays_text=stays_text(story),
+            stills=story.pictures,
+            zones=_zone_rows(stories),
             heat_cells=f"{HEAT_COLUMNS} by {HEAT_ROWS}",
-            heat_chart=_image(charts.heat_chart(story.total)) if seen else "",
-            judged_text=_judged_text(columns[0][1]),
+            heat_most=heat_words(story),
+            sure=ranges(story),
+            judged_text=judged_text(columns[0][1], still=story.pictures is not None),
             abstained=[(Reason(reason).words, share) for reason, share in columns[0][1].abstained.items()],
             limits=_limits(cards["expression"]),
             models=[_model_row(card, role) for role, card in cards.items()],
@@ -110,9 +130,36 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
     )
 
 
+SIGNAL_FIELDS = SignalMinute.__struct_fields__
+
+
+def _charts(
+    charts: Any, markup: Any, stories: Sequence[ReportData], columns: Sequence[tuple[str, Figures]]
+) -> dict[str, Any]:
+    """By name, the HTML of each chart that there is something to show in, which is safe, and the same in words."""
+    story, of = stories[0], "the judged time" if stories[0].pictures is None else "the judged faces"
+    found = {"share": (charts.share_chart(columns, of), share_words(columns, of))}
+    found["heat"] = (charts.heat_chart(story.total), "Heat map: where in the picture faces were.")
+    if story.pictures is None:
+        found["came"] = (charts.came_chart(story), came_words(story))
+        what = "Bars: mean number of faces in view in each step of time, by what they showed."
+        found["view"] = (charts.view_chart(story), what)
+    if len(stay_counts(story.visits)) > 1:
+        counts = ", ".join(f"{name}: {count}" for name, count in stay_counts(story.visits))
+        found["stays"] = (charts.stay_chart(story.visits), f"Bars: how many faces stayed how long. {counts}.")
+    if charts.shows_lines(story):
+        what = "A line for each face from when it came to when it left, coloured by its expression."
+        found["visits"] = (charts.visit_chart(story), what)
+    for name, unit, slots in rhythms(story):
+        what = f"Bars: arrivals per watched hour, by {unit}. {in_words(slots)}."
+        found[name] = (charts.rhythm_chart(name, slots, unit), what)
+    return {name: {"html": markup(html), "alt": alt} for name, (html, alt) in found.items()}
+
+
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
     """The minutes as CSV, one a row; times in seconds, to a thousandth, and of faces together."""
     reasons = [reason.value for reason in Reason]
+    names = [name for name in SIGNALS if any(name in minute.signals for minute in minutes)]
     zones = sorted({name for minute in minutes for name in minute.zones})
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -120,6 +167,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
         ["begin", "watched_s", "visitors", "left", "dwell_s", "most_faces", "clock_synced"]
         + [f"{label}_s" for label in (*LABELS, NONE)]
         + [f"{reason}_s" for reason in reasons]
+        + [f"{name}_{field}" for name in names for field in SIGNAL_FIELDS]
         + [f"zone_{name}_{what}" for name in zones for what in ("visits", "left", "dwell_s", "most_faces", "faces_s")]
     )
     for minute in minutes:
@@ -128,6 +176,7 @@ def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
             + [round(minute.dwell_s, 3), minute.most_faces, int(minute.synced)]
             + [round(minute.shown_s.get(label, 0.0), 3) for label in (*LABELS, NONE)]
             + [round(minute.abstained_s.get(reason, 0.0), 3) for reason in reasons]
+            + [round(getattr(minute.signals.get(n, SignalMinute()), f), 3) for n in names for f in SIGNAL_FIELDS]
             + [cell for name in zones for cell in _zone_cells(minute.zones.get(name, ZoneMinute()))]
         )
     return file.getvalue()
@@ -153,17 +202,12 @@ def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
     most, all_s = max(judged_s, key=judged_s.__getitem__), sum(judged_s.values())
     return [
         str(zone.visits),
-        _or_dash(zone.dwell_s / zone.left if zone.left else None),
+        stay_text(zone.dwell_s / zone.left if zone.left else None),
         str(zone.most_faces),
         f"{zone.faces_s / total.watched_s:.2f}" if total.watched_s else "–",
         span_text(zone.faces_s),
         f"{most}, {judged_s[most] / all_s:.0%}" if all_s else "–",
     ]
-
-
-def _image(svg: str) -> str:
-    """An SVG as the address of an image: several in one page would share the names within them."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _thumbnail(jpeg: bytes) -> str:
@@ -176,31 +220,68 @@ def _thumbnail(jpeg: bytes) -> str:
 
 
 def _span(story: ReportData) -> str:
+    if story.pictures is not None:
+        return "Pictures that stand for themselves: nobody was followed from one to the next."
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
     return f"{story.name}: {begin} to {end}, of which {span_text(story.total.watched_s)} were watched"
 
 
-def _figure_rows(each: Sequence[Figures]) -> list[list[str]]:
+def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
     """Name and, for each period, value."""
+    each = [figures(story) for story in stories]
+    if stories[0].pictures is not None:
+        return _picture_rows(stories[0], each[0])
     rows: list[tuple[str, list[str]]] = [
         ("faces that came", [str(one.visitors) for one in each]),
-        ("mean stay", [_or_dash(one.mean_dwell_s) for one in each]),
-        ("median stay", [_or_dash(one.median_dwell_s) for one in each]),
+        ("came per watched hour", [rate_text(one) for one in each]),
+        ("median stay", [stay_text(one.median_dwell_s) for one in each]),
+        ("mean stay", [stay_text(one.mean_dwell_s) for one in each]),
         ("most faces at once", [str(one.most_faces) for one in each]),
         ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
         ("face time", [span_text(one.faces_s) for one in each]),
         ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
         ("most shown expression", [_dominant(one) for one in each]),
     ]
+    rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
     if len(each) > 1:  # else the heading says it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
-    return [[name, *values] for name, values in rows]
+    return [[name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour"]
 
 
-def _or_dash(seconds: float | None) -> str:
-    return "–" if seconds is None else span_text(seconds)
+def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
+    """Of a signal that was known in any of the periods."""
+    known = [one.signals.get(signal.name, SignalMinute()) for one in each]
+    if not any(one.known_s for one in known):
+        return
+    if signal.switch is None:
+        yield f"{signal.words}, mean", [f"{one.sum_s / one.known_s:+.2f}" if one.known_s else "–" for one in known]
+        return
+    came = [one.visitors for one in each]
+    yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
+    yield "… for long, added up", [_of(one.lasting, count) for one, count in zip(known, came, strict=True)]
+    yield "… face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
+
+
+def _of(number: int, all_of_them: int) -> str:
+    return f"{number}{_percent(number, all_of_them)}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f", {part / whole:.0%}" if whole else ""
+
+
+def _picture_rows(story: ReportData, one: Figures) -> list[list[str]]:
+    pictures = story.pictures or ()
+    return [
+        ["pictures", str(len(pictures))],
+        ["with a face", str(sum(bool(picture.faces) for picture in pictures))],
+        ["faces", f"{one.faces_s:.0f}"],
+        ["most in one picture", str(one.most_faces)],
+        ["faces that were judged", "–" if one.judged_share is None else f"{one.judged_share:.0%}"],
+        ["most shown expression", _dominant(one)],
+    ]
 
 
 def _dominant(one: Figures) -> str:
@@ -210,7 +291,7 @@ def _dominant(one: Figures) -> str:
 
 def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
     told = [
-        f"{segment.expression or _why(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
+        f"{segment.expression or why_text(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
         for segment in visit.segments
     ]
     more = f", and {len(told) - 12} more" if len(told) > 12 else ""
@@ -218,33 +299,12 @@ def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
     return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
 
 
-def _share_alt(columns: Sequence[tuple[str, Figures]]) -> str:
-    """The chart of shares in words."""
-    told = (
-        f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
-        for name, one in columns
-    )
-    return f"Bars: share of the judged time per expression. {'; '.join(told)}."
+def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -> list[tuple[str, list[str]]]:
+    return [(label, [f"{100 * one.shares[label]:.1f} %" for _, one in columns]) for label in labels]
 
 
-def _why(reason: str | None) -> str:
-    return f"none ({Reason(reason).words})" if reason else "none"
-
-
-def _visits_text(shown: int, total: int) -> str:
-    return (
-        f"The {shown} longest of {total} stays." if shown < total else "Every face from when it came to when it left."
-    )
-
-
-def _judged_text(one: Figures) -> str:
-    if one.judged_share is None:
-        return ""
-    seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
-    if one.judged_share > 0.995:
-        return f"{seen}, and could be judged almost all the time."
-    rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."
-    return f"{seen}. For {one.judged_share:.0%} of that they got an expression. {rest}"
+def _table_visits(story: ReportData) -> list[Visit]:
+    return sorted(story.visits, key=lambda visit: -visit.dwell_s)[:LONGEST_STAYS]
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -7,21 +7,24 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from fer_edge.commands.report.page import minutes_csv, write_report
 from fer_edge.commands.report.summary import ReportData, visits
+from fer_edge.commands.report.terminal import show
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
-from fer_edge.runtime.time_text import clock_text
+from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.sinks.history import HISTORY_FILE, read_history
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, picture_bytes, pictures_in
 from fer_edge.tracking.minutes import MINUTE_SECONDS
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NAMED_DAYS = {"today": 0, "yesterday": 1}
 PREVIOUS = "previous"
 MOST_PICTURES = 60
 
@@ -40,15 +43,13 @@ class ReportOptions:
 
 
 def report(config: Config, options: ReportOptions) -> None:
-    """Write the report of a period.
+    """Write the report of a period; where no file is asked for, show it in short.
 
     Raises:
-        ConfigError: a period is not one, or nothing is asked for.
+        ConfigError: a period is not one.
         ReportError: there is no history, nothing in the period, or the report cannot be written.
 
     """
-    if not (options.out or options.csv):
-        raise ConfigError("report: nothing to write: give -o OUT.html, --csv OUT or both")
     now_s = time.time() // MINUTE_SECONDS * MINUTE_SECONDS  # of a minute that is cut nothing would be known
     until_s = min(now_s, moment(options.until, now_s, "--until")) if options.until else now_s
     since_s = moment(options.since, now_s, "--since")
@@ -65,6 +66,8 @@ def report(config: Config, options: ReportOptions) -> None:
     if options.out:
         shown = album(path.parent / PICTURES_FOLDER, since_s, until_s) if options.pictures else []
         write_report(options.out, stories, config.models, shown)
+    if not (options.out or options.csv):
+        show(stories)
 
 
 def album(folder: Path, since_s: float, until_s: float) -> list[tuple[str, bytes]]:
@@ -100,19 +103,34 @@ def own_history(config: Config) -> Path:
 
 
 def moment(text: str, now_s: float, option: str) -> float:
-    """Seconds of the epoch that "7d" (ago), "2026-11-01" or "2026-11-01T08:30" (local time) mean.
+    """Seconds of the epoch that "7d" (ago), "yesterday" or "monday" (its midnight, the last one), "2026-11-01" or
+    "2026-11-01T08:30" (local time) mean.
 
     Raises:
         ConfigError: it is none of these.
 
     """
+    if (days := _days_ago(text.strip().lower(), now_s)) is not None:
+        return midnight(now_s, days)
     ago = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     with suppress(ValueError, OverflowError):
         at_s = now_s - int(ago[1]) * UNITS[ago[2]] if ago else datetime.fromisoformat(text).astimezone().timestamp()
         if at_s >= 0:
             return at_s
-    example = "7d, 12h, 2026-11-01 or 2026-11-01T08:30"
+    example = "7d, 12h, 2026-11-01 or 2026-11-01T08:30, yesterday, today, monday"
     raise ConfigError(f"{option} {text!r}: expected a time such as {example}, from 1970 on")
+
+
+def midnight(now_s: float, days: int) -> float:
+    """When the day began, by the local clock, that was so many days ago: days are not all 24 hours long."""
+    return datetime.combine(local(now_s).date() - timedelta(days=days), datetime.min.time()).astimezone().timestamp()
+
+
+def _days_ago(word: str, now_s: float) -> int | None:
+    """How many days ago a day was that has a name; None: it has none."""
+    if word in WEEKDAYS:
+        return int(local(now_s).weekday() - WEEKDAYS.index(word)) % 7
+    return NAMED_DAYS.get(word)
 
 
 def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> ReportData:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
-from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, added
+from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, SignalMinute, added
 
 STEPS_SECONDS = (1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
 """How long a bar of a chart may be; those below a minute are for films."""
+
+STAYS_SECONDS = {"to 2 s": 2, "to 5 s": 5, "to 10 s": 10, "to 30 s": 30, "to 1 min": 60} | {
+    "to 2 min": 120, "to 5 min": 300, "to 15 min": 900, "longer": math.inf
+}  # fmt: skip
 
 MOST_BARS = 90
 
@@ -48,6 +54,13 @@ class Visit:
         return self.segments[-1].end_s
 
 
+class PictureRow(NamedTuple):
+    """A picture, and what its faces showed."""
+
+    name: str
+    faces: list[str]  # expressions, or why there is none
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
     """A period."""
@@ -61,6 +74,7 @@ class ReportData:
     visits: Sequence[Visit] = ()
     wall: bool = True  # times are of the epoch; False: seconds of a film
     notes: Sequence[str] = field(default=())  # what a reader should know, as of damaged frames
+    pictures: Sequence[PictureRow] | None = None  # each for itself; a second counts one
 
     @property
     def total(self) -> Minute:
@@ -128,6 +142,13 @@ def _joined(segments: Sequence[Segment]) -> list[Segment]:
     return joined
 
 
+def stay_counts(visits: Sequence[Visit]) -> list[tuple[str, int]]:
+    """How many of the visits that ended lasted how long; empty classes at both ends are left out."""
+    found = [bisect.bisect_left(list(STAYS_SECONDS.values()), visit.dwell_s) for visit in visits if visit.ended]
+    names = list(STAYS_SECONDS)
+    return [(names[number], found.count(number)) for number in range(min(found), max(found) + 1)] if found else []
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A period in numbers. None: nothing to say it of."""
@@ -142,6 +163,12 @@ class Figures:
     judged_share: float | None  # of the face time
     shares: dict[str, float]  # label -> share of the judged time
     abstained: dict[str, float]  # reason -> share of the face time
+    signals: dict[str, SignalMinute]  # name -> sums over the period
+
+    @property
+    def per_hour(self) -> float | None:
+        """Faces that came per watched hour."""
+        return self.visitors / self.watched_s * 3600 if self.watched_s else None
 
 
 def figures(story: ReportData) -> Figures:
@@ -163,6 +190,7 @@ def figures(story: ReportData) -> Figures:
             reason: seconds / total.faces_s
             for reason, seconds in sorted(total.abstained_s.items(), key=lambda item: -item[1])
         },
+        signals=total.signals,
     )
 
 

@@ -75,7 +75,7 @@ class Replay:
         self._first_ns: int | None = None
         self._last: RecordedFrame | None = None
         self._tally = FaceTimeCounter(0)
-        self._told: list[FaceEvent] = []
+        self.events: list[FaceEvent] = []
 
     def add(self, look: RecordedFrame) -> None:
         """Take in the next look."""
@@ -94,7 +94,7 @@ class Replay:
             self._tally.add_time(self._shown, self._last.now_ns, look.now_ns)
         self._shown = tuple(view(face) for face in faces if face.in_view)
         self._tally.add_step(events, self._shown)
-        self._told += events
+        self.events += events
         self._last = look
 
     def _reread(self, reading: Reading, now_ns: int) -> Reading:
@@ -107,7 +107,7 @@ class Replay:
 
     def outcome(self) -> Outcome:
         """What would have been published so far."""
-        return outcome(self._told, self._tally, self._seconds)
+        return outcome(self.events, self._tally, self._seconds)
 
     @property
     def _seconds(self) -> float:
@@ -155,7 +155,7 @@ def outcome(told: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -
 
 def _changed(life: Sequence[FaceEvent]) -> list[FaceEvent]:
     """The events of a face by which its expression became another one."""
-    return [event for event in life if event.event_type is EventType.UPDATE and event.expression != event.previous]
+    return [event for event in life if event.event_type is EventType.UPDATE and not event.is_heartbeat]
 
 
 def _changes(life: Sequence[FaceEvent]) -> int:

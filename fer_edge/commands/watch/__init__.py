@@ -54,6 +54,8 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
             delays = _pauses()
             viewer.connected(broker)
             link.subscribe([f"{options.mqtt.topic}/{options.device}/{topic}" for topic in viewer.topics])
+            if options.device != "+":  # to say which ones there are, where this one is not
+                link.subscribe([f"{options.mqtt.topic}/+/availability"], needed=False)
             while not (stop.is_set() or viewer.over) and time.monotonic() < end:
                 link.poll(min(TURN_SECONDS, end - time.monotonic()))
                 viewer.tick()

@@ -7,6 +7,7 @@ import sys
 
 from fer_edge.commands.arguments import seconds
 from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
+from fer_edge.commands.forget import forget
 from fer_edge.commands.watch import watch
 from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.config import Config
@@ -40,6 +41,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
             json=options.json,
             for_seconds=options.seconds,
             until_offline=options.until_offline,
+            forget=lambda device: forget(mqtt, device, prefix=config.homeassistant.prefix),
         )
     )
     return 0

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, counted, printable, reason_text
-from fer_edge.commands.watch.view import PATIENCE_SECONDS, WatchOptions
+from fer_edge.commands.watch.view import PATIENCE_SECONDS, QUIET_SECONDS, WatchOptions
 from fer_edge.errors import SinkError
 from fer_edge.sinks.mqtt.broker import Broker
 
-QUIET_SECONDS = 3.0
-"""Without a word for so long after connecting, say that nobody speaks."""
+NARROW = 80
+"""Cells below which lines leave out what can be missed."""
 
 BAR_CELLS = 6
 DEVICE_CELLS = 10
@@ -27,6 +27,10 @@ AVAILABILITY = {
     "offline": "is offline: the daemon is not running or has lost the broker",
 }
 CAMERA = {"online": "receives frames from its camera", "offline": "receives no frames from its camera"}
+
+
+HELD = ("camera/availability", "state")
+"""What the broker keeps of a device that is offline, too: said only once it is online."""
 
 
 class Lines:
@@ -46,6 +50,8 @@ class Lines:
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
         self._people: set[tuple[str, int | None]] = set()
         self._online: set[str] = set()
+        self._others: set[str] = set()  # devices that were not asked for
+        self._held: dict[str, dict[str, bytes]] = {}  # device -> what was said of one that may be offline, by kind
         self._cameras: dict[str, str] = {}  # device -> what was said of its camera last
         self._heard = False
         self._quiet_at = float("inf")  # when to say that nothing came
@@ -68,8 +74,8 @@ class Lines:
         self._trouble, self._why, self._patient_until = None, None, 0.0
         self._connected = True
         self._quiet_at = time.monotonic() + QUIET_SECONDS
-        whom = "all devices" if self._options.device == "+" else self._options.device
-        self._remark(f"connected to {broker}: watching {self._options.mqtt.topic}/{whom}; Ctrl-C ends", "bold")
+        self._online.clear()
+        self._remark(f"connected to {broker}: watching {self._options.where}; Ctrl-C ends", "bold")
 
     def away(self, why: str) -> None:
         """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
@@ -82,19 +88,22 @@ class Lines:
         """Called now and then while connected."""
         if not self._heard and time.monotonic() >= self._quiet_at:
             self._quiet_at = float("inf")
-            where = f"{self._options.mqtt.topic}/{self._options.device}"
-            self._remark(
-                f"nothing from {where} yet: is a daemon running with this broker, topic and device id?", "yellow"
-            )
+            self._remark(self._options.silence(self._others), "yellow")
 
     def show(self, topic: str, payload: bytes) -> None:
         """Show one message."""
         device, _, kind = topic.removeprefix(self._options.mqtt.topic + "/").partition("/")
         if kind not in self._show:
             return  # not subscribed to; a broker may deliver it all the same
+        if self._options.device not in ("+", device):
+            self._others.add(printable(device))
+            return
         self._heard = True
         try:
-            self._show[kind](printable(device), payload)
+            if kind in HELD and device not in self._online:
+                self._held.setdefault(device, {})[kind] = payload
+            else:
+                self._show[kind](printable(device), payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._remark(f"{printable(topic)}: cannot read this message, skipped: {printable(str(error))}", "yellow")
 
@@ -104,10 +113,16 @@ class Lines:
             self._remark(f"{device} is gone: the broker keeps nothing of it any more", "dim")
             return
         self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        held = self._held.pop(device, {})
         if word == "online":
             self._online.add(device)
+            for kind, last in held.items():
+                self.show(f"{self._options.mqtt.topic}/{device}/{kind}", last)
         elif device in self._online:
             self.over = self._options.until_offline
+            self._online.discard(device)
+            self._cameras.pop(device, None)
+            self._faces.pop(device, None)
 
     def _camera(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
@@ -131,10 +146,10 @@ class Lines:
         if self._options.json:
             print(printable(payload.decode().strip()), flush=True)  # noqa: T201 - this is the output
         else:
-            narrow = self._out.options.ascii_only
-            self._out.print(
-                Text(event_line(device, event, ascii_only=narrow), COLOURS.get(event.event_type, "")), soft_wrap=True
-            )
+            plain = self._out.options.ascii_only
+            narrow = self._out.is_terminal and self._out.width < NARROW
+            line = event_line(device, event, ascii_only=plain, narrow=narrow)
+            self._out.print(Text(line, COLOURS.get(event.event_type, "")), soft_wrap=True)
 
     def sum_up(self) -> None:
         """The last line.
@@ -143,50 +158,61 @@ class Lines:
             SinkError: there never was a connection.
         """
         if self._why and not self._connected:
-            raise SinkError(self._why)
+            raise SinkError("nothing was heard of it until the end" if self._trouble else self._why)
         self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
 
     def _remark(self, text: str, style: str) -> None:
-        self._remarks.print(Text(text, style), soft_wrap=True)
+        self._remarks.print(Text(text, style), soft_wrap=not self._remarks.is_terminal)
 
 
-def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False) -> str:
-    """One event in at most 80 columns."""
+def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, narrow: bool = False) -> str:
+    """One event in at most 80 columns, behind which stands what signals said of a face that ends; without bar, remark
+    and signals in 60, where it is to be narrow."""
     columns = [
         clock_time(event.ts),
         device if len(device) <= DEVICE_CELLS else device[: DEVICE_CELLS - 1] + ("~" if ascii_only else "…"),
         "?" if event.track_id is None else f"#{event.track_id}",
         printable(event.event_type),
-        finding(event, ascii_only=ascii_only),
+        finding(event, ascii_only=ascii_only, bar=not narrow),
         f"{event.dwell_s if event.zone_dwell_s is None else event.zone_dwell_s:.1f} s",
-        _remark(event, changed=event.previous != event.expression),
+        "" if narrow else _remark(event),
     ]
-    widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<21", ">8", "<12")
-    return "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    widths = ("<8", f"<{DEVICE_CELLS}", "<4", "<6", "<14.14" if narrow else "<21", ">8", "<12")
+    line = "  ".join(format(text, width) for text, width in zip(columns, widths, strict=True)).rstrip()
+    return "  ".join([line, *signal_texts(event)]) if event.event_type == "end" and not narrow else line
 
 
-def _remark(event: ReceivedEvent, *, changed: bool) -> str:
+def signal_texts(event: ReceivedEvent) -> list[str]:
+    """A face's signals when it left: as in "looks 3.2 s"."""
+    each = event.signals.items()
+    on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
+    return on + [f"{printable(name)} {signal.mean:+.2f}" for name, signal in each if signal.mean is not None]
+
+
+def _remark(event: ReceivedEvent) -> str:
     if event.replayed:
         return "replayed"
     if event.zone:
         return printable(event.zone)[:REMARK_CELLS]
-    return f"was {printable(event.previous)}" if changed and event.previous else ""
+    return f"was {printable(event.was)}" if event.was else ""
 
 
-def finding(event: ReceivedEvent, *, ascii_only: bool) -> str:
-    """The expression with its confidence and a bar, or in words why there is none."""
+def finding(event: ReceivedEvent, *, ascii_only: bool, bar: bool = True) -> str:
+    """The expression with its confidence and, where wanted, a bar, or in words why there is none."""
     if event.expression is None:
         return reason_text(event.reason)
     confidence = min(1.0, max(0.0, event.confidence))
-    bar = round(confidence * BAR_CELLS) * ("#" if ascii_only else "█")
-    return f"{printable(event.expression):<9} {confidence:.0%} {bar}"
+    drawn = f" {round(confidence * BAR_CELLS) * ('#' if ascii_only else '█')}" if bar else ""
+    return f"{printable(event.expression):<9} {confidence:.0%}{drawn}"
 
 
 def summary(state: ReceivedState) -> str:
     """As in "2 faces: 1 happiness, 1 none"."""
     shown = ", ".join(f"{count} {printable(label)}" for label, count in state.expressions.items() if count)
     zones = f"; in zones: {state.in_zones}" if state.zones else ""
-    return counted(state.faces, "face") + (f": {shown}" if shown else "") + zones
+    signals = f"; {state.in_signals}" if state.in_signals else ""
+    more = zones + (signals if state.faces else "")
+    return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
 
 
 def _console(*, stderr: bool) -> Console:

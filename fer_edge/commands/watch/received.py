@@ -9,6 +9,14 @@ import msgspec
 from fer_edge.records import Reason
 
 
+class ReceivedSignal(msgspec.Struct, frozen=True):
+    """What is shown of a face's signal."""
+
+    on: bool | None = None
+    mean: float | None = None
+    seconds: float = 0.0
+
+
 class ReceivedEvent(msgspec.Struct, frozen=True):
     """What is shown of an event; whatever else a newer or older daemon sends does not matter."""
 
@@ -23,6 +31,12 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     replayed: bool = False
     zone: str | None = None  # that was entered or left
     zone_dwell_s: float | None = None
+    signals: dict[str, ReceivedSignal] = {}  # msgspec copies it
+
+    @property
+    def was(self) -> str | None:
+        """The expression before, where it was another one."""
+        return self.previous if self.previous != self.expression else None
 
 
 class ReceivedState(msgspec.Struct, frozen=True):
@@ -31,6 +45,12 @@ class ReceivedState(msgspec.Struct, frozen=True):
     faces: int
     expressions: dict[str, int] = {}  # msgspec copies it
     zones: dict[str, int] = {}  # name -> faces within it
+    signals: dict[str, float | None] = {}
+
+    @property
+    def in_signals(self) -> str:
+        """As in "looks 1, balance -0.2": with how many faces each is on, those with none left out."""
+        return ", ".join(f"{printable(name)} {value:g}" for name, value in self.signals.items() if value)
 
     @property
     def in_zones(self) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from fer_edge.config import Mqtt
 from fer_edge.sinks.mqtt.broker import Broker
+
+QUIET_SECONDS = 3.0
+"""Without a word for so long after connecting, say that nobody speaks."""
 
 PATIENCE_SECONDS = 1.5
 """For so long after the start a broker that is not there yet is no news."""
@@ -22,6 +27,21 @@ class WatchOptions:
     json: bool = False  # events as they are, one a line; remarks go to stderr
     for_seconds: float | None = None  # None: until Ctrl-C
     until_offline: bool = False  # end when a device that was online goes offline
+    forget: Callable[[str], int] | None = None  # removes what the broker keeps of a device; returns how many topics
+
+    @property
+    def where(self) -> str:
+        """The topics that are watched, as people read them."""
+        return f"{self.mqtt.topic}/{'all devices' if self.device == '+' else self.device}"
+
+    def silence(self, others: Collection[str]) -> str:
+        """What to say where nothing comes; `others`: the devices that the broker knows."""
+        if self.device == "+":
+            return f"nothing from {self.mqtt.topic}/+ yet: is a daemon running with this broker and topic?"
+        near = difflib.get_close_matches(self.device, others, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        known = f"there are: {', '.join(sorted(others))}" if others else "nor from any other device"
+        return f"nothing from {self.mqtt.topic}/{self.device} yet; {known}{hint}"
 
 
 class Viewer(Protocol):

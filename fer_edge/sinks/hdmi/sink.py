@@ -29,9 +29,7 @@ Finder = Callable[[Hdmi], Found]
 class HdmiSink:
     """Shows the newest update on the first display that fits the configuration, whenever there is one."""
 
-    def __init__(
-        self, config: Config, _identity: Identity, control: Control | None = None, *, finder: Finder = find
-    ) -> None:
+    def __init__(self, config: Config, _identity: Identity, control: Control, *, finder: Finder = find) -> None:
         settings = self._settings = config.hdmi
         self.pictures = settings.images
         self._quiet_seconds = config.camera.timeout_seconds  # then an old picture makes way for a notice

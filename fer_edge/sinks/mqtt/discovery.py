@@ -12,14 +12,19 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from fer_edge.config import Alert, Config, Zone
 from fer_edge.records import LABELS, EventType, Identity
+from fer_edge.settings.names import full_name
+from fer_edge.settings.overrides import topic_of
+from fer_edge.settings.tunables import Tunable
 from fer_edge.sinks.mqtt.figures import EVERYDAY, FIGURES
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
+from fer_edge.tracking.signals import enabled_signals
+from fer_edge.tracking.signals.signal import Signal
 
 Message = tuple[str, bytes]
 """A topic and a payload, to be published retained with QoS 1."""
@@ -47,21 +52,7 @@ THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "too_hot")
 """The Pi firmware's bits 0 to 3: what holds now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tunable:
-    """A key that can be set while the daemon runs, as an entity."""
-
-    key: str  # as in the topics set/<key> and config/<key>
-    kind: Literal["number", "switch"]
-    name: str
-    minimum: float = 0.0
-    maximum: float = 1.0
-    step: float = 0.01  # at least 0.001
-    unit: str | None = None
-    everyday: bool = False  # shown without being asked for
-
-
-PAUSE = "camera/paused"
+PAUSE = "camera.paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +70,7 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
     entities = (
         *_faces(base, zones=bool(config.zones)),
         *_zones(base, config.zones),
+        *_signals(base, enabled_signals(config)),
         *_alerts(base, config.alerts),
         *_figures(base, config.stats.interval_seconds),
         *_tunables(base, tunables),
@@ -179,9 +171,11 @@ def _daemon(base: str) -> dict[str, Any]:
     return {"availability": [{"topic": f"{base}/availability"}]}
 
 
-def _json_of(*fields: str) -> str:
-    """A template: these fields of a payload as JSON."""
-    return "{{ {" + ", ".join(f"'{name}': value_json.{name}" for name in fields) + "} | tojson }}"
+def _json_of(*fields: str, maybe: Sequence[str] = ()) -> str:
+    """A template: these fields of a payload as JSON; of `maybe` a list that is not always there."""
+    pairs = [f"'{name}': value_json.{name}" for name in fields]
+    pairs += [f"'{name}': value_json.{name} | default([])" for name in maybe]
+    return "{{ {" + ", ".join(pairs) + "} | tojson }}"
 
 
 def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
@@ -221,9 +215,24 @@ def _faces(base: str, *, zones: bool) -> Iterator[_Entity]:
         yield _Entity("binary_sensor", f"expression.{label}", options)
 
 
+def _signals(base: str, signals: Sequence[Signal]) -> Iterator[_Entity]:
+    """With how many faces in view each signal is on; of a level the mean over them."""
+    for signal in signals:
+        name = signal.words[0].upper() + signal.words[1:]
+        options = {
+            "name": f"Faces: {signal.words}" if signal.switch else name,
+            "state_topic": f"{base}/state",
+            "value_template": f"{{{{ value_json.signals.{signal.name} }}}}",
+            "state_class": "measurement",
+            "icon": f"mdi:{signal.icon}",
+            **({"unit_of_measurement": "faces"} if signal.switch else {}),
+        }
+        yield _Entity("sensor", f"signal.{signal.name}", options)
+
+
 def _event(base: str, *, zones: bool) -> _Entity:
     """What happens to faces. The template yields nothing, so nothing fires, for what is long past (replayed) and for
-    a heartbeat, which says nothing new.
+    a heartbeat (`FaceEvent.is_heartbeat`), which says nothing new.
 
     It does not need the camera: the ends of all faces come just after the camera is lost.
     """
@@ -282,7 +291,9 @@ def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[_Entity]:
                 "state_topic": topic,
                 "value_template": "{{ value_json.state }}",
                 "json_attributes_topic": topic,
-                "json_attributes_template": _json_of("since", "expressions", "faces"),
+                "json_attributes_template": _json_of(
+                    "since", "expressions", "faces", maybe=("signals",) if alert.signals else ()
+                ),
                 "icon": "mdi:bell-alert",
             }
             yield _Entity("binary_sensor", f"alert.{name}", options)
@@ -329,27 +340,32 @@ def _throttled(base: str) -> dict[str, Any]:
 
 
 def _tunables(base: str, tunables: Sequence[Tunable]) -> Iterator[_Entity]:
-    """What can be set; why the last attempt was refused is an attribute."""
+    """What fits a number or a switch; of an alert only whether it is enabled. Why the last attempt to set it was
+    refused is an attribute."""
     for tunable in tunables:
-        number = tunable.kind == "number"
+        switch, of_alert = tunable.type == "bool", tunable.key.startswith("alerts.")
+        if tunable.type == "choice" or (of_alert and not switch):
+            continue
+        everyday = tunable.key == PAUSE or of_alert  # the rest is disabled until somebody wants it
+        topic = topic_of(tunable.key)
         options = {
-            "name": tunable.name,
-            "command_topic": f"{base}/set/{tunable.key}",
-            "state_topic": f"{base}/config/{tunable.key}",
-            "value_template": "{{ value_json.value }}" if number else "{{ 'ON' if value_json.value else 'OFF' }}",
-            "json_attributes_topic": f"{base}/config/{tunable.key}",
+            "name": full_name(tunable.key),
+            "command_topic": f"{base}/set/{topic}",
+            "state_topic": f"{base}/config/{topic}",
+            "value_template": "{{ 'ON' if value_json.value else 'OFF' }}" if switch else "{{ value_json.value }}",
+            "json_attributes_topic": f"{base}/config/{topic}",
             "json_attributes_template": _json_of("status", "reason"),
             **({"icon": "mdi:eye-off"} if tunable.key == PAUSE else {"entity_category": "config"}),
-            **({} if tunable.everyday else {"enabled_by_default": False}),
+            **({} if everyday else {"enabled_by_default": False}),
             **_daemon(base),
-            **(_range(tunable) if number else {}),
+            **({} if switch else _range(tunable)),
         }
-        yield _Entity(tunable.kind, f"set.{tunable.key.replace('/', '.')}", options)
+        yield _Entity("switch" if switch else "number", f"set.{tunable.key}", options)
 
 
 def _range(tunable: Tunable) -> dict[str, Any]:
-    unit = {} if tunable.unit is None else {"unit_of_measurement": tunable.unit}
-    return {"min": tunable.minimum, "max": tunable.maximum, "step": tunable.step, **unit}
+    unit = {"unit_of_measurement": tunable.unit} if tunable.unit else {}
+    return {"min": tunable.low, "max": tunable.high, "step": tunable.step, **unit}
 
 
 def _requests(base: str, *, images: bool) -> Iterator[_Entity]:

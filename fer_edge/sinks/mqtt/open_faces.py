@@ -9,10 +9,14 @@ import time
 import msgspec
 
 from fer_edge.contract.payloads import EventPayload
-from fer_edge.sinks.checked_rows import add_check_column, checksum, intact, sealed
+from fer_edge.sinks.checked_rows import add_check_column, check_columns, checksum, intact, sealed
 from fer_edge.sinks.sqlite_file import SqliteFile
 
 Key = tuple[str, int]  # boot id, track id
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS open_faces (boot_id TEXT NOT NULL, track_id INTEGER NOT NULL, payload BLOB NOT NULL,"
+    " crc INTEGER, PRIMARY KEY (boot_id, track_id))"
+)
 
 
 class OpenFaces:
@@ -64,12 +68,12 @@ class OpenFaces:
 
     def attach(self, db: sqlite3.Connection) -> None:
         """See `Part.attach`."""
-        columns = "boot_id TEXT NOT NULL, track_id INTEGER NOT NULL, payload BLOB NOT NULL"
-        db.execute(f"CREATE TABLE IF NOT EXISTS open_faces ({columns}, crc INTEGER, PRIMARY KEY (boot_id, track_id))")
+        db.execute(TABLE)
         if add_check_column(db, "open_faces"):  # an earlier version wrote them
             for *values, _ in db.execute("SELECT * FROM open_faces").fetchall():
                 update = "UPDATE open_faces SET crc = ? WHERE boot_id = ? AND track_id = ?"
                 db.execute(update, (checksum(*values), *values[:2]))
+        check_columns(db, TABLE, "open_faces")
         self._stored = self._sound(db)
         if not self._met:  # afterwards, memory knows better
             self._left_over = {key: payload for key, payload in self._stored.items() if key not in self._open}

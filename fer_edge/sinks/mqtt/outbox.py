@@ -16,7 +16,7 @@ from itertools import islice
 
 import msgspec
 
-from fer_edge.sinks.checked_rows import Row, add_check_column, intact, readable, sealed
+from fer_edge.sinks.checked_rows import Row, add_check_column, check_columns, intact, readable, sealed
 from fer_edge.sinks.mqtt.event_copy import COPY_BYTES, COPY_EVENTS, Copy, Entry
 from fer_edge.sinks.sqlite_file import FAULTS, RETRY_SECONDS, SqliteFile
 
@@ -209,6 +209,7 @@ class Outbox:
         db.execute(TABLE)
         if add_check_column(db, "events"):
             self._add_checksums(db)
+        check_columns(db, TABLE, "events")
         # a commit that failed in its last step may turn out to have succeeded
         db.executemany("DELETE FROM events WHERE boot_id = ? AND seq = ?", self._keys)
         if not self._met:

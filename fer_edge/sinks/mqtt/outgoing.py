@@ -94,6 +94,11 @@ class Outgoing:
         return self.last in self._unsaid
 
     @property
+    def removing(self) -> bool:
+        """Whether something is still to be removed."""
+        return bool(self._removals)
+
+    @property
     def unsaid(self) -> bool:
         """Whether a retained value waits to be sent."""
         return bool(self._unsaid)

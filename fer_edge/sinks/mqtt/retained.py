@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from threading import Lock
 
@@ -19,17 +19,12 @@ from fer_edge.records import AlertState, Identity, ZoneState
 from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
-from fer_edge.settings.names import name_of, unit_of
-from fer_edge.settings.overrides import Tunable as Setting
 from fer_edge.settings.overrides import topic_of
-from fer_edge.sinks.mqtt.discovery import Tunable, discovery, discovery_topic, removals, split
+from fer_edge.sinks.mqtt.discovery import discovery, discovery_topic, removals, split
 from fer_edge.sinks.mqtt.limits import HEADER_BYTES, Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
-
-STEPS = 1000
-"""A number entity has at most about so many steps over its range."""
 
 
 FIXED = ("availability", "camera/availability", "camera/status", "state", "info")
@@ -130,7 +125,7 @@ class RetainedTopics:
         tuning = self._control.tuning
         # an alert that is switched off keeps its entity: config.yaml's switch counts
         config = msgspec.structs.replace(tuning.config, alerts=tuning.base.alerts)
-        return discovery(self._identity, config, tunables=entities(tuning.tunables()))
+        return discovery(self._identity, config, tunables=tuning.tunables())
 
     def _discover(self) -> dict[str, bytes]:
         """What Home Assistant is told, by topic."""
@@ -177,29 +172,3 @@ def left_by(path: Path, source: Path | None) -> list[Path]:
         return []
     others = [other for other in path.parent.parent.glob(f"*/{path.name}") if other != path]
     return [each for each in others if _read(each).source == str(source) and not is_running(each.parent.name)]
-
-
-def entities(settings: Sequence[Setting]) -> list[Tunable]:
-    """The settings that fit a number or a switch; of an alert only whether it is enabled."""
-    fitting = [setting for setting in settings if setting.type != "choice"]
-    return [_entity(each) for each in fitting if not each.key.startswith("alerts.") or each.type == "bool"]
-
-
-def _entity(setting: Setting) -> Tunable:
-    key, name = topic_of(setting.key), name_of(setting.key)
-    if setting.type == "bool":
-        # what is switched in everyday life; the rest waits until somebody wants it
-        everyday = setting.key == "camera.paused" or setting.key.startswith("alerts.")
-        return Tunable(key=key, kind="switch", name=name, everyday=everyday)
-    low, high = setting.minimum or 0.0, 1.0 if setting.maximum is None else setting.maximum
-    step = 1.0 if setting.type == "int" else _step(high - low)
-    low += step if setting.above_minimum else 0
-    return Tunable(key=key, kind="number", name=name, minimum=low, maximum=high, step=step, unit=unit_of(setting.key))
-
-
-def _step(span: float) -> float:
-    """The power of ten that cuts a range into about STEPS, but fine enough to set a tenth of a second."""
-    step = 0.001
-    while step < 0.1 and span / step > STEPS:
-        step *= 10
-    return step

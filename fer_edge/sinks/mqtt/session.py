@@ -81,7 +81,7 @@ class Session:
         self._blocked = Blocked()
         self._left_behind: list[Message] = []  # what was on its way when the last link ended
         self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
-        self._subscribed = False
+        self.subscribed = False  # to set/ and request/
         self._deaf_until = 0.0  # monotonic seconds
         self._deaf_seconds = Backoff(*DEAF_SECONDS)
         outgoing.last = f"{self._base}/availability"
@@ -219,7 +219,7 @@ class Session:
             self._store.keep()
         attempt.check()
         link.wake = self._wake
-        self._subscribed = False
+        self.subscribed = False
         self._listen(link)
         self._on_limit(link.limits.packet_bytes, None)
         self._outgoing.republish_all()
@@ -239,8 +239,8 @@ class Session:
 
     def _listen(self, link: Connection) -> None:
         """Subscribe, once over each link."""
-        if not (self._subscribed or self._deaf):
-            self._subscribed = True
+        if not (self.subscribed or self._deaf):
+            self.subscribed = True
             link.subscribe(self._inbox.topics, needed=False)
 
     def _serve(self, link: Connection, delivery: Delivery) -> None:

@@ -32,6 +32,7 @@ from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
+from fer_edge.tracking.signals import enabled_signals
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +40,33 @@ log = logging.getLogger(__name__)
 class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+        self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"
+        self._signals = [signal.name for signal in enabled_signals(config)]
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
         self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._session.wake())
-        self._store = Store(self._outgoing, config, self._folder)
+        self.store = Store(self._outgoing, config, self._folder)
         self._session = Session(
             config,
             identity,
             self._control,
             outgoing=self._outgoing,
             inbox=self._inbox,
-            store=self._store,
+            store=self.store,
             on_limit=self._told.fit,
         )
         self._embedded: EmbeddedBroker | None = None
         self._readings_at = 0.0  # monotonic seconds
+
+    @property
+    def settled(self) -> bool:
+        """Whether the broker has all that it is to keep, and has been asked for set/ and request/."""
+        return self._session.subscribed and not (self._outgoing.unsaid or self._outgoing.removing)
 
     def start(self) -> None:
         """Read secrets and certificates, start the embedded broker where one is wanted, and the thread.
@@ -103,7 +110,8 @@ class MqttSink:
             return
         self._inbox.see(update)
         news = update.frame is None and self._say("camera/availability", OFFLINE)
-        news |= self._say("state", msgspec.json.encode(state_payload(update.faces, self._control.config.zones)))
+        state = state_payload(update.faces, self._control.config.zones, signals=self._signals)
+        news |= self._say("state", msgspec.json.encode(state))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
@@ -135,7 +143,7 @@ class MqttSink:
         """Leave what is not retained. True: there is something."""
         news = False
         if update.stats:
-            queue, dropped, trouble = self._store.figures()
+            queue, dropped, trouble = self.store.figures()
             stats = stats_payload(update.stats, queue=queue, dropped_events=dropped, outbox=trouble)
             self._outgoing.put_newest(self._brief("stats", stats))
             news = True

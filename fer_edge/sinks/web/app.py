@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fer_edge.sinks.picture_ring import picture_bytes
-from fer_edge.sinks.web.auth import AuthMiddleware, TokenAuth, address_of
+from fer_edge.sinks.web.auth import AuthMiddleware, BelowPath, TokenAuth, address_of
 from fer_edge.sinks.web.gallery import gallery
 from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
@@ -65,8 +65,8 @@ class File:
         return Response(body, status, headers, self._type)
 
 
-def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
-    """The application, behind its door. `names`: what else the machine is called."""
+def make_app(site: Site, names: tuple[str, ...], root_path: str = "") -> ASGIApp:
+    """The application, behind its door. `names`: what else the machine is called; `root_path`: of a proxy."""
     static = resources.files("fer_edge.sinks.web").joinpath("static")
     files = {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
     form = files.pop("login.html")
@@ -113,7 +113,7 @@ def make_app(site: Site, names: tuple[str, ...]) -> ASGIApp:
         Route("/logout", logout, methods=["POST"]),
         WebSocketRoute("/live", live),
     ]
-    return AuthMiddleware(Starlette(routes=routes), site.keys, names)
+    return BelowPath(AuthMiddleware(Starlette(routes=routes), site.keys, names), root_path)
 
 
 async def _login(request: Request, keys: TokenAuth, form: File) -> Response:

@@ -47,6 +47,10 @@ class Attempts:
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()  # address -> monotonic seconds
 
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._wrong)
+
     def wait_seconds(self, address: str) -> float:
         """How long an address has to wait before it may try again; 0: not at all."""
         since = time.monotonic() - TRIES_SECONDS
@@ -105,6 +109,20 @@ class TokenAuth:
     def known(self, headers: Headers) -> bool:
         """Whether a browser's session goes on."""
         return _hashed(self.shown(headers), "session") in self._sessions
+
+
+class BelowPath:
+    """The application below a path of a proxy that passes that on: without it, as behind one that does not."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app, self._root = app, root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        path = scope.get("path", "")
+        if self._root and path.startswith(f"{self._root}/"):
+            scope = {**scope, "path": path.removeprefix(self._root)}
+        await self._app(scope, receive, send)
 
 
 class AuthMiddleware:

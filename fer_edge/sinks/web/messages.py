@@ -14,7 +14,8 @@ import msgspec
 from fer_edge.config import Privacy
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, FaceState
-from fer_edge.settings.overrides import Value
+from fer_edge.settings.tunables import Value
+from fer_edge.tracking.signals import signal_words
 
 MAX_BYTES = 65_536
 """Zones are the longest; a page says less than that at a time."""
@@ -103,6 +104,7 @@ class WebFace(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float  # since it came
     hidden: bool
     shares: list[int]  # smoothed probability of each of LABELS, per cent; empty: not judged
+    signals: list[str] = []  # its other signals, in words; msgspec copies it
 
 
 class Faces(msgspec.Struct, frozen=True, kw_only=True, tag="faces"):
@@ -193,6 +195,7 @@ def _face(face: FaceState, now_ns: int) -> WebFace:
         seconds=round((now_ns - face.track.first_ns) / 1e9, 1),
         hidden=not face.in_view,
         shares=(judged.probabilities * 100).round().astype(int).tolist() if judged else [],
+        signals=signal_words(face.track.signals),
     )
 
 

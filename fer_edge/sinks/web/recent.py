@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Literal
 
-from fer_edge.records import AlertState, EventType, FaceEvent, Update
+from fer_edge.records import AlertState, FaceEvent, Update
 from fer_edge.sinks.web.messages import Entry
 
 SECONDS = 600.0
@@ -57,7 +57,7 @@ class RecentHistory:
 
     def _new(self, update: Update) -> Iterator[Entry]:
         for event in update.events:
-            if not _heartbeat(event):
+            if not event.is_heartbeat:
                 self._count += 1
                 yield _of_face(self._count, event)
         for alert in update.alerts:
@@ -82,10 +82,6 @@ class RecentHistory:
     def _forget(self, before: float) -> None:
         while self._entries and self._entries[0].at < before:
             self._entries.popleft()
-
-
-def _heartbeat(event: FaceEvent) -> bool:
-    return event.event_type is EventType.UPDATE and event.expression == event.previous
 
 
 def _of_face(number: int, event: FaceEvent) -> Entry:

@@ -16,6 +16,7 @@ from fer_edge.config import Config, Web
 from fer_edge.errors import ConfigError, SinkError
 from fer_edge.instance import state_folder
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.secret import secret
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
@@ -55,29 +56,35 @@ GRACE_SECONDS = 1  # for pages to hear that the daemon stops
 SPARE_CONNECTIONS = 100  # beside those of viewers: for files and forms
 BACKLOG = 32  # asyncio accepts so many at once, before any can be refused: fewer than files may be open
 TOO_MANY = "too many changes wait; try again"
+LIMITS: dict[type[ClientMessage], tuple[int, float]] = {
+    SetMessage: (100, 0.05),
+    SaveMessage: (5, 1.0),
+    DrawMessage: (10, 0.5),
+}
+"""How many messages of a kind all pages together may send at once, and the seconds after which one more may."""
 
 
 class WebSink:
     """Serves the page from a thread of its own with its own loop; pictures are drawn in a second one."""
 
-    def __init__(self, config: Config, identity: Identity, control: Control | None = None) -> None:
-        """Without a `control`, nothing can be set on the page."""
-        self._config, self._identity, self._control = config, identity, control or Control(config)
+    def __init__(self, config: Config, identity: Identity, control: Control) -> None:
+        self._config, self._identity, self._control = config, identity, control
         self._settings = config.web
         self._groups = groups(self._control.tuning.tunables())
-        self._live = Live(config.web.max_viewers)
+        self.live = Live(config.web.max_viewers)
         self._history = RecentHistory()
         self._pulse = StatusCollector(config, self._control)
-        self._studio = FrameRenderer(config, self._live, self._picture)
+        self._studio = FrameRenderer(config, self.live, self._picture)
         self._worker = Worker("web", self._run)
         self._server: Server | None = None
         self._login = False
+        self._limits = {kind: RateLimit(burst=burst, every_seconds=pause) for kind, (burst, pause) in LIMITS.items()}
         self.port = config.web.port  # after `start`, the one that is listened on
 
     @property
     def pictures(self) -> bool:
         """See `Sink.pictures`."""
-        return self._config.privacy.images and self._live.watched
+        return self._config.privacy.images and self.live.watched
 
     @property
     def studio(self) -> FrameRenderer:
@@ -102,8 +109,10 @@ class WebSink:
         self._login = token is not None
         folder = state_folder(self._config, self._identity.device_id) / PICTURES_FOLDER
         allowed = folder if self._config.privacy.images else None
-        site = Site(TokenAuth(token, self.port), self._live, self._hello, self._handle, allowed)
-        self._server = uvicorn_server(make_app(site, self._settings.names), self._settings.max_viewers)
+        site = Site(TokenAuth(token, self.port), self.live, self._hello, self._handle, allowed)
+        self._server = uvicorn_server(
+            make_app(site, self._settings.names, self._settings.root_path), self._settings.max_viewers
+        )
         self._loop = asyncio.new_event_loop()
         self._control.on_change(self._refresh)
         self._worker.start()
@@ -114,10 +123,10 @@ class WebSink:
         """Take an update. Never raises: this is a preview only."""
         self._pulse.note(update)
         new = self._history.note(update, self._control.reported("camera"))
-        if self._live.watched:
+        if self.live.watched:
             self._studio.submit(update)
             if new:
-                self._in_loop(lambda: self._live.say(encode(News(entries=new))))
+                self._in_loop(lambda: self.live.say(encode(News(entries=new))))
 
     def close(self, timeout: float) -> None:
         """Tell the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
@@ -137,7 +146,7 @@ class WebSink:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
         finally:
-            self._live.watched = False
+            self.live.watched = False
             self._socket.close()
 
     async def _serve(self) -> None:
@@ -151,8 +160,8 @@ class WebSink:
     async def _beat(self) -> None:
         """Tell how the daemon fares, while somebody looks."""
         while True:
-            if self._live.watched:
-                self._live.show("health", encode(self._pulse.health(len(self._live))))
+            if self.live.watched:
+                self.live.show("health", encode(self._pulse.health(len(self.live))))
             else:
                 self._pulse.skip()
             await asyncio.sleep(HEALTH_SECONDS)
@@ -163,15 +172,15 @@ class WebSink:
             self._loop.call_soon_threadsafe(what)
 
     def _picture(self, faces: str, jpeg: bytes | None) -> None:
-        self._in_loop(lambda: self._live.frame(faces, jpeg))
+        self._in_loop(lambda: self.live.frame(faces, jpeg))
 
     def _refresh(self) -> None:
         """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
         self._groups = groups(self._control.tuning.tunables())
         self._studio.configure(self._control.config)
-        if self._live.watched:
+        if self.live.watched:
             text = encode(Settings(groups=self._groups, shapes=shapes_of(self._control.config)))
-            self._in_loop(lambda: self._live.show("settings", text))
+            self._in_loop(lambda: self.live.show("settings", text))
 
     def _hello(self) -> str:
         return encode(
@@ -200,7 +209,10 @@ class WebSink:
         def answered(answer: Answer) -> None:
             reply(answer.key, answer.reason)
 
-        if isinstance(said, SetMessage):
+        if (limit := self._limits.get(type(said))) and not limit.allows():
+            key = said.key if isinstance(said, SetMessage) else "shapes" if isinstance(said, DrawMessage) else ""
+            reply(key, TOO_MANY)
+        elif isinstance(said, SetMessage):
             payload = show(said.value).encode()
             if not self._control.set(said.key, payload, answered, keep=False):
                 reply(said.key, TOO_MANY)

@@ -115,4 +115,4 @@ two_planes.Plane = libcamera.FrameBuffer.Plane  # type: ignore[attr-defined]
 dmaallocator.DmaHeap = MemoryHeap
 dmaallocator.libcamera = SimpleNamespace(FrameBuffer=two_planes)
 dmaallocator.fcntl = SimpleNamespace(ioctl=lambda *_: 0)  # there is no cache to keep in step
-Picamera2._get_raw_modes = sensor_modes
+Picamera2._get_raw_modes = sensor_modes  # picamera2 asks it for what the kernel's virtual camera lacks

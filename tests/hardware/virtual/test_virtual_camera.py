@@ -29,6 +29,7 @@ from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
 from fer_edge.testing.brokers import wait_for
+from tests.support.threads import wait_for_end_of
 
 PICTURES = Path("/camera")
 if not (PICTURES / "virtual.yaml").exists():
@@ -62,6 +63,11 @@ def camera_of(source: str = FACE, **more: Any) -> PiCamera:
     return PiCamera(CameraConfig(backend="picamera2", source=source, **more))
 
 
+def device(camera: PiCamera) -> Any:
+    """The Picamera2 below: only there can it be seen what libcamera was asked for, and made to fail."""
+    return camera._camera
+
+
 def descriptors() -> int:
     gc.collect()  # picamera2's objects hold each other
     return len(os.listdir("/proc/self/fd"))
@@ -91,7 +97,7 @@ def test_it_shows_the_picture_in_its_colours_and_in_gray(opened: Open) -> None:
 
 def test_both_streams_are_configured_as_asked(opened: Open) -> None:
     camera = opened()
-    configuration = camera._camera.camera_configuration()
+    configuration = device(camera).camera_configuration()
     assert configuration["main"]["size"] == configuration["lores"]["size"] == (640, 480)
     assert "sYCC" in str(configuration["colour_space"])
     assert configuration["buffer_count"] == picamera.BUFFERS
@@ -128,8 +134,8 @@ def test_a_thousand_frames_come_in_order_and_starve_nobody(opened: Open) -> None
 @pytest.mark.parametrize("rotation", [90, 270])
 def test_a_quarter_turn(rotation: int, opened: Open) -> None:
     camera = opened(rotation=rotation)
-    hflip, vflip = camera._orientation.before_turning
-    transform = camera._camera.camera_configuration()["transform"]
+    hflip, vflip = camera._orientation.before_turning  # what the sensor is asked for
+    transform = device(camera).camera_configuration()["transform"]
     frame = camera.read()
     camera.close()
     assert (transform.hflip, transform.vflip) == (hflip, vflip), "as asked; virtual cameras accept it and do nothing"
@@ -140,7 +146,7 @@ def test_a_quarter_turn(rotation: int, opened: Open) -> None:
 
 def test_libcamera_is_asked_to_mirror(opened: Open) -> None:
     camera = opened(rotation=180, hflip=True)
-    transform = camera._camera.camera_configuration()["transform"]
+    transform = device(camera).camera_configuration()["transform"]
     camera.close()
     assert (bool(transform.hflip), bool(transform.vflip)) == (False, True)
 
@@ -180,7 +186,7 @@ AWB = ("incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy"
 )
 def test_libcameras_bindings_take_every_value(settings: dict[str, Any], opened: Open) -> None:
     """No virtual camera has these controls, but names, enums and types are checked as for one that has."""
-    request = opened()._camera.camera.create_request(1)
+    request = device(opened()).camera.create_request(1)
     asked = wanted(CameraConfig(**settings), libcamera.controls)
     assert asked
     for _, name, value in asked:
@@ -225,8 +231,8 @@ def fail(_request: Any) -> None:
 def test_a_listener_that_dies_is_a_timeout(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
     camera = opened(timeout_seconds=0.5)
     camera.read()
-    camera._camera.pre_callback = fail
-    camera._camera._preview.thread.join(5)
+    device(camera).pre_callback = fail
+    device(camera)._preview.thread.join(5)  # picamera2 has no other way to wait for it
     assert "Exception during process_requests()" in caplog.messages, "the library's own words"
     begun = time.monotonic()
     with pytest.raises(CameraTimeout, match=r"no frame within 0\.5 s"):
@@ -245,7 +251,7 @@ def test_the_daemon_brings_it_back(opened: Open, caplog: pytest.LogCaptureFixtur
     feed = CaptureThread(lambda: camera)
     feed.start(Event())
     first = feed.mailbox.get(5)
-    camera._camera.pre_callback = fail
+    device(camera).pre_callback = fail
     wait_for(lambda: "the camera is back" in caplog.messages, "the camera is back")
     feed.mailbox.get(5)  # this may have waited since before
     frame = feed.mailbox.get(5)
@@ -261,7 +267,7 @@ def test_a_close_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(picamera, "CLOSE_SECONDS", 0.3)
     camera, released = opened(), Event()
-    camera._camera.pre_callback = lambda _request: released.wait(20)  # picamera2 joins this thread without a limit
+    device(camera).pre_callback = lambda _request: released.wait(20)  # picamera2 joins this thread without a limit
     begun = time.monotonic()
     camera.close()
     assert time.monotonic() - begun < 3
@@ -269,8 +275,7 @@ def test_a_close_that_hangs_is_given_up(
     with pytest.raises(CameraError, match="only a restart of fer-edge frees it"):
         camera.open()
     released.set()
-    assert camera._closing is not None
-    camera._closing.join(10)
+    wait_for_end_of("picamera2-close")
     camera.open()
     camera.read()
     camera.close()

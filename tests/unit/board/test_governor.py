@@ -240,7 +240,7 @@ class Filmed(ReplayCamera):
     feeds: list[CaptureThread]
 
     def read(self) -> Frame | None:
-        wait_for(lambda: self.feeds[-1].mailbox._item is None, "the frame before is taken")
+        wait_for(lambda: self.feeds[-1].mailbox.empty, "the frame before is taken")
         frame = super().read()
         if frame is None or frame.seq == 600:
             return None

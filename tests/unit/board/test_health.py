@@ -11,6 +11,7 @@ from fer_edge.board import health
 from fer_edge.board.health import Health, HealthWatch, read_health
 from fer_edge.testing.brokers import wait_for
 from tests.support.boards import Board
+from tests.support.threads import wait_for_end_of
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_a_failure_comes_to_light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "temperature_c", broken)
     watch = HealthWatch()
     watch.start()
-    wait_for(lambda: not watch._worker._thread.is_alive(), "its end")
+    wait_for_end_of("health")
     with pytest.raises(RuntimeError, match="no such thing"):
         _ = watch.latest
     watch.close()

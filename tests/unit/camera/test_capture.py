@@ -18,6 +18,7 @@ from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
 from fer_edge.runtime.mailbox import Closed
 from fer_edge.testing.brokers import wait_for
+from tests.support.threads import runs, wait_for_end_of
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 
@@ -98,7 +99,7 @@ class TestFeed:
         camera = Wobbly(1, CameraTimeout("silent"), CameraError("still unplugged"), 1)
         feed = CaptureThread(lambda: camera)
         feed.start(Event())
-        wait_for(lambda: not feed._thread.is_alive(), "what shall happen")
+        wait_for_end_of("camera")
         assert camera.opened == 2
         assert camera.seq == 2
         assert not feed.away
@@ -123,7 +124,7 @@ class TestFeed:
         feed.start(Event())
         wait_for(lambda: camera.seq > 0, "what shall happen")
         feed.close()
-        assert not feed._thread.is_alive()
+        assert not runs("camera")
         assert camera.closed
 
     def test_a_camera_that_hangs_is_left_behind(
@@ -137,7 +138,7 @@ class TestFeed:
         feed.close()
         assert "does not answer" in caplog.text
         released.set()
-        feed._thread.join(5)
+        wait_for_end_of("camera")
 
     def test_a_camera_that_cannot_be_opened_raises_at_the_start(self) -> None:
         def fail() -> Wobbly:
@@ -163,7 +164,7 @@ class TestFeed:
         feed.close()
         assert time.monotonic() - begun < 10
         released.set()
-        feed._thread.join(5)
+        wait_for_end_of("camera")
 
 
 def test_a_camera_that_opens_and_fails_at_once_is_asked_less_and_less_often(
@@ -180,7 +181,7 @@ def test_a_camera_that_opens_and_fails_at_once_is_asked_less_and_less_often(
 
     broken = Broken(fails=5)
     feed = CaptureThread(lambda: broken)
-    feed._stop = Pausing()
+    feed._stop = Pausing()  # to see the pauses without waiting for them
     feed.start(Event())
     wait_for(lambda: "the camera is back" in caplog.messages, "the camera is back")
     feed.close()
@@ -216,7 +217,7 @@ class TestACameraThatIsNotThere:
         assert (feed.away, feed.waiting, feed.live) == (True, True, True)
         assert feed.reason == "no camera is connected"
         plugged.set()
-        wait_for(lambda: not feed._thread.is_alive(), "its end")
+        wait_for_end_of("camera")
         assert (feed.away, feed.reason, camera.seq) == (False, "", 2)
         assert "no camera is connected; waiting for it" in caplog.text
         feed.close()
@@ -228,7 +229,7 @@ class TestACameraThatIsNotThere:
         feed = CaptureThread(fail, live=True)
         feed.start(Event())
         feed.close()
-        assert not feed._thread.is_alive()
+        assert not runs("camera")
         feed.raise_error()
 
     def test_a_recording_that_is_not_there_is_not_waited_for(self) -> None:

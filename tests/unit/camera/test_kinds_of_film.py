@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,10 +114,32 @@ def test_a_film_cut_at_97_percent_is_truncated(tmp_path: Path, caplog: pytest.Lo
     assert f"ended after {len(frames)} of 60 frames, truncated or damaged" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["a.mkv", "a.avi"])
+@pytest.mark.parametrize("kind", ["a.mp4", "a.mkv", "a.ts", "a.flv"])
+def test_zeroed_bytes_in_h264_leave_a_gap_that_is_told(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, pipeline: Pipeline, image: Image, face: Box
+) -> None:
+    noisy = ("-vf", "noise=alls=30:allf=t")
+    path = make_film(tmp_path / kind, image, *noisy, *X264, "-g", "10", "-bf", "2", frames=100)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 20] = bytes(len(data) // 20)
+    path.write_bytes(data)
+    frames, camera = frames_of(path)
+    assert 70 <= len(frames) < 100, "what follows is read"
+    assert abs(camera.damaged - (100 - len(frames))) <= 2, "and what is missing is counted"
+    assert re.search(
+        r"\d+ frames could not be decoded and were left out: nothing from [12]\.\d to [23]\.\d s", caplog.text
+    )
+    assert "truncated" not in caplog.text
+    assert_face_at(pipeline, frames[-1].image, face)
+
+
+@pytest.mark.parametrize("kind", ["a.mkv", "a.avi", "a.ts", "a.m2ts", "a.flv"])
 def test_so_are_others(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, image: Image) -> None:
-    path = make_film(tmp_path / kind, image, "-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p", frames=60)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 97 // 100])
+    motion = ("-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p") if kind in ("a.mkv", "a.avi") else X264
+    path = make_film(tmp_path / kind, image, *motion, "-g", "1", frames=60)
+    assert (frames_of(path)[1].damaged, caplog.text) == (0, "")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 97 // 100 // 188 * 188 + 7])
     assert frames_of(path)[1].damaged
     assert "truncated or damaged" in caplog.text
 
@@ -212,3 +237,61 @@ def test_a_list_of_other_files_is_not_followed(tmp_path: Path, image: Image) -> 
     (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile a.mp4\n")
     with pytest.raises(CameraError, match="cannot be read as a video"):
         frames_of(tmp_path / "list.ffconcat")
+
+
+READ_STDIN = """
+from fer_edge.camera.sources import is_live, open_source
+from fer_edge.config import Config
+camera = open_source(Config(), "-")
+frames = list(iter(camera.read, None))
+print(len(frames), camera.damaged, is_live("-"), frames[0].image.shape)
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize(("kind", "count"), [("ts", 12), ("png", 1), ("jpg", 1)])
+def test_standard_input(kind: str, count: int, piped: bool, tmp_path: Path, image: Image) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "ts":
+        make_film(path, image, *X264)
+    else:
+        cv2.imwrite(str(path), image)
+    command = [sys.executable, "-c", READ_STDIN]
+    with path.open("rb") as file:
+        if piped:
+            done = subprocess.run(command, capture_output=True, timeout=100, check=True, input=file.read())
+        else:
+            done = subprocess.run(command, capture_output=True, timeout=100, check=True, stdin=file)
+    assert done.stdout.decode().split() == f"{count} 0 True {image.shape}".split()
+
+
+def test_a_film_without_frames_and_one_of_one_frame(tmp_path: Path, image: Image) -> None:
+    assert len(frames_of(make_film(tmp_path / "a.mp4", image, *X264, frames=1))[0]) == 1
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(tmp_path / "sound.mp4"))
+    for name in ("empty.mp4", "sound.mp4"):
+        with pytest.raises(CameraError, match=f"{name} (holds no film|cannot be read as a video)"):
+            frames_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("pixels", ["yuv422p", "yuv444p", "yuv420p10le", "gray", "rgb24", "bgra", "gray16le", "pal8"])
+def test_odd_kinds_of_pixels(pixels: str, tmp_path: Path, pipeline: Pipeline, image: Image, face: Box) -> None:
+    codec = "rawvideo" if pixels in ("rgb24", "bgra", "gray16le", "pal8", "gray") else "ffv1"
+    path = make_film(tmp_path / "a.nut", image, "-c:v", codec, "-pix_fmt", pixels, frames=2)
+    assert_face_at(pipeline, frames_of(path)[0][-1].image, face)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 1001), (1001, 3), (17, 33)])
+def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
+    image = np.full((size[1], size[0], 3), 120, np.uint8)
+    frames, camera = frames_of(make_film(tmp_path / "a.nut", image, "-c:v", "ffv1", frames=2))
+    assert [frame.image.shape for frame in frames] == [(size[1], size[0], 3)] * 2
+    assert camera.damaged == 0
+
+
+def test_a_varying_rate_and_times_below_zero(tmp_path: Path, caplog: pytest.LogCaptureFixture, image: Image) -> None:
+    varying = ("-vf", "setpts=N*N/25/TB-3/TB", "-fps_mode", "passthrough", "-avoid_negative_ts", "disabled")
+    frames, camera = frames_of(make_film(tmp_path / "a.mkv", image, *varying, *X264, "-bf", "2"))
+    times = [frame.taken_ns for frame in frames]
+    assert (len(frames), camera.damaged, caplog.text) == (12, 0, "")
+    assert times == sorted(times)

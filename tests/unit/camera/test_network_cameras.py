@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any, Literal
 
+import av
 import cv2
 import numpy as np
 import pytest
 
-from fer_edge.camera import shown
+from fer_edge.camera import open_camera, shown
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
+from fer_edge.testing.brokers import wait_for
 from tests.support.films import write_avi
 
 PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 120, np.uint8))[1].tobytes()
@@ -141,15 +143,42 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
     with served(body, MULTIPART, length=False) as url:
         camera = camera_at(url)
         camera.open()
-        deadline = time.monotonic() + 30
-        packets = camera._packets
+        packets = camera._packets  # what it left out is counted there
         assert packets is not None
-        while not packets._over and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: packets.over, "the end of the stream", seconds=30)
         first = camera.read()
         assert first is not None
         assert packets.skipped >= 30, "it went on at the newest key frame"
         camera.close()
+
+
+def test_the_newest_frame_is_shown_though_there_is_no_key_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A film of one group of pictures, which waits whole: all of it is decoded, a picture is made of its end."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w", format="mpegts") as file:
+        stream: Any = file.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 600
+        for number in range(60):
+            image = np.full((48, 64, 3), 20 + 3 * number, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        file.mux(stream.encode())
+    monkeypatch.setattr("fer_edge.camera.live_packets.LONGEST_LAG_NS", 0)
+    monkeypatch.setattr("fer_edge.camera.stream.LONGEST_WITHOUT_PICTURE_SECONDS", 1e12)
+    with av.open(str(path)) as film:
+        assert sum(packet.is_keyframe for packet in film.demux(video=0) if packet.size) <= 6
+    with served(path.read_bytes(), "video/mp2t", length=False) as url:
+        camera = camera_at(url)
+        camera.open()
+        packets = camera._packets
+        assert packets is not None
+        wait_for(lambda: packets.over, "all of it waits")
+        first = camera.read()
+        camera.close()
+    assert first is not None
+    assert first.image.mean() > 20 + 3 * 55
+    assert caplog.text.count("too slow for the stream") == 1
 
 
 @pytest.mark.parametrize(
@@ -161,10 +190,46 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
         ("http://host/token=s3cr3t/video", "http://host/token=***/video"),
         ("http://host/video.mjpg", "http://host/video.mjpg"),
         ("password=s3cr3t.mp4", "password=s3cr3t.mp4"),
+        ("12:30:05.mp4", "12:30:05.mp4"),
+        ("C:/films/a.mp4", "C:/films/a.mp4"),
+        ("/home/me@work/a:b.mp4", "/home/me@work/a:b.mp4"),
+        ("demo:astronaut", "demo:astronaut"),
+        ("rtsp:/u:s3cr3t@host/live", "rtsp:/***@host/live"),
+        ("u:s3cr3t@host/live", "***@host/live"),
+        ("RTSP://u:s3/cr3t@host/live", "RTSP://***@host/live"),
+        ("rtsp://u:s3#cr3t@host/live", "rtsp://***@host/live"),
+        ("http://host/a#token=s3cr3t", "http://host/a#token=***"),
+        ("http://host/a;pwd=s3cr3t", "http://host/a;pwd=***"),
+        ("http://host/user%3Dadmin%26password%3Ds3cr3t%26x", "http://host/user%3D***%26password%3D***%26x"),
+        ("http://host/userpwd=s3cr3t/1", "http://host/userpwd=***/1"),
+        ("rtsp://host/user=admin_password=s3cr3t_channel=1.sdp", "rtsp://host/user=***"),
+        ("http://host/access_token=s3cr3t", "http://host/access_token=***"),
     ],
 )
 def test_no_secret_of_an_address_is_shown(source: str, safe: str) -> None:
     assert shown(source) == safe
+
+
+@pytest.mark.parametrize("backend", ["stream", "replay"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://u:s3cr3t@127.0.0.1:1/live",
+        "rtsp:/u:s3cr3t@127.0.0.1:1/live",
+        "u:s3cr3t@127.0.0.1/live",
+        "rtsp://u:s3/cr3t@127.0.0.1:1/live",
+        "gopher2://u:s3cr3t@127.0.0.1/x",
+        "rtsp://[::1/u:s3cr3t@x",
+        "http://127.0.0.1:noport/a?password=s3cr3t",
+        "http://127.0.0.1:1/user=admin&password=s3cr3t",
+    ],
+)
+def test_nor_in_what_is_said_of_one_that_fails(
+    source: str, backend: Literal["stream", "replay"], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(CameraError) as error:
+        open_camera(CameraConfig(backend=backend, source=source, timeout_seconds=2))
+    assert "cr3t" not in f"{error.value} {error.value!r} {caplog.text}"
 
 
 def open_and_drain(camera: StreamCamera) -> None:

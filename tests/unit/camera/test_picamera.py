@@ -20,6 +20,7 @@ from fer_edge.camera.picamera import PiCamera
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.testing.libcamera import Transform
 from fer_edge.testing.picamera2 import BLUE_GREEN_RED, GRAY, World, camera_of, install
+from tests.support.threads import wait_for_end_of
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_the_sensor_mirrors_where_it_can(rotation: int, asked: Transform, world:
     for world.flips in (True, False):
         camera = camera_of(rotation=rotation)
         camera.open()
-        assert camera._maker.orientation == Orientation(
+        assert camera._maker.orientation == Orientation(  # what is left to turn in software
             rotation != 180, *((False, False) if world.flips else (asked.hflip, asked.vflip))
         )
         shape = (60, 100) if rotation == 180 else (100, 60)
@@ -301,19 +302,19 @@ def test_a_close_that_hangs_is_given_up(
     with pytest.raises(CameraError, match="only a restart of fer-edge frees it"):
         camera.open()
     world.hang.set()
-    assert camera._closing is not None
-    camera._closing.join(10)
+    wait_for_end_of("picamera2-close")
     camera.open()
     assert camera.read().seq == 1, "it came back after all"
 
 
 def test_a_close_that_fails_is_logged(camera: PiCamera, world: World, caplog: pytest.LogCaptureFixture) -> None:
-    camera._camera.close()  # the thread behind it must not outlive the test
+    device: Any = camera._camera  # only the one below can fail
+    device.close()  # the thread behind it must not outlive the test
 
     def fail() -> None:
         raise RuntimeError("Unable to stop preview.")
 
-    camera._camera.close = fail
+    device.close = fail
     with caplog.at_level(logging.WARNING):
         camera.close()
     assert caplog.messages == ["the camera did not close cleanly"]

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.camera.folder import SUFFIXES
+from fer_edge.camera.folder import HEIF, SUFFIXES
 from fer_edge.camera.picture_size import announced_pixels
 from fer_edge.camera.replay import read_picture
 from fer_edge.errors import CameraError
 
-LIMIT = 8192 * 8192
-HEAVY = (".avif", ".gif", ".jp2")
+HEAVY = (".gif", ".jp2")
+BY_HEADER = [suffix for suffix in SUFFIXES if suffix not in (".avif", *HEIF)]
 
 
 def encoded(suffix: str, width: int = 60, height: int = 40) -> bytes:
@@ -27,10 +27,10 @@ def encoded(suffix: str, width: int = 60, height: int = 40) -> bytes:
     return cv2.imencode(suffix, picture)[1].tobytes()
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", BY_HEADER)
 def test_every_kind_that_is_read_tells_its_size(suffix: str, tmp_path: Path) -> None:
     data = encoded(suffix)
-    assert announced_pixels(data, LIMIT) == 60 * 40 * (2 if suffix in HEAVY else 1)
+    assert announced_pixels(data) == 60 * 40 * (2 if suffix in HEAVY else 1)
     (tmp_path / f"a{suffix}").write_bytes(data)
     assert read_picture(tmp_path / f"a{suffix}").shape == (40, 60, 3)
 
@@ -44,7 +44,7 @@ def test_webp_in_its_three_forms() -> None:
         b"RIFF\0\0\0\0WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + (59).to_bytes(3, "little") + bytes([39, 0, 0])
     )
     assert {each[12:16] for each in (lossy, lossless, extended)} >= {b"VP8X", lossless[12:16]}
-    assert [announced_pixels(each, LIMIT) for each in (lossy, lossless, extended)] == [2400] * 3
+    assert [announced_pixels(each) for each in (lossy, lossless, extended)] == [2400] * 3
 
 
 def tiff(width: int, height: int, *more: tuple[int, int], order: str = "<") -> bytes:

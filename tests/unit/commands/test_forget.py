@@ -11,17 +11,17 @@ import pytest
 
 from fer_edge.__main__ import main
 from fer_edge.config import Config, Mqtt
-from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import IDENTITY
+from tests.support.sink_helpers import mqtt_sink
 
 KITCHEN, HALL = f"kitchen-{os.getpid()}", f"hall-{os.getpid()}"  # no daemon of another test has this id
 
 
 def run_once(port: int, device: str) -> None:
-    sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port=port)), replace(IDENTITY, device_id=device))
+    sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port=port)), replace(IDENTITY, device_id=device))
     sink.start()
-    wait_for(lambda: not sink._outgoing.unsaid and sink._session._subscribed, "all is said")
+    wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
 
 

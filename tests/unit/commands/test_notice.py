@@ -16,7 +16,7 @@ import pytest
 from fer_edge.__main__ import main
 from fer_edge.commands.notice.content import FOLDER, LANGUAGES, Texts, notice
 from fer_edge.commands.notice.html import html_page
-from fer_edge.config import Config, History, Jsonl, Mqtt, Pictures, Privacy
+from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Pictures, Privacy
 from fer_edge.errors import ConfigError
 
 URL = "https://example.org/camera?a=1&b=2"
@@ -53,6 +53,8 @@ def test_it_says_what_is_recorded() -> None:
     assert "No pictures" in said
     assert "68 points" not in said
     assert "medical" not in said
+    assert "towards the camera" not in said
+    assert "towards the camera" in " ".join(lines(Config(privacy=PRIVACY, attention=Attention(enabled=True))))
     more = msgspec.structs.replace(PRIVACY, images=True, landmarks=True, medical_or_safety=True)
     said = " ".join(lines(Config(privacy=more)))
     assert "No pictures" not in said

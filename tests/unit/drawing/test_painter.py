@@ -153,7 +153,7 @@ def test_accents() -> None:
         assert font.draw("Ég", px).shape[0] == pytest.approx(px * 1.2, abs=2)
     for number in range(500):
         font.draw(str(number), 12)
-    assert len(font._cache) <= 200
+    assert len(font._cache) <= 200  # memory that nobody gives back
 
 
 def test_zones_are_outlined_and_say_who_is_in_them() -> None:

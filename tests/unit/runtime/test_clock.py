@@ -19,6 +19,7 @@ from fer_edge.runtime.clock import (
     clock_synced,
 )
 from fer_edge.testing.brokers import wait_for
+from tests.support.threads import wait_for_end_of
 
 OK, ERROR, DENIED = 0, 5, -1  # of adjtimex(2)
 
@@ -106,8 +107,8 @@ def test_timedated_is_asked_seldom_and_never_waited_for(tmp_path: Path, monkeypa
         assert len(calls.read_text()) == asked + 1
         timedated.synced()
         assert len(calls.read_text()) == asked + 1  # not again so soon
-        pauses.append(timedated._next - now[0])
-        now[0] = timedated._next
+        pauses.append(timedated.asks_again_at - now[0])
+        now[0] = timedated.asks_again_at
     assert pauses == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS]
 
 
@@ -119,11 +120,11 @@ def test_a_clock_that_is_synchronised_stays_so_for_an_hour(tmp_path: Path, monke
     _answered(timedated)
     assert timedated.synced() is True
     now[0] = SYNCED_PAUSE_SECONDS
-    timedated._command = ["/absent"]
+    timedated.command = ["/absent"]
     assert timedated.synced() is True  # the old answer, while the new one is on its way
     _answered(timedated)
     assert timedated.synced() is False
-    assert timedated._next == now[0] + FIRST_PAUSE_SECONDS
+    assert timedated.asks_again_at == now[0] + FIRST_PAUSE_SECONDS
 
 
 def test_one_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,5 +138,4 @@ def test_one_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch
 
 
 def _answered(timedated: Timedated) -> None:
-    with timedated._asking:  # held while it asks
-        return
+    wait_for_end_of("clock")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fer_edge.config import Alert, Config, Zone, json_schema
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.secret import secret
+from fer_edge.settings import neighbours
 from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config
 from tests.support.paths import ROOT
 
@@ -346,3 +347,79 @@ def test_other_purposes_need_no_reason(purpose: str) -> None:
 def test_the_notices_address_is_one_for_browsers(url: str) -> None:
     (finding,) = findings(f'privacy: {{notice_url: "{url}"}}')
     assert 'expected an address such as "https://example.org/camera"' in finding
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mqtt: {host: x}", "key host: unknown, expected a key of mqtt; here it is broker, the host alone, and port"),
+        (
+            "mqtt: {password: x}",
+            "here it is password_file: a file that holds it alone, so that",
+        ),
+        ("mqtt: {user: x}", "here it is username"),
+        ("mqtt: {topic-prefix: x}", "here it is topic"),
+        ("camera: {framerate: 3}", "here it is fps"),
+        ("camera: {Resolution: 640x480}", "here it is width and height, in px"),
+        ("camera: {rotate: 90}", "here it is rotation: 0, 90, 180 or 270"),
+        ("detector: {threshold: 0.4}", "here it is min_score"),
+        ("events: {confidence: 0.4}", "here it is enter"),
+        ("web: {password: x}", "here it is token_file: "),
+        ("logging: {level: info}", "section logging: unknown, expected a section; here it is log"),
+        (
+            "alerts: {a: {expressions: [fear], threshold: 0.5}}",
+            "key a.threshold: unknown, .*; here it is min_confidence",
+        ),
+        ("zones: {till: {polygon: [[0, 0], [1, 0], [1, 1]]}}", "key till: expected keys below it, points among them"),
+        ("alerts: {a: {expressions: [sad, fear, Angry]}}", '"sad" is sadness here; "Angry" is anger here; expected'),
+        (
+            "alerts: {a: {expressions: [fear, happy, surprised, fearful, disgusted]}}",
+            r'"disgusted" is disgust here; expected',
+        ),
+        ("camera: {backend: rtsp}", '"rtsp" is stream here; expected one of'),
+        ("camera: {backend: picamera}", '"picamera" is picamera2 here'),
+        ("log: {level: WARN}", '"WARN" is warning here'),
+        ("camera: {fsp: 3}", "did you mean fps"),
+        ("camera: {backend: teapot}", r"expected one of [^?]*, got \"teapot\""),
+    ],
+)
+def test_hints_know_the_neighbours(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_config(text)
+
+
+def test_neighbours_lead_to_keys_that_are_there() -> None:
+    known = {section.name: NAMED.get(section.name, (section.type,))[0] for section in msgspec.structs.fields(Config)}
+    for section, hints in neighbours.KEYS.items():
+        keys = known[section].__struct_fields__
+        for foreign, hint in hints.items():
+            assert foreign not in keys, f"{section}.{foreign} is a key of ours"
+            first = re.match(r"\w+", hint)
+            assert first
+            elsewhere = re.match(r"\w+ in section (\w+)", hint)
+            where = known[elsewhere[1]].__struct_fields__ if elsewhere else keys
+            assert first[0] in where or hint.startswith("no key"), f"{section}.{foreign}: {hint}"
+    for foreign, hint in neighbours.SECTIONS.items():
+        assert foreign not in known
+        assert hint.split()[0] in known
+
+
+def test_an_alert_may_be_about_signals() -> None:
+    on = "attention: {enabled: true}\n"
+    rules = parse_config(f"{on}alerts:\n  away: {{signals: [looked_away], for_seconds: 5}}\n").alerts
+    assert rules == {"away": Alert(signals=("looked_away",), for_seconds=5.0)}
+    (finding,) = findings("alerts:\n  away: {signals: [looked_away]}\n")
+    assert "section alerts, key away.signals: expected attention.enabled: true beside looked_away" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: []}}\n")
+    assert "key away.expressions: expected one or more, or else signals" in finding
+    (finding,) = findings(f"{on}alerts:\n  away: {{signals: [sleeps]}}\n")
+    assert (
+        'expected one or more of "eyes_closed", "looked_away", "looks", "mouth_open", "smiles", got ["sleeps"]'
+        in finding
+    )
+
+
+def test_eyes_and_mouth_take_the_model_for_intensities() -> None:
+    (finding,) = findings("eyes_mouth: {enabled: true}\n")
+    assert "section eyes_mouth, key enabled: expected models.intensity: intensity beside it" in finding
+    assert parse_config("eyes_mouth: {enabled: true}\nmodels: {intensity: intensity}\n").eyes_mouth.enabled

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fer_edge.config import Alert, Config, Fraction, Pixels
-from fer_edge.settings.overrides import ALERT, LIVE, Refused, Tunable, Tuning, key_of, parse, topic_of
+from fer_edge.settings.names import full_name, hint_of, short_name
+from fer_edge.settings.overrides import Refused, Tuning, key_of, parse, topic_of
+from fer_edge.settings.tunables import ALERT, LIVE, Tunable
 from tests.support.tuning_helpers import BUILTINS, CHANGES, CONFIG, KEYS, PAYLOADS, REFUSED, reason, valid
 
 
@@ -22,7 +24,7 @@ def test_these_keys_can_be_set_and_no_others() -> None:
     expected = {f"{section}.{key}" for section in sections for key in BUILTINS[section]} - fixed
     expected |= {f"alerts.{name}.{key}" for name in ("door", "till") for key in ALERT}
     assert sorted(KEYS) == sorted(expected)
-    assert set(ALERT) == set(Alert.__struct_fields__) - {"expressions", "active_hours", "zone"}
+    assert set(ALERT) == set(Alert.__struct_fields__) - {"expressions", "signals", "active_hours", "zone"}
     assert set(LIVE) == set(sections)
 
 
@@ -176,3 +178,12 @@ def test_what_tunables_say_is_what_can_be_set() -> None:
             assert answer.accepted or "cannot be" in (answer.reason or "")  # refused for a combination only
         for value in outside:
             assert "expected" in reason(tunable.key, str(value).encode())
+
+
+def test_a_setting_is_called_the_same_wherever_it_is_shown() -> None:
+    for tunable in Tuning(CONFIG, None).tunables():
+        name = short_name(tunable.key)
+        assert full_name(tunable.key).lower().endswith(name.lower())
+        assert hint_of(tunable.key), tunable.key
+    assert full_name("events.enter") == "Reporting: enter threshold"
+    assert full_name("camera.paused") == "Privacy pause"

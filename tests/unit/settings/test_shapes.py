@@ -9,6 +9,7 @@ import pytest
 
 from fer_edge.config import Alert, Config, Detector, Zone
 from fer_edge.settings.overrides import Tuning
+from fer_edge.settings.overrides_file import TUNING_FILE
 from fer_edge.settings.shapes import MOST_ZONES, shapes_of
 from tests.support.tuning_helpers import stored
 
@@ -68,7 +69,8 @@ def test_a_reload_keeps_what_was_drawn_until_it_is_impossible(tmp_path: Path) ->
     assert any("zones" in warning for warning in reload.warnings)
 
 
-def test_a_damaged_drawing_in_the_state_folder_is_dropped() -> None:
-    tuning = Tuning(CONFIG, None)
-    assert "zones" in tuning._adopt(CONFIG, {"zones": {"x": 1}}, {})[0]
+def test_a_damaged_drawing_in_the_state_folder_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / TUNING_FILE).write_text('{"zones": {"x": 1}}')
+    tuning = Tuning(CONFIG, tmp_path)
+    assert "zones" in tuning.warnings[0]
     assert tuning.config == CONFIG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -123,3 +124,35 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, caplog: pytest.LogCapt
         if path.read_bytes() != sound:
             with pytest.raises(SinkError, match=r"out\.resume: cannot be read \(its checksum"):
                 load_checkpoint(path, origin)
+
+
+def test_a_flipped_bit_in_the_schema_costs_no_row(tmp_path: Path) -> None:
+    """SQLite keeps the statement that made a table as text: REAL, SEAL, and numbers come back as other types."""
+    path = make_history(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"at_s REAL NOT NULL", b"at_s SEAL NOT NULL"))
+    check_history(path)
+    assert len(read_history(path, since_s=0, until_s=2e9)[1]) == 2 * MINUTES + 1
+
+
+def test_a_flipped_bit_in_the_schema_of_waiting_events(tmp_path: Path) -> None:
+    path = make_outbox(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"payload BLOB", b"payload BMOB"))
+    store, _ = store_in(tmp_path)
+    store.open()
+    assert [entry.seq for entry in store.outbox.oldest(EVENTS)] == list(range(1, EVENTS + 1))
+    store.outbox.close()
+    assert list(tmp_path.glob("outbox.sqlite.corrupt-1"))
+
+
+def test_an_index_with_what_is_no_number_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = make_history(tmp_path)
+    with closing(sqlite3.connect(path)) as db:
+        at_s = db.execute("SELECT max(at_s) FROM events").fetchone()[0]
+    content, key = bytearray(path.read_bytes()), b"\x07\x01" + struct.pack(">d", at_s)  # types of two columns first
+    at = content.rindex(key) + 2
+    content[at : at + 2] = b"\xff\xff"
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), "SQLite does not see it"
+    check_history(path)
+    assert said(caplog, "index events_by_time is damaged; it is made anew") == 1

@@ -19,6 +19,7 @@ from fer_edge.config import History as HistoryConfig
 from fer_edge.errors import ReportError
 from fer_edge.records import Box, EventType, FaceState, Reason, Update
 from fer_edge.runtime.clock import STEADY_SECONDS, SteadyClock
+from fer_edge.settings.control import Control
 from fer_edge.sinks.history import DAY_SECONDS, HISTORY_FILE, HistorySink, HistoryTable, read_history, wal_bytes
 from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.testing.brokers import wait_for
@@ -290,7 +291,7 @@ def test_the_file_and_what_stands_beside_it_stay_within_the_bound(tmp_path: Path
 
 def sink_of(folder: Path) -> tuple[HistorySink, Path]:
     config = Config(history=HistoryConfig(enabled=True), state=State(folder=str(folder)))
-    return HistorySink(config, IDENTITY), folder / IDENTITY.device_id / HISTORY_FILE
+    return HistorySink(config, IDENTITY, Control(config)), folder / IDENTITY.device_id / HISTORY_FILE
 
 
 def test_the_sink_keeps_what_it_is_given(tmp_path: Path) -> None:

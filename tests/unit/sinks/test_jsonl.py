@@ -22,17 +22,20 @@ from fer_edge.contract.encode import event_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import Update
 from fer_edge.runtime.line_file import LineFile
+from fer_edge.settings.control import Control
 from fer_edge.sinks import jsonl
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.testing.brokers import SECONDS, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events, face_event
 from tests.support.full_disk import disk_that_ends_at
 from tests.support.paths import ROOT
+from tests.support.threads import runs, wait_for_end_of
 
 
 @contextmanager
 def running(path: Path | str, *, close_seconds: float = 5.0, **settings: Any) -> Iterator[JsonlSink]:
-    sink = JsonlSink(Config(jsonl=Jsonl(path=str(path), **settings)), IDENTITY)
+    config = Config(jsonl=Jsonl(path=str(path), **settings))
+    sink = JsonlSink(config, IDENTITY, Control(config))
     sink.start()
     try:
         yield sink
@@ -204,9 +207,10 @@ import logging, sys, time
 sys.path.insert(0, {root!r})
 from tests.support.face_events import IDENTITY, events
 from fer_edge.config import Config, Jsonl
+from fer_edge.settings.control import Control
 from fer_edge.sinks.jsonl import JsonlSink
 logging.basicConfig(stream=sys.stderr)
-sink = JsonlSink(Config(jsonl=Jsonl(path="-")), IDENTITY)
+sink = JsonlSink(Config(jsonl=Jsonl(path="-")), IDENTITY, Control(Config()))
 sink.start()
 for number in range(1, 1000):
     sink.submit(events(number, number))
@@ -249,9 +253,9 @@ def test_a_reader_that_hangs_does_not_hold_up_submit_or_close(tmp_path: Path, ca
     assert time.monotonic() - started < 5
     assert said(caplog, "events could not be written") == 1
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # the thread ends when somebody reads
-    wait_for(lambda: _drain(reader) and sink._worker.join(0), "the thread's end")
+    wait_for(lambda: _drain(reader) and not runs("jsonl"), "the thread's end")
     os.close(reader)
-    sink._file.close()
+    sink._file.close()  # the sink left it to the thread that hung
 
 
 def _drain(reader: int) -> bool:
@@ -261,7 +265,7 @@ def _drain(reader: int) -> bool:
 
 
 def test_closing_twice_or_unstarted_does_nothing(tmp_path: Path) -> None:
-    JsonlSink(Config(), IDENTITY).close(1)
+    JsonlSink(Config(), IDENTITY, Control(Config())).close(1)
     with running(tmp_path / "events.jsonl") as sink:
         sink.close(1)
         sink.submit(events(1, 1))
@@ -275,7 +279,7 @@ def test_what_stops_the_thread_is_raised_by_submit(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(LineFile, "write", fail)
     with running(tmp_path / "events.jsonl") as sink:
         sink.submit(events(1, 1))
-        wait_for(lambda: sink._worker.join(0), "the thread's end")
+        wait_for_end_of("jsonl")
         with pytest.raises(RuntimeError, match="a fault of ours"):
             sink.submit(events(2, 2))
 

@@ -323,7 +323,7 @@ def test_forget_deletes_them_and_nothing_else(tmp_path: Path, capsys: pytest.Cap
 def test_a_daemon_that_keeps_none_deletes_those_of_earlier_runs(tmp_path: Path) -> None:
     settings = structs.replace(config(tmp_path), device=structs.replace(Config().device, id="kitchen"))
     ring(folder_of(tmp_path)).add("start", JPEG)
-    daemon._drop_pictures(settings)
+    daemon.drop_pictures(settings)
     assert "1 in " in _pictures(settings).text
-    daemon._drop_pictures(structs.replace(settings, pictures=Pictures()))
+    daemon.drop_pictures(structs.replace(settings, pictures=Pictures()))
     assert pictures_in(folder_of(tmp_path)) == []

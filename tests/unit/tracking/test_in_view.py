@@ -36,7 +36,7 @@ class Scene:
 
     def step(self, number: int, boxes: list[Box]) -> None:
         now_ns = round(number * STEP_S * SECOND)
-        known = self.tracker.active_faces()
+        known = self.tracker.active_faces(now_ns)
         readings = []
         for box in boxes:
             one = reading(box)

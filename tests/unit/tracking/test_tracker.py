@@ -20,7 +20,7 @@ def at(x: float, y: float = 100.0, size: float = 50.0) -> Box:
 
 def follow(tracker: Tracker, box: Box, now_ns: int) -> tuple[Track, ...]:
     """A frame in which the only followed face has moved into a box."""
-    (face,) = tracker.active_faces()
+    (face,) = tracker.active_faces(now_ns)
     return tracker.update([reading(box, track_id=face.track_id)], now_ns)
 
 
@@ -38,7 +38,7 @@ def test_a_face_that_hides_for_a_moment_comes_back_under_its_id() -> None:
     (hidden,) = tracker.update([], 500 * MS)
     assert hidden.misses == 1
     assert tracker.missing
-    assert tracker.active_faces() == []
+    assert tracker.active_faces(0) == []
     (back,) = tracker.update([reading(at(30))], 900 * MS)
     assert (back.id, back.misses, back.first_ns) == (1, 0, 0)
 
@@ -111,7 +111,7 @@ def test_turns_at_being_judged() -> None:
     new = reading(at(0)).face
     assert tracker.should_classify(new, 0)
     tracker.update([reading(at(0))], 0)
-    (face,) = tracker.active_faces()
+    (face,) = tracker.active_faces(0)
     assert not tracker.should_classify(face, 66 * MS)
     assert tracker.should_classify(face, 100 * MS)
     assert tracker.should_classify(face, 99_999_999)  # a frame that comes a hair early does not wait for another round
@@ -150,7 +150,7 @@ def test_ids_are_unique_ordered_and_never_come_back(
     tracker, now, gone, before = Tracker(Tracking()), 0, set[int](), set[int]()
     for faces, pause_ms in frames:
         now += pause_ms * MS
-        followed = {face.track_id or 0: face for face in tracker.active_faces()}
+        followed = {face.track_id or 0: face for face in tracker.active_faces(now)}
         readings: list[Reading] = []
         for place, known in faces:
             track_id = min(followed) if known and followed else None
@@ -164,3 +164,47 @@ def test_ids_are_unique_ordered_and_never_come_back(
         assert sum(not track.misses for track in tracks) == len(faces)
         assert all(track.first_ns <= track.last_ns <= now and track.hits >= 1 for track in tracks)
         before = set(ids)
+
+
+def test_a_face_that_is_lost_in_a_frame_is_found_in_the_same_one() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0))], 0)
+    (track,) = tracker.update([reading(at(30))], 33 * MS)  # the detector found it, its landmarks did not
+    assert track.id == 1
+
+
+def test_of_two_that_slip_onto_one_face_the_one_keeps_it_whose_way_leads_there() -> None:
+    tracker = Tracker(Tracking())
+    tracker.update([reading(at(0)), reading(at(300))], 0)
+    for step in range(1, 13):
+        left, right = at(step * 10), at(300 - step * 10)
+        known = [face.track_id for face in tracker.active_faces(step * 40 * MS)]
+        tracker.update(
+            [reading(box, track_id=each) for box, each in zip((left, right), known, strict=True)], step * 40 * MS
+        )
+    front = at(168)  # the second one; the first is hidden behind it
+    tracks = tracker.update([reading(front, track_id=1), reading(at(170), track_id=2)], 13 * 40 * MS)
+    assert [track.misses for track in tracks] == [1, 0]
+    for step in range(14, 18):
+        tracker.update([reading(at(300 - step * 10), track_id=2)], step * 40 * MS)
+    tracks = tracker.update([reading(at(120), track_id=2), reading(at(178))], 18 * 40 * MS)
+    assert {track.id: track.box.x0 for track in tracks} == {1: 178, 2: 120}
+
+
+def test_the_nearest_of_several_lost_ones_is_found_whatever_the_order() -> None:
+    for order in (1, -1):
+        tracker = Tracker(Tracking())
+        tracker.update([reading(at(0)), reading(at(120))], 0)
+        tracker.update([], 33 * MS)
+        back = [reading(at(40)), reading(at(130))][::order]
+        tracks = tracker.update(back, 66 * MS)
+        assert {track.id: track.box.x0 for track in tracks} == {1: 40, 2: 130}
+
+
+def test_a_snapshot_keeps_motions() -> None:
+    tracker, other = Tracker(Tracking()), Tracker(Tracking())
+    tracker.update([reading(at(0))], 0)
+    for step in range(1, 10):
+        follow(tracker, at(step * 10), step * 33 * MS)
+    other.restore(tracker.snapshot())
+    assert other.active_faces(330 * MS)[0].box == tracker.active_faces(330 * MS)[0].box != at(90)

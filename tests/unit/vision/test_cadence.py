@@ -74,3 +74,12 @@ def test_a_scene_of_a_time_when_nobody_was_there_means_nothing() -> None:
     assert not cadence.cut(frame(scene(1), 0), watched=True)
     assert not cadence.cut(frame(scene(1), 1), watched=False)
     assert not cadence.cut(frame(scene(2), 2), watched=True)
+
+
+def test_somebody_who_passes_before_a_plain_wall_is_no_cut() -> None:
+    cadence, wall = DetectionSchedule(DetectorConfig()), np.full((HEIGHT, WIDTH), 120, np.uint8)
+    for number in range(20):
+        shown = np.array(wall)
+        shown[60:140, number * 12 : number * 12 + 60] = 30  # 12 px a frame, of 320
+        shown[70:120, 250 - number * 12 : 300 - number * 12] = 220
+        assert not cadence.cut(frame(shown, number), watched=True), number

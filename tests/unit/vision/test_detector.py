@@ -211,7 +211,7 @@ class TestDetector:
         size = input_size(width, height, area=96 * 64, step=16)
         side = round(16 / scale_of(size, (width, height)))
         found = detector(spots(width, height, ((width - side) // 2, (height - side) // 2), side=side))
-        assert detector._model.size == size
+        assert detector.input_size == size
         assert found
         assert found[0].box.center == pytest.approx((width / 2, height / 2), abs=side / 2)
 
@@ -231,14 +231,14 @@ class TestDetector:
     def test_the_shape_is_that_of_the_region(self) -> None:
         detector = tiny(region=(0.25, 0.5, 0.5, 1.0))
         (face,) = detector(spots(256, 192, (80, 136), side=8))
-        assert detector._model.size == (64, 96)
+        assert detector.input_size == (64, 96)
         assert face.box.center == pytest.approx((84, 140), abs=0.5)
 
     @pytest.mark.parametrize(("given", "size"), [(None, (96, 64)), ((192, 128), (192, 128)), ((128, 192), (192, 128))])
     def test_a_configured_size_is_a_budget(self, given: tuple[int, int] | None, size: tuple[int, int]) -> None:
         detector = tiny(input_size=given)
         detector(spots(384, 256))
-        assert detector._model.size == size
+        assert detector.input_size == size
 
     def test_a_larger_input_finds_smaller_faces(self) -> None:
         frame = spots(192, 128, (80, 32), side=8)

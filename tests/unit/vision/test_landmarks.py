@@ -289,7 +289,7 @@ def test_the_face_box_reaches_from_forehead_to_chin() -> None:
 
 def test_a_crop_has_eyes_and_mouth_where_the_card_says(pipeline: Pipeline, astronaut: Image) -> None:
     landmarks = find(pipeline, astronaut)
-    template = pipeline.classifier._template * 48
+    template = pipeline.classifier.template * 48
     matrix = transforms.similarity(transforms.anchors3(landmarks.points), template)
     assert transforms.transform(transforms.anchors3(landmarks.points), matrix) == pytest.approx(template, abs=2.5)
     assert pipeline.classifier.crop(frame_of(astronaut), landmarks).shape == (48, 48)

@@ -67,7 +67,8 @@ def test_every_shipped_model_is_what_its_card_says(path: Path) -> None:
 def test_the_models_are_int8_throughout(name: Any) -> None:
     model = Model(MODELS, name, role=name)
     assert {model.card.input.dtype, *(output.dtype for output in model.card.outputs)} == {"int8"}
-    kinds = {np.dtype(detail["dtype"]).name for detail in model._interpreter.get_tensor_details()}
+    details = model._interpreter.get_tensor_details()  # what the file has, whatever its card says
+    kinds = {np.dtype(detail["dtype"]).name for detail in details}
     assert kinds <= {"int8", "int32"}  # int32: biases and shapes
 
 
@@ -292,7 +293,7 @@ def test_a_runtime_without_its_fast_kernels_is_told_of(tmp_path: Path) -> None:
     assert "fast kernels" not in plain.stdout + plain.stderr
 
 
-MUTATIONS = 150  # each in a process of its own
+MUTATIONS = 40  # each in a process of its own
 
 
 def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:

@@ -59,18 +59,20 @@ class Card {
     head.append(make("span", "", `Face ${nameOf(id)}`), this.time);
     this.rankedAt = -Infinity;
     this.said = make("p", "said");
+    this.signals = make("p", "signals");
     this.bars = labels.map((label) => new Bar(label));
     this.list = make("ul", "bars");
     this.list.append(...this.bars.map((bar) => bar.root));
-    this.root.append(head, this.said, this.list);
+    this.root.append(head, this.said, this.signals, this.list);
   }
 
-  show({ expression, reason, seconds, hidden, shares }) {
+  show({ expression, reason, seconds, hidden, shares, signals }) {
     this.root.classList.toggle("hidden-face", hidden);
     this.root.style.setProperty("--tone", expression ? tone(expression) : "var(--field)");
     write(this.time, hidden ? "out of sight" : `here for ${span(seconds)}`);
     const share = shares[this.labels.indexOf(expression)];
     write(this.said, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
+    write(this.signals, signals.join(" · "));
     this.list.hidden = !shares.length;
     this.bars.forEach((bar, index) => bar.show(shares[index], this.labels[index] === expression));
     if (shares.length) this.rank(shares, expression);

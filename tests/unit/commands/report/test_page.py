@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import re
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from msgspec import structs
 
+from fer_edge.commands.report.differences import Verdicts, differences, interval
 from fer_edge.commands.report.page import minutes_csv, page, write_report
-from fer_edge.commands.report.summary import MOST_BARS, ReportData, Segment, bars, figures, visits
+from fer_edge.commands.report.rhythm import WEEKDAYS, by_hour, by_weekday
+from fer_edge.commands.report.summary import (
+    MOST_BARS,
+    PictureRow,
+    ReportData,
+    Segment,
+    Visit,
+    bars,
+    figures,
+    stay_counts,
+    visits,
+)
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
-from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.minutes import EventRow, Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
@@ -140,7 +152,7 @@ def test_words_beside_charts() -> None:
     html = page([story(MINUTES, EVENTS)], Models())
     assert "share of the judged time per expression. this period: neutral 83%, happiness 17%." in html
     assert "none (turned away) 50 s" in html, "the table says why there is no expression"
-    lines = images(page([story(MINUTES, EVENTS, end_s=200.0)], Models()))[3]
+    lines = charts(page([story(MINUTES, EVENTS, end_s=200.0)], Models()))["visits"]
     assert ">turned away<" in lines, "and so does the chart, where there is room"
     assert "Hatched: nobody watched." in html
     whole = page([story([MINUTES[0], Minute(begin_s=0, watched_s=60.0)], EVENTS, end_s=120.0)], Models())
@@ -179,24 +191,26 @@ def test_times_of_a_film() -> None:
     assert clock_text(3725.9, wall=False) == "1:02:05"
 
 
-def images(html: str) -> list[str]:
-    """The SVGs of a page, each of which must be well-formed."""
-    found = [base64.b64decode(data).decode() for data in re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)]
+def charts(html: str) -> dict[str, str]:
+    """The wide SVG of each chart of a page by its name; all must be well-formed and have names of their own."""
+    found = re.findall(r'<div class="on-(?:wide|narrow)">(<svg.*?</svg>)\s*</div>', html, re.DOTALL)
     for svg in found:
         ElementTree.fromstring(svg)
-    return found
+    names = re.findall(r'\bid="([^"]+)"', html)
+    assert len(names) == len(set(names))
+    return {match[1]: svg for svg in found if (match := re.search(r'id="(\w+)-on-wide-', svg))}
 
 
 def test_a_page_tells_it_all_by_itself() -> None:
     html = page([story(MINUTES, EVENTS, notes=["3 frames were damaged & skipped."])], Models())
     detector = json.loads((models_folder() / f"{Models().detector}.json").read_text())
-    shares, came, view, lines, heat = images(html)
-    assert "happiness" in shares
-    assert "faces per minute" in came
-    assert "faces in view, mean" in view
-    assert "happiness" in view
-    assert "#2" in lines
-    assert "face-seconds" in heat
+    drawn = charts(html)
+    assert set(drawn) == {"share", "came", "view", "visits", "heat"}
+    assert "happiness" in drawn["share"]
+    assert "arrivals per minute" in drawn["came"]
+    assert "faces in view, mean" in drawn["view"]
+    assert "happiness" in drawn["view"]
+    assert "#2" in drawn["visits"]
     for text in (
         "A hall",
         "<dt>faces that came</dt><dd>3</dd>",
@@ -204,25 +218,146 @@ def test_a_page_tells_it_all_by_itself() -> None:
         "11.4 %",
         "damaged &amp; skipped",
         f"AP at IoU 0.5 {detector['metrics']['int8']['ap']:.2f}",
+        "0 %: surprise, sadness, anger, disgust, fear, contempt.",
     ):
         assert text in html, text
-    assert all(label in html for label in LABELS)
-    assert not re.search(r'(src|href)="(?!data:)', html), "nothing comes from elsewhere"
+    assert not re.search(r'\b(src|href)="(?!data:|#)', html), "nothing comes from elsewhere"
     assert "<script" not in html
-    assert html.count("<img") == html.count('alt="')
+    assert len(re.findall(r'class="chart" role="img" aria-label="[^"]{20,}"', html)) == html.count('class="chart"') == 5
+    assert html.count("<svg ") == html.count('aria-hidden="true"') == 10, "a chart is named once, by its frame"
+
+
+def test_charts_take_the_colours_of_the_page() -> None:
+    html = page([story(MINUTES, EVENTS)], Models())
+    assert "prefers-color-scheme: dark" in html
+    assert "currentColor" in charts(html)["came"]
+    assert not re.search("#0[1-5]0[1-5]0[1-5]", html), "a stand-in for a colour is left"
+    assert "#000000" not in "".join(charts(html).values())
+
+
+def test_the_same_period_gives_the_same_page() -> None:
+    assert page([story(MINUTES, EVENTS)], Models()) == page([story(MINUTES, EVENTS)], Models())
 
 
 def test_two_periods_beside_each_other() -> None:
     other = story([MINUTES[1]], name="compared with")
     html = page([story(MINUTES, EVENTS), other], Models())
     assert ">compared with</th>" in html
-    assert "(compared with)" in images(html)[0]
+    assert "(compared with)" in charts(html)["share"]
+    assert "What has changed" in html
+    assert "too little to say" in html
+
+
+def shop(seed: int, *, per_hour: float, hours: int = 80, stay_s: float = 8.0, happy: float = 0.2) -> ReportData:
+    """Hours from nine to five on some days."""
+    rng = np.random.default_rng(seed)
+    minutes, stays = [], []
+    for number in range(hours):
+        begin_s = int(datetime(2026, 11, 2 + number // 8, 9 + number % 8).timestamp())
+        came = rng.poisson(per_hour)
+        dwells = rng.exponential(stay_s, came)
+        stays += [Visit("#1", (Segment(begin_s, begin_s + d, "neutral", None),), float(d), True) for d in dwells]
+        total_s = float(dwells.sum())
+        shown = {"neutral": total_s * (1 - happy), "happiness": total_s * happy}
+        minutes.append(
+            Minute(
+                begin_s=begin_s, watched_s=3600.0, visitors=int(came), left=int(came), dwell_s=total_s, shown_s=shown
+            )
+        )
+    begin_s = minutes[0].begin_s
+    fields: dict[str, Any] = {"title": "A shop", "name": "this period", "minutes": minutes, "visits": stays}
+    return ReportData(begin_s=begin_s, end_s=minutes[-1].begin_s + 3600, **fields)
+
+
+def test_what_differs_by_more_than_chance() -> None:
+    quiet, busy, same = shop(1, per_hour=10), shop(2, per_hour=14, happy=0.3), shop(3, per_hour=10)
+    verdicts = Verdicts(busy, quiet)
+    assert {name: verdicts[name] for name in ("came", "happiness", "neutral", "in view")} == dict.fromkeys(
+        ("came", "happiness", "neutral", "in view"), "more than chance"
+    )
+    assert verdicts["sadness"] == "may be chance"
+    alike = Verdicts(same, quiet)
+    assert {alike[name] for name in ("came", "mean stay", "median stay", "judged")} == {"may be chance"}
+    assert Verdicts(shop(1, per_hour=10, stay_s=20), quiet)["median stay"] == "more than chance"
+    assert "watched hours" in verdicts.how
+
+
+def test_chance_is_seldom_taken_for_more() -> None:
+    wrong = sum(
+        Verdicts(shop(2 * n, per_hour=6, hours=24), shop(2 * n + 1, per_hour=6, hours=24))["came"] == "more than chance"
+        for n in range(30)
+    )
+    assert wrong <= 5, "one in twenty is what is said; these are the same thirty at each run"
+
+
+def test_differences_have_signs() -> None:
+    each = [shop(2, per_hour=14), shop(1, per_hour=10)]
+    rows = {name: (text, verdict) for name, text, verdict in differences(each, Verdicts(*each))}
+    came = figures(each[0]).visitors - figures(each[1]).visitors
+    assert rows["faces that came"][0].startswith(f"+{came} (+")
+    assert rows["share of neutral"] == ("+0.0 points", "may be chance")
+    assert "share of fear" not in rows
+    back = {name: text for name, text, _ in differences(each[::-1], Verdicts(*each[::-1]))}
+    assert back["faces that came"].startswith(f"−{came} (−")
+
+
+def test_ranges_hold_the_figure() -> None:
+    one = shop(1, per_hour=10)
+    low, high = interval(one.minutes, "came") or (0.0, 0.0)
+    assert low < figures(one).visitors / figures(one).watched_s < high
+    assert 0.8 < low * 3600 / 10 < high * 3600 / 10 < 1.2
+    assert interval(one.minutes[:5], "came") is None
+    assert "in 95 of 100 like periods" in page([one], Models())
+
+
+def test_when_they_came() -> None:
+    rush = Minute(begin_s=int(datetime(2026, 11, 7, 12).timestamp()), watched_s=3600.0, visitors=90)  # a Saturday
+    one = shop(1, per_hour=10)
+    busy = replace(one, minutes=[*one.minutes, rush])
+    hours, days = by_hour(busy.minutes), by_weekday(busy.minutes)
+    assert [slot.name for slot in hours if slot.rate is not None] == [f"{hour:02}" for hour in range(9, 17)]
+    assert [slot.name for slot in days] == list(WEEKDAYS)
+    assert hours[12].watched_s == 11 * 3600
+    html = page([busy], Models())
+    assert "Most came from 12:00 to 13:00 (" in html
+    assert " and on Sat (" in html
+    assert {"hours", "weekdays"} <= set(charts(html))
+    assert not {"hours", "weekdays"} & set(charts(page([story(MINUTES, EVENTS)], Models()))), "a film has no hours"
+
+
+def test_how_long_they_stayed() -> None:
+    html = page([shop(1, per_hour=10)], Models())
+    drawn = charts(html)
+    assert "to 10 s" in drawn["stays"]
+    assert "visits" not in drawn, "stays of seconds are no lines in a week"
+    assert re.search(r"Half of \d+ stays were between [\d.]+ s and [\d.]+ s long; the longest \d+ s\.", html)
+    table = html.partition('aria-label="longest stays"')[2].partition("</table>")[0]
+    assert table.count("<tr>") == 11, "the ten longest, and the heads"
+
+
+def test_bins_of_stays() -> None:
+    lasting = [
+        Visit("#1", (Segment(0, d, None, None),), d, ended) for d, ended in ((2, True), (3, True), (2000, False))
+    ]
+    assert stay_counts(lasting) == [("to 2 s", 1), ("to 5 s", 1)]
+    assert stay_counts([]) == []
+
+
+def test_pictures_have_a_report_of_their_own() -> None:
+    seen = [PictureRow("a.jpg", ["happiness", "none (turned away)"]), PictureRow("<b>.jpg", [])]
+    total = Minute(begin_s=0, watched_s=2.0, most_faces=2, shown_s={"happiness": 1.0, "none": 1.0}, heat_s={3: 2.0})
+    html = page([story([total], pictures=seen, end_s=2.0)], Models())
+    assert "<dt>with a face</dt><dd>1</dd>" in html
+    assert "&lt;b&gt;.jpg" in html
+    assert "share of the judged faces, %" in charts(html)["share"]
+    for word in ("watched", "stay", "faces that came", " s of film"):
+        assert word not in html.partition("<main>")[2].partition("The models")[0]
 
 
 def test_a_page_of_nobody() -> None:
     html = page([story([Minute(begin_s=0, watched_s=60.0)])], Models())
     assert "Nobody was seen." in html
-    assert images(html) == []
+    assert charts(html) == {}
 
 
 def test_a_title_cannot_bring_markup() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import time
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_times_by_date() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "7", "-7d", "2026-13-01", "9999999d", "999999w", "0001-01-01", "1969-12-30", ""]
+    "text", ["tomorrow", "7", "-7d", "2026-13-01", "9999999d", "999999w", "0001-01-01", "1969-12-30", ""]
 )
 def test_no_time_at_all(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--since '.*': expected a time such as 7d, 12h, 2026-11-01"):
@@ -136,6 +137,38 @@ def test_what_cannot_be_reported(kept: Path, options: dict[str, Any], words: str
         report(Config(), ReportOptions(file=kept, out=kept.with_name("out.html"), **options))
 
 
-def test_nothing_was_asked_for(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--file", str(kept)]) == 1
-    assert "report: nothing to write: give -o OUT.html, --csv OUT or both" in capsys.readouterr().err
+def test_without_a_file_a_summary_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--file", str(kept), "--since", "200m"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"faces that came +6 *\n", said)
+    assert "Half of 6 stays were about 8.0 s long" in said
+    assert main(["report", "--file", str(kept), "--since", "95m", "--compare", "previous"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"this period +compared with", said)
+    assert re.search(r"faces that came +[+−]?\d.* +too little to say", said)
+    assert all(len(line) < 90 for line in said.splitlines() if "." not in line)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "text", "expected"),
+    [
+        ("Europe/Berlin", (2026, 11, 29, 3, 30), "today", (2026, 11, 29)),
+        ("Europe/Berlin", (2026, 11, 29, 3, 30), "yesterday", (2026, 11, 28)),
+        ("Europe/Berlin", (2026, 11, 29, 0, 0), "Yesterday", (2026, 11, 28)),
+        ("Europe/Berlin", (2026, 11, 29, 12, 0), "sunday", (2026, 11, 29)),
+        ("Europe/Berlin", (2026, 11, 29, 12, 0), "monday", (2026, 11, 23)),
+        ("Europe/Berlin", (2026, 3, 30, 0, 30), "yesterday", (2026, 3, 29)),  # a day of 23 hours lies in between
+        ("America/New_York", (2026, 11, 2, 1, 30), "yesterday", (2026, 11, 1)),  # one of 25
+    ],
+)
+def test_days_by_name(
+    zone: str, now: tuple[int, ...], text: str, expected: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = [datetime(*when).timestamp() for when in (now, expected)]  # type: ignore[arg-type]
+        assert moment(text, at[0], "--since") == at[1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

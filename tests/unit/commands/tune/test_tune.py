@@ -69,7 +69,7 @@ def told_again(config: Config, frames: list[Frame]) -> list[FaceEvent]:
     recording, retelling = Recording(Config()), Replay(config)
     for frame in frames:
         retelling.add(recording.look(frame))
-    return retelling._told
+    return retelling.events
 
 
 def key(event: FaceEvent) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
@@ -9,6 +10,7 @@ import re
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +20,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from fer_edge.commands.watch.screen import LOST_SECONDS, TerminalScreen
-from fer_edge.commands.watch.view import WatchOptions
+from fer_edge.commands.watch.screen import FIRST_SECONDS, LOST_SECONDS, TerminalScreen
+from fer_edge.commands.watch.view import QUIET_SECONDS, WatchOptions
 from fer_edge.contract.encode import event_payload, state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.sinks.mqtt.broker import Broker
-from fer_edge.testing.brokers import Mosquitto, Recorder
+from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import IDENTITY, face_event, face_state
 
 STATS_SEEN = {"fps": 14.987, "latency_ms": [31.2, 40.0], "rss_mb": 112.6, "queue": 3, "temperature_c": 51.2}
@@ -69,7 +71,7 @@ def test_all_is_well(screen: TerminalScreen) -> None:
     shown = lines(screen)
     assert len(shown) == 24
     assert shown[0] == "fer-edge  connected to hub:1883, fer-edge/all devices".ljust(72) + "12:00:00"
-    assert shown[1] == "kitchen      online    1 face  15.0 fps  31 ms  113 MB  51 °C  3 events wait"
+    assert shown[1] == "kitchen      online    1 face  15.0 fps  31 ms  3 events wait  51 °C  113 MB"
     assert re.fullmatch(r"kitchen      #7    happiness █{30}░{4}  88%      12 s", shown[3])
     assert shown[5].endswith("kitchen is online")
     assert re.fullmatch(r"\d\d:\d\d:\d\d  kitchen      #7 update: happiness 88%, was neutral, 12.3 s", shown[6])
@@ -109,15 +111,114 @@ def test_a_broker_that_is_gone(screen: TerminalScreen) -> None:
     assert screen.events == 1
 
 
-def test_nothing_came_yet() -> None:
-    screen = screen_of(device="hall")
+def test_nothing_came_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = screen_of()
     screen.connected(Broker(host="hub", port=1883))
-    assert "nothing from fer-edge/hall yet: is a daemon running with this broker and topic?" in text(screen)
+    assert "nothing from" not in text(screen), "it has only just asked"
+    now = time.monotonic()
+    monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: now + QUIET_SECONDS + 1)
+    assert "nothing from fer-edge/+ yet: is a daemon running with this broker and topic?" in text(screen)
+
+
+def test_a_mistyped_device_is_said_with_those_that_are_there() -> None:
+    screen = screen_of(device="hal")
+    screen.connected(Broker(host="hub", port=1883))
+    for name in ("hall", "kitchen"):
+        screen.show(f"fer-edge/{name}/availability", b"online")
+    assert "nothing from fer-edge/hal yet; there are: hall, kitchen; did you mean hall?" in text(screen)
+    screen.show("fer-edge/hal/availability", b"online")
+    assert "nothing from" not in text(screen)
+    assert "kitchen" not in text(screen)
+
+
+def test_the_first_picture_waits_for_what_the_broker_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    screen = screen_of()
+    monkeypatch.setattr(screen.live, "update", lambda picture, **_: drawn.append(str(picture)))
+    begun = time.monotonic()
+    monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: begun)
+    with screen:
+        screen.connected(Broker(host="hub", port=1883))
+        screen.show("fer-edge/kitchen/state", state("happiness"))
+        screen.tick()
+        assert drawn == []
+        monkeypatch.setattr("fer_edge.commands.watch.screen.time.monotonic", lambda: begun + FIRST_SECONDS)
+        screen.tick()
+        assert len(drawn) == 1
+
+
+def test_an_offline_device_shows_nothing_as_if_it_were_on(screen: TerminalScreen) -> None:
+    """Whatever the broker keeps of it, in whatever order it comes."""
+    kept = {
+        "camera/availability": b"offline",
+        "state": state("happiness", "fear"),
+        "alert/distress": b'{"name":"distress","state":"ON"}',
+        "stats": msgspec.json.encode(STATS_SEEN),
+    }
+    for name, order in (("attic", kept), ("cellar", dict(reversed(kept.items())))):
+        if name == "attic":
+            screen.show(f"fer-edge/{name}/availability", b"offline")
+        for topic, payload in order.items():
+            screen.show(f"fer-edge/{name}/{topic}", payload)
+        if name == "cellar":
+            screen.show(f"fer-edge/{name}/availability", b"offline")
+    shown = [line for line in lines(screen) if "attic" in line or "cellar" in line]
+    assert len(shown) == 4, "a line for each that it is offline, and when that was heard"
+    assert all("offline" in line for line in shown)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_every_line_fits(width: int) -> None:
+    screen = screen_of(width=width)
+    screen.connected(Broker(host="hub", port=1883))
+    screen.show("fer-edge/living-room-west/availability", b"online")
+    screen.show("fer-edge/hall/availability", b"offline")
+    screen.show("fer-edge/living-room-west/state", state("happiness"))
+    screen.show("fer-edge/living-room-west/stats", msgspec.json.encode(STATS_SEEN))
+    screen.show("fer-edge/living-room-west/event", event(1))
+    shown = lines(screen)
+    assert not any("…" in line for line in shown), shown
+    assert "15.0 fps  31 ms" in shown[1]
+    assert "#7 update: happiness 88%" in "\n".join(shown)
+
+
+def test_an_offline_device_is_forgotten_by_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[str] = []
+
+    def forget(device: str) -> int:
+        if device == "cellar":
+            raise SinkError("the daemon of cellar runs")
+        forgotten.append(device)
+        return 7
+
+    screen = screen_of(width=60, forget=forget)
+    monkeypatch.setattr("fer_edge.commands.watch.keys.Keys.there", True)
+    screen.show("fer-edge/hall/availability", b"online")
+    assert lines(screen)[-1] == "Ctrl-C ends"
+    for name in ("attic", "cellar"):
+        screen.show(f"fer-edge/{name}/availability", b"offline")
+
+    def press(keys: str) -> str:
+        monkeypatch.setattr(screen.keys, "pressed", lambda: keys)
+        screen.tick()
+        monkeypatch.setattr(screen.keys, "pressed", lambda: "")
+        return lines(screen)[-1]
+
+    assert press("") == "Ctrl-C ends   f forgets an offline device"
+    assert press("y") == "Ctrl-C ends   f forgets an offline device"
+    assert press("f") == "Ctrl-C ends   Forget attic for good? y yes, f next, n no"
+    assert press("f") == "Ctrl-C ends   Forget cellar for good? y yes, f next, n no"
+    assert press("n") == "Ctrl-C ends   f forgets an offline device"
+    press("fy")
+    wait_for(lambda: "attic is forgotten: 7 topics removed" in lines(screen)[-1], "it is done")
+    press("ffy")
+    wait_for(lambda: "cellar is not forgotten: the daemon" in lines(screen)[-1], "it is refused")
+    assert forgotten == ["attic"]
 
 
 def test_faces_of_before_are_counted(screen: TerminalScreen) -> None:
     screen.show("fer-edge/kitchen/state", state("happiness", "fear", None))
-    assert "kitchen      2 faces from before, no details yet" in text(screen)
+    assert "kitchen      2 faces from before: 1 fear, 1 none" in text(screen)
     screen.show("fer-edge/kitchen/state", state())
     assert "nobody in view" in text(screen)
 
@@ -157,7 +258,7 @@ def test_it_fits_any_terminal(width: int, height: int) -> None:
     screen.connected(Broker(host="a-broker-with-a-long-name.example", port=1883))
     for device in range(9):
         screen.show(f"fer-edge/device-{device}/availability", b"online" if device % 2 else b"offline")
-        for track in range(6):
+        for track in range(20):
             screen.show(f"fer-edge/device-{device}/event", event(track, track_id=track))
     shown = screen.picture("12:00:00").renderables
     assert len(shown) <= height
@@ -197,7 +298,7 @@ def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
 
 
 def test_the_last_word(screen: TerminalScreen) -> None:
-    with screen._console.capture() as said:
+    with screen.console.capture() as said:
         screen.sum_up()
     assert said.get() == "1 event from 1 device\n"
     never = screen_of()
@@ -226,6 +327,8 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=subprocess.PIPE,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            start_new_session=True,
             env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         )
         os.close(slave)
@@ -240,6 +343,9 @@ class Terminal:
                 except OSError:  # it has ended
                     break
         assert wanted in self.output
+
+    def press(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -282,6 +388,25 @@ def test_an_alert_of_an_offline_device_is_not_shown_in_whatever_order_it_comes(s
     assert not any("ALERT" in str(line) for line in screen.picture("12:00:00").renderables)
     screen.show("fer-edge/kitchen/availability", b"online")  # its values came before
     assert any("ALERT distress" in str(line) for line in screen.picture("12:00:00").renderables)
+
+
+def test_a_device_is_forgotten_on_a_real_terminal(mosquitto: Mosquitto) -> None:
+    with Recorder(mosquitto.port) as daemon:
+        daemon.publish("fer-edge/attic/availability", "offline", retain=True)
+        daemon.publish("fer-edge/attic/state", '{"faces": 2}', retain=True)
+        terminal = Terminal("--host", "127.0.0.1", "--port", str(mosquitto.port))
+        try:
+            terminal.wait("f forgets an offline device")
+            assert "2 faces" not in terminal.output
+            terminal.press("f")
+            terminal.wait("Forget attic for good?")
+            terminal.press("y")
+            terminal.wait("attic is forgotten: 3 topics removed")  # with its entities
+            terminal.press("\x03")
+            terminal.wait("no events from no devices")
+            assert terminal.process.wait(20) == 0
+        finally:
+            terminal.close()
 
 
 def test_a_device_that_was_forgotten_is_gone(screen: TerminalScreen) -> None:

@@ -161,7 +161,8 @@ def test_a_message_that_cannot_be_read_is_a_warning(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, topic: str, payload: bytes
 ) -> None:
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
-        seen.listens(daemon)
+        daemon.publish("fer-edge/kitchen/availability", "online", retain=True)
+        seen.wait("kitchen is online")
         daemon.publish(f"fer-edge/kitchen/{topic}", payload)
         seen.wait(f"fer-edge/kitchen/{topic}: cannot read this message, skipped")
         daemon.publish("fer-edge/kitchen/event", b'{"event_type":"start","of_a_later_version":[1]}')
@@ -183,6 +184,56 @@ def test_silence_is_said(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("fer_edge.commands.watch.lines.QUIET_SECONDS", 0.05)
     with watching(monkeypatch, port=mosquitto.port) as seen:
         seen.wait("nothing from fer-edge/+ yet")
+
+
+def test_a_mistyped_device_is_said_with_those_that_are_there(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(mosquitto.port) as daemon:
+        daemon.publish("fer-edge/hall/availability", "online", retain=True)
+        daemon.publish("fer-edge/kitchen/availability", "offline", retain=True)
+        wait_for(lambda: len(daemon.messages) >= 2, "the broker has them")
+        with watching(monkeypatch, port=mosquitto.port, device="kitchn") as seen:
+            seen.wait("nothing from fer-edge/kitchn yet; there are: hall, kitchen; did you mean kitchen?")
+            assert "hall is online" not in seen.out.getvalue()
+
+
+def test_what_is_kept_of_an_offline_device_is_not_said_until_it_is_online(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = "fer-edge/attic"
+    with Recorder(mosquitto.port) as daemon:
+        daemon.publish(f"{base}/camera/availability", "online", retain=True)
+        daemon.publish(f"{base}/state", msgspec.json.encode(state_payload((face_state("fear"),))), retain=True)
+        daemon.publish(f"{base}/availability", "offline", retain=True)
+        with watching(monkeypatch, port=mosquitto.port) as seen:
+            seen.wait("attic is offline")
+            seen.listens(daemon)
+            assert not any("attic sees" in line or "attic receives" in line for line in seen.lines())
+            daemon.publish(f"{base}/state", msgspec.json.encode(state_payload(())), retain=True)
+            daemon.publish(f"{base}/camera/availability", "online", retain=True)
+            daemon.publish(f"{base}/availability", "online", retain=True)
+            seen.wait("attic receives frames")
+            seen.wait("attic sees no faces")
+            assert "fear" not in seen.out.getvalue()
+
+
+def test_no_broker_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.commands.watch.lines.PATIENCE_SECONDS", 0.0)
+    with watching(monkeypatch, port=free_port(), for_seconds=1.0) as seen:
+        with pytest.raises(SinkError) as raised:
+            seen.result.result(20)
+        everything = seen.out.getvalue() + str(raised.value)
+    assert everything.count("no broker listens there") == 1
+
+
+@pytest.mark.parametrize(
+    "seen", [ReceivedEvent("update", 123, None, "happiness", 1.0, previous="neutral", dwell_s=9999.9)]
+)
+def test_a_line_fits_60_columns(seen: ReceivedEvent) -> None:
+    line = event_line("living-room", seen, narrow=True)
+    assert line == "--:--:--  living-ro…  #123  update  happiness 100%  9999.9 s"
+    assert len(line) <= 60
 
 
 def test_it_ends_after_the_time_it_was_given(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from fer_edge.config import Camera, Config, Hdmi
 from fer_edge.drawing.painter import DrawStyle, Painter, status_line
 from fer_edge.errors import SinkError
 from fer_edge.records import Box, Image, Update
+from fer_edge.settings.control import Control
 from fer_edge.sinks import open_sinks
 from fer_edge.sinks.hdmi.screen import find
 from fer_edge.sinks.hdmi.sink import HdmiSink
@@ -50,7 +51,7 @@ def card(tmp_path: Path) -> FakeCard:
 def running(card: FakeCard, folder: Path, **settings: Any) -> Iterator[HdmiSink]:
     camera = Camera(timeout_seconds=settings.pop("timeout_seconds", 60.0))
     config = Config(camera=camera, hdmi=Hdmi(enabled=True, **{"mode": "640x480", **settings}))
-    sink = HdmiSink(config, IDENTITY, finder=partial(find, folder=folder, opener=card.open))
+    sink = HdmiSink(config, IDENTITY, Control(config), finder=partial(find, folder=folder, opener=card.open))
     sink.start()
     try:
         yield sink
@@ -242,6 +243,6 @@ def _display(hdmi: Hdmi) -> tuple[bool, str]:
 def test_it_is_opened_where_it_is_enabled() -> None:
     config = Config(hdmi=Hdmi(enabled=True, device="/dev/nothing"))
     mqtt_off = Config(mqtt=type(config.mqtt)(enabled=False), hdmi=config.hdmi)
-    (sink,) = open_sinks(mqtt_off, IDENTITY)
+    (sink,) = open_sinks(mqtt_off, IDENTITY, Control(mqtt_off))
     assert isinstance(sink, HdmiSink)
     sink.close(1.0)

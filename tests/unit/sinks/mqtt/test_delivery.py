@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -30,6 +31,7 @@ from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
 from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
+from tests.support.threads import wait_for_end_of
 
 
 def told(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:
@@ -145,7 +147,7 @@ def test_what_stops_the_control_thread_is_raised() -> None:
         raise RuntimeError("a fault of ours")
 
     control.set("events.enter", b"0.6", fail)
-    wait_for(lambda: not control._worker._thread.is_alive(), "the thread has ended")
+    wait_for_end_of("control")
     with pytest.raises(RuntimeError, match="a fault of ours"):
         control.check()
     control.close()
@@ -156,10 +158,10 @@ def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch
     control, held = Control(Config()), Event()
     control.start()
     control.set("events.enter", b"0.6", lambda _: cast(Any, held.wait(10)))
-    wait_for(lambda: control._jobs.empty(), "it is at work")
+    wait_for(lambda: not control.waiting, "it is at work")
     while control.set("events.enter", b"0.6", lambda _: None):
         pass
-    assert control._jobs.qsize() == QUEUE
+    assert control.waiting == QUEUE
     started = time.monotonic()
     control.close()
     assert time.monotonic() - started < 2
@@ -199,6 +201,30 @@ def test_a_flood_of_changes_is_written_in_groups(tmp_path: Path, monkeypatch: py
     control.close()
     assert len(written) < 10
     assert msgspec.json.decode(unseal(written[-1])) == {"events.enter": 0.61}
+
+
+def test_so_is_what_is_drawn_and_saved_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.settings.control.WRITE_SECONDS", 0.5)
+    written: list[bytes] = []
+    monkeypatch.setattr(overrides_file, "replace_file", lambda _, data, **__: written.append(data))
+    control = Control(Config(), folder=tmp_path)
+    control.start()
+    answers: list[str | None] = []
+    for number in range(200):
+        region = {"detector.region": [0.0, 0.0, 1.0, 0.5 + number % 2 / 10]}
+        asked = (
+            partial(control.draw, region, answers.append),
+            partial(control.set, "events.enter", b"0.%d" % (60 + number % 2), lambda _: None, keep=False),
+            partial(control.keep_all, answers.append),
+        )
+        for ask in asked:
+            while not ask():
+                time.sleep(0.001)
+    wait_for(lambda: len(answers) == 400 and control.tuning.written, "the last one is written")
+    control.close()
+    assert set(answers) == {None}
+    assert len(written) < 10
+    assert msgspec.json.decode(unseal(written[-1])) == {"detector.region": [0.0, 0.0, 1.0, 0.6], "events.enter": 0.61}
 
 
 def test_a_storm_of_reloads_is_one_now_and_then(tmp_path: Path) -> None:

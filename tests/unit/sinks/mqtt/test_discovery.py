@@ -20,8 +20,8 @@ from fer_edge.contract.encode import alert_payload, event_payload, state_payload
 from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason, ZoneState
 from fer_edge.settings.overrides import Tuning
-from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, Tunable, discovery, removals, split
-from fer_edge.sinks.mqtt.retained import entities
+from fer_edge.settings.tunables import Tunable
+from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, discovery, removals, split
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT
@@ -41,8 +41,8 @@ CONFIG = Config(
     privacy=Privacy(images=True),
 )
 TUNABLES = (
-    Tunable(key="events/enter", kind="number", name="Enter threshold", minimum=0.1, maximum=0.9, step=0.05, unit="p"),
-    Tunable(key="readings/enabled", kind="switch", name="Readings"),
+    Tunable("events.enter", "number", 0.5, 0.5, 0.5, minimum=0.1, maximum=0.9),
+    Tunable("readings.enabled", "bool", False, False, False),
 )
 ANNOUNCED = discovery(IDENTITY, CONFIG, tunables=TUNABLES)
 STATE = state_payload((face_state("sadness"), face_state("sadness"), face_state(None)))
@@ -114,7 +114,7 @@ def test_the_same_input_makes_the_same_bytes() -> None:
 
 def test_a_large_installation_stays_below_64_kib() -> None:
     config = structs.replace(CONFIG, alerts={f"distress-{n}": Alert(expressions=("fear",)) for n in range(20)})
-    tunables = [replace(TUNABLES[0], key=f"detector/idle_every_seconds_{n}") for n in range(40)]
+    tunables = [replace(TUNABLES[0], key=f"detector.idle_every_seconds_{n}") for n in range(40)]
     assert len(discovery(replace(IDENTITY, device_id="0123456789ab"), config, tunables=tunables)[1]) < 64 * 1024
 
 
@@ -181,7 +181,8 @@ def test_pictures_are_offered_only_where_they_may_leave_the_machine() -> None:
 
 def test_a_setting_has_its_range_and_its_topics() -> None:
     number = components()["number.set.events.enter"]
-    assert (number["min"], number["max"], number["step"], number["unit_of_measurement"]) == (0.1, 0.9, 0.05, "p")
+    assert (number["min"], number["max"], number["step"]) == (0.1, 0.9, 0.01)
+    assert "unit_of_measurement" not in number
     assert [number["command_topic"], number["state_topic"]] == [
         f"{BASE}/{verb}/events/enter" for verb in ("set", "config")
     ]
@@ -295,7 +296,7 @@ def test_what_is_gone_is_removed_once() -> None:
 
 
 def test_another_platform_is_another_component() -> None:
-    new = discovery(IDENTITY, CONFIG, tunables=(TUNABLES[0], replace(TUNABLES[1], kind="number")))
+    new = discovery(IDENTITY, CONFIG, tunables=(TUNABLES[0], replace(TUNABLES[1], type="number")))
     removing = removals(ANNOUNCED, new)
     assert removing is not None
     entities = plain(removing[1])["components"]
@@ -368,13 +369,28 @@ def test_every_setting_has_a_name_for_people_and_its_unit() -> None:
     assert "entity_category" not in settings["switch.set.camera.paused"]
 
 
+def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:
+    tunables = Tuning(CONFIG, None).tunables()
+    made = everything()
+    assert made["number.set.detector.max_faces"]["min"] == made["number.set.detector.max_faces"]["step"] == 1
+    assert made["number.set.stats.interval_seconds"]["min"] > 0  # 0 itself is refused
+    assert made["number.set.events.dwell_seconds"]["unit_of_measurement"] == "s"
+    assert made["switch.set.alerts.smile.enabled"]["name"] == "Alert smile: enabled"
+    assert not {"number.set.alerts.smile.min_faces", "number.set.log.level"} & made.keys()
+    for tunable in tunables:
+        entity = made.get(f"number.set.{tunable.key}")
+        if entity is not None:
+            assert entity["min"] <= tunable.value <= entity["max"]
+            assert (entity["max"] - entity["min"]) / entity["step"] <= 40_000
+
+
 def everything() -> dict[str, Payload]:
     """All entities of a real configuration."""
-    return components(CONFIG, tuple(entities(Tuning(CONFIG, None).tunables())))
+    return components(CONFIG, tuple(Tuning(CONFIG, None).tunables()))
 
 
 def test_split_entities_are_the_same_ones_and_fit_a_small_broker() -> None:
-    message = discovery(IDENTITY, CONFIG, tunables=entities(Tuning(CONFIG, None).tunables()))
+    message = discovery(IDENTITY, CONFIG, tunables=Tuning(CONFIG, None).tunables())
     whole = plain(message[1])
     parts = dict(split(message, "homeassistant", IDENTITY))
     assert len(parts) == len(whole["components"])

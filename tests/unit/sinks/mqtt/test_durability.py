@@ -177,7 +177,7 @@ def break_disk(outbox: Outbox, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(SqliteFile, "_connect", refuse)
     connection(outbox).close()
-    outbox.disk._db = cast(sqlite3.Connection, Broken())
+    outbox.disk._db = cast(sqlite3.Connection, Broken())  # sqlite3 cannot be made to fail there
 
 
 def test_where_nothing_can_be_read_the_copy_in_memory_is_sent_in_order(
@@ -198,6 +198,29 @@ def test_where_nothing_can_be_read_the_copy_in_memory_is_sent_in_order(
         retry(outbox)
         assert well(outbox)
         assert on_disk(path) == seqs(outbox) == [seq for seq in range(3, 61) if seq != 55]
+
+
+def test_after_a_restart_a_disk_that_is_well_again_gives_its_events_again_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was acknowledged while the disk had failed could not be noted there: it comes twice, under its numbers."""
+    path = tmp_path / "outbox.db"
+    with opened(path, write_every_seconds=0) as outbox:
+        put(outbox, 1, 20)
+    with monkeypatch.context() as patch, opened(path, write_every_seconds=0) as outbox:
+        break_disk(outbox, patch)
+        put(outbox, 21, 25)
+        retry(outbox)
+        assert [entry.seq for entry in outbox.sendable(100)] == list(range(1, 26))
+        remove(outbox, *range(1, 11))
+        assert "a restart loses them" in str(outbox.trouble)
+    with opened(path, write_every_seconds=0) as outbox:
+        put(outbox, 26, 27)
+        assert [entry.seq for entry in outbox.sendable(100)] == [*range(1, 21), 26, 27]
+        assert (well(outbox), outbox.dropped) == (True, 0)
+        remove(outbox, *range(1, 21), 26, 27)
+    with opened(path, write_every_seconds=0) as outbox:
+        assert seqs(outbox) == [], "and never a third time"
 
 
 def test_what_is_neither_readable_nor_in_memory_is_said_waited_for_and_then_counted(

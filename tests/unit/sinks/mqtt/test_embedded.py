@@ -16,15 +16,14 @@ from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
 from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt import embedded as embedded_broker
-from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Recorder
-from tests.support.face_events import IDENTITY, events
-from tests.support.sink_helpers import first_seen, said
+from tests.support.face_events import events
+from tests.support.sink_helpers import first_seen, mqtt_sink, said
 
 
 def test_the_embedded_broker_serves_strangers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    sink = MqttSink(Config(mqtt=Mqtt(broker="embedded", port=0)), IDENTITY)
+    sink = mqtt_sink(Config(mqtt=Mqtt(broker="embedded", port=0)))
     sink.start()
     with Recorder(sink.port) as seen:
         sink.submit(events(1, 40))
@@ -75,7 +74,7 @@ def test_a_message_of_200_megabytes_is_refused_unread(caplog: pytest.LogCaptureF
 def test_a_taken_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        sink = MqttSink(Config(mqtt=Mqtt(broker="embedded", port=port)), IDENTITY)
+        sink = mqtt_sink(Config(mqtt=Mqtt(broker="embedded", port=port)))
         with pytest.raises(SinkError, match=f"127.0.0.1:{port}: Address already in use; set another mqtt.port"):
             sink.start()
         sink.close(1)

@@ -15,13 +15,12 @@ from fer_edge.records import AlertState, Update
 from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import load_config
-from fer_edge.settings.overrides import Tuning
 from fer_edge.sinks.mqtt import inbox
-from fer_edge.sinks.mqtt.retained import entities, left_by
+from fer_edge.sinks.mqtt.retained import left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
-from tests.support.sink_helpers import quick_retries
+from tests.support.sink_helpers import mqtt_sink, quick_retries
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}
@@ -30,11 +29,11 @@ JOY = {"joy": Alert(expressions=("happiness",))}
 def run_once(port: int, *, control: Control | None = None, **sections: Any) -> None:
     """A daemon's MQTT side that comes and goes."""
     config = Config(mqtt=Mqtt(broker="127.0.0.1", port=port), **sections)
-    sink = MqttSink(config, IDENTITY, control)
+    sink = MqttSink(config, IDENTITY, control or Control(config))
     sink.start()
     with Recorder(port) as seen:
         seen.wait_last("kitchen/availability", b"online")
-        wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+        wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
 
 
@@ -77,7 +76,7 @@ def test_home_assistant_is_told_when_it_is_not_wanted_any_more(tmp_path: Path) -
 def test_everything_is_said_again_when_home_assistant_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "BIRTH_SECONDS", (0.05, 0.2))
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port, topic="#") as seen:
-        sink = MqttSink(Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port)), IDENTITY)
+        sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port)))
         sink.start()
         seen.wait("kitchen/state")
         seen.publish("homeassistant/status", "offline")
@@ -98,7 +97,7 @@ def test_online_comes_when_every_value_is_right(tmp_path: Path, monkeypatch: pyt
             crashed.publish(f"{base}/availability", b"offline", retain=True)
         config = Config(mqtt=Mqtt(broker="127.0.0.1", port=broker.port), alerts=JOY)
         with Recorder(broker.port, topic="#", session="recorder") as seen:
-            sink = MqttSink(config, IDENTITY)
+            sink = mqtt_sink(config)
             sink.start()
             wait_for((tmp_path / "broker" / "mosquitto.db").exists, "the recorder's session on disk")
             seen.wait_last("kitchen/availability", b"online")
@@ -136,7 +135,7 @@ def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> Non
         sink.start()
         with Recorder(port, topic="#") as seen:
             seen.wait_last(f"{device}/availability", b"online")
-            wait_for(lambda: not (sink._outgoing.unsaid or sink._outgoing._removals), "all is said")
+            wait_for(lambda: sink.settled, "all is said")
         sink.close(5)
 
     with Mosquitto(tmp_path / "broker") as broker:
@@ -188,23 +187,6 @@ def test_a_list_that_cannot_be_read_or_written_is_no_fault(tmp_path: Path, caplo
         assert "cannot read what is retained on the broker" in caplog.text
         run_once(broker.port)
     assert json.loads(unseal((folder / "published.json").read_bytes()))["discovery"][0] == DISCOVERY
-
-
-def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:
-    tunables = Tuning(Config(alerts=JOY), None).tunables()
-    made = {entity.key: entity for entity in entities(tunables)}
-    assert made["readings/enabled"].kind == "switch"
-    assert (made["detector/max_faces"].minimum, made["detector/max_faces"].step) == (1, 1)
-    assert made["stats/interval_seconds"].minimum > 0  # 0 itself is refused
-    assert made["events/dwell_seconds"].unit == "s"
-    assert "alerts/joy/enabled" in made
-    assert "alerts/joy/min_faces" not in made
-    assert "log/level" not in made
-    for tunable in tunables:
-        entity = made.get(tunable.key.replace(".", "/"))
-        if entity is not None and entity.kind == "number":
-            assert entity.minimum <= tunable.value <= entity.maximum  # type: ignore[operator]
-            assert (entity.maximum - entity.minimum) / entity.step <= 40_000
 
 
 def test_a_zone_comes_and_goes_with_its_topic_and_entities(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_the_memory_of_wrong_tokens_is_bounded() -> None:
     attempts = Attempts()
     for number in range(ADDRESSES + 10):
         attempts.wrong(str(number))
-    assert len(attempts._wrong) == ADDRESSES
+    assert len(attempts) == ADDRESSES
 
 
 def test_addresses_of_one_network_count_as_one() -> None:

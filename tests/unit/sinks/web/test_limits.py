@@ -81,3 +81,15 @@ def test_no_figure_of_the_meter_ends_the_daemon(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Path, "read_text", too_many_files)
     assert meter.rss_mb() == 0.0
+
+
+def test_a_page_that_floods_is_told_so_and_nothing_is_written_for_it(site: Site) -> None:
+    with site.page() as page:
+        page.receive("hello")
+        for number in range(60):
+            page.say(type="keep")
+            page.say(type="draw", zones={}, region=[0, 0, 1, 0.5 + number / 1000])
+        problems = [page.receive("reply")["problem"] for _ in range(120)]
+        assert sum("too many changes" in str(problem) for problem in problems) > 90
+        with site.page() as other:
+            other.receive("hello")

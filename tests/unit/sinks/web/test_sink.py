@@ -33,7 +33,8 @@ from tests.support.web_helpers import JPEG, SECONDS, TOKEN, Page, Site, bright, 
 
 
 def start(**settings: object) -> None:
-    sink = WebSink(Config(web=Web(enabled=True, **settings)), IDENTITY)  # type: ignore[arg-type]
+    config = Config(web=Web(enabled=True, **settings))  # type: ignore[arg-type]
+    sink = WebSink(config, IDENTITY, Control(config))
     sink.start()
     sink.close(5)
 
@@ -140,7 +141,7 @@ def shown(tmp_path: Path, *, images: bool) -> Image:
 def next_picture(site: Site, page: Page) -> bytes:
     page.receive("hello")
     page.say(type="next")
-    wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
+    wait_for(lambda: site.sink.live.frame_requested, "the page has asked")
     site.sink.submit(update_of(bright()))
     jpeg = page.picture()
     assert jpeg.startswith(JPEG)
@@ -165,11 +166,11 @@ def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
             page.receive("faces")
             assert (studio.seen, studio.drawn) == (1, 0)  # it has not asked for a picture, as a hidden page does not
             page.say(type="next")
-            wait_for(lambda: site.sink._live.frame_requested, "the page has asked")
+            wait_for(lambda: site.sink.live.frame_requested, "the page has asked")
             site.sink.submit(update_of(bright()))
             page.picture()
             assert (studio.seen, studio.drawn) == (2, 1)
-        wait_for(lambda: not site.sink._live.watched, "the page is closed")
+        wait_for(lambda: not site.sink.live.watched, "the page is closed")
         for _ in range(20):
             site.sink.submit(update_of(bright()))
         time.sleep(0.2)
@@ -321,14 +322,14 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         SinkError, match=r"^web.enabled is true, but the package uvicorn is not installed; run: pip inst"
     ):
-        open_sinks(config, IDENTITY)
+        open_sinks(config, IDENTITY, Control(config))
 
 
 def test_where_it_is_off_nothing_of_it_is_imported() -> None:
     code = (
         "import sys; from fer_edge.config import *; from fer_edge.sinks import open_sinks\n"
         "import fer_edge.commands.check\n"
-        "open_sinks(Config(mqtt=Mqtt(enabled=False)), None)\n"
+        "open_sinks(Config(mqtt=Mqtt(enabled=False)), None, None)\n"
         "sys.exit(any(name.startswith(('starlette', 'uvicorn')) for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -130,7 +130,7 @@ def test_a_slow_viewer_slows_nobody(tmp_path: Path) -> None:
             lines = ("GET /live HTTP/1.1", f"Host: {site.host}", "Upgrade: websocket", "Connection: Upgrade")
             key = ("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", "", "")
             slow.sendall("\r\n".join((*lines, *key)).encode())
-            wait_for(lambda: len(site.sink._live) == 2, "both look")
+            wait_for(lambda: len(site.sink.live) == 2, "both look")
             ask = b'{"type":"next"}'
             for _ in range(100):  # it asks for pictures and takes none of them
                 slow.sendall(bytes((0x81, 0x80 | len(ask), 0, 0, 0, 0)) + ask)

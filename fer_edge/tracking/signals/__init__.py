@@ -1,0 +1,65 @@
+"""What else a face tells beside its expression: each signal is defined in one place, and listed here.
+
+A signal is measured on labelled data before it is published (docs/signals.md), says a reason where it cannot know, and
+is off unless its section of config.yaml has `enabled: true`. A new one is a `Signal` and one line in SIGNALS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fer_edge.config import Config
+from fer_edge.records import SignalState, Track
+from fer_edge.tracking.signals.attention import LOOKS
+from fer_edge.tracking.signals.balance import BALANCE
+from fer_edge.tracking.signals.eyes_mouth import EYES_CLOSED, MOUTH_OPEN, SMILES
+from fer_edge.tracking.signals.signal import Signal
+
+SIGNALS = {signal.name: signal for signal in (LOOKS, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES)}
+"""Every signal by its name in payloads, in the order in which they are told."""
+
+
+_ALERTS = {signal.name: (signal, True) for signal in SIGNALS.values() if signal.switch} | {
+    signal.opposite: (signal, False) for signal in SIGNALS.values() if signal.opposite
+}
+"""Names in `alerts.NAME.signals`: the signal, and whether it has to be on or off."""
+
+
+def signal_is(name: str, signals: Mapping[str, SignalState]) -> bool:
+    """Whether a face's signals are as a name in an alert says."""
+    signal, on = _ALERTS[name]
+    state = signals.get(signal.name)
+    return state is not None and state.on is on
+
+
+def enabled_signals(config: Config) -> tuple[Signal, ...]:
+    """Those that config switches on."""
+    return tuple(signal for signal in SIGNALS.values() if signal.enabled(config))
+
+
+def signal_words(signals: Mapping[str, SignalState]) -> list[str]:
+    """How a face's signals stand, for people; those that say nothing are left out."""
+    return [text for name, state in signals.items() if (text := SIGNALS[name].text(state))]
+
+
+LASTED = "+"
+"""Behind the name of a signal that a face lasted with."""
+
+
+def milestones(signals: Mapping[str, SignalState]) -> list[str]:
+    """The signals that a face has been on with, and those that it lasted with, marked by LASTED."""
+    on = [name for name, state in signals.items() if state.times]
+    return on + [f"{name}{LASTED}" for name in on if signals[name].lasted]
+
+
+class SignalReader:
+    """A track after a frame that shows it -> its signals."""
+
+    def __init__(self, signals: Sequence[Signal], config: Config | None = None) -> None:
+        """Without signals, nothing is told and nothing costs."""
+        self._signals, self._config = tuple(signals), config or Config()
+
+    def __call__(self, track: Track, now_ns: int, *, hidden: bool = False) -> Mapping[str, SignalState]:
+        """How each stands. `hidden`: the face was not in the frame before."""
+        each = self._signals
+        return {signal.name: signal.follow(track, self._config, now_ns, hidden=hidden) for signal in each}

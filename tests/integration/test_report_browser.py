@@ -1,0 +1,90 @@
+"""The report in a browser: on a phone, in the dark, on paper; and axe-core finds nothing wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from fer_edge.commands.report.page import write_report
+from fer_edge.config import Models
+from tests.support.axe import VERSION, axe_source, violations
+from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.unit.commands.report.test_page import EVENTS, MINUTES, shop, story
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+
+LEAST_TEXT_PX = 9.0
+TEXT_SIZES = """() => [...document.querySelectorAll(".chart text")].filter(each => each.checkVisibility())
+    .map(each => parseFloat(getComputedStyle(each).fontSize) * each.closest("svg").getScreenCTM().a)"""
+COVERING = """() => [...document.querySelectorAll(".chart svg")].filter(each => each.checkVisibility()).flatMap(svg => {
+    const box = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].filter(each => {
+        const text = each.getBoundingClientRect();
+        return text.left < box.left - 2 || text.right > box.right + 2;
+    }).map(each => each.textContent);
+})"""
+CONTRAST = """() => getComputedStyle(document.body).backgroundColor + " " + getComputedStyle(
+    [...document.querySelectorAll(".chart text")].find(each => each.checkVisibility())).fill"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[BrowserContext]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("reports")
+    of = {"film": [story(MINUTES, EVENTS)], "shop": [shop(1, per_hour=10)]}
+    of["compared"] = [shop(2, per_hour=12), shop(1, per_hour=10)]
+    for name, stories in of.items():
+        write_report(folder / f"{name}.html", stories, Models())
+    return {name: folder / f"{name}.html" for name in of}
+
+
+@pytest.fixture
+def tab(chromium: BrowserContext) -> Iterator[Page]:
+    found = chromium.new_page()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("name", ["film", "shop", "compared"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (390, "light"), (1440, "dark"), (1440, "light")])
+def test_charts_are_read_everywhere(name: str, width: int, scheme: str, tab: Page, pages: dict[str, Path]) -> None:
+    said = complaints(tab)
+    tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(pages[name].as_uri())
+    sizes = tab.evaluate(TEXT_SIZES)
+    assert len(sizes) > 20
+    assert min(sizes) >= LEAST_TEXT_PX
+    assert tab.evaluate(COVERING) == [], "text that is cut off"
+    assert tab.evaluate("document.documentElement.scrollWidth") == width, "the page itself never scrolls sideways"
+    dark, light = "rgb(21, 23, 26)", "rgb(255, 255, 255)"
+    background, ink = (dark, "rgb(232, 234, 237)") if scheme == "dark" else (light, "rgb(22, 24, 29)")
+    assert tab.evaluate(CONTRAST) == f"{background} {ink}"
+    assert said == []
+
+
+def test_print_is_light_and_has_the_charts(tab: Page, pages: dict[str, Path]) -> None:
+    tab.emulate_media(media="print", color_scheme="dark")
+    tab.goto(pages["shop"].as_uri())
+    assert tab.evaluate(CONTRAST).endswith(" rgb(22, 24, 29)")
+    assert tab.evaluate("document.querySelectorAll('.on-wide')[0].checkVisibility()")
+    assert not tab.evaluate("[...document.querySelectorAll('details')].some(each => each.checkVisibility())")
+    assert tab.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["film", "shop", "compared"])
+def test_axe_core_finds_nothing(name: str, scheme: str, tab: Page, pages: dict[str, Path]) -> None:
+    if axe_source() is None:
+        pytest.skip(f"axe-core {VERSION} cannot be fetched: npm is missing, or the network")
+    tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    tab.goto(pages[name].as_uri())
+    assert violations(tab) == []

@@ -1,0 +1,161 @@
+"""HEIC, AVIF and animated pictures: the face is where it is, however the file puts its picture together."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.camera.heif import is_heif
+from fer_edge.camera.replay import read_picture
+from fer_edge.camera.sources import each_source, is_picture, open_source
+from fer_edge.config import Config
+from fer_edge.errors import CameraError
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import Box, Image
+from tests.support.heic_file import clap, heic, imir, irot
+from tests.support.kinds_of_film import assert_face_at, boxes_in, scene
+
+
+@pytest.fixture
+def image(astronaut: Image) -> Image:
+    return scene(astronaut)
+
+
+@pytest.fixture
+def face(pipeline: Pipeline, image: Image) -> Box:
+    (box,) = boxes_in(pipeline, image)
+    return box
+
+
+TURNED: dict[str, tuple[int, bytes, Callable[[Image], Any]]] = {
+    "as it lies": (0, b"", lambda image: image),
+    "in tiles": (160, b"", lambda image: image),
+    "in tiles that stick out": (200, b"", lambda image: image),
+    "turned": (128, irot(1), lambda image: np.rot90(image, -1)),
+    "upside down": (128, irot(2), lambda image: np.rot90(image, 2)),
+    "turned the other way": (0, irot(3), lambda image: np.rot90(image)),
+    "mirrored": (0, imir(1), lambda image: image[:, ::-1]),
+    "flipped": (128, imir(0), lambda image: image[::-1]),
+    "turned, then mirrored": (128, irot(1) + imir(1), lambda image: np.rot90(image[:, ::-1], -1)),
+    "cut": (0, clap(640, 480), lambda image: cv2.copyMakeBorder(image, 16, 16, 32, 32, cv2.BORDER_CONSTANT)),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_a_phones_heic(name: str, tmp_path: Path, pipeline: Pipeline, image: Image, face: Box) -> None:
+    tile, turned, stored = TURNED[name]
+    path = tmp_path / "IMG_1.HEIC"
+    path.write_bytes(heic(np.ascontiguousarray(stored(image)), tile=tile, turned=turned))
+    found = read_picture(path)
+    assert found.shape == image.shape
+    assert np.abs(found.astype(int) - image).mean() < 4, "colours and place"
+    assert_face_at(pipeline, found, face)
+
+
+def test_heic_and_avif_in_a_folder(tmp_path: Path, image: Image, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "1.heic").write_bytes(heic(image, tile=256))
+    (tmp_path / "2.avif").write_bytes(cv2.imencode(".avif", image)[1].tobytes())
+    (tmp_path / "3.jpg").write_bytes(heic(image))  # named by somebody who did not know better
+    (tmp_path / "4.heic").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+    camera = open_source(Config(), str(tmp_path))
+    shapes = [frame.image.shape for frame in iter(camera.read, None)]
+    assert (shapes, camera.damaged, caplog.messages) == ([image.shape] * 4, 0, [])
+
+
+def test_damaged_heic_is_refused_in_a_line(tmp_path: Path, image: Image) -> None:
+    whole = heic(image, tile=256)
+    path = tmp_path / "a.heic"
+    spoiled = [whole[:at] for at in range(0, len(whole), len(whole) // 40)]
+    spoiled += [whole.replace(kind, b"xxxx", 1) for kind in (b"meta", b"pitm", b"iloc", b"hvcC", b"dimg", b"idat")]
+    for data in spoiled:
+        path.write_bytes(data)
+        with pytest.raises(CameraError, match=r"a\.heic: (cannot be decoded|is truncated|lacks|holds|has)"):
+            read_picture(path)
+
+
+def test_a_heic_that_is_too_large(tmp_path: Path, image: Image) -> None:
+    path = tmp_path / "a.heic"
+    whole = heic(image, tile=256)
+    for old, new in (
+        (struct.pack(">II", 640, 480), struct.pack(">II", 40_000, 40_000)),
+        (struct.pack(">HH", 640, 480), struct.pack(">HH", 40_000, 40_000)),
+    ):
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(CameraError, match="more than 67108864 pixels"):
+            read_picture(path)
+
+
+def test_what_is_heif() -> None:
+    assert is_heif(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    assert is_heif(b"\0\0\0\x18ftypxxxx\0\0\0\0abcdavif")
+    assert not is_heif(b"\0\0\0\x18ftypisom\0\0\0\0isomavc1")
+    assert not is_heif(b"")
+
+
+def animated(kind: str, path: Path, images: list[Image]) -> None:
+    """As FFmpeg writes them; WebP by OpenCV."""
+    if kind == "webp":
+        animation = cv2.Animation()
+        animation.frames = images
+        animation.durations = [200] * len(images)
+        assert cv2.imwriteanimation(str(path), animation)
+        return
+    encoder, pixels, container = {
+        "png": ("apng", "rgb24", "apng"),
+        "avif": ("libsvtav1", "yuv420p", "avif"),
+    }[kind]
+    if encoder not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {encoder}")
+    with av.open(str(path), "w", format=container) as file:
+        stream: Any = file.add_stream(encoder, rate=5)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = pixels
+        for image in images:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pixels)))
+        file.mux(stream.encode())
+
+
+@pytest.mark.parametrize("kind", ["webp", "png", "avif"])
+def test_an_animated_picture_is_a_film(
+    kind: str, tmp_path: Path, pipeline: Pipeline, image: Image, face: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [image.copy() for _ in range(4)]
+    for number, each in enumerate(images):
+        each[400:, 500 + 30 * number :] = 255
+    path = tmp_path / f"a.{kind}"
+    animated(kind, path, images)
+    assert not is_picture(str(path))
+    assert each_source([str(tmp_path)], still=False) == [str(path)]
+    camera = open_source(Config(), str(path))
+    frames = list(iter(camera.read, None))
+    assert (len(frames), camera.damaged, caplog.messages) == (4, 0, [])
+    assert abs((frames[-1].taken_ns - frames[0].taken_ns) / 1e9 - 0.6) < 0.01
+    for frame, stored in zip(frames, images, strict=True):
+        assert np.abs(frame.image.astype(int) - stored).mean() < 6
+        assert_face_at(pipeline, frame.image, face)
+
+
+def test_a_still_webp_and_avif_are_pictures(tmp_path: Path, image: Image) -> None:
+    for name in ("a.webp", "a.avif", "a.png"):
+        cv2.imwrite(str(tmp_path / name), image)
+        assert is_picture(str(tmp_path / name))
+
+
+def test_an_animated_webp_that_is_broken(tmp_path: Path, image: Image) -> None:
+    images = [np.roll(image, 40 * number, 1) for number in range(4)]
+    path = tmp_path / "a.webp"
+    animated("webp", path, images)
+    data = bytearray(path.read_bytes())
+    second = data.index(b"VP8", data.index(b"ANMF", data.index(b"ANMF") + 4))
+    data[second : second + 200] = bytes(200)
+    path.write_bytes(data)
+    camera = open_source(Config(), str(path))
+    assert len(list(iter(camera.read, None))) == 3
+    assert camera.damaged == 1
