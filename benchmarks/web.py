@@ -1,11 +1,11 @@
 """What the live page costs the daemon: CPU, memory, frame rate and latency with nobody looking, and with viewers.
 
-    python benchmarks/web.py [--viewers 0 1 10] [--seconds 10] [--rounds 3] [--images]
+    python benchmarks/web.py [--viewers 0 1 10] [--seconds 10] [--rounds 3] [--images] [--beside CHECKOUT]
 
 Starts `fer-edge run` on the built-in demo (640x480, 15 fps, looped) with the embedded broker and the page, and lets so
 many viewers look, each asking for pictures like a browser. They are a process of their own: only the daemon counts. CPU
 is of one core; rate and latency are what the daemon publishes as `stats`. The numbers of viewers take turns; medians
-over the rounds.
+over the rounds. With `--beside`, the daemon of another checkout of the project takes turns with this one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import connect
 
-BROKER, PAGE = 18838, 18839
+BROKER, PAGE = 18848, 18849
 SETTLE_SECONDS = 3.0
 ROW = "{:>8} {:>12} {:>10} {:>8} {:>16} {:>16}"
 
@@ -40,29 +41,47 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", action="store_true", help="the camera's picture instead of outlines on black")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turn")
     options = parser.parse_args()
+    checkouts = [Path.cwd(), *([options.beside] if options.beside else [])]
+    rows: dict[tuple[Path, int], list[tuple[float, ...]]] = {}
+    for _ in range(options.rounds):
+        for checkout in checkouts:
+            with daemon(checkout, images=options.images, most=max(options.viewers)) as pid:
+                for number in options.viewers:
+                    rows.setdefault((checkout, number), []).append(measure(pid, number, options.seconds))
+    for checkout in checkouts:
+        print(checkout)
+        print(ROW.format("viewers", "CPU, % core", "RSS, MB", "fps", "latency p50, ms", "pictures/s each"))
+        for viewers in options.viewers:
+            medians = [statistics.median(values) for values in zip(*rows[checkout, viewers], strict=True)]
+            print(ROW.format(viewers, *(f"{value:.1f}" for value in medians)))
+
+
+@contextlib.contextmanager
+def daemon(checkout: Path, *, images: bool, most: int) -> Iterator[int]:
+    """A daemon of that checkout that runs; its process id."""
     with tempfile.TemporaryDirectory() as folder:
-        daemon = start(Path(folder, "config.yaml"), images=options.images)
+        running = start(checkout, Path(folder, "config.yaml"), images=images, most=most)
         try:
-            rows = measure(daemon.pid, options.viewers, options.seconds, options.rounds)
+            yield running.pid
         finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(10)
-    print(ROW.format("viewers", "CPU, % core", "RSS, MB", "fps", "latency p50, ms", "pictures/s each"))
-    for viewers, found in rows.items():
-        medians = [statistics.median(values) for values in zip(*found, strict=True)]
-        print(ROW.format(viewers, *(f"{value:.1f}" for value in medians)))
+            running.send_signal(signal.SIGTERM)
+            running.wait(20)
 
 
-def start(path: Path, *, images: bool) -> subprocess.Popen[bytes]:
+def start(checkout: Path, path: Path, *, images: bool, most: int) -> subprocess.Popen[bytes]:
     """The daemon, when its page listens."""
     path.write_text(
-        "device: {id: bench}\ncamera: {backend: replay, source: demo, loop: true}\n"
+        "device: {id: web-bench}\ncamera: {backend: replay, source: demo, loop: true}\n"
         f"mqtt: {{broker: embedded, port: {BROKER}}}\noutbox: {{enabled: false}}\nhomeassistant: {{enabled: false}}\n"
-        f"web: {{enabled: true, port: {PAGE}}}\nprivacy: {{images: {str(images).lower()}}}\n"
+        f"web: {{enabled: true, port: {PAGE}, max_viewers: {max(1, most)}}}\n"
+        f"privacy: {{images: {str(images).lower()}}}\n"
         f"stats: {{interval_seconds: 1}}\nlog: {{level: warning}}\nstate: {{folder: '{path.parent}'}}\n"
     )
-    daemon = subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "-c", str(path)])
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-m", "fer_edge", "run", "-c", str(path)]
+    daemon = subprocess.Popen(command, cwd=checkout, env=environment)
     asyncio.run(_listens(daemon))
     return daemon
 
@@ -76,16 +95,8 @@ async def _listens(daemon: subprocess.Popen[bytes]) -> None:
     raise SystemExit("benchmarks/web.py: the daemon has ended; it says why above")
 
 
-def measure(pid: int, viewers: list[int], seconds: float, rounds: int) -> dict[int, list[tuple[float, ...]]]:
-    """Number of viewers -> for each round: CPU %, RSS MB, fps, latency ms, pictures a second."""
-    rows: dict[int, list[tuple[float, ...]]] = {number: [] for number in viewers}
-    for _ in range(rounds):
-        for number in viewers:
-            rows[number].append(_measure_one(pid, number, seconds))
-    return rows
-
-
-def _measure_one(pid: int, viewers: int, seconds: float) -> tuple[float, ...]:
+def measure(pid: int, viewers: int, seconds: float) -> tuple[float, ...]:
+    """With so many viewers: CPU %, RSS MB, fps, latency ms, pictures a second."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         looking = pool.apply_async(look, (viewers, SETTLE_SECONDS + seconds + 1))
         time.sleep(SETTLE_SECONDS + 1)
@@ -127,7 +138,7 @@ def _stats(seconds: float) -> tuple[float, float]:
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_message = on_message
     client.connect("127.0.0.1", BROKER)
-    client.subscribe("fer-edge/bench/stats")
+    client.subscribe("fer-edge/web-bench/stats")
     client.loop_start()
     time.sleep(seconds)
     client.loop_stop()

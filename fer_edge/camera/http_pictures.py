@@ -24,7 +24,7 @@ FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 class EndlessPicture(av.FFmpegError):
-    """More bytes came than any picture has."""
+    """It has no end: more bytes came than any picture has, or redirections lead in a circle."""
 
 
 class HttpPictures:
@@ -56,7 +56,7 @@ class HttpPictures:
             data = self._received(size)
         self._bytes += len(data)
         if self._bytes > MOST_PICTURE_BYTES:
-            raise EndlessPicture(1, f"it sent {MOST_PICTURE_BYTES} bytes and no end of a picture")
+            raise EndlessPicture(1, f"it sent {MOST_PICTURE_BYTES} bytes without the end of a picture")
         if time.monotonic() - self._began > self._timeout_seconds:
             raise _silent()
         return data
@@ -84,6 +84,7 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
 
     Raises:
         av.error.TimeoutError: nothing comes.
+        EndlessPicture: redirections lead in a circle.
 
     """
     if not source.lower().startswith(("http://", "https://")):
@@ -93,6 +94,8 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
     except FAILURES as error:
         if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
             raise _silent() from None
+        if urllib.request.HTTPRedirectHandler.inf_msg in str(error):  # FFmpeg knows of an I/O error only
+            raise EndlessPicture(1, "its redirections lead in a circle; check the address") from None
         return None
     kind = response.headers.get_content_type()
     pictures = HttpPictures(response, kind, timeout_seconds)

@@ -214,6 +214,17 @@ def test_axe_core_finds_nothing_at_the_login(page: Page, tmp_path: Path, scheme:
         assert violations(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_core_finds_nothing_among_the_pictures(page: Page, tmp_path: Path, scheme: str) -> None:
+    if axe_source() is None:
+        pytest.skip(NO_AXE)
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    with fed(tmp_path, images=True) as site:
+        page.goto(f"http://{site.host}/pictures")
+        expect(page.get_by_role("heading", name="Pictures at events")).to_be_visible()
+        assert violations(page) == []
+
+
 def test_axe_core_would_find_something(page: Page, tmp_path: Path) -> None:
     if axe_source() is None:
         pytest.skip(NO_AXE)

@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from fer_edge.records import AlertState, RateReason, Update
 from fer_edge.testing.brokers import wait_for
 from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.support.face_events import face_event
 from tests.support.scenes import CALM, fed
 from tests.support.web_helpers import SECONDS, Site, bright, update_of
 
@@ -109,7 +110,7 @@ def test_a_paused_camera_is_not_live(page: Page, tmp_path: Path) -> None:
     with shown(page, tmp_path) as site:
         expect(page.locator("#link-text")).to_have_text("Live")
         site.control.set("camera.paused", b"true", lambda _: None)
-        expect(page.locator("#troubles")).to_contain_text("Camera: paused: nobody looks through the camera")
+        expect(page.locator("#troubles")).to_contain_text("Camera: paused: the camera is closed (camera.paused)")
         expect(page.locator("#link-text")).to_have_text("No picture")
 
 
@@ -138,6 +139,10 @@ def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Pa
         site.sink.submit(update_of(bright(), alerts=(alert,)))
         expect(page.locator("#alerts")).to_have_text(re.compile("Alert cheer is on since .*: faces #3, #5 for "))
         assert page.evaluate("[window.told.length, document.documentElement.dataset.beeps]") == [0, None]
+        page.evaluate("document.querySelector('#alerts li').dataset.first = 'yes'")
+        site.sink.submit(update_of(bright(), events=(face_event(1),)))
+        expect(page.locator("#journal")).to_contain_text("Face #7")
+        expect(page.locator("#alerts li")).to_have_attribute("data-first", "yes")  # else it would be read out again
         site.sink.submit(update_of(bright(), alerts=(off,)))
         expect(page.locator("#alerts")).to_be_hidden()
         page.get_by_label("Sound").check()

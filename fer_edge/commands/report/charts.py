@@ -221,7 +221,9 @@ def heat_chart(total: Minute) -> str:
         width, height = 100 / HEAT_COLUMNS, 100 / HEAT_ROWS
         for cell, seconds in total.heat_s.items():
             at = (cell % HEAT_COLUMNS * width, cell // HEAT_COLUMNS * height)
-            axes.add_patch(Rectangle(at, width, height, facecolor=BAR, alpha=0.1 + 0.9 * seconds / most, linewidth=0))
+            axes.add_patch(
+                Rectangle(at, width, height, facecolor=BAR, alpha=min(1.0, 0.1 + 0.9 * seconds / most), linewidth=0)
+            )
         axes.spines[:].set(visible=True, edgecolor=LINE)
         axes.set(xlim=(0, 100), ylim=(100, 0), aspect=HEAT_ROWS / HEAT_COLUMNS)
         axes.set_xlabel("% of the picture's width")

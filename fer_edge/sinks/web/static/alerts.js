@@ -24,14 +24,16 @@ export class Alerts {
   // `news`: they happen now; those that a page hears when it begins are only shown.
   add(entries, { news }) {
     const begun = [];
+    let changed = false;
     for (const { kind, name, on, at, faces, who: ids } of entries) {
       if (kind !== "alert") continue;
       if (on && !this.on.has(name)) {
         this.on.set(name, { at, said: who(ids, faces) });
         begun.push(name);
-      } else if (!on) this.on.delete(name);
+        changed = true;
+      } else if (!on) changed = this.on.delete(name) || changed;
     }
-    this.show();
+    if (changed) this.show(); // only then: whatever is written here anew is read out anew
     const still = begun.filter((name) => this.on.has(name));
     if (news && still.length) this.tell(still);
   }
