@@ -121,7 +121,7 @@ class Analyzer:
 
     def _open(self) -> Pipeline:
         if self._pipeline is None:
-            raise ArgumentError("this Analyzer is closed; make another one")
+            raise ArgumentError("this Analyzer is closed; create a new one")
         return self._pipeline
 
 

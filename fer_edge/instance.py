@@ -121,9 +121,11 @@ def _open_lock(path: Path) -> int | None:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.ELOOP) and os.path.lexists(path):
             what = f"{path}: cannot be locked: {error.strerror}; expected a file of this user (id {os.geteuid()})"
-            advice = "stop what runs as another user with this state.folder, and remove it"
+            advice = "stop the program that uses this state.folder as another user, then remove the file"
             raise AlreadyRunning(f"{what}; {advice}") from None
-        log.warning("%s: cannot be made (%s): a second daemon there is not noticed", path, error.strerror)
+        log.warning(
+            "%s: cannot be created (%s): a second daemon with this id would not be noticed", path, error.strerror
+        )
         return None
     folder, owner = path.parent.stat(), os.fstat(descriptor).st_uid
     if os.geteuid() == 0 and owner == 0:  # as `sudo fer-edge check`: the service must be able to lock it, too
@@ -148,13 +150,14 @@ def _name_lock(device: str) -> Iterator[None]:
             process, user = _holder(name)
             if user in (os.geteuid(), 0):
                 raise _already(device, f"process {process}") from None
-            log.warning("process %s of user id %s holds the name of device id %s; going on", process, user, device)
+            log.warning("process %s of user id %s holds the lock of device id %s; continuing", process, user, device)
         yield
 
 
 def _already(device: str, who: str) -> AlreadyRunning:
     return AlreadyRunning(
-        f"a fer-edge daemon with device id {device} runs already ({who}); stop it, or give this one another device.id"
+        f"a fer-edge daemon with device id {device} is already running ({who}); "
+        "stop it, or give this one another device.id"
     )
 
 

@@ -22,7 +22,7 @@ JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
-PAUSED = "paused: nobody looks through the camera"
+PAUSED = "paused: the camera is closed (camera.paused)"
 STUCK_SECONDS = 30.0
 """An attempt to open a camera that takes longer hangs in its driver."""
 
@@ -99,7 +99,7 @@ class CaptureThread:
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
         if self._thread.is_alive():
-            log.warning("the camera does not answer; leaving it behind")
+            log.warning("the camera does not respond and is abandoned")
 
     def _main(self) -> None:
         try:
@@ -141,7 +141,7 @@ class CaptureThread:
         except CameraError as error:
             if not camera.live:
                 raise
-            log.error("%s; faces are ended, trying to open it again", error)
+            log.error("%s; all faces are ended; trying to open it again", error)
             self._lost(str(error))
             if time.monotonic() >= self._steady_at:
                 self._pauses.reset()

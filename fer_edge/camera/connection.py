@@ -20,7 +20,7 @@ def reason(error: Exception, source: str) -> str:
     if isinstance(error, av.error.ProtocolNotFoundError):
         return "this kind of address is not supported; expected rtsp, rtsps, http, https, rtmp, srt, tcp or udp"
     if isinstance(error, (av.error.InvalidDataError, av.error.DemuxerNotFoundError)):
-        return "what it sends is no video stream (a web page?); check the path of the address"
+        return "the response is not a video stream (a web page?); check the path of the address"
     number = getattr(error, "errno", 0) or 0
     if number in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         return "no route to the host; check the network"
@@ -32,7 +32,7 @@ def _http_reason(error: Exception, source: str) -> str | None:
         hint = "; an @ in it is written %40" if urlsplit(source).netloc.count("@") != 1 else ""
         return f"the user or password is wrong (401){hint}"
     if isinstance(error, av.error.HTTPForbiddenError):
-        return "the user may not see this (403)"
+        return "access denied for this user (403)"
     if isinstance(error, av.error.HTTPNotFoundError):
         return "there is nothing at this path (404)"
     if isinstance(error, av.error.HTTPClientError):

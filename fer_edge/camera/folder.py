@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ FILMS = (
 )
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
 RAW_REFUSED = "raw pictures are not read here"
+DANGLING = "they are links to what is not there"
 FILMS_ELSEWHERE = "films are sources of their own"
 
 
@@ -37,22 +39,29 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def folder_files(folder: Path) -> list[Path]:
-    """A folder's files by name. Raises CameraError."""
+    """A folder's files by name, links to nothing among them. Raises CameraError."""
     try:
-        return sorted((path for path in folder.iterdir() if path.is_file()), key=natural)
+        return sorted((path for path in folder.iterdir() if path.is_file() or _is_dangling(path)), key=natural)
     except OSError as error:
         raise CameraError(f"camera.source {folder} cannot be read: {error.strerror}") from None
 
 
+def _is_dangling(path: Path) -> bool:
+    """Whether it is a link to what is not there, or to itself."""
+    return path.is_symlink() and not os.path.exists(path)
+
+
 def is_listed(path: Path) -> bool:
     """Whether a folder's file is one of its pictures. `._NAME` is what macOS knows about a file."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and not is_film(path)
+    listed = path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+    return listed and not is_film(path) and not _is_dangling(path)
 
 
 def is_film(path: Path) -> bool:
     """Whether a folder's file is a film: by its name, or as it is an animated picture."""
     suffix = path.suffix.lower()
-    return not path.name.startswith("._") and (suffix in FILMS or (suffix in ANIMATED and is_animated(path)))
+    film = suffix in FILMS or (suffix in ANIMATED and is_animated(path))
+    return film and not path.name.startswith("._") and not _is_dangling(path)
 
 
 def is_animated(path: Path) -> bool:
@@ -84,6 +93,8 @@ def _why_left_out(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if path.name.startswith("."):
         return None
+    if _is_dangling(path):
+        return DANGLING if suffix in SUFFIXES + FILMS else None
     if is_film(path):
         return FILMS_ELSEWHERE
     return RAW_REFUSED if suffix in RAW else None

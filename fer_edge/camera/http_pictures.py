@@ -56,7 +56,7 @@ class HttpPictures:
             data = self._received(size)
         self._bytes += len(data)
         if self._bytes > MOST_PICTURE_BYTES:
-            raise EndlessPicture(1, f"it sent {MOST_PICTURE_BYTES} bytes and no end of a picture")
+            raise EndlessPicture(1, f"it sent {MOST_PICTURE_BYTES} bytes without the end of a picture")
         if time.monotonic() - self._began > self._timeout_seconds:
             raise _silent()
         return data

@@ -154,7 +154,9 @@ def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
     paths = [path for path in found if is_listed(path)]
     tell_left_out(folder, found, with_films=with_films)
     if not paths:
-        raise CameraError(f"camera.source {folder} holds no pictures; expected files that end in {' '.join(SUFFIXES)}")
+        raise CameraError(
+            f"camera.source {folder} contains no pictures; expected files that end in {' '.join(SUFFIXES)}"
+        )
     return paths
 
 

@@ -113,7 +113,7 @@ class StreamCamera:
         try:
             self._reader = self._opened()
         except NoVideo:
-            raise CameraError(f"{self.title} holds no film: only sound, or a cover picture") from None
+            raise CameraError(f"{self.title} contains no video: only sound, or a cover picture") from None
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error, time.monotonic() - began) from None
         self._clock = _FileClock(start_ns, period_ns=round(1e9 / (self._reader.fps or self._config.fps)))
@@ -228,7 +228,7 @@ class StreamCamera:
         """Complain where a file gave its last frame early, or frames of it could not be decoded."""
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
-            raise CameraError(f"{self.title} holds no picture that can be decoded; {hint}")
+            raise CameraError(f"{self.title} contains no picture that can be decoded; {hint}")
         self._losses.end(reader.bad)
         if reader.bad:
             self.damaged += self._losses.frames

@@ -50,7 +50,7 @@ class Command:
 
 
 COMMANDS = {
-    "run": Command("fer_edge.commands.run", "run the daemon until it is told to stop (SIGTERM, Ctrl-C)"),
+    "run": Command("fer_edge.commands.run", "run the daemon until it is stopped (SIGTERM, Ctrl-C)"),
     "watch": Command("fer_edge.commands.watch.command", "subscribe and show events as they come, from any machine"),
     "forget": Command(
         "fer_edge.commands.forget", "remove what broker and Home Assistant keep of a device that is gone"

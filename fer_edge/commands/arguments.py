@@ -24,7 +24,7 @@ def passed_over(found: Path | None) -> str | None:
         return None
     if found and found.samefile(LOCAL_CONFIG):
         return None
-    why = f"{found} is there" if found else "only a checkout's own is taken without being named"
+    why = f"{found} is there" if found else "only a checkout's own file is used without -c"
     return f"./config.yaml is not used: {why}; to use it, give -c config.yaml"
 
 

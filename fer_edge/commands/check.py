@@ -64,7 +64,7 @@ Examples:
 
 
 class PrintSchema(argparse.Action):
-    """`--schema`: print the JSON Schema of config.yaml and stop; no configuration is read for that."""
+    """`--schema`: print the JSON Schema of config.yaml and exit; no configuration is read for that."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and stop."""
@@ -74,7 +74,7 @@ class PrintSchema(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What else it can print."""
-    parser.add_argument("--schema", action=PrintSchema, nargs=0, help="print the JSON Schema of config.yaml and stop")
+    parser.add_argument("--schema", action=PrintSchema, nargs=0, help="print the JSON Schema of config.yaml and exit")
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
@@ -247,10 +247,10 @@ def _permissions(config: Config) -> Finding:
     folder = state_folder(config, device_id(config))
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        costs = "events wait in memory only, and what is set over MQTT lasts until the restart; check state.folder"
+        costs = "events are queued in memory only, and changes over MQTT are lost at a restart; check state.folder"
         return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
     if trouble := _unwritable(there):
-        costs = "events wait in memory only, and what is set over MQTT lasts until the restart"
+        costs = "events are queued in memory only, and changes over MQTT are lost at a restart"
         return Finding(ok=False, text=f"{there} cannot be written: {trouble}: {costs}; free space there", fatal=False)
     return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
 

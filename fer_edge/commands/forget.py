@@ -85,7 +85,7 @@ def forget(mqtt: Mqtt, device: str, *, prefix: str) -> int:
         ConfigError: the password file cannot be read.
 
     """
-    running = f"the daemon of {device} runs, and would bring back what is removed; stop it first"
+    running = f"the daemon of {device} runs, and would publish it again; stop it first"
     if is_running(device):
         raise SinkError(running)
     base = f"{mqtt.topic}/{device}"

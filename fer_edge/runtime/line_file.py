@@ -51,7 +51,7 @@ class LineFile:
     def write(self, line: bytes) -> None:
         """Append a line (which ends with a newline). Where that fails, no part of it stays in the file."""
         if self._moved():
-            log.info("%s was moved, deleted or replaced; going on in a new file of that name", self._path)
+            log.info("%s was moved, deleted or replaced; continuing in a new file of that name", self._path)
             self.close()
         descriptor = self.open()
         if self._size and self._size + len(line) > self._max_bytes:

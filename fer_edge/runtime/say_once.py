@@ -53,9 +53,12 @@ class SayOnce(logging.Filter):
         if count >= self._burst:
             return False
         if left_out:
-            record.msg, record.args = f"{record.getMessage()} (and {left_out} more lines like this before)", None
+            record.msg, record.args = f"{record.getMessage()} ({left_out} similar lines suppressed before)", None
         elif count == self._burst - 1:
-            record.msg, record.args = f"{record.getMessage()} (more lines like this are counted, not said)", None
+            record.msg, record.args = (
+                f"{record.getMessage()} (further lines like this are suppressed and counted)",
+                None,
+            )
         return True
 
 

@@ -149,7 +149,7 @@ def _polygon_error(points: tuple[Point, ...]) -> str | None:
     """Why points are not the corners of a polygon, one after the other."""
     if len(set(points)) < len(points):
         twice = next(point for number, point in enumerate(points) if point in points[:number])
-        which = f"[{twice[0]:g}, {twice[1]:g}] is there twice"
+        which = f"[{twice[0]:g}, {twice[1]:g}] appears twice"
         return f"expected each point once ({which}; the last one joins the first by itself)"
     sides = list(zip(points, points[1:] + points[:1], strict=True))
     for (one, first), (other, second) in combinations(enumerate(sides, start=1), 2):

@@ -78,7 +78,7 @@ class Tuning:
         self._kept, also = _fitting(base, self._kinds, kept)
         self._config = with_values(base, self._overrides)
         trouble = self._save()
-        lines = [f"the change of {_got(key)} is dropped: {why}" for key, why in (also | dropped).items()]
+        lines = [f"the change to {_got(key)} is dropped: {why}" for key, why in (also | dropped).items()]
         return (*lines, *([f"changes will not survive a restart: {trouble}"] if trouble else []))
 
     @property
@@ -185,7 +185,7 @@ class Tuning:
             return "expected a name such as detector/min_score"
         section, _, below = key.partition(".")
         if section == "privacy":
-            return "what may leave the machine is decided in config.yaml alone; change it there and restart"
+            return "privacy settings can only be changed in config.yaml; change it there and restart"
         if section == "alerts" and below:
             alert = below.partition(".")[0]
             if alert in self._base.alerts:

@@ -264,7 +264,7 @@ class HistorySink:
 
     def _tell(self, trouble: str | None) -> None:
         if self._trouble.changes_to(trouble):
-            log.warning("history: %s", trouble) if trouble else log.info("history: the disk takes it again")
+            log.warning("history: %s", trouble) if trouble else log.info("history: writing to disk works again")
 
 
 def _stamped(minute: Minute | None) -> Minute | None:

@@ -108,5 +108,5 @@ class PicturesSink:
             trouble = f"{error.filename or 'the disk'}: {error.strerror}"
         if self._trouble.changes_to(trouble):
             log.warning("pictures: %s; they are not kept, or not deleted", trouble) if trouble else log.info(
-                "pictures: the disk takes them again"
+                "pictures: writing to disk works again"
             )

@@ -64,7 +64,7 @@ class Table(Protocol):
 class SqliteFile:
     """One SQLite file that may fail, be away and come back. Errors never leave it: they stand in `trouble`.
 
-    A file that cannot be written is read for as long as that goes. One that was deleted, moved or replaced under way
+    A file that cannot be written is read for as long as that goes. One that was deleted, moved or replaced while in use
     is noticed before the next write; a new one then gets what waits.
     """
 
@@ -219,7 +219,9 @@ class SqliteFile:
 
     def _start_anew(self) -> None:
         """The file that is open was deleted, moved or replaced: read it once more, then let go of it."""
-        log.warning("%s was deleted, moved or replaced under way; it is made anew with what waits", self._path)
+        log.warning(
+            "%s was deleted, moved or replaced while in use; it is created again with what is pending", self._path
+        )
         self._rescue(self._db, damaged=False)
         self._detach()
         if not self._path.exists():  # changes of a file that is gone are nothing to a new one
@@ -256,7 +258,7 @@ class SqliteFile:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
         advice = "free space there" if code == sqlite3.SQLITE_FULL else "check state.folder, its owner and its disk"
-        what = f"{reason}; events wait in memory, and a restart loses them; {advice}"
+        what = f"{reason}; events are kept in memory and are lost at a restart; {advice}"
         self._trouble = f"{self._path}: {what}; trying again every {RETRY_SECONDS:g} s"
 
     def _rescue(self, db: sqlite3.Connection | None, *, damaged: bool) -> None:
@@ -286,7 +288,7 @@ class SqliteFile:
                 file.unlink()
         except OSError as error:
             return f"{reason}, and the file cannot be moved aside: {error.strerror}"
-        what = "what could not be read of it is lost; check the SD card"
+        what = "what could not be read is lost; check the SD card"
         self._damage = f"{self._path}: {reason}; it is now {target.name}, {what}"
         return reason
 
@@ -321,7 +323,7 @@ def _mend_index(db: sqlite3.Connection, table: str, index: str) -> None:
         for how in (f"INDEXED BY {quoted(index)}", "NOT INDEXED")
     )
     if own != true:
-        log.warning("index %s is damaged; it is made anew", index)
+        log.warning("index %s is damaged and is rebuilt", index)
         db.execute(f"REINDEX {quoted(index)}")
 
 

@@ -44,7 +44,7 @@ def try_model(content: bytes, path: Path, *, module: str) -> None:
 
     """
     if path.parent.resolve() != models_folder().resolve() and (end := _end(content, module)):
-        raise ModelError(f"{path}: the TFLite runtime {end} on this model: it is damaged, or made to do harm")
+        raise ModelError(f"{path}: the TFLite runtime {end} on this model: it is damaged or malicious")
 
 
 @cache
@@ -54,7 +54,7 @@ def _end(content: bytes, module: str) -> str:
     try:
         done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        return f"does not come to an end within {SECONDS:g} s"
+        return f"does not finish within {SECONDS:g} s"
     except OSError:  # no process can be started here
         return ""
     return f"crashes ({Signals(-done.returncode).name})" if done.returncode < 0 else ""

@@ -116,7 +116,7 @@ def _walk(daemon: Daemon, picture: Image) -> None:
     daemon.start(f"env {AS_SERVICE} env {FER_EDGE} run -c /config/config.yaml", "run")
     daemon.wait("the first events", lambda: daemon.events()[0] > 1)
     taken = [_five(daemon)]
-    assert "another program has the display" in daemon.said()
+    assert "another program is using the display" in daemon.said()
     assert (guest.screen() == console).all()
 
     daemon.stop("other", "KILL")

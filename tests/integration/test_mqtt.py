@@ -23,7 +23,7 @@ from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.delivery import Delivery
 from fer_edge.sinks.mqtt.session import Session
-from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
+from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, wait_for
 from tests.support.face_events import FRAME, IDENTITY, STATS, events, face_event, face_state
 from tests.support.paths import ROOT
 from tests.support.sink_helpers import (
@@ -196,7 +196,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(tmp_path: Path, caplog: p
         sink.submit(events(31, 31))
         wait_for(lambda: sink.store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
         assert [entry.seq for entry in sink.store.outbox.oldest(100)] == list(range(22, 32))
-    assert said(caplog, "the oldest are dropped") == 1
+    assert said(caplog, "the oldest are now dropped") == 1
 
 
 def test_stats_tell_of_dropped_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,9 +235,9 @@ def test_a_broker_that_hangs_does_not_hold_up_submit_or_close(caplog: pytest.Log
             started = time.monotonic()
             for first in range(1, 1001, 10):
                 sink.submit(events(first, first + 9))
-            assert time.monotonic() - started < 2.0
+            assert time.monotonic() - started < 10 * PATIENCE
             before_close = time.monotonic()
-        assert time.monotonic() - before_close < 1.5
+        assert time.monotonic() - before_close < 10 * PATIENCE
         silent.close()
     assert said(caplog, "1000 events could not be delivered") == 1
 
@@ -314,4 +314,4 @@ def test_a_second_client_with_the_same_id_is_guessed(
 ) -> None:
     quick_retries(monkeypatch)
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port), running(broker.port):
-        wait_for(lambda: said(caplog, "is another client there as fer-edge-kitchen?"), "a guess")
+        wait_for(lambda: said(caplog, "is another client using the id fer-edge-kitchen?"), "a guess")

@@ -111,8 +111,8 @@ def test_a_half_open_connection_is_left_and_costs_no_event(
         stalled.set()
         started = time.monotonic()
         sink.submit(events(11, 60))
-        assert time.monotonic() - started < 1  # the camera does not wait
-        wait_for(lambda: said(caplog, "silent") > 0, "the silence is noticed", seconds=30)
+        assert time.monotonic() - started < 10 * PATIENCE  # the camera does not wait
+        wait_for(lambda: said(caplog, "no answer from the broker for") > 0, "the silence is noticed", seconds=30)
         stalled.clear()
         wait_for(lambda: len(first_seen(seen.of("event"))) == 60, "all events", seconds=30)
         assert first_seen(seen.of("event")) == list(range(1, 61))
@@ -254,7 +254,7 @@ def test_a_broker_that_refuses_subscriptions_still_gets_the_events(caplog: pytes
         with strict, strict.makefile("rb") as stream:
             sent = events_without_answer(strict, stream, granted=b"\x80")
             assert [next(sent) for _ in range(3)] == [1, 2, 3]
-            wait_for(lambda: "going on without it" in caplog.text, "a word in the log")
+            wait_for(lambda: "continuing without it" in caplog.text, "a word in the log")
     assert "refuses the subscription (fer-edge/kitchen/set/#: " in caplog.text
 
 

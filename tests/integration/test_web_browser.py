@@ -263,7 +263,7 @@ def test_an_alert_that_is_on_stands_at_the_top_until_it_ends(page: Page, port: i
         look(page, port)
         banner = page.locator("#alerts")
         for _ in range(2):  # the demo's face smiles, and leaves
-            expect(banner).to_contain_text(re.compile("Alert cheer is on since .*: faces? #1.* for "), timeout=30_000)
+            expect(banner).to_contain_text(re.compile(r"Alert cheer is on since .*: faces? #\d.* for "), timeout=30_000)
             expect(page).to_have_title(re.compile(r"^\(1\) fer-edge "))
             expect(banner).to_be_hidden(timeout=30_000)
             expect(page).to_have_title(re.compile("^fer-edge "))

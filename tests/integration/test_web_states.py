@@ -110,7 +110,7 @@ def test_a_paused_camera_is_not_live(page: Page, tmp_path: Path) -> None:
     with shown(page, tmp_path) as site:
         expect(page.locator("#link-text")).to_have_text("Live")
         site.control.set("camera.paused", b"true", lambda _: None)
-        expect(page.locator("#troubles")).to_contain_text("Camera: paused: nobody looks through the camera")
+        expect(page.locator("#troubles")).to_contain_text("Camera: paused: the camera is closed (camera.paused)")
         expect(page.locator("#link-text")).to_have_text("No picture")
 
 

@@ -44,7 +44,7 @@ def test_a_shared_state_folder_is_locked_whatever_the_network_namespace(
         # in another namespace its name is free
         monkeypatch.setattr(socket.socket, "bind", lambda _self, _name: None)
         with (
-            pytest.raises(AlreadyRunning, match=rf"runs already \(process {other.pid}\); stop it"),
+            pytest.raises(AlreadyRunning, match=rf"is already running \(process {other.pid}\); stop it"),
             lock(config_of(tmp_path)),
         ):
             pass
@@ -71,7 +71,7 @@ def test_a_name_that_somebody_only_holds_does_not_stop_the_start(
         squatter.bind(f"\0fer-edge-{config_of(tmp_path).device.id}")
         with lock(config_of(tmp_path)):
             pass
-    assert "holds the name of device id" in caplog.text
+    assert "holds the lock of device id" in caplog.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
@@ -99,4 +99,4 @@ def test_where_nothing_can_be_written_it_runs(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "file").touch()
     with lock(config_of(tmp_path / "file")):
         pass
-    assert "a second daemon there is not noticed" in caplog.text
+    assert "a second daemon with this id would not be noticed" in caplog.text

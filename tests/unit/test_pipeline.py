@@ -177,7 +177,7 @@ class TestRun:
             assert kinds.count("start") == kinds.count("end")
 
     def test_a_second_instance_is_refused_and_the_first_goes_on(self, tmp_path: Path) -> None:
-        with lock(quiet(tmp_path)), pytest.raises(AlreadyRunning, match=r"runs already \(process \d+\); stop it"):
+        with lock(quiet(tmp_path)), pytest.raises(AlreadyRunning, match=r"is already running \(process \d+\); stop it"):
             run(quiet(tmp_path), Signals())
         run(quiet(tmp_path), Signals())  # let go
 

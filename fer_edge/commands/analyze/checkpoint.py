@@ -113,8 +113,8 @@ def load(path: Path, origin: Origin) -> Checkpoint:
     except FileNotFoundError:
         raise SinkError(f"{path}: there is nothing to resume: no run was interrupted; leave out --resume") from None
     except (OSError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise SinkError(f"{path}: cannot be read ({error}); begin anew, without --resume") from None
+        raise SinkError(f"{path}: cannot be read ({error}); start over without --resume") from None
     other = [name for name in Origin.__struct_fields__ if getattr(kept.origin, name) != getattr(origin, name)]
     if other:
-        raise SinkError(f"{path}: the run was begun with other {' and '.join(other)}; begin anew, without --resume")
+        raise SinkError(f"{path}: the run was begun with other {' and '.join(other)}; start over without --resume")
     return kept

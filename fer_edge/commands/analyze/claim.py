@@ -35,7 +35,7 @@ def _claim(option: str, path: str) -> Iterator[None]:
     try:
         descriptor = _locked(name)
     except BlockingIOError:
-        what = f"{path}: {_holder(name)} is writing it; wait for its end, or choose another --{option}"
+        what = f"{path}: {_holder(name)} is writing it; wait until it has finished, or choose another --{option}"
         raise SinkError(what) from None
     except OSError:  # nothing can be made there: the output itself says what is wrong, where that matters
         yield

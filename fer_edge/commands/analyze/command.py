@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="OUT.html", type=Path, help="one page about all sources, for people")
     parser.add_argument("--draw", metavar="FOLDER", type=Path, help="each picture with its faces marked, as JPEG")
     parser.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking, no events")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
     parser.add_argument(
         "--save-every", dest="save_seconds", metavar="SECONDS", type=seconds, default=10.0,
         help="what a killed run may lose of its time (default: %(default)g)",

@@ -74,7 +74,7 @@ def check(options: AnalyzeOptions) -> None:
             "run analyze once for each film"
         )
     if options.still and options.events:
-        raise ConfigError("--events: tells what happens over time; with --still nothing does; leave out one of them")
+        raise ConfigError("--events: reports changes over time, which --still does not follow; leave out one of them")
     if options.resume and options.resume_file() is None:
         live = [shown(source) for source in options.sources if is_live(source)]
         why = f"{live[0]} is live" if live else "what went to standard output or a pipe cannot be taken back"
@@ -87,7 +87,7 @@ def _check_names(files: dict[str, str], sources: Sequence[str]) -> None:
     for name, path in files.items():
         real = path if path == STDOUT else os.path.realpath(path)
         if real in names:
-            raise ConfigError(f"--{name} {path}: --{names[real]} goes there already; choose another file")
+            raise ConfigError(f"--{name} {path}: --{names[real]} is written there already; choose another file")
         if name != "draw" and os.path.isdir(real):
             raise ConfigError(f"--{name} {path}: is a folder; expected a file in it")
         names[real] = name

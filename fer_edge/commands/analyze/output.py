@@ -98,7 +98,7 @@ def marked(look: AnalyzedFrame, painter: Painter) -> Image:
 def check_size(path: Path, size: int) -> None:
     """Raises SinkError where a file has fewer than `size` bytes, or is not there."""
     if not path.is_file() or path.stat().st_size < size:
-        raise SinkError(f"{path}: is shorter than the run left it; begin anew, without --resume")
+        raise SinkError(f"{path}: is shorter than the run left it; start over without --resume")
 
 
 def cut(path: Path, size: int) -> None:

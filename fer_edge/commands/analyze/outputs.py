@@ -63,7 +63,7 @@ class Parquet(Table):
         """See `Output.check`."""
         super().check(kept)
         if self._rows.is_symlink() or self._rows.stat().st_uid not in (os.geteuid(), 0):
-            raise SinkError(f"{self._rows}: is not the file that the run made; begin anew, without --resume")
+            raise SinkError(f"{self._rows}: is not the file that the run made; start over without --resume")
 
     def start(self, kept: bytes | None) -> None:
         """See `Output.start`."""
@@ -160,7 +160,7 @@ class FilmOutput(Output):
             else:
                 self._path.unlink(missing_ok=True)  # nothing was read: an empty file would be no film
         except OSError as error:
-            log.warning("%s: stays in fragments, in which some players cannot seek: %s", self._path, error.strerror)
+            log.warning("%s: is left in fragments, in which some players cannot seek: %s", self._path, error.strerror)
 
     def close(self) -> None:
         """See `Output.close`."""
@@ -214,7 +214,7 @@ class Outputs:
     def __init__(self, each: Mapping[str, Output], *, resumable: bool) -> None:
         """`resumable`: whether a run that fails can be gone on with."""
         self._each = each
-        self._advice = "free space there" + (", then go on with --resume" if resumable else "")
+        self._advice = "free space there" + (", then continue with --resume" if resumable else "")
 
     def start(self, kept: Mapping[str, bytes] | None) -> None:
         """See `Output.start`. Raises SinkError, where less is there than was kept before anything was changed."""

@@ -116,7 +116,7 @@ class Run:
     def _made(self, source: int, frame: int) -> None:
         """Bring everything up to date: what comes after this may be lost."""
         begun = time.monotonic()
-        note = f"This is a run that has not ended yet: it has come to {self._place(source)}."
+        note = f"This run has not finished yet: it has reached {self._place(source)}."
         self.outputs.tell(lambda output: output.make(note))
         self._keep(source, frame, begun=begun)
 
@@ -138,7 +138,7 @@ class Run:
         """End before the end. Raises Interrupted."""
         place = self._place(index)
         self.outputs.tell(lambda output: output.make(f"The run was stopped at {place}."))
-        on = "go on with the same command and --resume"
+        on = "continue with the same command and --resume"
         if not self.keeper.path:
             self.outputs.tell(lambda output: output.finish())
             on = "this run cannot be resumed"

@@ -61,7 +61,7 @@ def _found(tally: Tally, *, still: bool) -> str:
 
 def _sources(sources: Sequence[str], failed: int) -> str:
     text = printable(shown(sources[0])) if len(sources) == 1 else f"{len(sources)} sources"
-    return text + (f" ({failed} not, or not to the end)" if failed else "")
+    return text + (f" ({failed} failed or incomplete)" if failed else "")
 
 
 def _count(number: int, one: str) -> str:

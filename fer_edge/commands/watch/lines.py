@@ -75,7 +75,7 @@ class Lines:
         self._connected = True
         self._quiet_at = time.monotonic() + QUIET_SECONDS
         self._online.clear()
-        self._remark(f"connected to {broker}: watching {self._options.where}; Ctrl-C ends", "bold")
+        self._remark(f"connected to {broker}: watching {self._options.where}; press Ctrl-C to stop", "bold")
 
     def away(self, why: str) -> None:
         """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
@@ -110,7 +110,7 @@ class Lines:
     def _availability(self, device: str, payload: bytes) -> None:
         word = printable(payload.decode())
         if not word:
-            self._remark(f"{device} is gone: the broker keeps nothing of it any more", "dim")
+            self._remark(f"{device} is gone: its retained messages were removed", "dim")
             return
         self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
         held = self._held.pop(device, {})
@@ -158,7 +158,7 @@ class Lines:
             SinkError: there never was a connection.
         """
         if self._why and not self._connected:
-            raise SinkError("nothing was heard of it until the end" if self._trouble else self._why)
+            raise SinkError("no message arrived from it" if self._trouble else self._why)
         self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
 
     def _remark(self, text: str, style: str) -> None:

@@ -233,5 +233,5 @@ def _fed_by(card: DisplayCard, crtc: int) -> list[int]:
 
 def _in_use() -> str:
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return "this is a desktop session, which has the display; there, use the browser preview (section web)"
-    return "another program has the display (a desktop, a splash screen); it is taken over when that ends"
+        return "a desktop session is using the display; use the browser preview (section web) instead"
+    return "another program is using the display (a desktop, a splash screen); it is taken over when that ends"

@@ -226,7 +226,9 @@ class Connection:
                 self._client.loop_write()
             self._client.loop_misc()
         except MQTTException as error:
-            self._trouble = LinkError(f"what it answers is no MQTT ({error}); {NO_BROKER}", refused=True, version=True)
+            self._trouble = LinkError(
+                f"its answer is not valid MQTT ({error}); {NO_BROKER}", refused=True, version=True
+            )
         except TooLarge as error:
             self._trouble = LinkError(f"it sent {error}", oversized=True)
 
@@ -265,9 +267,9 @@ class Connection:
         if flags.is_disconnect_packet_from_server:
             self._trouble = _refusal(reason, before=before)
         elif str(reason) == "Keep alive timeout":
-            self._trouble = LinkError(f"the broker fell silent for {self.broker.keepalive_seconds} s (keepalive)")
+            self._trouble = LinkError(f"no answer from the broker for {self.broker.keepalive_seconds} s (keepalive)")
         elif str(reason) == "Protocol error":
-            self._trouble = LinkError(f"what it answers is no MQTT; {NO_BROKER}", refused=True, version=True)
+            self._trouble = LinkError(f"its answer is not valid MQTT; {NO_BROKER}", refused=True, version=True)
         elif before:
             self._trouble = LinkError("the connection was closed by the broker or the network", hung_up=True)
         elif "CERTIFICATE_REQUIRED" in (self._client.tls_reason or ""):

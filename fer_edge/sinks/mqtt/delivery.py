@@ -59,7 +59,7 @@ class Store:
             self._faces.clear_left_over()
         self.outbox.flush()
         if crashed:
-            log.warning("MQTT: the last run crashed; faces that it left open and that are ended now: %d", len(crashed))
+            log.warning("MQTT: the last run crashed; faces that it left open are ended now: %d", len(crashed))
 
     def _disk(self) -> SqliteFile:
         if self._path is None:
@@ -77,9 +77,9 @@ class Store:
         self.outbox.tick(time.monotonic())
         self.outbox.secure()
         if self._trouble.changes_to(self.outbox.trouble):
-            log.warning("MQTT outbox: %s", self._trouble.text or "the disk is in order again")
+            log.warning("MQTT outbox: %s", self._trouble.text or "writing to disk works again")
         if self.outbox.dropped and not self._dropped:
-            log.warning("MQTT: %d events wait for the broker; the oldest are dropped now", self._size)
+            log.warning("MQTT: %d events are queued for the broker; the oldest are now dropped", self._size)
         self._dropped = self.outbox.dropped
 
     @property
@@ -111,7 +111,7 @@ class Store:
         if lost:
             log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
         elif waiting:
-            log.info("MQTT: events that wait on disk for %s and the next start: %d", broker, waiting)
+            log.info("MQTT: events kept on disk for %s until the next start: %d", broker, waiting)
 
 
 def endings(crashed: Sequence[EventPayload]) -> Iterator[tuple[EventPayload, str | None]]:

@@ -62,7 +62,7 @@ class EmbeddedBroker:
         self._thread.start()
         if not self._ready.wait(START_SECONDS) or self._failure:
             self._socket.close()
-            raise SinkError(f"embedded MQTT broker: amqtt did not start: {self._failure or 'no sign of life'}")
+            raise SinkError(f"embedded MQTT broker: amqtt did not start: {self._failure or 'no response'}")
 
     def close(self) -> None:
         """Stop serving. Subscribers are given a moment to receive what was just published."""

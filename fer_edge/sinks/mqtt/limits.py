@@ -46,9 +46,9 @@ class Limits:
         """What does not work at such a broker, in words."""
         found = []
         if self.qos < 1:
-            found.append("it takes QoS 0 only: what is on its way when a connection breaks is lost")
+            found.append("it supports QoS 0 only: messages in flight are lost when the connection breaks")
         if not self.retain:
-            found.append("it keeps no retained values: who subscribes sees nothing until something changes")
+            found.append("it does not support retained messages: subscribers see nothing until something changes")
         return found
 
 

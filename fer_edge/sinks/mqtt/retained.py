@@ -63,7 +63,7 @@ class RetainedTopics:
         self._left = every_topic(self._published)
         for other in left_by(path, self._control.path):
             old, new = other.parent.name, path.parent.name
-            log.info("the device %s is called %s now: what the broker keeps of it is removed", old, new)
+            log.info("device %s was renamed to %s: its retained messages are removed", old, new)
             self._left |= every_topic(_read(other))
             self._note(msgspec.structs.replace(self._published, topics=sorted(self._left)))
             other.unlink(missing_ok=True)
@@ -145,7 +145,7 @@ class RetainedTopics:
         try:
             replace_file(self._path, seal(msgspec.json.encode(published)))
         except OSError as error:
-            log.warning("%s: cannot note what is retained on the broker: %s", self._path, error.strerror)
+            log.warning("%s: cannot save the list of retained topics: %s", self._path, error.strerror)
 
 
 def _read(path: Path) -> Published:
@@ -155,7 +155,7 @@ def _read(path: Path) -> Published:
     except FileNotFoundError:
         return Published()
     except (OSError, ValueError, RecursionError) as error:
-        log.warning("%s: cannot read what is retained on the broker, nothing of it is removed: %s", path, error)
+        log.warning("%s: cannot read the list of retained topics, stale ones are not removed: %s", path, error)
         return Published()
 
 

@@ -159,7 +159,7 @@ class Session:
         if guilty is None:
             return False
         log.error(
-            "MQTT broker %s ends the connection at each message of %d bytes on %s: left out until the next start; "
+            "MQTT broker %s ends the connection at each message of %d bytes on %s: not sent until the restart; "
             "check the broker's limit for the size of messages, and its access rules",
             self._broker,
             len(guilty.payload),
@@ -174,10 +174,10 @@ class Session:
         if error.oversized:
             seconds = next(self._deaf_seconds)
             self._deaf_until = time.monotonic() + seconds
-            return f"; set/ and request/ are not heard for {seconds:.0f} s; trying again"
+            return f"; set/ and request/ are ignored for {seconds:.0f} s; trying again"
         if self._blocked.suspect:
-            return f"; perhaps for what was sent on {self._blocked.suspect}; trying again"
-        rival = f"; is another client there as {self._client_id}?" if self._short_links > 2 else ""
+            return f"; possibly because of a message on {self._blocked.suspect}; trying again"
+        rival = f"; is another client using the id {self._client_id}?" if self._short_links > 2 else ""
         return f"{rival}; trying again"
 
     def _pause(self, seconds: float) -> None:
@@ -254,7 +254,7 @@ class Session:
                 link.poll(IDLE_SECONDS)
                 self._report_refusals(delivery)
                 if link.warning:
-                    self._report(f"{link.warning}; going on without it", logging.WARNING)
+                    self._report(f"{link.warning}; continuing without it", logging.WARNING)
                     link.warning = None
             self._farewell(link, delivery)
         finally:

@@ -232,10 +232,10 @@ def token_of(settings: Web) -> str | None:
 
     """
     token = secret("web-token", settings.token_file)
-    how = "put one into web.token_file, such as that of: openssl rand -hex 16"
+    how = "put one into web.token_file; to generate it: openssl rand -hex 16"
     if token is None:
         if not _is_loopback(settings.host):
-            where = f"section web, key host: {settings.host} lets the network look"
+            where = f"section web, key host: {settings.host} makes the page reachable from the network"
             raise ConfigError(f"{where}, expected a token beside it; {how}, or set 127.0.0.1")
     elif len(token) < TOKEN_LENGTH:
         raise ConfigError(

@@ -84,7 +84,7 @@ class StatusCollector:
 
     def _camera(self, now: float) -> PartState:
         if self._control.config.camera.paused:
-            return PartState(state="off", text="paused: nobody looks through the camera")
+            return PartState(state="off", text="paused: the camera is closed (camera.paused)")
         report = self._control.report_of("camera")
         if report and not report.good:
             return _told(report, "bad")

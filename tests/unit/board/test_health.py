@@ -49,14 +49,14 @@ def test_the_firmware_is_asked_where_the_file_is_missing(board: Board) -> None:
     assert read_health().throttled == 0x80009
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo VCHI initialization failed", "exec sleep 20"])
+@pytest.mark.parametrize("script", ["exit 1", "echo VCHI initialization failed", "exec sleep 60"])
 def test_a_program_that_fails_or_hangs(board: Board, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(health, "VCGENCMD_SECONDS", 0.2)
     board.vcgencmd(script)
     board.supply("1")
     begun = time.monotonic()
     assert read_health().throttled == 1
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_without_the_device_the_program_is_not_tried(board: Board) -> None:

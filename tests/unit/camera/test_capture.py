@@ -103,7 +103,7 @@ class TestFeed:
         assert camera.opened == 2
         assert camera.seq == 2
         assert not feed.away
-        assert "silent; faces are ended" in caplog.text
+        assert "silent; all faces are ended" in caplog.text
         feed.raise_error()
 
     def test_a_damaged_file_is_the_end(self) -> None:
@@ -136,7 +136,7 @@ class TestFeed:
         feed = CaptureThread(lambda: camera)
         feed.start(Event())
         feed.close()
-        assert "does not answer" in caplog.text
+        assert "does not respond" in caplog.text
         released.set()
         wait_for_end_of("camera")
 

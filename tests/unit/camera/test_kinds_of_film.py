@@ -228,7 +228,7 @@ def test_cover_art_is_no_film(tmp_path: Path, image: Image) -> None:
     cv2.imwrite(str(cover), image)
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-i", str(cover), "-map", "0", "-map", "1",
            "-c:v", "copy", "-disposition:v", "attached_pic", str(tmp_path / "a.mp3"))  # fmt: skip
-    with pytest.raises(CameraError, match=r"a\.mp3 (holds no film|cannot be read as a video)"):
+    with pytest.raises(CameraError, match=r"a\.mp3 (contains no video|cannot be read as a video)"):
         frames_of(tmp_path / "a.mp3")
 
 

@@ -65,10 +65,10 @@ def drain(camera: StreamCamera, frames: list[Frame]) -> None:
     ("status", "kind", "said"),
     [
         (401, "text/plain", r"the user or password is wrong \(401\); an @ in it is written %40"),
-        (403, "text/plain", r"may not see this \(403\)"),
+        (403, "text/plain", r"access denied for this user \(403\)"),
         (404, "text/plain", r"nothing at this path \(404\)"),
         (500, "text/plain", r"an error of its own \(5xx\)"),
-        (200, "text/html", r"no video stream \(a web page\?\)"),
+        (200, "text/html", r"not a video stream \(a web page\?\)"),
     ],
 )
 def test_why_a_server_gives_no_stream(status: int, kind: str, said: str) -> None:
@@ -253,7 +253,7 @@ def test_what_never_ends_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("fer_edge.camera.http_pictures.MOST_PICTURE_BYTES", limit)
     with served(start + start[-10:] * (4 * limit // 10), kind, length=False) as url:
         camera = camera_at(url)
-        said = rf"it sent {limit} bytes and no end of a picture|no video stream|could not be decoded"
+        said = rf"it sent {limit} bytes without the end of a picture|not a video stream|could not be decoded"
         with pytest.raises(CameraError, match=said):
             open_and_drain(camera)
         camera.close()

@@ -157,7 +157,7 @@ def test_a_missing_source(tmp_path: Path) -> None:
 def test_a_folder_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(CameraError, match=r"holds no pictures; expected files that end in .*\.jpg"):
+    with pytest.raises(CameraError, match=r"contains no pictures; expected files that end in .*\.jpg"):
         replay(tmp_path)
 
 

@@ -146,7 +146,7 @@ def test_a_header_without_frames_is_an_error(tmp_path: Path) -> None:
     path = video(tmp_path / "a.avi", frames=1)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"movi") + 4])
-    with pytest.raises(CameraError, match=r"a\.avi (holds no picture|cannot be read as a video)"):
+    with pytest.raises(CameraError, match=r"a\.avi (contains no picture|cannot be read as a video)"):
         play(path, loop=True)
 
 

@@ -42,7 +42,7 @@ def test_a_state_folder_that_can_be_made(tmp_path: Path) -> None:
 def test_a_state_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be written" in lines(tmp_path / "file")["permissions"]
-    assert "events wait in memory only" in lines(tmp_path / "file")["permissions"]
+    assert "events are queued in memory only" in lines(tmp_path / "file")["permissions"]
 
 
 def test_what_was_set_over_mqtt_is_shown(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_full_disk_is_not_ok(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("max_qos 0", "it takes QoS 0 only"),
-        ("retain_available false", "it keeps no retained values"),
+        ("max_qos 0", "it supports QoS 0 only"),
+        ("retain_available false", "it does not support retained messages"),
         ("max_packet_size 600", "it takes messages of 600 bytes at most"),
         ("acl_file {acl}", "response/check: Not authorized; allow this user to write there"),
     ],

@@ -131,7 +131,7 @@ def test_a_configuration_that_lies_here_and_is_not_used_is_named(
         shutil.copy(config, nothing_installed / "etc" / "config.yaml")
     main(["check"])
     said = " ".join(capsys.readouterr().out.split())
-    why = "etc/config.yaml is there" if installed else "only a checkout's own is taken without being named"
+    why = "etc/config.yaml is there" if installed else "only a checkout's own file is used without -c"
     assert f"{why}; to use it, give -c config.yaml" in said
     assert "./config.yaml is not used" in said
     main(["check", "-c", "config.yaml"])
@@ -330,7 +330,7 @@ def test_a_second_daemon_is_refused(config: Path, tmp_path: Path) -> None:
         second = subprocess.run(again, capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
         first.kill()  # and a killed one leaves nothing behind that would stop the next
     assert second.returncode == 1
-    assert f"runs already (process {first.pid})" in second.stderr
+    assert f"is already running (process {first.pid})" in second.stderr
     assert len(second.stderr.splitlines()) == 1
     config.write_text(config.read_text().replace("pace: real, loop: true", "pace: max"))
     assert main(["run", "-c", str(config)]) == 0

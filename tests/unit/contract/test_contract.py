@@ -138,7 +138,7 @@ def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(
             wait_for(lambda: answers(seen, "alerts/joy/enabled")[-1]["value"] is False, "the alert's answer")
             refused = json.loads(seen.wait("config/privacy/images")[-1])
             assert (refused["status"], refused["value"]) == ("refused", None)
-            assert "config.yaml alone" in refused["reason"]
+            assert "only be changed in config.yaml" in refused["reason"]
         started = len(seen.of("kitchen/info"))
         capsys.readouterr()
         with daemon(tmp_path, broker.port):

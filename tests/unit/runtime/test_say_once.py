@@ -34,11 +34,11 @@ def test_a_flood_of_different_lines_from_one_place_is_counted() -> None:
     log.warning("something else")
     lines = stream.getvalue().splitlines()
     assert len(lines) == BURST + 1
-    assert lines[BURST - 1].endswith("(more lines like this are counted, not said)")
+    assert lines[BURST - 1].endswith("(further lines like this are suppressed and counted)")
     assert lines[-1] == "something else"
     time.sleep(0.25)
     refuse(1000)
-    assert stream.getvalue().splitlines()[-1] == f"refused: 1000 (and {1000 - BURST} more lines like this before)"
+    assert stream.getvalue().splitlines()[-1] == f"refused: 1000 ({1000 - BURST} similar lines suppressed before)"
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb"])

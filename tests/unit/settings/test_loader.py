@@ -73,7 +73,7 @@ def test_the_example_of_a_zone_can_be_used_and_has_every_key_with_its_default() 
         ("[[0, 0], [1, 0, 1], [1, 1]]", "expected a list of length 2, got 3 (item 1, counted from 0), got "),
         ("[[0, 0], 1, [1, 1]]", "expected a list (item 1, counted from 0), got "),
         ("whole", 'expected a list, got "whole"'),
-        ("[[0, 0], [1, 0], [1, 1], [0, 0]]", "expected each point once ([0, 0] is there twice; the last one joins "),
+        ("[[0, 0], [1, 0], [1, 1], [0, 0]]", "expected each point once ([0, 0] appears twice; the last one joins "),
         ("[[0, 0], [1, 1], [1, 0], [0, 1]]", "expected the points in order around the zone (side 1 crosses or "),
         (
             "[[0, 0], [0.5, 0.5], [1, 1]]",

@@ -38,8 +38,8 @@ def test_every_other_key_is_refused_whatever_the_payload(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("privacy/images", "what may leave the machine is decided in config.yaml alone"),
-        ("privacy", "decided in config.yaml alone"),
+        ("privacy/images", "privacy settings can only be changed in config.yaml"),
+        ("privacy", "can only be changed in config.yaml"),
         ("camera/width", "needs a restart; change it in config.yaml"),
         ("detector/region", "drawn on the live page"),
         ("zones/door", "drawn on the live page"),

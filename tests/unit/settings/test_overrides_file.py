@@ -46,7 +46,7 @@ def test_the_disk_is_spared_what_it_holds_already(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"privacy.images": True}, 'the change of "privacy.images" is dropped: this key cannot be set'),
+        ({"privacy.images": True}, 'the change to "privacy.images" is dropped: this key cannot be set'),
         ({"alerts.gone.enabled": False}, '"alerts.gone.enabled" is dropped'),
         ({"detector.min_score": 7}, "expected a number <= 1.0, got 7"),
         ({"detector.min_score": None}, "expected a number, got null"),
@@ -219,7 +219,7 @@ def test_a_change_that_the_new_file_makes_impossible_is_dropped_in_words() -> No
     reload = tuning.reload(replace(CONFIG, events=Events(enter=0.4, leave=0.3)))
     assert reload.changed == ("events.enter", "events.leave")
     what = "events.leave: expected at most events.enter (0.4), got 0.45"
-    assert reload.warnings == (f'the change of "events.leave" is dropped: {what}',)
+    assert reload.warnings == (f'the change to "events.leave" is dropped: {what}',)
     assert tuning.config.events == Events(enter=0.4, leave=0.3)
 
 

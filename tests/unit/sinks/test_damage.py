@@ -155,4 +155,4 @@ def test_an_index_with_what_is_no_number_is_made_anew(tmp_path: Path, caplog: py
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), "SQLite does not see it"
     check_history(path)
-    assert said(caplog, "index events_by_time is damaged; it is made anew") == 1
+    assert said(caplog, "index events_by_time is damaged and is rebuilt") == 1

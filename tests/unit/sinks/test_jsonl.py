@@ -250,7 +250,7 @@ def test_a_reader_that_hangs_does_not_hold_up_submit_or_close(tmp_path: Path, ca
     with running(fifo, close_seconds=0.3) as sink:
         for first in range(1, 2002, 100):
             sink.submit(events(first, first + 99))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert said(caplog, "events could not be written") == 1
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # the thread ends when somebody reads
     wait_for(lambda: _drain(reader) and not runs("jsonl"), "the thread's end")
@@ -304,7 +304,7 @@ def test_a_file_that_is_taken_away_under_way_is_opened_again(
                 path.touch()
         sink.submit(events(4, 5))
         wait_for(lambda: path.exists() and numbers(path) == [4, 5], "the lines after that")
-    assert said(caplog, "was moved, deleted or replaced; going on in a new file") == 1
+    assert said(caplog, "was moved, deleted or replaced; continuing in a new file") == 1
 
 
 def test_a_file_that_others_cut_off_may_grow_to_its_limit_again(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_model_that_crashes_the_runtime_is_refused(tmp_path: Path, monkeypatch
 def test_so_is_one_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime(tmp_path, "time.sleep(600)", monkeypatch)
     monkeypatch.setattr(probe, "SECONDS", 1.0)
-    with pytest.raises(ModelError, match="does not come to an end within 1 s"):
+    with pytest.raises(ModelError, match="does not finish within 1 s"):
         probe.try_model(b"endless", tmp_path / "own.tflite", module=MODULE)
 
 

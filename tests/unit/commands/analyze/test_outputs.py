@@ -200,9 +200,9 @@ def test_long_names_are_shortened() -> None:
     ("options", "words"),
     [
         ({"video": Path("x.mp4"), "sources": ["a.mkv", "b.mkv"]}, "--video: expected one source, got 2"),
-        ({"events": "e", "still": True}, "--events: tells what happens over time"),
-        ({"jsonl": "-", "csv": "-"}, "--csv -: --jsonl goes there already"),
-        ({"jsonl": "x", "events": "./x"}, r"--events \./x: --jsonl goes there already"),
+        ({"events": "e", "still": True}, "--events: reports changes over time"),
+        ({"jsonl": "-", "csv": "-"}, "--csv -: --jsonl is written there already"),
+        ({"jsonl": "x", "events": "./x"}, r"--events \./x: --jsonl is written there already"),
         ({"video": Path("demo")}, "--video demo: is a source; it would be overwritten"),
         ({"video": Path()}, r"--video \.: is a folder; expected a file in it"),
     ],

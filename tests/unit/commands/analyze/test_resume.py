@@ -79,7 +79,7 @@ def test_a_run_that_was_stopped_and_resumed_leaves_the_same(
 ) -> None:
     folder = tmp_path / "out"
     options = wanted(folder, film, save_seconds=0.0)
-    with pytest.raises(Interrupted, match=r"stopped at 0:00:\d\d of .*film\.avi; .*go on with the same command and"):
+    with pytest.raises(Interrupted, match=r"stopped at 0:00:\d\d of .*film\.avi; .*continue with the same command and"):
         analyze(Config(), options, StopAfter(frames))
     lines, events = json_lines(folder / "out.jsonl"), json_lines(folder / "events.jsonl")
     assert len(lines) == frames
@@ -217,7 +217,7 @@ def forgotten(film: Path, options: AnalyzeOptions) -> AnalyzeOptions:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (touched, "the run was begun with other sources; begin anew, without --resume"),
+        (touched, "the run was begun with other sources; start over without --resume"),
         (with_other_options, "the run was begun with other options"),
         (emptied, r"out\.csv: is shorter than the run left it"),
         (spoilt, "cannot be read"),
@@ -245,7 +245,7 @@ def test_another_configuration_cannot_go_on(tmp_path: Path, film: Path) -> None:
     with pytest.raises(Interrupted):
         analyze(Config(), options, StopAfter(1))
     other = msgspec.structs.replace(Config(), events=msgspec.structs.replace(Config().events, dwell_seconds=2.0))
-    with pytest.raises(SinkError, match=r"out\.jsonl\.resume: the run was begun with other configuration; begin anew"):
+    with pytest.raises(SinkError, match=r"out\.jsonl\.resume: the run was begun with other configuration; start over"):
         analyze(other, replace(options, resume=True))
 
 

@@ -139,7 +139,7 @@ def test_keys_of_a_try_come_in_any_order() -> None:
         ("events.enter=2", r"events\.enter: expected .*1"),
         ("events.entre=0.6", r"did you mean events\.enter\?"),
         ("events.leave=0.9", r"events\.leave cannot be 0\.9"),
-        ("privacy.images=true", "decided in config.yaml alone"),
+        ("privacy.images=true", "can only be changed in config.yaml"),
     ],
 )
 def test_what_is_no_try(text: str, words: str) -> None:

@@ -109,7 +109,7 @@ def test_a_life_of_a_face_reads_well(mosquitto: Mosquitto, monkeypatch: pytest.M
     text = "\n".join(line[8:] if line[2:3] == ":" else line for line in seen.lines())
     assert "\x1b" not in text
     assert all(len(line) <= 80 for line in seen.lines())
-    assert f"connected to 127.0.0.1:{mosquitto.port}: watching fer-edge/all devices; Ctrl-C ends" in text
+    assert f"connected to 127.0.0.1:{mosquitto.port}: watching fer-edge/all devices; press Ctrl-C to stop" in text
     assert text.count("kitchen sees 2 faces: 1 happiness, 1 none") == 1
     assert "  kitchen     #7    start   turned away               0.0 s\n" in text
     assert "  kitchen     #7    update  happiness 88% █████      12.3 s  was neutral\n" in text
@@ -240,7 +240,7 @@ def test_it_ends_after_the_time_it_was_given(mosquitto: Mosquitto, monkeypatch: 
     with watching(monkeypatch, port=mosquitto.port, for_seconds=0.3) as seen:
         started = time.monotonic()
         assert seen.result.result() == 0
-        assert 0.2 < time.monotonic() - started < 5
+        assert 0.2 < time.monotonic() - started < 30
 
 
 def test_it_ends_in_time_without_a_broker_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,10 +128,12 @@ def test_another_master_keeps_the_display(tmp_path: Path, monkeypatch: pytest.Mo
     other = card.open()
     cards = Cards(tmp_path, card0=card)
     for card.root in (False, True):
-        with pytest.raises(SinkError, match=r"another program has the display .*it is taken over when that ends"):
+        with pytest.raises(SinkError, match=r"another program is using the display .*it is taken over when that ends"):
             cards.find()
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
-    with pytest.raises(SinkError, match=r"this is a desktop session.* use the browser preview \(section web\)"):
+    with pytest.raises(
+        SinkError, match=r"a desktop session is using the display.* use the browser preview \(section web\)"
+    ):
         cards.find()
     assert card.nodes == [other], "no file of ours is left open"
     other.close()

@@ -164,7 +164,7 @@ def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch
     assert control.waiting == QUEUE
     started = time.monotonic()
     control.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     held.set()
 
 

@@ -21,7 +21,8 @@ from fer_edge.contract.payloads import ConfigPayload
 from fer_edge.records import LABELS, AlertState, EventType, Reason, ZoneState
 from fer_edge.settings.overrides import Tuning
 from fer_edge.settings.tunables import Tunable
-from fer_edge.sinks.mqtt.discovery import MISSED_STATS, THROTTLED_BITS, discovery, removals, split
+from fer_edge.sinks.mqtt.discovery import discovery, removals, split
+from fer_edge.sinks.mqtt.entities import MISSED_STATS, THROTTLED_BITS
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT

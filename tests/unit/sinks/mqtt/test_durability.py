@@ -213,7 +213,7 @@ def test_after_a_restart_a_disk_that_is_well_again_gives_its_events_again_in_ord
         retry(outbox)
         assert [entry.seq for entry in outbox.sendable(100)] == list(range(1, 26))
         remove(outbox, *range(1, 11))
-        assert "a restart loses them" in str(outbox.trouble)
+        assert "are lost at a restart" in str(outbox.trouble)
     with opened(path, write_every_seconds=0) as outbox:
         put(outbox, 26, 27)
         assert [entry.seq for entry in outbox.sendable(100)] == [*range(1, 21), 26, 27]
@@ -276,7 +276,7 @@ def test_files_that_are_taken_away_under_way_are_made_anew(
         in_flight = outbox.oldest(2)
         take_away(path)
         put(outbox, 61, 63)
-        assert said(caplog, "was deleted, moved or replaced under way") == 1
+        assert said(caplog, "was deleted, moved or replaced while in use") == 1
         assert well(outbox)
         assert on_disk(path) == seqs(outbox) == list(range(2, 64))
         outbox.remove([entry.id for entry in in_flight])

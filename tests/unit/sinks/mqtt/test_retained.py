@@ -184,7 +184,7 @@ def test_a_list_that_cannot_be_read_or_written_is_no_fault(tmp_path: Path, caplo
     (folder / "published.json").write_bytes(b"{")
     with Mosquitto(tmp_path / "broker") as broker:
         run_once(broker.port)
-        assert "cannot read what is retained on the broker" in caplog.text
+        assert "cannot read the list of retained topics" in caplog.text
         run_once(broker.port)
     assert json.loads(unseal((folder / "published.json").read_bytes()))["discovery"][0] == DISCOVERY
 

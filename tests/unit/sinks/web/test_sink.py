@@ -222,7 +222,7 @@ def test_what_mqtt_sets_moves_every_slider(tmp_path: Path) -> None:
     [
         ("events.enter", 0.1, "expected at most events.enter (0.1)"),
         ("events.enter", 7, "expected a number <= 1.0"),
-        ("privacy.images", True, "decided in config.yaml alone"),
+        ("privacy.images", True, "can only be changed in config.yaml"),
         ("camera.width", 32, "needs a restart"),
         ("a" * 100, 1, "expected a name"),
     ],
@@ -264,8 +264,8 @@ def test_pages_hear_that_the_daemon_stops(tmp_path: Path) -> None:
         page = site.page()
         page.receive("hello")
         begun = time.monotonic()
-        site.sink.close(5)
-        assert time.monotonic() - begun < 3
+        site.sink.close(30)
+        assert time.monotonic() - begun < 20
         assert page.closed() == 1012
         site.sink.submit(event_of(1))  # and nothing comes of it
         site.sink.close(5)
@@ -292,8 +292,8 @@ def test_the_network_takes_a_token(host: str) -> None:
     with pytest.raises(ConfigError) as error:
         start(host=host, port=0)
     assert str(error.value) == (
-        f"section web, key host: {host} lets the network look, expected a token beside it; put one into "
-        "web.token_file, such as that of: openssl rand -hex 16, or set 127.0.0.1"
+        f"section web, key host: {host} makes the page reachable from the network, expected a token beside it; "
+        "put one into web.token_file; to generate it: openssl rand -hex 16, or set 127.0.0.1"
     )
 
 
