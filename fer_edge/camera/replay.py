@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
+from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.heif import NoHeif, TooManyPixels, decode_heif, is_heif
 from fer_edge.camera.orientation import Orientation
@@ -61,7 +62,7 @@ class ReplayCamera:
         self.picture: Path | None = None
         """The file that the frame read last came from; None in the demo, and before the first frame."""
         self.frames: int | None = None
-        """How many frames there are, damaged pictures included; None with `loop`, and before `open`."""
+        """How many there are, damaged ones included; None with `loop`, and before `open`."""
         self.damaged = 0
         """How many pictures could not be decoded and were skipped."""
 
@@ -115,8 +116,8 @@ class ReplayCamera:
             paths = _in_folder(path, with_films=self._with_films)
             return self._decoded(paths), len(paths)
         if not os.path.exists(path):
-            expected = "a picture, a folder of pictures, or demo"
-            raise CameraError(f"camera.source {self.title} does not exist; expected {expected}")
+            what = f"{self.title} does not exist"
+            raise CameraError(f"camera.source {what}; expected a picture, a folder of pictures, or demo")
         read_picture(path)  # a folder may hold a bad picture, but this one is all there is
         return self._decoded([path]), 1
 
@@ -180,13 +181,15 @@ def read_picture(path: Path) -> Image:
     if pixels > max_pixels():
         raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
+        with decoder_words() as words:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data))
     except cv2.error as error:  # an empty file, or more pixels than OpenCV allows
         if "MAX_IMAGE" in str(error):
             raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
-    if image is None or is_cut_off(data):
-        raise CameraError(f"{path}: cannot be decoded") from None
+    damage = jpeg_damage(words)
+    if image is None or is_cut_off(data) or damage:
+        raise CameraError(f"{path}: {f'is damaged ({damage})' if damage else 'cannot be decoded'}")
     return _shrunk(image.astype(np.uint8, copy=False))
 
 
@@ -214,9 +217,8 @@ def _bytes_of(path: Path) -> bytes:
             return path.read_bytes()
     except OSError as error:
         raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
-    if size:
-        raise CameraError(f"{path}: has {size} bytes, expected at most {MAX_PICTURE_BYTES}; make it smaller")
-    raise CameraError(f"{path}: not a regular file; expected a picture")
+    large = f"has {size} bytes, expected at most {MAX_PICTURE_BYTES}; make it smaller"
+    raise CameraError(f"{path}: {large if size else 'not a regular file; expected a picture'}")
 
 
 def _is_endless(mode: int) -> bool:

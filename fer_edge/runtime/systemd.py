@@ -1,14 +1,21 @@
-"""The dialogue with systemd (sd_notify(3)): ready, alive, stopping. Silent where systemd does not ask."""
+"""The dialogue with systemd (sd_notify(3)): ready, alive, stopping. Silent where systemd does not ask.
+
+In a container, whose health check asks a file instead: $FER_EDGE_ALIVE_FILE is touched.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
+from pathlib import Path
+
+ALIVE_SECONDS = 5.0  # between two touches of the file
 
 
 class Notifier:
-    """Talks to $NOTIFY_SOCKET. `alive` feeds the watchdog, at most as often as systemd needs it."""
+    """Talks to $NOTIFY_SOCKET. `alive` feeds the watchdog, at most as often as it needs it."""
 
     def __init__(self) -> None:
         path = os.environ.get("NOTIFY_SOCKET", "")
@@ -16,6 +23,8 @@ class Notifier:
         self._pause = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 4
         self._fed = -1e9
         self._ready = False
+        self._file = os.environ.get("FER_EDGE_ALIVE_FILE")
+        self._touched = -1e9
 
     def alive(self, status: str = "Watching") -> None:
         """A step on a new frame was finished, or the camera is waited for: READY=1 the first time, WATCHDOG=1 from
@@ -26,6 +35,10 @@ class Notifier:
         if self._pause and time.monotonic() - self._fed >= self._pause:
             self._fed = time.monotonic()
             self._send("WATCHDOG=1")
+        if self._file and time.monotonic() - self._touched >= ALIVE_SECONDS:
+            self._touched = time.monotonic()
+            with contextlib.suppress(OSError):  # then the health check says that it is not well, as it is
+                Path(self._file).touch()
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
 from fer_edge.camera.heif import is_heif
 from fer_edge.camera.replay import read_picture
 from fer_edge.camera.sources import each_source, is_picture, open_source
@@ -159,3 +161,43 @@ def test_an_animated_webp_that_is_broken(tmp_path: Path, image: Image) -> None:
     camera = open_source(Config(), str(path))
     assert len(list(iter(camera.read, None))) == 3
     assert camera.damaged == 1
+
+
+def test_a_jpeg_that_is_damaged_within_is_named_and_left_out(
+    tmp_path: Path, image: Image, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = cv2.imencode(".jpg", image)[1].tobytes()
+    middle = len(whole) // 2
+    (tmp_path / "1.jpg").write_bytes(whole)
+    (tmp_path / "2.jpg").write_bytes(whole[:middle] + bytes(3000) + whole[middle + 3000 :])
+    (tmp_path / "3.jpg").write_bytes(whole[:-2] + bytes(20) + whole[-2:])  # filled up, as some cameras do
+    camera = open_source(Config(), str(tmp_path))
+    assert len(list(iter(camera.read, None))) == 2
+    assert camera.damaged == 1
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path}/2.jpg: is damaged (Corrupt JPEG data")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_print_meanwhile_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with decoder_words() as words:
+        os.write(2, b"Corrupt JPEG data: premature end of data segment\nanother thread's line\n")
+    assert words == ["Corrupt JPEG data: premature end of data segment"]
+    assert jpeg_damage(words)
+    assert capfd.readouterr().err == "another thread's line\n"
+
+
+def test_odd_files_in_a_folder(tmp_path: Path, image: Image, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "dead.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "empty.png").write_bytes(b"")
+    cv2.imwrite(str(tmp_path / "12:30 %41.png"), image)
+    cv2.imwrite(str(tmp_path / "gray.tif"), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "one.png"), image[:1, :1])
+    cv2.imwrite(str(tmp_path / "tall.png"), np.zeros((10_000, 3, 3), np.uint8))
+    camera = open_source(Config(), str(tmp_path))
+    shapes = [frame.image.shape for frame in iter(camera.read, None)]
+    assert shapes == [image.shape, image.shape, (1, 1, 3), (8192, 2, 3)]
+    links, empty = caplog.messages
+    assert "1 files (.jpg) are left out" in links
+    assert empty.endswith("empty.png: cannot be decoded, skipped")

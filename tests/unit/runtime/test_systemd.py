@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fer_edge.runtime.systemd import Notifier
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -65,3 +68,26 @@ def test_silent_where_nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     Notifier().alive()
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     Notifier().stopping()
+
+
+def test_a_container_s_health_check_asks_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "alive"
+    monkeypatch.setenv("FER_EDGE_ALIVE_FILE", str(file))
+
+    def health() -> subprocess.CompletedProcess[str]:
+        script = ROOT / "systemd/container/healthy"
+        return subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
+
+    before = health()
+    assert (before.returncode, before.stdout.startswith("fer-edge has not finished a step")) == (1, True)
+    notifier = Notifier()
+    notifier.alive()
+    assert health().returncode == 0
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    notifier.alive()  # too soon to touch it again
+    assert health().returncode == 1
+
+
+def test_a_file_that_cannot_be_touched_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_EDGE_ALIVE_FILE", "/nowhere/alive")
+    Notifier().alive()
