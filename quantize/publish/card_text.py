@@ -72,8 +72,8 @@ PROSE: dict[str, dict[str, str]] = {
             "the daemon's default threshold, the detector alone; through the daemon's own code. The same on two folds "
             "of photos2 (varied_), alone and in the whole daemon as it analyses still pictures (daemon_); their boxes "
             "are those of two other detectors. One of these folds served to choose, and both were read on the way: "
-            "take them as slightly optimistic. masked, bare: a sixth of Face-Mask-Detection, pictures of one face, in "
-            "which one is found around the middle."
+            "take them as slightly optimistic. masked, bare: a sixth of Face-Mask-Detection, pictures of one face: the "
+            "share in which one is found."
         ),
         "intended_use": "Find the faces that look towards a camera a few metres away, so that they can be followed.",
         "misuse": f"{_NOT_FOR} Not as proof that nobody was there.",
