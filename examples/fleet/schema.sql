@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS face_events (
     probabilities jsonb       NOT NULL,
     previous      text,
     dwell_s       real        NOT NULL,
+    signals       jsonb,                 -- only where the device has any signal switched on
     zones         jsonb,                 -- only where the device has section zones, as are the next two
     zone          text,
     zone_dwell_s  real,

@@ -75,7 +75,7 @@ class Lines:
         self._connected = True
         self._quiet_at = time.monotonic() + QUIET_SECONDS
         self._online.clear()
-        self._remark(f"connected to {broker}: watching {self._options.where}; press Ctrl-C to stop", "bold")
+        self._remark(f"connected to {broker}: watching {self._options.where}; Ctrl-C ends", "bold")
 
     def away(self, why: str) -> None:
         """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""

@@ -270,7 +270,7 @@ def test_a_film_without_frames_and_one_of_one_frame(tmp_path: Path, image: Image
     (tmp_path / "empty.mp4").write_bytes(b"")
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(tmp_path / "sound.mp4"))
     for name in ("empty.mp4", "sound.mp4"):
-        with pytest.raises(CameraError, match=f"{name} (holds no film|cannot be read as a video)"):
+        with pytest.raises(CameraError, match=f"{name} (contains no video|cannot be read as a video)"):
             frames_of(tmp_path / name)
 
 

@@ -171,7 +171,7 @@ def test_the_newest_frame_is_shown_though_there_is_no_key_frame(
     with served(path.read_bytes(), "video/mp2t", length=False) as url:
         camera = camera_at(url)
         camera.open()
-        packets = camera._packets
+        packets = camera._packets  # nobody but the reading thread knows that all of it has come
         assert packets is not None
         wait_for(lambda: packets.over, "all of it waits")
         first = camera.read()

@@ -31,7 +31,7 @@ from tests.support.runtimes import each_runtime
 from tests.support.samples import frame_of
 
 MODELS = models_folder()
-SHARES = {"detector": (4, 46), "landmarks": (1, 20), "expression": (0, 17)}
+SHARES = {"detector": (4, 66), "landmarks": (1, 20), "expression": (0, 17)}
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +239,7 @@ class TestCommands:
     ) -> None:
         line = self.models_line(config, capsys)
         assert line.startswith("warn")
-        assert f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 20, expression 0 of 17; " in line
+        assert f"; nodes on {strict.library}: detector 4 of 66, landmarks 1 of 20, expression 0 of 17; " in line
         assert line.endswith(
             "all of expression runs on the CPU: use a model compiled for it, or shorten models.delegate_roles"
         )
@@ -247,7 +247,7 @@ class TestCommands:
         config.write_text(text)
         line = self.models_line(config, capsys)
         assert line.startswith("ok")
-        assert line.endswith(f"; nodes on {strict.library}: detector 4 of 46, landmarks 1 of 20")
+        assert line.endswith(f"; nodes on {strict.library}: detector 4 of 66, landmarks 1 of 20")
         config.write_text(text.replace(str(strict.library), "/nowhere/lib.so"))
         assert self.models_line(config, capsys).startswith("FAIL models      models.delegate '/nowhere/lib.so' cannot")
 
@@ -259,7 +259,7 @@ class TestCommands:
         assert parts == SHARES
         assert main(["bench", "--models", "-c", str(config)]) == 0
         shown = " ".join(capsys.readouterr().out.split())
-        assert "nodes on the delegate: detector 4 of 46, landmarks 1 of 20, expression 0 of 17" in shown
+        assert "nodes on the delegate: detector 4 of 66, landmarks 1 of 20, expression 0 of 17" in shown
 
     def test_a_whole_run(self, config: Path, strict: Strict, tmp_path: Path) -> None:
         """A process from start to end: faces are found as without it, and at the end each delegate has gone, once."""

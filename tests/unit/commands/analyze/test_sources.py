@@ -161,7 +161,7 @@ def test_a_picture_without_a_sure_expression_has_none(tmp_path: Path) -> None:
         (["{empty}", "--csv", "{out}"], r"read 1 picture of \S+/black.png: no faces; wrote"),
         (
             ["{absent}", "{holiday}/10.jpg", "--still"],
-            r"read 1 picture of 2 sources \(1 not, or not to the end\): 1 face",
+            r"read 1 picture of 2 sources \(1 failed or incomplete\): 1 face",
         ),
     ],
     ids=["folder", "picture", "film", "nobody", "absent"],
