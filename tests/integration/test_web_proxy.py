@@ -172,6 +172,7 @@ def test_a_browser_logs_in_and_out(proxy: Proxy) -> None:
         page.fill("input[name=token]", TOKEN)
         page.keyboard.press("Enter")
         page.wait_for_url(proxy.url)
-        page.wait_for_function("document.title.length > 0 && document.querySelectorAll('input[type=range]').length > 5")
+        page.locator("input[type=range]").nth(5).wait_for(state="attached")
+        assert page.title()
         assert [line for line in said if "404" in line or "failed" in line or "Error" in line] == []
         context.close()

@@ -233,5 +233,9 @@ def write_everything(folder: Path) -> Path:
     write_mesh(folder / "mesh" / "stills.npz", people=80)
     write_portraits(folder / "photos2", count=20)
     write_posed(folder / "ckplus48.zip", people=8)
+    for kind in ("with_mask", "without_mask"):
+        (folder / "masks" / kind).mkdir(parents=True, exist_ok=True)
+        for number, picture in enumerate(pictures(24)):
+            (folder / "masks" / kind / f"{number}.png").write_bytes(png(picture))
     write_zip(folder / "faces_unlabelled.zip", dict.fromkeys(UNLABELLED, png(pictures(1)[0].repeat(4, 0).repeat(4, 1))))
     return folder

@@ -68,8 +68,8 @@ def test_the_quarters_come_one_after_the_other(pause: float, looks: int) -> None
 
 
 def far(astronaut: Image) -> Image:
-    """A frame u8[480,640,3] with a face of about 26 px."""
-    picture = np.full((480, 640, 3), 90, np.uint8)
+    """A frame u8[720,960,3] with a face of about 26 px."""
+    picture = np.full((720, 960, 3), 90, np.uint8)
     small = cv2.resize(astronaut, None, fx=0.24, fy=0.24, interpolation=cv2.INTER_AREA)
     picture[300 : 300 + small.shape[0], 420 : 420 + small.shape[1]] = small
     return picture

@@ -127,7 +127,7 @@ def test_a_report_of_a_pi(pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "frames/s, +0.0 C, 61.2 C at most.",
     ):
         assert line in text
-    detector = re.search(r"\| detector \| 58\.2 \| [\d.]+ \| [\d.]+ \| 1\.5 \| [\d.]+ \| [\d.]+ \| 0\.9 \|", text)
+    detector = re.search(r"\| detector \| 77\.5 \| [\d.]+ \| [\d.]+ \| 2\.0 \| [\d.]+ \| [\d.]+ \| 1\.2 \|", text)
     assert detector
     assert re.search(r"With 1 thread: models [\d.]+ of [\d.]+ ms/frame; expected for the models [\d.]+\.", text)
 
