@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -316,6 +317,12 @@ def test_it_ends_with_the_device(screen: TerminalScreen) -> None:
     assert until.over
 
 
+def as_in_a_shell() -> None:
+    """Give a new process its terminal, and Ctrl-C, which is ignored in what a script has put into the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """`fer-edge watch` in a pseudo terminal."""
 
@@ -327,7 +334,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=as_in_a_shell,
             start_new_session=True,
             env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         )
