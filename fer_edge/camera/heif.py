@@ -15,7 +15,6 @@ import numpy as np
 from fer_edge.camera.orientation import Orientation
 from fer_edge.records import Image
 
-BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 CODECS = {b"hvc1": ("hevc", b"hvcC", 23), b"av01": ("libdav1d", b"av1C", 4)}
 """By the kind of item: the decoder, where its configuration is, and where that begins to be the decoder's own."""
 MOST_BOXES = 100_000
@@ -36,13 +35,6 @@ class Grid(NamedTuple):
     columns: int
     width: int
     height: int
-
-
-def is_heif(data: bytes) -> bool:
-    """Whether a file says that it is one: in its major brand or a compatible one."""
-    (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
-    brands = data[8:12] + data[16 : min(length, 256)]
-    return any(brands[at : at + 4] in BRANDS for at in range(0, len(brands), 4))
 
 
 def decode_heif(data: bytes, *, most_pixels: int) -> Image:

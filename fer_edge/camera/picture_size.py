@@ -12,6 +12,8 @@ from collections.abc import Callable
 PIXELS_OF_HEAVY = 2
 """GIF and JPEG 2000 take twice the memory of others while they are decoded."""
 
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+
 
 def announced_pixels(data: bytes) -> int | None:
     """Pixels that decoding a whole file makes room for; None where the header is of no kind that is read here, or is
@@ -23,6 +25,13 @@ def announced_pixels(data: bytes) -> int | None:
             except (struct.error, ValueError, IndexError):
                 return None
     return None
+
+
+def is_heif(data: bytes) -> bool:
+    """Whether a file says that it is one: in its major brand or a compatible one."""
+    (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
+    brands = data[8:12] + data[16 : min(length, 256)]
+    return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))
 
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int]:

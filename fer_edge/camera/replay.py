@@ -21,9 +21,8 @@ import numpy as np
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
 from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
-from fer_edge.camera.heif import NoHeif, TooManyPixels, decode_heif, is_heif
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.picture_size import announced_pixels, is_cut_off, jpeg_frame
+from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
@@ -194,6 +193,8 @@ def read_picture(path: Path) -> Image:
 
 
 def _heif(path: Path, data: bytes) -> Image:
+    from fer_edge.camera.heif import NoHeif, TooManyPixels, decode_heif  # here: PyAV takes 17 MB
+
     try:
         return decode_heif(data, most_pixels=max_pixels())
     except TooManyPixels:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -287,3 +289,11 @@ def test_times_rise_even_where_the_clock_does_not() -> None:
     picture = np.zeros((2, 2, 3), np.uint8)
     assert [maker.make(picture, taken_ns=at).taken_ns for at in (5, 5, 3, 9)] == [5, 6, 7, 9]
     assert [maker.make(picture, taken_ns=0).seq for _ in range(2)] == [4, 5]
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "stream"])
+def test_pyav_is_loaded_only_where_it_is_needed(backend: str) -> None:
+    """It takes 17 MB, which is much on a Zero 2 W."""
+    module = BACKENDS[backend].partition(":")[0]
+    script = f"import sys, {module}; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
-from fer_edge.camera.heif import is_heif
+from fer_edge.camera.picture_size import is_heif
 from fer_edge.camera.replay import read_picture
 from fer_edge.camera.sources import each_source, is_picture, open_source
 from fer_edge.config import Config
