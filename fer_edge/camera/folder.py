@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.camera.webp_film import is_animated_webp
+from fer_edge.camera.picture_size import is_animated_webp
 from fer_edge.errors import CameraError
 
 log = logging.getLogger(__name__)

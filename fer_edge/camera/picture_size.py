@@ -1,4 +1,4 @@
-"""How many pixels a picture file announces, from its header alone: asked before anything makes room for them.
+"""What a picture file is and how many pixels it announces, from its header alone: asked before anything makes room.
 
 OpenCV looks too, but by a limit that it reads when it is imported. A kind that is not known here is not decoded.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 PIXELS_OF_HEAVY = 2
 """GIF and JPEG 2000 take twice the memory of others while they are decoded."""
 
+ANIMATED_WEBP = 2  # of the flags in VP8X
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 
 
@@ -32,6 +33,11 @@ def is_heif(data: bytes) -> bool:
     (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
     brands = data[8:12] + data[16 : min(length, 256)]
     return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))
+
+
+def is_animated_webp(data: bytes) -> bool:
+    """By the first 21 bytes."""
+    return data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > 20 and bool(data[20] & ANIMATED_WEBP)
 
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int]:

@@ -28,7 +28,8 @@ from fer_edge.camera.http_pictures import EndlessPicture
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.webp_film import TooLarge, WebpReader, is_animated_webp
+from fer_edge.camera.picture_size import is_animated_webp
+from fer_edge.camera.webp_film import TooLarge, WebpReader
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image

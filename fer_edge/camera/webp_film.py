@@ -12,7 +12,6 @@ import numpy as np
 from fer_edge.camera.decoded_picture import PictureMaker
 from fer_edge.records import Image
 
-ANIMATED = 2  # of the flags in VP8X
 DISPOSED, NOT_BLENDED = 1, 2
 
 
@@ -26,11 +25,6 @@ class Part(NamedTuple):
     milliseconds: int
     flags: int
     chunks: bytes
-
-
-def is_animated_webp(data: bytes) -> bool:
-    """By the first 21 bytes."""
-    return data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > 20 and bool(data[20] & ANIMATED)
 
 
 class TooLarge(ValueError):
