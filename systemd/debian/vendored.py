@@ -29,7 +29,7 @@ WANTED = {
     "msgspec": ("msgspec/*.py", "msgspec/*.so"),
     "opencv-python-headless": ("cv2/*.py", "cv2/*.so", "opencv_python_headless.libs/*"),  # not its Haar cascades
     "paho-mqtt": ("paho/*.py",),
-    "segno": ("segno/*.py",),
+    "segno": ("segno/[!c]*.py", "segno/consts.py"),  # not its command
     **{name: (f"{name}/*.py",) for name in ("anyio", "click", "h11", "idna", "starlette", "uvicorn")},
     "typing-extensions": ("typing_extensions.py",),
     "websockets": ("websockets/*.py", "websockets/*.so"),
