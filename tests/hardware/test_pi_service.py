@@ -37,7 +37,7 @@ def restarted(pi: Machine, before: int) -> None:
     assert last["boot_id"] != first["boot_id"]
     assert [event["event_type"] for event in pi.events()] == ["start", "end", "start"]
     pi.wait_for("the new availability", lambda: pi.messages("availability")[-3:] == ["online", "offline", "online"])
-    assert pi.said("faces that it left open and that are ended now: 1", priority=WARNING)
+    assert pi.said("faces that it left open are ended now: 1", priority=WARNING)
 
 
 def test_it_starts_with_the_system(booted: Machine) -> None:
@@ -113,7 +113,7 @@ def test_a_camera_that_stalls_is_told_and_found_again(pi: Machine) -> None:
     pi.wait_last("camera/availability", "offline")
     pi.wait_for_event("end")
     assert pi.show("StatusText").startswith("No picture from the camera: ")
-    assert pi.said("sent no frame within 1 s; faces are ended, trying to open it again", priority=ERROR)
+    assert pi.said("sent no frame within 1 s; all faces are ended; trying to open it again", priority=ERROR)
     pi.mood("send")
     pi.wait_last("camera/availability", "online")
     pi.wait_for_event("start", count=2)
@@ -175,7 +175,7 @@ def test_it_stops_in_time(pi: Machine, trouble: str) -> None:
     assert time.monotonic() - begun < STOP_SECONDS
     assert (pi.show("Result"), pi.show("ExecMainStatus")) == ("success", "0")
     if trouble == "the broker is away":
-        assert pi.said("events that wait on disk for broker.test:1883 and the next start: ")
+        assert pi.said("events kept on disk for broker.test:1883 until the next start: ")
         pi.run("systemctl", "start", "mosquitto")
         pi.start()
     end = pi.wait_for_event("end")
