@@ -15,6 +15,7 @@ from fer_edge.tracking.counters import FaceTimeCounter, SignalCounter, View, Zon
 MINUTE_SECONDS = 60
 
 K = TypeVar("K")
+Part = TypeVar("Part")
 
 
 class SignalMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,11 +158,16 @@ def added(minutes: Iterable[Minute], begin_s: int) -> Minute:
     )
 
 
+def _by_name(each: Sequence[Mapping[str, Part]]) -> dict[str, list[Part]]:
+    """What the same name has in several minutes."""
+    found: defaultdict[str, list[Part]] = defaultdict(list)
+    for parts in each:
+        for name, part in parts.items():
+            found[name].append(part)
+    return found
+
+
 def _signals(each: Sequence[Mapping[str, SignalMinute]]) -> dict[str, SignalMinute]:
-    by_name: defaultdict[str, list[SignalMinute]] = defaultdict(list)
-    for signals in each:
-        for name, signal in signals.items():
-            by_name[name].append(signal)
     return {
         name: SignalMinute(
             faces=sum(part.faces for part in parts),
@@ -170,15 +176,11 @@ def _signals(each: Sequence[Mapping[str, SignalMinute]]) -> dict[str, SignalMinu
             known_s=sum(part.known_s for part in parts),
             sum_s=sum(part.sum_s for part in parts),
         )
-        for name, parts in by_name.items()
+        for name, parts in _by_name(each).items()
     }
 
 
 def _zones(each: Sequence[Mapping[str, ZoneMinute]]) -> dict[str, ZoneMinute]:
-    by_name: defaultdict[str, list[ZoneMinute]] = defaultdict(list)
-    for zones in each:
-        for name, zone in zones.items():
-            by_name[name].append(zone)
     return {
         name: ZoneMinute(
             visits=sum(part.visits for part in parts),
@@ -187,7 +189,7 @@ def _zones(each: Sequence[Mapping[str, ZoneMinute]]) -> dict[str, ZoneMinute]:
             most_faces=max(part.most_faces for part in parts),
             shown_s=_sums([part.shown_s for part in parts]),
         )
-        for name, parts in by_name.items()
+        for name, parts in _by_name(each).items()
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.sets import DataError, Floats
+from quantize.metrics import overlaps
 
 LONG_SIDES = (640, 384, 448)  # px, of YuNet's two looks and of CenterFace's
 SMALL_PICTURE = 320  # px; what is not longer is looked at so:
@@ -86,7 +87,7 @@ class Teachers:
 
 def _joined(places: Floats, scores: Floats, found: Floats, *, column: int) -> tuple[Floats, Floats]:
     """Add what one look has found: the scores of known places, and new places."""
-    overlap = _overlaps(found[:, :4], places[:, :4])
+    overlap = overlaps(found[:, :4], places[:, :4])
     same = overlap.max(axis=1, initial=0) > SAME_FACE
     for row in np.flatnonzero(same):
         own = int(overlap[row].argmax())
@@ -111,15 +112,6 @@ def _mirrored(rows: Floats, width: int) -> Floats:
     points[..., 0] = width - points[..., 0]
     turned[:, 4:14] = points.reshape(-1, 10)
     return turned
-
-
-def _overlaps(some: Floats, others: Floats) -> Floats:
-    """IoU f32[n,m]."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (some, others)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-6), np.float32)
 
 
 def _existing(path: Path) -> Path:

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page
 from fer_edge.commands.report.page import write_report
 from fer_edge.config import Models
 from tests.support.axe import VERSION, axe_source, violations
-from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.unit.commands.report.test_page import EVENTS, MINUTES, shop, story
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
@@ -28,12 +28,6 @@ COVERING = """() => [...document.querySelectorAll(".chart svg")].filter(each => 
 })"""
 CONTRAST = """() => getComputedStyle(document.body).backgroundColor + " " + getComputedStyle(
     [...document.querySelectorAll(".chart text")].find(each => each.checkVisibility())).fill"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

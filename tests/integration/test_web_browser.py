@@ -5,33 +5,18 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from fer_edge.runtime.sealed_file import unseal
 from fer_edge.testing.brokers import wait_for
-from tests.support.browser import CHROMIUM, REASON, browser, complaints, daemon
+from tests.support.browser import CHROMIUM, REASON, complaints, daemon
 from tests.support.web_helpers import SECONDS, TOKEN
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 expect.set_options(timeout=SECONDS * 1e3)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as context:
-        yield context
-
-
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    chromium.clear_cookies()
-    page = chromium.new_page()
-    yield page
-    page.close()
 
 
 @pytest.fixture

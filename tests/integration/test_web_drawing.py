@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from fer_edge.testing.brokers import wait_for
 from tests.support.axe import axe_source, violations
-from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.support.scenes import fed
 from tests.support.web_helpers import SECONDS, Site
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 expect.set_options(timeout=SECONDS * 1e3)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as context:
-        yield context
-
-
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    page = chromium.new_page()
-    yield page
-    page.close()
 
 
 def begin(page: Page, site: Site) -> None:

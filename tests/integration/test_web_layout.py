@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from fer_edge.records import AlertState, RateReason, Update
 from tests.support.axe import VERSION, axe_source, violations
-from tests.support.browser import CHROMIUM, REASON, browser
+from tests.support.browser import CHROMIUM, REASON
 from tests.support.face_events import face_event
 from tests.support.scenes import CALM, fed, scene
 from tests.support.web_helpers import SECONDS, TOKEN, Site
@@ -21,20 +20,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 expect.set_options(timeout=SECONDS * 1e3)
 
 OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as context:
-        yield context
-
-
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    chromium.clear_cookies()
-    page = chromium.new_page()
-    yield page
-    page.close()
 
 
 def look(page: Page, site: Site, faces: int) -> None:

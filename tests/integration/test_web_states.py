@@ -11,30 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from fer_edge.records import AlertState, RateReason, Update
 from fer_edge.testing.brokers import wait_for
-from tests.support.browser import CHROMIUM, REASON, browser, complaints
+from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.support.face_events import face_event
 from tests.support.scenes import CALM, fed
 from tests.support.web_helpers import SECONDS, Site, bright, update_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 expect.set_options(timeout=SECONDS * 1e3)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
-    with browser() as context:
-        yield context
-
-
-@pytest.fixture
-def page(chromium: BrowserContext) -> Iterator[Page]:
-    page = chromium.new_page()
-    yield page
-    page.close()
 
 
 @contextmanager

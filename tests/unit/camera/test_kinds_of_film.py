@@ -20,22 +20,11 @@ from fer_edge.camera.decoded_picture import MOST_SIDE_PX, fitted, tone_table
 from fer_edge.errors import CameraError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image
-from tests.support.kinds_of_film import NEEDS_FFMPEG, assert_face_at, boxes_in, ffmpeg, frames_of, make_film, scene
+from tests.support.kinds_of_film import NEEDS_FFMPEG, assert_face_at, ffmpeg, frames_of, make_film
 
 pytestmark = NEEDS_FFMPEG
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p")
-
-
-@pytest.fixture
-def image(astronaut: Image) -> Image:
-    return scene(astronaut)
-
-
-@pytest.fixture
-def face(pipeline: Pipeline, image: Image) -> Box:
-    (box,) = boxes_in(pipeline, image)
-    return box
 
 
 def scaled(box: Box, x: float, y: float) -> Box:

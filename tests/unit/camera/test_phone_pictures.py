@@ -22,19 +22,7 @@ from fer_edge.errors import CameraError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image
 from tests.support.heic_file import clap, heic, imir, irot
-from tests.support.kinds_of_film import assert_face_at, boxes_in, scene
-
-
-@pytest.fixture
-def image(astronaut: Image) -> Image:
-    return scene(astronaut)
-
-
-@pytest.fixture
-def face(pipeline: Pipeline, image: Image) -> Box:
-    (box,) = boxes_in(pipeline, image)
-    return box
-
+from tests.support.kinds_of_film import assert_face_at
 
 TURNED: dict[str, tuple[int, bytes, Callable[[Image], Any]]] = {
     "as it lies": (0, b"", lambda image: image),
