@@ -113,10 +113,7 @@ def test_a_yawn_lasts_talking_does_not() -> None:
 
 def test_alerts_on_perclos_and_yawns() -> None:
     story = story_at(15)
-    alerts = {
-        name: Alert(signals=(name,), for_seconds=0, cooldown_seconds=0)  # type: ignore[arg-type]
-        for name in ("perclos", "yawns")
-    }
+    alerts = {name: Alert(signals=(name,), for_seconds=0, cooldown_seconds=0) for name in ("perclos", "yawns")}
     maker, on = AlertMaker(alerts), set()
     for face, seconds in ((shown(), 25), (shown(eyes=0.75), 15), (shown(jaw=0.8), 4)):
         for update in story.show(seconds, face):
