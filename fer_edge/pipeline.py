@@ -132,8 +132,8 @@ class Pipeline:
         """Candidates of a closer look and of one at the whole picture, each when it is time for that; `followed`: of
         how many faces these are the readings."""
         known = [reading.face.box for reading in readings]
-        due = self.cadence.should_detect(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
-        tile = self.cadence.next_tile(frame)
+        lost, missing = len(known) < followed, self.tracker.missing
+        due, tile = self.cadence.due(frame, known, lost=lost, missing=missing)
         with watch.stage("detect") if due or tile is not None else nullcontext():
             tiled = [] if tile is None else self.detector.detect_tile(frame, tile)  # first: its boxes are more exact
             return tiled, self.detector(frame) if due else []
@@ -179,7 +179,8 @@ class Pipeline:
             judged = quality.reason is None and self.tracker.should_classify(face, frame.taken_ns)
             expression = self.classifier(crop) if judged else None
             lively = self.intensities(frame, landmarks) if self.intensities and quality.reason is None else None
-        return Reading(replace(face, box=box), landmarks, quality, expression, lively)
+        placed = Face(box, face.score, face.keypoints, face.track_id)
+        return Reading(placed, landmarks, quality, expression, lively)
 
     def _is_face(self, face: Face, presence: float) -> bool:
         """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""

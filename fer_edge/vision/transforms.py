@@ -51,6 +51,16 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 
 
+def halved(image: Image, *, least: tuple[int, int]) -> Image:
+    """A picture averaged over 2x2 px as often as it stays at least `least` (width and height) px: OpenCV has fast code
+    for that, but for no other number. A last odd row or column is left out."""
+    while image.shape[1] >= 2 * least[0] and image.shape[0] >= 2 * least[1]:
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        whole = image[: 2 * height, : 2 * width]
+        image = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
 def square_crop_matrix(center: tuple[float, float], side: float, angle: float, size: int) -> Matrix:
     """The matrix that takes a square of `side` px around `center`, turned by `angle` rad (clockwise in the
     picture), to a crop of size x size px."""
