@@ -73,7 +73,7 @@ class SignalReader:
     def __call__(self, track: Track, now_ns: int, *, hidden: bool = False) -> Track:
         """How each stands. `hidden`: the face was not in the frame before."""
         if not self._signals:
-            return track
+            return replace(track, signals={}, memory=None) if track.signals else track
         if self._remembers:
             track = replace(track, memory=remember(track, now_ns, hidden=hidden))
         each = self._signals
