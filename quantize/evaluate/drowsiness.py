@@ -39,6 +39,7 @@ BLINK_S = 0.2
 LONG_AT_S, LONG_S = (30.0, 50.0), 2.0  # eyes closed for longer: no blinks
 SHIFT_PX = 1.5  # from frame to frame, of a crop of 160 px
 SEED = 18
+NOTHING = (float("nan"),) * 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class PerclosFigures:
 
     condition: str
     films: int
-    wanted: float  # mean
+    told: int  # of these, where it is known at the end
+    wanted: float  # mean over these
     got: float
     error: float  # mean absolute one
 
@@ -217,8 +219,10 @@ def _stills(models: Path, data: Path) -> Iterator[BlinkFigures | PerclosFigures]
 def _perclos(condition: str, films: Sequence[StillsFilm], got: Sequence[float]) -> PerclosFigures:
     minute = round(60 * STILLS_FPS)
     wanted = np.array([film.closed[-minute:].mean() for film in films])
-    errors = np.abs(wanted - np.array(got))
-    return PerclosFigures(condition, len(films), float(wanted.mean()), float(np.mean(got)), float(errors.mean()))
+    told = np.isfinite(got)
+    wanted, found = wanted[told], np.array(got)[told]
+    means = (float(wanted.mean()), float(found.mean()), float(np.abs(wanted - found).mean())) if told.any() else NOTHING
+    return PerclosFigures(condition, len(films), int(told.sum()), *means)
 
 
 def _follow(reader: Reader, film: StillsFilm, px: int, light: float) -> tuple[list[int], float]:
@@ -276,7 +280,8 @@ def _row(each: BlinkFigures | PerclosFigures | YawnFigures) -> str:
     if isinstance(each, BlinkFigures):
         return f"{each.condition:<48} {each.found} of {each.blinks}, {each.wrong} wrong in {each.minutes:.1f} minutes"
     if isinstance(each, PerclosFigures):
-        return f"{each.condition:<48} {each.wanted:.1%} wanted, {each.got:.1%} got, mean error {each.error:.1%}"
+        means = f"{each.wanted:.1%} wanted, {each.got:.1%} got, mean error {each.error:.1%}"
+        return f"{each.condition:<48} {each.told} told; {means}"
     return (
         f"{each.condition:<48} {each.faces} faces, {each.yawning} yawn; told {each.told:.1%}  "
         f"precision {each.precision:.2f} recall {each.recall:.2f}"

@@ -30,7 +30,7 @@ from quantize.data.ferplus import soft_labels
 from quantize.data.locate import located
 from quantize.data.mesh_faces import MeshFaces
 from quantize.data.sets import TRAIN, read_ferplus
-from quantize.evaluate import drowsiness, eyes_mouth, worsened
+from quantize.evaluate import drowsiness, eyes_mouth, over_calm, worsened
 from quantize.evaluate.eyes_mouth import precision_recall
 from quantize.evaluate.landmark_heads import look
 
@@ -74,6 +74,7 @@ def measure(models: Path, data: Path) -> dict[str, Any]:
         "looks": measure_looks(models, data),
         "balance": measure_balance(models, data),
         "eyes_mouth": eyes_mouth.measure(models, data),
+        "over_calm": over_calm.measure(models, data),
         "drowsiness": drowsiness.measure(models, data),
     }
 
@@ -171,6 +172,7 @@ def table(figures: dict[str, Any]) -> list[str]:
         "balance beside the votes of FER+",
         *(_balance_row(each) for each in figures["balance"]),
         *eyes_mouth.table(figures["eyes_mouth"]),
+        *over_calm.table(figures["over_calm"]),
         *drowsiness.table(figures["drowsiness"]),
     ]
 
