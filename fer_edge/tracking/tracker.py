@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fer_edge.config import Tracking
-from fer_edge.records import Box, Expression, Face, Reading, Track
+from fer_edge.records import Box, Expression, Face, Quality, Reading, Track
 from fer_edge.tracking.motion import COVERED_SHARE, Motion, shifted
 from fer_edge.tracking.signals import SignalReader
 
@@ -102,6 +102,11 @@ class Tracker:
             return True
         # half a millisecond of slack, or a cadence that divides the frame rate would miss every other frame
         return now_ns - track.classified_ns >= self._config.judge_every_seconds * 1e9 - 500_000
+
+    def quality_of(self, face: Face) -> Quality | None:
+        """How good a followed face was in the last frame that showed it."""
+        track = self._tracks.get(face.track_id) if face.track_id else None
+        return track.quality if track else None
 
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
         """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""

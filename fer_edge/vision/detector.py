@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -163,8 +164,9 @@ def decode(
         return np.zeros((0, 2 + ssd.keypoints, 2), np.float32), np.zeros(0, np.float32)
     strides, origins, *values = (np.concatenate(same) for same in zip(*found, strict=True))
     rows, scores = coding.decode(origins, *values)
+    rows *= strides
     sure = scores >= min_score
-    return rows[sure] * strides[sure], scores[sure]
+    return (rows, scores) if sure.all() else (rows[sure], scores[sure])
 
 
 def logit_of(score: float) -> float:
@@ -179,14 +181,19 @@ def _promising(
 ) -> tuple[Floats, ...] | None:
     """The cells of a grid whose first output is at least `least`, or nearly so, as real numbers: their strides
     f32[n,1,1] and left top corners f32[n,2] in these, and of each output f32[n,D]. None: no cell is."""
-    columns = grid[0].shape[2]
-    cells = np.flatnonzero(grid[0] >= _held_least(least, cards[0]))
+    _, rows, columns, _ = grid[0].shape
+    cells = (grid[0] >= _held_least(least, cards[0])).ravel().nonzero()[0]
     if not cells.size:
         return None
-    corners = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
     each = zip(grid, cards, strict=True)
-    values = [dequantize(output.reshape(-1, output.shape[-1])[cells], card) for output, card in each]
-    return np.full((len(cells), 1, 1), stride, np.float32), corners, *values
+    values = [dequantize(output.reshape(rows * columns, -1).take(cells, 0), card) for output, card in each]
+    return np.full((len(cells), 1, 1), stride, np.float32), _corners(rows, columns).take(cells, 0), *values
+
+
+@lru_cache(maxsize=32)
+def _corners(rows: int, columns: int) -> Floats:
+    """Of all cells of a grid, row by row: f32[n,2]."""
+    return np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2).astype(np.float32)
 
 
 def _held_least(least: float, card: TensorCard) -> float:
@@ -198,10 +205,11 @@ def _held_least(least: float, card: TensorCard) -> float:
 
 def _decode_distances(origins: Floats, logits: Floats, distances: Floats, offsets: Floats) -> tuple[Floats, Floats]:
     """Rows and scores of some cells, in strides."""
-    centers, sides = origins + np.float32(0.5), np.maximum(distances, 0)
-    corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
-    points = centers[:, None] + offsets.reshape(len(origins), -1, 2)
-    return np.concatenate([corners, points], axis=1), sigmoid(logits[:, 0])
+    rows = np.concatenate([np.maximum(distances, 0), offsets], axis=1).reshape(len(origins), -1, 2)
+    centers = origins[:, None] + np.float32(0.5)
+    np.negative(rows[:, 0], out=rows[:, 0])
+    rows += centers
+    return rows, sigmoid(logits[:, 0])
 
 
 def _decode_yunet(
@@ -241,7 +249,8 @@ def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Float
     """
     merged, best = [], []
     low, high = rows[:, 0], rows[:, 1]
-    areas = (high - low).prod(axis=1)
+    sides = high - low
+    areas = sides[:, 0] * sides[:, 1]
     order = np.argsort(-scores, kind="stable")
     while order.size:
         first = order[0]

@@ -52,12 +52,13 @@ class Landmarker:
         assert model.card.points is not None  # tflite.py refuses a landmarks card without it
         self._card = model.card.points
         self._size = model.card.input.shape[1]
+        self._mean = self._card.shape()
 
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
         outputs = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
-        return decode_outputs(outputs, self._model.card, matrix, self._size)
+        return decode_outputs(outputs, self._model.card, matrix, self._size, mean=self._mean)
 
 
 def fuse_scores(score: float, presence: float) -> float:
@@ -72,11 +73,15 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def decode_outputs(outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int) -> Landmarks:
-    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to."""
+def decode_outputs(
+    outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int, *, mean: Floats | None = None
+) -> Landmarks:
+    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to. `mean`: the card's
+    mean shape, where it is at hand."""
     assert card.points is not None  # tflite.py refuses a landmarks card without it
     offsets, logit, *heads = outputs
-    points = transforms.transform(decode_landmarks(offsets, card.points.shape(), size), transforms.invert(matrix))
+    placed = decode_landmarks(offsets, card.points.shape() if mean is None else mean, size)
+    points = transforms.transform(placed, transforms.invert(matrix))
     turned = pose_of(heads[0], heads[1], card.pose, matrix) if card.pose else pose(points)
     return Landmarks(points, _presence(float(logit[0, 0])), turned)
 

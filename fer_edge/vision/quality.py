@@ -22,9 +22,17 @@ def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
         config: the limits.
 
     """
+    return _judged(landmarks, blur(crop), cv2.sumElems(crop)[0] / crop.size / 255, config)
+
+
+def reassess(before: Quality, landmarks: Landmarks, config: QualityConfig) -> Quality:
+    """The same for a face that is not judged in this frame, without a crop: blur and brightness are those of before."""
+    return _judged(landmarks, before.blur, before.brightness, config)
+
+
+def _judged(landmarks: Landmarks, lost: float, brightness: float, config: QualityConfig) -> Quality:
     pose, (_, top, _, bottom) = landmarks.pose, extent(landmarks.points)
-    brightness = cv2.sumElems(crop)[0] / crop.size / 255
-    measures = pose.yaw_deg, float(np.float32(bottom - top)), blur(crop), brightness
+    measures = pose.yaw_deg, float(np.float32(bottom - top)), lost, brightness
     return Quality(*measures, reason_of(Quality(*measures, None), pose, config))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ class ScheduleSnapshot:
     closer_ns: int | None
     tile: int
     scene: bool = False  # whether a scene is known; a frame of it is not kept: `review` brings it back
+    looked_ns: Mapping[int, int] = field(default_factory=dict)  # tile, or WHOLE: the last look that was not left out
 
 
 SLACK_NS = 500_000  # or a pause that divides the frame rate would miss every other frame
@@ -58,7 +59,7 @@ class DetectionSchedule:
         self._tile = 0
         self._thumb: Image | None = None
         self._scene: Image | None = None
-        self._reviews_scene = False
+        self._reviewed = ScheduleSnapshot(None, None, 0)
         self._made: tuple[tuple[int, int, int], Image] | None = None  # the last thumbnail, of which frame
         self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was looked at last, and the thumbnail
 
@@ -68,22 +69,25 @@ class DetectionSchedule:
 
     def snapshot(self) -> ScheduleSnapshot:
         """All that was learned from frames."""
-        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None)
+        looked_ns = {place: ns for place, (ns, _) in self._looked.items()}
+        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None, looked_ns)
 
     def restore(self, memory: ScheduleSnapshot) -> None:
         """Go on from there."""
         self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
         self._tile, self._thumb = memory.tile, None
-        self._scene, self._reviews_scene = None, memory.scene
+        self._scene, self._reviewed = None, memory
         self._looked.clear()
 
     def review(self, frame: Frame) -> None:
-        """Take up a frame from before `snapshot` once more: the last one that the detector looked at is needed to
+        """Take up a frame from before `snapshot` once more: the last ones that the detector looked at are needed to
         notice motion, and the last one that shows something to notice a cut."""
         thumb = self._thumbnail(frame)
         if frame.taken_ns == self._last_ns:
             self._thumb = thumb
-        if self._reviews_scene and _contrast(thumb) >= LEAST_CONTRAST:
+        same = [place for place, looked_ns in self._reviewed.looked_ns.items() if looked_ns == frame.taken_ns]
+        self._looked |= dict.fromkeys(same, (frame.taken_ns, thumb))
+        if self._reviewed.scene and _contrast(thumb) >= LEAST_CONTRAST:
             self._scene = thumb
 
     def cut(self, frame: Frame, *, watched: bool) -> bool:

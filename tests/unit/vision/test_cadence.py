@@ -98,6 +98,18 @@ def test_a_quarter_is_left_out_while_nothing_beside_the_known_faces_has_changed_
     assert [len(seconds[tile]) for tile in range(TILES)] == [3, 3, 3, 3]
 
 
+def test_it_rests_in_a_run_that_is_resumed_as_in_one_that_is_not() -> None:
+    frames = [frame(scene(1), number, fps=10.0) for number in range(120)]
+    whole, resumed = DetectionSchedule(DetectorConfig()), DetectionSchedule(DetectorConfig())
+    for shown in frames[:50]:
+        whole.due(shown, (), lost=False, missing=False)
+    resumed.restore(whole.snapshot())
+    for shown in frames[:50]:
+        resumed.review(shown)
+    due = [whole.due(shown, (), lost=False, missing=False) for shown in frames[50:]]
+    assert [resumed.due(shown, (), lost=False, missing=False) for shown in frames[50:]] == due
+
+
 def test_a_cut_is_seen_and_the_detector_looks_at_once() -> None:
     cadence = DetectionSchedule(DetectorConfig())
     for number in range(20):
