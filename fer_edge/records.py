@@ -412,13 +412,14 @@ class Stats:
     latency_ms: tuple[float, float]  # from exposure to the end of the step: (p50, p95) in ms
     stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
     frames: int  # finished steps since the start
-    dropped_frames: int  # overwritten before they were looked at, since the start
+    dropped_frames: int  # too old before they were looked at, since the start
     rss_mb: float
     temperature_c: float | None  # of the SoC; None where the machine does not tell
     throttled: int | None  # the Pi firmware's bit field; None elsewhere
     target_fps: float | None = None  # steps per second that are aimed at now; None for a recording
     rate_reason: RateReason | None = None  # why these are fewer than config asks for
     skipped_frames: int = 0  # not looked at on purpose, since the start
+    damaged_frames: int = 0  # of a stream, that could not be decoded, since the start
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,6 +284,7 @@ def stats_payload(stats: Stats, *, queue: int, dropped_events: int, outbox: str 
         frames=stats.frames,
         dropped_frames=stats.dropped_frames,
         skipped_frames=stats.skipped_frames,
+        damaged_frames=stats.damaged_frames,
         target_fps=_round(stats.target_fps, 2),
         rate_reason=stats.rate_reason and stats.rate_reason.value,
         queue=queue,

@@ -13,6 +13,7 @@ from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, load_arro3, row
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Box, Floats
+from fer_edge.runtime.count_text import counted
 
 NUMPY = {"int32": "Int32", "int64": "Int64", "string": "string"}
 """Pandas' types that know what is missing, by Arrow's; floats are NaN."""
@@ -96,7 +97,7 @@ class FaceTable(Sequence[FaceRow]):
         return hash(self._rows)
 
     def __repr__(self) -> str:
-        return f"FaceTable of {len(self)} rows"
+        return f"FaceTable of {counted(len(self), 'row')}"
 
     def to_arrow(self) -> Any:
         """An Arrow table with the columns and types of `analyze --parquet`: arro3's, which pyarrow, polars and DuckDB
