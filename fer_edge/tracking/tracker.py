@@ -168,8 +168,7 @@ class Tracker:
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            new = new_track(track_id, reading, now_ns)
-            return replace(new, signals=self._signals(new, now_ns))
+            return self._signals(new_track(track_id, reading, now_ns), now_ns)
         seen = Track(
             id=track_id,
             box=reading.face.box,
@@ -183,9 +182,9 @@ class Tracker:
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
             signals=track.signals,
+            memory=track.memory,
         )
-        told = self._signals(seen, now_ns, hidden=bool(track.misses))
-        return replace(seen, signals=told) if told or track.signals else seen
+        return self._signals(seen, now_ns, hidden=bool(track.misses))
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
