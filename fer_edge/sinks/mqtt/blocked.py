@@ -1,7 +1,7 @@
-"""Messages at which a broker ends the connection without a reason: found out, named, and left out.
+"""Messages for which a broker ends the connection without a reason: identified, logged and left out.
 
-A broker that speaks MQTT 3.1.1 hangs up at a message that is too large for it, and some do so at a topic that they do
-not allow. After a short connection messages go one at a time, so that the one on its way is the one to blame; a
+An MQTT 3.1.1 broker closes the connection on a message that is too large, and some do so on a forbidden
+topic. After a short connection messages go one at a time, so that the one on its way is the one to blame; a
 message that is on its way at the end of `CONVICTED` such connections in a row is not sent any more.
 """
 
@@ -13,7 +13,7 @@ CONVICTED = 3
 
 
 class Blocked:
-    """Knows which messages the broker will not have. For the sink's thread."""
+    """Knows which messages the broker rejects. For the sink's thread."""
 
     def __init__(self) -> None:
         self._suspect: Message | None = None
