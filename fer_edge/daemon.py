@@ -15,7 +15,7 @@ from threading import Event
 
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
-from fer_edge.camera import is_live_source, open_camera, shown
+from fer_edge.camera import LeftOut, is_live_source, open_camera, shown
 from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
@@ -51,9 +51,9 @@ class Gauges:
     meter: Meter
     notifier: Notifier
 
-    def stats(self, dropped_frames: int) -> Stats | None:
+    def stats(self, left_out: LeftOut) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.annotate(self.meter.due(dropped_frames))
+        return self.governor.annotate(self.meter.due(dropped_frames=left_out.late, damaged_frames=left_out.damaged))
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
@@ -121,7 +121,7 @@ def _watch(
             if new:
                 gauges.notifier.status(f"No picture from the camera: {reason}")
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
-            elif away and (stats := gauges.stats(feed.mailbox.dropped)):
+            elif away and (stats := gauges.stats(feed.left_out)):
                 submit_to_all(sinks, Update(None, stats=stats))
             if feed.waiting:
                 gauges.notifier.alive(f"No picture from the camera: {away}")
@@ -132,7 +132,7 @@ def _watch(
         update = pipeline.step(frame)
         gauges.governor.saw(len(update.tracks), frame)
         gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
+        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.left_out)))
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")

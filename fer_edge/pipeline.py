@@ -103,7 +103,8 @@ class Pipeline:
     def step(self, frame: Frame) -> Update:
         """Process one frame: follow known faces, detect new ones when it is time, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        if self.cadence.cut(frame, watched=self.tracker.watched):
+        cut = self.cadence.cut(frame, watched=self.tracker.watched)
+        if self.tracker.in_a_hole(frame.taken_ns) or cut:
             self.tracker.clear()
         followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)

@@ -31,6 +31,8 @@ class Reason(StrEnum):
     DARK = "dark"
     BRIGHT = "bright"
     UNCERTAIN = "uncertain"  # good to judge, but no expression stands out (yet)
+    TOO_SHORT = "too_short"  # of a signal that needs time: not watched for long enough
+    TOO_SLOW = "too_slow"  # of a signal of fast movements: too few frames a second
 
     @property
     def words(self) -> str:
@@ -45,6 +47,8 @@ _REASON_WORDS = {
     "dark": "too dark",
     "bright": "too bright",
     "uncertain": "no clear expression",
+    "too_short": "not watched for long enough",
+    "too_slow": "too few frames a second",
 }
 
 
@@ -281,6 +285,29 @@ class SignalState:
 
 
 @dataclass(frozen=True, slots=True)
+class LidSecond:
+    """The eyes of a face in one second of its time."""
+
+    second: int  # of the frames' clock
+    known_s: float = 0.0
+    closed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMemory:
+    """What signals keep of a face's last minute (`tracking/signals/memory.py`)."""
+
+    measured_ns: int  # the last frame that showed the face
+    levels: Floats  # f32[K,BINS] seconds that each intensity was at each level; older ones fade
+    watched_s: float = 0.0  # that these were known, in all
+    interval_s: float | None = None  # between frames, smoothed; None: not known yet
+    closed_ns: int | None = None  # since when the eyes are closed; None: they are open, or not known
+    deepest: float = 0.0  # how far they have closed, fading
+    blinks_ns: tuple[int, ...] = ()  # the ends of the blinks of the last minute
+    lids: tuple[LidSecond, ...] = ()  # of the last minute, those in which the eyes were known
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One face over time."""
 
@@ -296,6 +323,7 @@ class Track:
     classified_ns: int | None = None  # the last frame that was classified
     intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
     signals: Mapping[str, SignalState] = field(default_factory=dict)  # by name; those that config switches on
+    memory: FaceMemory | None = field(default=None, repr=False)  # where a signal needs one
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,13 +440,14 @@ class Stats:
     latency_ms: tuple[float, float]  # from exposure to the end of the step: (p50, p95) in ms
     stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
     frames: int  # finished steps since the start
-    dropped_frames: int  # overwritten before they were looked at, since the start
+    dropped_frames: int  # too old before they were looked at, since the start
     rss_mb: float
     temperature_c: float | None  # of the SoC; None where the machine does not tell
     throttled: int | None  # the Pi firmware's bit field; None elsewhere
     target_fps: float | None = None  # steps per second that are aimed at now; None for a recording
     rate_reason: RateReason | None = None  # why these are fewer than config asks for
     skipped_frames: int = 0  # not looked at on purpose, since the start
+    damaged_frames: int = 0  # of a stream, that could not be decoded, since the start
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -52,6 +52,24 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Give the source back. Never raises; may be called twice."""
+
+
+class LeftOut(NamedTuple):
+    """Frames that a source had and did not give, since the start."""
+
+    late: int = 0
+    """Older than what it gave, where this machine is too slow."""
+    damaged: int = 0
+    """They could not be decoded."""
+
+
+@runtime_checkable
+class LossyCamera(Protocol):
+    """A source that decodes what it is sent."""
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What it left out, over all connections. May be asked by any thread."""
 
 
 class Recording(Camera, Protocol):

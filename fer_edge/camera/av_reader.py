@@ -61,6 +61,8 @@ class AvReader:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
+        if context.name == "mjpeg":  # it gives what it has of a picture that breaks off, the rest gray, without a word
+            context.options = {**context.options, "err_detect": "explode"}
         self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = 2 if pixels <= MOST_PX_FOR_TWO_THREADS else 1

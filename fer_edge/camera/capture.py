@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
-from fer_edge.camera import Camera
+from fer_edge.camera import Camera, LeftOut, LossyCamera
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
 from fer_edge.runtime.backoff import Backoff
@@ -83,6 +83,12 @@ class CaptureThread:
         if self._camera is None and not stop.is_set():
             self.raise_error()
 
+    @property
+    def left_out(self) -> LeftOut:
+        """Frames of the source that nobody looks at: the camera's, and those that were overwritten in the mailbox."""
+        late, damaged = self._camera.left_out if isinstance(self._camera, LossyCamera) else LeftOut()
+        return LeftOut(late + self.mailbox.dropped, damaged)
+
     def now_ns(self) -> int:
         """The time by the source's clock: that of the newest frame, where it runs ahead as files may."""
         return max(time.monotonic_ns(), self._last_ns)
@@ -126,7 +132,7 @@ class CaptureThread:
         except CameraError as error:
             log.error("%s; waiting for it", error)
             self._lost(str(error))
-        return self._again(self._open_camera)
+        return self._with_a_frame(self._open_camera)
 
     def _read(self, camera: Camera) -> bool:
         """Read one frame; False at the end of the source."""
@@ -169,10 +175,21 @@ class CaptureThread:
 
     def _reopened(self, camera: Camera) -> bool:
         """Open a lost source again until a frame comes; False where it has an end after all, or the daemon stops."""
-        found: list[Frame | None] = []
 
         def reopen() -> Camera:
             camera.open()
+            return camera
+
+        return self._with_a_frame(reopen) is not None
+
+    def _with_a_frame(self, open_camera: Callable[[], Camera]) -> Camera | None:
+        """Open a source until a frame comes of it: one that opens and gives nothing is not back. None where it has an
+        end after all, or the daemon stops."""
+        found: list[Frame | None] = []
+
+        def attempt() -> Camera:
+            camera = open_camera()
+            camera.colour = self.colour
             try:
                 found.append(camera.read())
             except CameraError:
@@ -180,11 +197,15 @@ class CaptureThread:
                 raise
             return camera
 
-        if self._again(reopen) is None or found[-1] is None:
-            return False
+        camera = self._again(attempt)
+        if camera is None:
+            return None
+        if found[-1] is None:
+            camera.close()
+            return None
         self._last_ns = found[-1].taken_ns
         self.mailbox.put(found[-1], wait=not camera.live)
-        return True
+        return camera
 
     def _pausing(self, seconds: float) -> bool:
         """Wait until the next attempt; True where the daemon stops before it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 
+from fer_edge.runtime.count_text import counted
+
 BURST = 10
 """So many lines from one place in the code are said within a window, however their words differ."""
 
@@ -53,7 +55,10 @@ class SayOnce(logging.Filter):
         if count >= self._burst:
             return False
         if left_out:
-            record.msg, record.args = f"{record.getMessage()} ({left_out} similar lines suppressed before)", None
+            record.msg, record.args = (
+                f"{record.getMessage()} ({counted(left_out, 'similar line')} suppressed before)",
+                None,
+            )
         elif count == self._burst - 1:
             record.msg, record.args = (
                 f"{record.getMessage()} (further lines like this are suppressed and counted)",

@@ -16,6 +16,8 @@ from fer_edge.tracking.signals import SignalReader
 SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
 CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
 STOPPED = 0.3  # heights: how much likelier a hidden face goes on than that it stands still
+LEAST_HOLE_SECONDS = 1.0  # the slowest that a camera may be
+HOLE_PERIODS = 3  # a time-lapse film has no holes
 LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
 
 
@@ -26,6 +28,8 @@ class TrackerSnapshot:
     tracks: tuple[Track, ...]
     next_id: int
     motions: tuple[Motion, ...] = ()  # of the tracks, in their order
+    frame_ns: int | None = None  # when the last frame was taken
+    period_ns: int = 0  # from the one before it
 
 
 class Tracker:
@@ -37,6 +41,8 @@ class Tracker:
         self._tracks: dict[int, Track] = {}
         self._motions: dict[int, Motion] = {}
         self._next_id = 1
+        self._frame_ns: int | None = None
+        self._period_ns = 0
 
     def configure(self, config: Tracking, signals: SignalReader | None = None) -> None:
         """Take over other thresholds and times."""
@@ -45,7 +51,11 @@ class Tracker:
     def snapshot(self) -> TrackerSnapshot:
         """All that was learned from frames."""
         return TrackerSnapshot(
-            tuple(self._tracks.values()), self._next_id, tuple(self._motions[each] for each in self._tracks)
+            tuple(self._tracks.values()),
+            self._next_id,
+            tuple(self._motions[each] for each in self._tracks),
+            self._frame_ns,
+            self._period_ns,
         )
 
     def restore(self, memory: TrackerSnapshot) -> None:
@@ -54,6 +64,17 @@ class Tracker:
         motions = memory.motions or (Motion(),) * len(memory.tracks)
         self._motions = {track.id: motion for track, motion in zip(memory.tracks, motions, strict=True)}
         self._next_id = memory.next_id
+        self._frame_ns, self._period_ns = memory.frame_ns, memory.period_ns
+
+    def in_a_hole(self, now_ns: int) -> bool:
+        """Take note of a frame's time; whether so many are missing before it that nobody is held to be the same."""
+        if self._frame_ns is None:
+            self._frame_ns = now_ns
+            return False
+        before_ns, period_ns = self._period_ns, now_ns - self._frame_ns
+        self._frame_ns, self._period_ns = now_ns, period_ns
+        longest_s = max(self._config.keep_seconds, LEAST_HOLE_SECONDS)
+        return bool(before_ns) and period_ns > max(longest_s * 1e9, HOLE_PERIODS * before_ns)
 
     @property
     def missing(self) -> bool:
@@ -147,8 +168,7 @@ class Tracker:
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            new = new_track(track_id, reading, now_ns)
-            return replace(new, signals=self._signals(new, now_ns))
+            return self._signals(new_track(track_id, reading, now_ns), now_ns)
         seen = Track(
             id=track_id,
             box=reading.face.box,
@@ -162,9 +182,9 @@ class Tracker:
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
             signals=track.signals,
+            memory=track.memory,
         )
-        told = self._signals(seen, now_ns, hidden=bool(track.misses))
-        return replace(seen, signals=told) if told or track.signals else seen
+        return self._signals(seen, now_ns, hidden=bool(track.misses))
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,

@@ -21,6 +21,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import Floats, Frame, Image
+from fer_edge.runtime.count_text import counted
 from fer_edge.vision.delegate import Delegate, Share, keep, load, share
 from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
 from fer_edge.vision.probe import try_model
@@ -46,7 +47,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
-            raise ModelError(_not_its_cards(path, card, f"{found.st_size} bytes"))
+            raise ModelError(_not_its_cards(path, card, counted(found.st_size, "byte")))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
@@ -58,7 +59,7 @@ def read_model(folder: Path, card: Card) -> bytes:
 
 def _not_its_cards(path: Path, card: Card, got: str) -> str:
     return (
-        f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {got}; "
+        f"{path}: expected {counted(card.bytes, 'byte')} with sha256 {card.sha256}, got {got}; "
         "the file is damaged or belongs to another card: restore both from the release"
     )
 
@@ -323,7 +324,7 @@ def _import(runtime: str) -> Any:
 def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:
     """The model's outputs in the order of the card: by name, where there are several."""
     if len(details) != len(card.outputs):
-        raise ModelError(f"{where}: {len(card.outputs)} outputs expected, the model has {len(details)}")
+        raise ModelError(f"{where}: {counted(len(card.outputs), 'output')} expected, the model has {len(details)}")
     by_name = {detail["name"]: detail for detail in details}
     if len(details) == 1:
         by_name = {card.outputs[0].name: details[0]}

@@ -17,6 +17,7 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.connection import Connection
@@ -79,7 +80,10 @@ class Store:
         if self._trouble.changes_to(self.outbox.trouble):
             log.warning("MQTT outbox: %s", self._trouble.text or "writing to disk works again")
         if self.outbox.dropped and not self._dropped:
-            log.warning("MQTT: %d events are queued for the broker; the oldest are now dropped", self._size)
+            log.warning(
+                "MQTT: %s queued for the broker; the oldest are now dropped",
+                counted(self._size, "event is", "events are"),
+            )
         self._dropped = self.outbox.dropped
 
     @property
@@ -109,7 +113,7 @@ class Store:
         lost, waiting = self.volatile, self._waiting()
         self.outbox.close()
         if lost:
-            log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
+            log.warning("MQTT: %s could not be delivered to %s before the end", counted(waiting, "event"), broker)
         elif waiting:
             log.info("MQTT: events kept on disk for %s until the next start: %d", broker, waiting)
 

@@ -7,15 +7,25 @@ is off unless its section of config.yaml has `enabled: true`. A new one is a `Si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fer_edge.config import Config
 from fer_edge.records import SignalState, Track
 from fer_edge.tracking.signals.attention import LOOKS
 from fer_edge.tracking.signals.balance import BALANCE
+from fer_edge.tracking.signals.drowsiness import BLINKS, PERCLOS, YAWNS
 from fer_edge.tracking.signals.eyes_mouth import EYES_CLOSED, MOUTH_OPEN, SMILES
+from fer_edge.tracking.signals.memory import remember
+from fer_edge.tracking.signals.over_calm import BROW_RAISE_OVER_CALM, SMILE_OVER_CALM
 from fer_edge.tracking.signals.signal import Signal
 
-SIGNALS = {signal.name: signal for signal in (LOOKS, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES)}
+SIGNALS = {
+    signal.name: signal
+    for signal in (
+        *(LOOKS, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES),
+        *(SMILE_OVER_CALM, BROW_RAISE_OVER_CALM, BLINKS, PERCLOS, YAWNS),
+    )
+}
 """Every signal by its name in payloads, in the order in which they are told."""
 
 
@@ -53,13 +63,19 @@ def milestones(signals: Mapping[str, SignalState]) -> list[str]:
 
 
 class SignalReader:
-    """A track after a frame that shows it -> its signals."""
+    """A track after a frame that shows it -> the same with its signals."""
 
     def __init__(self, signals: Sequence[Signal], config: Config | None = None) -> None:
         """Without signals, nothing is told and nothing costs."""
         self._signals, self._config = tuple(signals), config or Config()
+        self._remembers = any(signal.remembers for signal in self._signals)
 
-    def __call__(self, track: Track, now_ns: int, *, hidden: bool = False) -> Mapping[str, SignalState]:
+    def __call__(self, track: Track, now_ns: int, *, hidden: bool = False) -> Track:
         """How each stands. `hidden`: the face was not in the frame before."""
+        if not self._signals:
+            return replace(track, signals={}, memory=None) if track.signals else track
+        if self._remembers:
+            track = replace(track, memory=remember(track, now_ns, hidden=hidden))
         each = self._signals
-        return {signal.name: signal.follow(track, self._config, now_ns, hidden=hidden) for signal in each}
+        signals = {signal.name: signal.follow(track, self._config, now_ns, hidden=hidden) for signal in each}
+        return replace(track, signals=signals)

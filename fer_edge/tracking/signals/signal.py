@@ -27,7 +27,8 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One definition. Without a switch it is a level: what is told is its value."""
+    """One definition. Without a switch it is a level: what is told is its value. One with a switch may be a level too:
+    then both are told."""
 
     name: str  # in payloads
     words: str  # for people, as in "looks at the camera"
@@ -36,6 +37,15 @@ class Signal:
     measure: Callable[[Track, Config], Measured]
     switch: Callable[[Config], Switch] | None = None
     opposite: str | None = None  # name for alerts of its being off
+    level: bool = False  # a level that has a switch as well
+    form: str = "+.2f"  # of a level's value, for people
+    decimals: int = 1  # of the mean over faces in `state`: each step is a message
+    remembers: bool = False  # takes `track.memory`
+
+    @property
+    def has_value(self) -> bool:
+        """Whether it is a level."""
+        return self.level or self.switch is None
 
     def follow(self, track: Track, config: Config, now_ns: int, *, hidden: bool = False) -> SignalState:
         """How it stands after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
@@ -45,9 +55,9 @@ class Signal:
         if old is None:
             old = SignalState(measured_ns=now_ns)
         changes = _counted(old, now_ns, hidden=hidden)
-        if self.switch is None:
+        if self.has_value:
             changes |= _levelled(measured)
-        else:
+        if self.switch is not None:
             switch = self.switch(config)
             changes["lasted"] = old.lasted or 0 < switch.lasting_s <= changes.get("seconds", old.seconds)
             changes |= _switched(old, measured, switch, now_ns, first_ns=track.first_ns)
@@ -55,8 +65,8 @@ class Signal:
 
     def text(self, state: SignalState) -> str:
         """How it stands, for people; empty where there is nothing to say."""
-        if self.switch is None:
-            return "" if state.value is None else f"{self.words} {state.value:+.2f}"
+        if self.has_value:
+            return "" if state.value is None else f"{self.words} {state.value:{self.form}}"
         if state.on is None and not state.seconds:
             return ""
         how_long = f" ({state.seconds:.1f} s)" if state.seconds else ""
