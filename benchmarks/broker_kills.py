@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +29,11 @@ from threading import Event, Thread
 import msgspec
 import pytest
 
-from benchmarks.tap import Listener, Tap
-from benchmarks.victims import Crowd, started
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tap import Listener, Tap
+from victims import Crowd, started
+
 from fer_edge.records import Update
 from fer_edge.sinks.mqtt import session
 from fer_edge.sinks.mqtt.sink import MqttSink
@@ -93,7 +97,7 @@ def faithful(broker: Mosquitto, tap: Tap, seen: list[bytes]) -> Iterator[Callabl
     def back() -> None:
         for before in listeners:
             before.join()
-        listeners[:] = [Listener(broker.port, TOPIC, seen)]
+        listeners[:] = [Listener(broker.port, TOPIC, seen.append)]
         tap.gate.set()
 
     yield back

@@ -3,7 +3,7 @@ start, one end, and no time that goes back. Needs mosquitto.
 
     python -m benchmarks.kills --kills 300 --daemon       # the whole daemon, on the demo
     python -m benchmarks.kills --kills 300                # the sink, with faces that are made up
-    python -m benchmarks.kills --kills 50 --power-cuts    # goes on with a copy of the files as they were
+    python -m benchmarks.kills --kills 51 --power-cuts    # goes on with a copy of the files as they were
     python -m benchmarks.kills --write-rate 60            # what an hour with two faces in view writes to the card
 
 A kill (SIGKILL) comes by turns while it starts, while it runs, and while it stops (SIGTERM). Several devices are
@@ -20,6 +20,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -31,8 +32,11 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.tap import Listener
-from benchmarks.victims import STEP_SECONDS, Crowd, sink_alone, started, whole_daemon
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tap import Listener
+from victims import STEP_SECONDS, Crowd, sink_alone, started, whole_daemon
+
 from fer_edge.records import Update
 from fer_edge.testing.brokers import Mosquitto, wait_for
 from tests.support.face_events import FRAME
@@ -48,7 +52,7 @@ class Told:
         self.runs: Counter[str] = Counter()  # device -> runs of which a face's start arrived
         self._known: set[tuple[str, int]] = set()
 
-    def append(self, message: bytes) -> None:
+    def add(self, message: bytes) -> None:
         """An event has arrived."""
         event = msgspec.json.decode(message)
         name = event["boot_id"], event["seq"]
@@ -142,10 +146,12 @@ class Device:
 
 def kill_again_and_again(options: argparse.Namespace) -> None:
     """Print what a subscriber saw."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["benchmarks.victims", "fer_edge.commands.run"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["fer_edge.commands.run", "fer_edge.sinks.mqtt.sink"]
+    )
     told, begun = Told(), time.monotonic()
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
-        Listener(broker.port, "fer-edge/+/event", told)
+        Listener(broker.port, "fer-edge/+/event", told.add)
         devices = [
             Device(
                 f"d{number}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from fer_edge.testing.brokers import SECONDS
@@ -113,7 +113,7 @@ class Listener:
     """A subscriber with QoS 0 that reads to the very end of its connection. It sends nothing meanwhile: a client that
     fails to write to a broker that was killed may throw away what it had not read yet."""
 
-    def __init__(self, port: int, topic: str, into: list[bytes]) -> None:
+    def __init__(self, port: int, topic: str, into: Callable[[bytes], object]) -> None:
         self._into = into
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._subscribed = threading.Event()
@@ -132,7 +132,7 @@ class Listener:
                     if first >> 4 == SUBACK:
                         self._subscribed.set()
                     elif first >> 4 == PUBLISH:
-                        self._into.append(published(first, body, version=4)[2])
+                        self._into(published(first, body, version=4)[2])
 
     def join(self) -> None:
         """Wait for the end of the connection."""

@@ -1,1 +1,0 @@
-"""Measurements: each module says in its first lines what it measures and how it is started."""
