@@ -150,8 +150,8 @@ class Tuning:
         return trouble
 
     def keep_all(self, *, write: bool = True) -> str | None:
-        """Keep all values in force beyond the restart. Returns what prevents it, in words. Without `write`, call `write`
-        later."""
+        """Keep all values in force beyond the restart. Returns what prevents it, in words. Without `write`, call
+        `write` later."""
         self._kept = self._overrides
         return self._save() if write else None
 

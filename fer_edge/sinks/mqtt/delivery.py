@@ -19,7 +19,7 @@ from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
-from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.event_copy import Entry
 from fer_edge.sinks.mqtt.limits import Message
@@ -163,6 +163,7 @@ class Delivery:
         self._sent = 0  # the last event that was handed over
         self._pending: dict[int, tuple[Message, Entry | None]] = {}  # number -> what is on its way, and its event
         self._busy: set[str] = set()  # topics of the retained values among them
+        self._handed_over = 0.0  # when (monotonic seconds) the last message was
         self._fresh = True
         self.refusals: dict[str, str] = {}  # topic -> why the broker did not take a message, since these were read
         self.refused_events = 0
@@ -176,9 +177,9 @@ class Delivery:
         return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.unsaid)
 
     @property
-    def pending(self) -> list[Message]:
-        """What is on its way, the oldest first."""
-        return [message for message, _ in self._pending.values()]
+    def pending(self) -> LeftBehind:
+        """What is on its way."""
+        return LeftBehind(tuple(message for message, _ in self._pending.values()), time.monotonic() - self._handed_over)
 
     def give_back(self) -> None:
         """The link is gone: what is not in the outbox, and was not delivered, waits for the next one."""
@@ -214,7 +215,7 @@ class Delivery:
         if why:
             self._finish(message, entry, why)
             return
-        number = link.publish(message)
+        number, self._handed_over = link.publish(message), time.monotonic()
         if not link.acknowledges(message):
             self._finish(message, entry, None)
             return
