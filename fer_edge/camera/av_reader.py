@@ -139,8 +139,10 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():  # no frame, which takes 50 MB in 8K, is held while its picture is looked at
-            yield from [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+        for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is looked at
+            found = [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+            self.picture.free_frames()
+            yield from found
 
     def close(self) -> None:
         """Give everything back."""
