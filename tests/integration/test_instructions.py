@@ -73,3 +73,9 @@ def test_the_baseline_is_of_every_scene() -> None:
     made = json.loads(instructions.BASELINE.read_text())
     assert list(made["instructions"]) == [str(faces) for faces in instructions.SCENES]
     assert set(made["made_with"]) == set(instructions.surroundings())
+
+
+def test_the_page_says_what_the_baseline_says() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    _, _, *rows = instructions.table(json.loads(instructions.BASELINE.read_text())["instructions"])
+    assert all(row in page for row in rows), f"expected in docs/performance.md: {rows}"
