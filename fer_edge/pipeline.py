@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PipelineSnapshot:
-    """All that the frames before mean for the faces and events of the next one. Alerts and summaries are not in it."""
+    """The state that earlier frames leave for the next one's faces and events. Alerts and summaries are not in it."""
 
     size: tuple[int, int]  # of the last frame, width and height in px
     cadence: ScheduleSnapshot
@@ -74,7 +74,7 @@ class Pipeline:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything seen so far: another source begins."""
+        """Reset the state: another source begins."""
         config = self.config
         self.cadence = DetectionSchedule(config.detector)
         self.tracker = Tracker(config.tracking, SignalReader(enabled_signals(config), config))
@@ -95,7 +95,7 @@ class Pipeline:
         return PipelineSnapshot(self._size, self.cadence.snapshot(), self.tracker.snapshot(), self.events.snapshot())
 
     def restore(self, memory: PipelineSnapshot) -> None:
-        """Go on from there. The next frame's time must be by the same clock."""
+        """Continue from such a state. The next frame's time must be by the same clock."""
         self.reset()
         self._size = memory.size
         self.cadence.restore(memory.cadence)
@@ -103,7 +103,7 @@ class Pipeline:
         self.events.restore(memory.events)
 
     def configure(self, config: Config) -> None:
-        """Go on with other thresholds and rules; faces and their stories stay."""
+        """Apply other thresholds and rules; faces and their events continue."""
         self.config = config
         self.detector.configure(config.detector)
         self.cadence.configure(config.detector)
@@ -114,9 +114,10 @@ class Pipeline:
         self._gone += self.alerts.replace(config.alerts)
 
     def step(self, frame: Frame) -> Update:
-        """Process one frame: follow known faces, detect new ones when it is time, classify, track, make events."""
+        """Process one frame: follow known faces, detect new ones when due, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        if self.cadence.cut(frame, watched=self.tracker.watched):
+        cut = self.cadence.cut(frame, watched=self.tracker.watched)
+        if self.tracker.in_a_hole(frame.taken_ns) or cut:
             self.tracker.clear()
         followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)
@@ -155,7 +156,7 @@ class Pipeline:
         return [reading for reading in readings if reading is not None]
 
     def look(self, frame: Frame) -> Update:
-        """One picture that has nothing to do with any other: its faces as tracks of id 0, no events."""
+        """One independent picture: its faces as tracks of id 0, no events."""
         watch = Stopwatch()
         with watch.stage("detect"):
             found = [face for tile in range(TILES) for face in self.detector.detect_tile(frame, tile)]
@@ -166,7 +167,7 @@ class Pipeline:
         )
 
     def end_all(self, now_ns: int) -> Update:
-        """End every face: the camera is away, or the daemon stops."""
+        """End every face: the camera is lost, or the daemon stops."""
         self.tracker.clear()
         width, height = self._size
         events = self.events.end_all(now_ns, width=width, height=height)
@@ -191,7 +192,7 @@ class Pipeline:
         return Reading(placed, landmarks, quality, expression, lively)
 
     def _judge(self, frame: Frame, face: Face, landmarks: Landmarks) -> tuple[Quality, Expression | None]:
-        """A face's expression where it is its turn, and whether it can be judged."""
+        """A face's expression where it is due, and whether it can be classified."""
         limits, before = self.config.quality, self.tracker.quality_of(face)
         if before is not None and not self.tracker.should_classify(face, frame.taken_ns):
             return reassess(before, landmarks, limits), None
@@ -200,7 +201,7 @@ class Pipeline:
         return quality, self.classifier(crop) if quality.reason is None else None
 
     def _is_face(self, face: Face, presence: float) -> bool:
-        """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""
+        """Whether the landmarks still see a tracked face; for a detected one, both models count."""
         config = self.config
         if presence < config.tracking.min_score:
             return False

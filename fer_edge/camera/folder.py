@@ -1,4 +1,4 @@
-"""What a folder holds: pictures, films, and what is not read."""
+"""A folder's content: pictures, films, and what is not read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_edge.camera.picture_size import is_animated_webp
 from fer_edge.errors import CameraError
+from fer_edge.runtime.count_text import counted
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ FILMS_ELSEWHERE = "films are sources of their own"
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """What sorts names as people count: picture 9 before picture 10."""
+    """Sort key for natural order: picture 9 before picture 10."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
@@ -85,7 +86,8 @@ def tell_left_out(folder: Path, found: Sequence[Path], *, with_films: bool) -> N
         if why and not (why == FILMS_ELSEWHERE and with_films):
             kinds[why].append(path.suffix.lower())
     for why, suffixes in kinds.items():
-        log.warning("%s: %d files (%s) are left out: %s", folder, len(suffixes), " ".join(sorted(set(suffixes))), why)
+        shown, verb = " ".join(sorted(set(suffixes))), "is" if len(suffixes) == 1 else "are"
+        log.warning("%s: %s (%s) %s left out: %s", folder, counted(len(suffixes), "file"), shown, verb, why)
 
 
 def _why_left_out(path: Path) -> str | None:

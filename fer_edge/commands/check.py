@@ -29,6 +29,7 @@ from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced
+from fer_edge.runtime.count_text import counted
 from fer_edge.settings.overrides_file import TUNING_FILE, stored
 from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
@@ -215,7 +216,7 @@ def _not_taken(link: Connection, message: Message, refusals: dict[int, str | Non
     if refusals.get(number):
         found.append(f"it refuses {message.topic}: {refusals[number]}; allow this user to write there (docs/mqtt.md)")
     if (limit := link.limits.packet_bytes) and limit < EVENT_BYTES:
-        found.append(f"it takes messages of {limit} bytes at most, and an event may take {EVENT_BYTES}")
+        found.append(f"it takes messages of {counted(limit, 'byte')} at most, and an event may take {EVENT_BYTES}")
     link.close()
     return found
 
@@ -239,7 +240,7 @@ def _pictures(config: Config) -> Finding:
         count = len(pictures_in(folder))
     except OSError as error:
         return Finding(False, f"{folder}: cannot be read: {error.strerror}; check its owner", fatal=False)
-    limits = f"{pictures.max_count} pictures, {pictures.max_mb} MB, {pictures.keep_hours:g} hours"
+    limits = f"{counted(pictures.max_count, 'picture')}, {pictures.max_mb} MB, {counted(pictures.keep_hours, 'hour')}"
     return Finding(True, f"{count} in {folder}; at {', '.join(pictures.at)}; at most {limits}")
 
 

@@ -56,10 +56,14 @@ def signals_of(signals: Mapping[str, SignalState]) -> dict[str, SignalPayload] |
 
 def _signal(signal: Signal, state: SignalState) -> SignalPayload:
     reason = state.reason and state.reason.value
+    value = _round(state.value, 3) if signal.has_value else UNSET
+    mean = _round(state.mean, 3) if signal.has_value else UNSET
     if signal.switch is None:
-        return SignalPayload(value=_round(state.value, 3), mean=_round(state.mean, 3), reason=reason)
+        return SignalPayload(value=value, mean=mean, reason=reason)
     return SignalPayload(
         on=state.on,
+        value=value,
+        mean=mean,
         reason=reason,
         seconds=round(state.seconds, 2),
         times=state.times,
@@ -161,8 +165,9 @@ def _state_signals(each: Sequence[Mapping[str, SignalState]], names: Sequence[st
     for name in names:
         states = [signals[name] for signals in each if name in signals]
         values = [state.value for state in states if state.value is not None]
-        mean = round(sum(values) / len(values), 1) + 0.0 if values else None  # -0.0 is 0.0
-        told[name] = mean if SIGNALS[name].switch is None else sum(bool(state.on) for state in states)
+        signal = SIGNALS[name]
+        mean = round(sum(values) / len(values), signal.decimals) + 0.0 if values else None  # -0.0 is 0.0
+        told[name] = mean if signal.has_value else sum(bool(state.on) for state in states)
     return told
 
 
@@ -284,6 +289,7 @@ def stats_payload(stats: Stats, *, queue: int, dropped_events: int, outbox: str 
         frames=stats.frames,
         dropped_frames=stats.dropped_frames,
         skipped_frames=stats.skipped_frames,
+        damaged_frames=stats.damaged_frames,
         target_fps=_round(stats.target_fps, 2),
         rate_reason=stats.rate_reason and stats.rate_reason.value,
         queue=queue,

@@ -14,6 +14,7 @@ from fer_edge.drawing.font import Font
 from fer_edge.drawing.labels import Place, Wanted, place_labels
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
+from fer_edge.runtime.count_text import counted
 
 LINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))
 """Which of the 68 landmarks make one line; eyes and mouth (from 36 on) are closed."""
@@ -209,7 +210,7 @@ def confidence(face: FaceState) -> float:
 def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
     """Who is here, and how the daemon fares, as far as it is known yet."""
     count = sum(face.in_view for face in faces)
-    parts = [f"{count} face{'' if count == 1 else 's'}"]
+    parts = [counted(count, "face")]
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
         parts += [] if stats.temperature_c is None else [f"{stats.temperature_c:.0f} °C"]

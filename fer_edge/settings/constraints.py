@@ -190,13 +190,16 @@ SIGNAL_SECTIONS = {
     "eyes_closed": "eyes_mouth",
     "mouth_open": "eyes_mouth",
     "smiles": "eyes_mouth",
+    "perclos": "drowsiness",
+    "yawns": "drowsiness",
 }
 """What an alert may name, and the section that has to be enabled for it."""
 
 
 def _signal_errors(config: Config) -> Iterator[Combination]:
-    if config.eyes_mouth.enabled and not config.models.intensity:
-        yield "eyes_mouth", ("enabled",), "expected models.intensity: intensity beside it"
+    for section in ("eyes_mouth", "intensities", "drowsiness"):
+        if getattr(config, section).enabled and not config.models.intensity:
+            yield section, ("enabled",), "expected models.intensity: intensity beside it"
     for name, alert in config.alerts.items():
         if not (alert.expressions or alert.signals):
             yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from fer_edge.runtime.count_text import counted
+
 log = logging.getLogger(__name__)
 
 Value = int | float | str | bytes | None
@@ -123,5 +125,5 @@ class DamagedRows:
         """For the figures."""
         if not self.count:
             return None
-        rows = f"{self.count} damaged row{'s' if self.count > 1 else ''}"
+        rows = counted(self.count, "damaged row")
         return f"{self._path}: {rows} set aside since the start; the rest is in order; check the SD card"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.report.summary import PictureRow, ReportData
 from fer_edge.records import Reason, Update
+from fer_edge.runtime.count_text import counted
 from fer_edge.tracking.counters import NONE, View, view
 from fer_edge.tracking.minutes import Minute, added
 
@@ -38,7 +39,7 @@ class StillTimeline:
 
     def story(self, stopped: str | None = None) -> ReportData:
         """The report, as far as it has come. `stopped`: a note that it is not all."""
-        name = self.sources[0] if len(self.sources) == 1 else f"{len(self.pictures)} pictures"
+        name = self.sources[0] if len(self.sources) == 1 else counted(len(self.pictures), "picture")
         return ReportData(
             title=f"Faces in {name}",
             name="all pictures",

@@ -9,9 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, counted, printable, reason_text
+from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, printable, reason_text
 from fer_edge.commands.watch.view import PATIENCE_SECONDS, QUIET_SECONDS, WatchOptions
 from fer_edge.errors import SinkError
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.mqtt.broker import Broker
 
 NARROW = 80
@@ -159,7 +160,9 @@ class Lines:
         """
         if self._why and not self._connected:
             raise SinkError("no message arrived from it" if self._trouble else self._why)
-        self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
+        self._remark(
+            f"{counted(self.events, 'event', none='no')} of {counted(len(self._people), 'face', none='no')}", "bold"
+        )
 
     def _remark(self, text: str, style: str) -> None:
         self._remarks.print(Text(text, style), soft_wrap=not self._remarks.is_terminal)
@@ -212,7 +215,7 @@ def summary(state: ReceivedState) -> str:
     zones = f"; in zones: {state.in_zones}" if state.zones else ""
     signals = f"; {state.in_signals}" if state.in_signals else ""
     more = zones + (signals if state.faces else "")
-    return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
+    return counted(state.faces, "face", none="no") + (f": {shown}" if shown else "") + more
 
 
 def _console(*, stderr: bool) -> Console:

@@ -17,8 +17,9 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
-from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.event_copy import Entry
 from fer_edge.sinks.mqtt.limits import Message
@@ -79,7 +80,10 @@ class Store:
         if self._trouble.changes_to(self.outbox.trouble):
             log.warning("MQTT outbox: %s", self._trouble.text or "writing to disk works again")
         if self.outbox.dropped and not self._dropped:
-            log.warning("MQTT: %d events are queued for the broker; the oldest are now dropped", self._size)
+            log.warning(
+                "MQTT: %s queued for the broker; the oldest are now dropped",
+                counted(self._size, "event is", "events are"),
+            )
         self._dropped = self.outbox.dropped
 
     @property
@@ -109,7 +113,7 @@ class Store:
         lost, waiting = self.volatile, self._waiting()
         self.outbox.close()
         if lost:
-            log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
+            log.warning("MQTT: %s could not be delivered to %s before the end", counted(waiting, "event"), broker)
         elif waiting:
             log.info("MQTT: events kept on disk for %s until the next start: %d", broker, waiting)
 
@@ -159,6 +163,7 @@ class Delivery:
         self._sent = 0  # the last event that was handed over
         self._pending: dict[int, tuple[Message, Entry | None]] = {}  # number -> what is on its way, and its event
         self._busy: set[str] = set()  # topics of the retained values among them
+        self._handed_over = 0.0  # when (monotonic seconds) the last message was
         self._fresh = True
         self.refusals: dict[str, str] = {}  # topic -> why the broker did not take a message, since these were read
         self.refused_events = 0
@@ -172,9 +177,9 @@ class Delivery:
         return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.unsaid)
 
     @property
-    def pending(self) -> list[Message]:
-        """What is on its way, the oldest first."""
-        return [message for message, _ in self._pending.values()]
+    def pending(self) -> LeftBehind:
+        """What is on its way."""
+        return LeftBehind(tuple(message for message, _ in self._pending.values()), time.monotonic() - self._handed_over)
 
     def give_back(self) -> None:
         """The link is gone: what is not in the outbox, and was not delivered, waits for the next one."""
@@ -210,7 +215,7 @@ class Delivery:
         if why:
             self._finish(message, entry, why)
             return
-        number = link.publish(message)
+        number, self._handed_over = link.publish(message), time.monotonic()
         if not link.acknowledges(message):
             self._finish(message, entry, None)
             return

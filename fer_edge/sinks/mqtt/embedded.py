@@ -15,6 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from fer_edge.errors import SinkError
+from fer_edge.runtime.count_text import counted
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class EmbeddedBroker:
                 # amqtt reads the length of a packet, and then asks for all that this announced
                 if n > MAX_MESSAGE_BYTES:
                     # not one of those that it takes for the end of a packet: after these it goes on reading
-                    raise ValueError(f"a packet of {n} bytes, more than {MAX_MESSAGE_BYTES}")
+                    raise ValueError(f"a packet of {counted(n, 'byte')}, more than {MAX_MESSAGE_BYTES}")
                 return bytes(await super().read(n))
 
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -118,12 +118,12 @@ def _signals(base: str, signals: Sequence[Signal]) -> Iterator[Entity]:
     for signal in signals:
         name = signal.words[0].upper() + signal.words[1:]
         options = {
-            "name": f"Faces: {signal.words}" if signal.switch else name,
+            "name": name if signal.has_value else f"Faces: {signal.words}",
             "state_topic": f"{base}/state",
             "value_template": f"{{{{ value_json.signals.{signal.name} }}}}",
             "state_class": "measurement",
             "icon": f"mdi:{signal.icon}",
-            **({"unit_of_measurement": "faces"} if signal.switch else {}),
+            **({} if signal.has_value else {"unit_of_measurement": "faces"}),
         }
         yield Entity("sensor", f"signal.{signal.name}", options)
 

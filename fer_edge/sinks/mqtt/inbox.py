@@ -16,6 +16,7 @@ from fer_edge.contract.encode import config_payload
 from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.say_once import one_line
 from fer_edge.settings.control import Control
@@ -178,7 +179,7 @@ class Inbox:
 def _parsed(payload: bytes) -> RequestPayload:
     """Raises ValueError."""
     if len(payload) > MAX_REQUEST_BYTES:
-        raise ValueError(f"got {len(payload)} bytes")
+        raise ValueError(f"got {counted(len(payload), 'byte')}")
     try:
         return msgspec.json.decode(payload, type=RequestPayload) if payload.strip() else RequestPayload()
     except RecursionError:

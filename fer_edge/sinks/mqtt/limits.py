@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from paho.mqtt.client import Client
 
+from fer_edge.runtime.count_text import counted
+
 MAX_PACKET_BYTES = 64 * 1024
 """We take nothing larger from a broker: nobody has a reason to send it."""
 
@@ -40,7 +42,7 @@ class Limits:
         size = packet_bytes(message)
         if self.packet_bytes is None or size <= self.packet_bytes:
             return None
-        return f"{size} bytes, and the broker takes {self.packet_bytes} at most"
+        return f"{counted(size, 'byte')}, and the broker takes {self.packet_bytes} at most"
 
     def warnings(self) -> list[str]:
         """What does not work at such a broker, in words."""
@@ -63,7 +65,7 @@ class TooLarge(Exception):
     """A packet announced so many bytes."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"a packet of {size} bytes, more than {MAX_PACKET_BYTES}")
+        super().__init__(f"a packet of {counted(size, 'byte')}, more than {MAX_PACKET_BYTES}")
         self.size = size
 
 

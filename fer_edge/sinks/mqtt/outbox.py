@@ -16,6 +16,7 @@ from itertools import islice
 
 import msgspec
 
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.checked_rows import Row, add_check_column, check_columns, intact, readable, sealed
 from fer_edge.sinks.mqtt.event_copy import COPY_BYTES, COPY_EVENTS, Copy, Entry
 from fer_edge.sinks.sqlite_file import FAULTS, RETRY_SECONDS, SqliteFile
@@ -66,7 +67,8 @@ class Outbox:
     def trouble(self) -> str | None:
         """See `Disk.trouble`; also how much of what waits cannot be reached."""
         trouble, lost = self.disk.trouble, self._unreachable()
-        return f"{trouble}; {lost} events that wait there cannot be read now" if trouble and lost else trouble
+        waiting = counted(lost, "event that waits there", "events that wait there")
+        return f"{trouble}; {waiting} cannot be read now" if trouble and lost else trouble
 
     def __len__(self) -> int:
         return self._stored + len(self._fresh)

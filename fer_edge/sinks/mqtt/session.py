@@ -18,11 +18,12 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import state_payload
 from fer_edge.records import Identity
 from fer_edge.runtime.backoff import Backoff
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.attempt import ConnectThread
-from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.delivery import Delivery, Store
@@ -79,7 +80,7 @@ class Session:
         self._trouble = LastReason()
         self._short_links = 0  # in a row
         self._blocked = Blocked()
-        self._left_behind: list[Message] = []  # what was on its way when the last link ended
+        self._left_behind = LeftBehind()  # what was on its way when the last link ended
         self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
         self.subscribed = False  # to set/ and request/
         self._deaf_until = 0.0  # monotonic seconds
@@ -159,10 +160,10 @@ class Session:
         if guilty is None:
             return False
         log.error(
-            "MQTT broker %s ends the connection at each message of %d bytes on %s: not sent until the restart; "
+            "MQTT broker %s ends the connection at each message of %s on %s: not sent until the restart; "
             "check the broker's limit for the size of messages, and its access rules",
             self._broker,
-            len(guilty.payload),
+            counted(len(guilty.payload), "byte"),
             guilty.topic,
         )
         self._short_links = 0

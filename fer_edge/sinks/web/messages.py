@@ -125,6 +125,7 @@ class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     temperature_c: float | None
     memory_mb: float | None
     dropped: int | None
+    damaged: int | None
     camera: PartState
     broker: PartState
     board: PartState  # what the Pi's firmware says of heat and power supply

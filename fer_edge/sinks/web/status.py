@@ -76,6 +76,7 @@ class StatusCollector:
             temperature_c=stats.temperature_c if stats else None,
             memory_mb=round(stats.rss_mb) if stats else None,
             dropped=stats.dropped_frames if stats else None,
+            damaged=stats.damaged_frames if stats else None,
             camera=self._camera(now[0]),
             broker=self._broker(),
             board=self._board,
