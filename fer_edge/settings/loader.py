@@ -1,4 +1,4 @@
-"""Reads config.yaml strictly and reports all that is wrong with it at once.
+"""Reads config.yaml strictly and reports all errors at once.
 
 Each finding names file, line, section, key, what was expected and what was found. Nothing is guessed and
 nothing is read from the environment but secrets (`secret`).
@@ -162,7 +162,7 @@ class _Document:
 
 
 def _hint(section: str, key: str, known: Any) -> str:
-    """What an unknown key may mean: by what other programs call it, or by how it is spelt."""
+    """What an unknown key may mean: by its name in other programs, or by its spelling."""
     if meant := key_hint(section, key):
         return f"here it is {meant}"
     import difflib  # here: only mistakes need it
@@ -205,7 +205,7 @@ WORDS |= {"array": "a list", "object": "keys below it"}
 
 
 def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
-    """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
+    """Msgspec's message in YAML terms, without its own path, which `find` gives."""
     message = str(error)
     info = msgspec.inspect.type_info(kind)
     if values := getattr(getattr(info, "item_type", info), "values", None):
