@@ -1,4 +1,4 @@
-"""Films and streams through PyAV: opened within limits, decoded frame by frame, whatever is damaged counted.
+"""Films and streams through PyAV: opened within limits, decoded frame by frame, damage counted.
 
 One decoder, its threads and its pool of frames bounded. Nothing that was not decoded gets out.
 """
@@ -31,7 +31,7 @@ HTTP_FORMATS = ",".join(each for each in FORMATS.split(",") if "jpeg" not in eac
 PICTURE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "image2")
 MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its own
 MOST_PX = 8192 * 4352  # 8K; a decoder holds several pictures
-MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
+MOST_BAD_IN_A_ROW = 500  # what keeps failing is no film
 MOST_READ_ERRORS = 20
 MOST_LOOKS = 10_000
 
@@ -42,7 +42,7 @@ class AvReader:
     def __init__(self, source: str, *, timeout_seconds: float | None = None) -> None:
         """Open it. `timeout_seconds`: for a URL, how long it may be silent. Raises av.FFmpegError, and
         NoVideo where there is no picture in it."""
-        av.logging.set_level(None)  # what FFmpeg finds is told in one line
+        av.logging.set_level(None)  # FFmpeg's findings are reported in one line
         self._is_url = timeout_seconds is not None
         self.bad = 0
         """Packets and frames that could not be decoded and were left out."""
@@ -99,7 +99,7 @@ class AvReader:
         return self._container.duration / av.time_base if self._container.duration else None
 
     def packets(self) -> Iterator[Any]:
-        """What is read of the film; errors between packets are passed over, a few in a row. The last is empty.
+        """The film's packets; errors between packets are skipped, a few in a row. The last one is empty.
 
         Raises av.FFmpegError where reading fails for good."""
         errors = 0
@@ -125,7 +125,7 @@ class AvReader:
             found = packet.decode()
         except av.error.EOFError:
             found = []
-        except av.FFmpegError:  # no network is asked here: it is the packet
+        except av.FFmpegError:  # no network is involved here: it is the packet
             self.bad += 1
             found = []
         for frame in found:
@@ -139,13 +139,13 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is looked at
+        for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is processed
             found = [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
             self.picture.free_frames()
             yield from found
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         with suppress(av.FFmpegError):
             self._container.close()
         self._give_back()

@@ -14,7 +14,7 @@ import numpy as np
 from fer_edge.camera.orientation import Orientation
 from fer_edge.records import Image
 
-MOST_SIDE_PX = 1920  # longer films are made smaller while they are converted; the detector sees far less
+MOST_SIDE_PX = 1920  # larger films are scaled down while they are converted; the detector's input is far smaller
 LARGE_PX = 3840 * 2160
 PQ, HLG = 16, 18  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG

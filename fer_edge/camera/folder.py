@@ -1,4 +1,4 @@
-"""What a folder holds: pictures, films, and what is not read."""
+"""A folder's content: pictures, films, and what is not read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FILMS_ELSEWHERE = "films are sources of their own"
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """What sorts names as people count: picture 9 before picture 10."""
+    """Sort key for natural order: picture 9 before picture 10."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 

@@ -46,7 +46,7 @@ class HttpPictures:
         self.progressed()
 
     def progressed(self) -> None:
-        """Begin to count anew: a picture is complete."""
+        """Reset the count: a picture is complete."""
         self._bytes, self._waited_s = 0, 0.0
 
     def look(self, headers: Any) -> None:
@@ -81,7 +81,7 @@ class HttpPictures:
         return io.BytesIO(b"".join(iter(partial(self.read, 1 << 16), b"")))
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         with suppress(*FAILURES):
             self._response.close()
 
@@ -142,7 +142,7 @@ def _request(source: str) -> urllib.request.Request:
 
 
 def _opener(source: str) -> urllib.request.OpenerDirector:
-    """HTTP and nothing else, wherever it is led; the certificates of cameras are their own: taken, as by FFmpeg."""
+    """HTTP and nothing else, redirected or not; cameras' self-signed certificates are accepted, as by FFmpeg."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()

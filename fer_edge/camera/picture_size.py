@@ -1,4 +1,4 @@
-"""What a picture file is and how many pixels it announces, from its header alone: asked before anything makes room.
+"""What a picture file is and how many pixels it announces, from its header alone: checked before memory is allocated.
 
 OpenCV looks too, but by a limit that it reads when it is imported. A kind that is not known here is not decoded.
 """
@@ -58,7 +58,7 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
+    """Whether a JPEG lacks its end: OpenCV would fill the rest with gray silently."""
     at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
 

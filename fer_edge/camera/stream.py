@@ -235,7 +235,7 @@ class StreamCamera:
         return self._maker.make(image, taken_ns=taken_ns)
 
     def _check_end(self, reader: AvReader | WebpReader) -> None:
-        """Complain where a file gave its last frame early, or frames of it could not be decoded."""
+        """Warn where a file ended early, or frames of it could not be decoded."""
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
             raise CameraError(f"{self.title} contains no picture that can be decoded; {hint}")
@@ -255,7 +255,7 @@ class StreamCamera:
         log.warning("%s: %s", self.title, trouble)
 
     def _restart(self) -> Frame | None:
-        # opened anew: not every container can seek back to its start
+        # reopened: not every container can seek back to its start
         next_ns = self._clock.advance(self._clock.period_ns)
         self.close()
         self._start(next_ns)
