@@ -102,7 +102,9 @@ class AvReader:
 
     @property
     def seconds(self) -> float | None:
-        """The length that the container promises."""
+        """The length that the container promises. In an MP4 that is sent without one it is the first fragment's."""
+        if self._pictures and self._pictures.kind == "stream" and self.format.startswith("mov"):
+            return None
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
         return self._container.duration / av.time_base if self._container.duration else None
@@ -148,8 +150,10 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():  # no frame, which takes 50 MB in 8K, is held while its picture is processed
-            yield from [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+        for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is processed
+            found = [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+            self.picture.free_frames()
+            yield from found
 
     def close(self) -> None:
         """Release everything."""
@@ -175,9 +179,10 @@ def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures |
     if timeout_seconds is None:
         options |= {"format_whitelist": FILE_FORMATS, "protocol_whitelist": FILE_PROTOCOLS}
         return av.open("file:" + source, options=options)
-    if pictures and pictures.single:
+    if pictures and pictures.kind == "picture":
         return av.open(pictures.whole(), options=options | {"format_whitelist": ",".join(PICTURE_FORMATS)})
-    if pictures:  # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
+    if pictures and pictures.kind == "pictures":
+        # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
         return av.open(pictures, format="mjpeg", options=options | {"fpsprobesize": "0", "analyzeduration": "1"})
     options |= {
         "protocol_whitelist": URL_PROTOCOLS,
@@ -187,6 +192,8 @@ def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures |
     }
     if source.lower().startswith("http"):
         options["format_whitelist"] = HTTP_FORMATS
+    if pictures:
+        return av.open(pictures, options=options)
     return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
 
 

@@ -24,7 +24,7 @@ from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMAT
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
-from fer_edge.camera.http_pictures import EndlessPicture
+from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
@@ -264,7 +264,7 @@ class StreamCamera:
     def _refused(self, error: Exception, seconds: float) -> CameraError:
         if isinstance(error, (TooLarge, UnknownCodec)):
             return CameraError(f"{self.title} {error}")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title} cannot be opened: {error.strerror}")
         if not self._is_url:
             if isinstance(error, av.error.DecoderNotFoundError):
@@ -281,7 +281,7 @@ class StreamCamera:
     def _lost(self, error: av.FFmpegError | None) -> CameraError:
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title}: {error.strerror}")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
 

@@ -1,7 +1,7 @@
 """What leaves the machine: the payload types of the MQTT contract (version 1).
 
-All sinks use these types: a JSON line and an MQTT message of one event say the same. `messages.py` makes them from
-records; their descriptions become the JSON Schema and the page in docs (`contract.py`).
+All sinks use these types: a JSON line and an MQTT message of one event are identical. `encode.py` makes them from
+records; their descriptions become the JSON Schema and the page in docs (`topics.py`).
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ class Store:
         self._size = config.outbox.max_events if config.outbox.enabled else config.mqtt.queue
         self._trouble = LastReason()
         self._dropped = 0  # likewise
-        self.refused = 0  # events that the broker did not take
+        self.refused = 0  # events that the broker rejected
         self.outbox: Outbox
 
     def open(self) -> None:
-        """Open the file and tell the end of every face that a crash of an earlier run left open."""
+        """Open the file and publish the end of every face that a crash of an earlier run left open."""
         self.outbox = Outbox(self._disk(), max_events=self._size)
         self._faces = OpenFaces(self.outbox.disk)
         crashed = self._faces.left_over()
@@ -108,7 +108,7 @@ class Store:
         return f"events that waited: {waiting}, dropped since the start: {dropped}"
 
     def close(self, broker: str) -> None:
-        """Write what waits, and say so."""
+        """Write what is queued, and log it."""
         self.keep()
         lost, waiting = self.volatile, self._waiting()
         self.outbox.close()
@@ -210,7 +210,7 @@ class Delivery:
         return (1 if self._blocked.careful else link.window) - len(self._pending)
 
     def _hand_over(self, link: Connection, message: Message, entry: Entry | None = None) -> None:
-        """Send a message, unless it is known that the broker will not have it."""
+        """Send a message, unless the broker is known to reject it."""
         why = "it ended the connection each time" if message in self._blocked else link.limits.refuses(message)
         if why:
             self._finish(message, entry, why)
@@ -242,12 +242,12 @@ class Delivery:
             self._hand_over(link, Message(topic, payload, retain=True))
 
     def acknowledge(self, number: int, refusal: str | None) -> None:
-        """The broker has a message (or says why it will not)."""
+        """The broker has accepted a message (or says why not)."""
         if number in self._pending:
             self._finish(*self._pending.pop(number), refusal)
 
     def _finish(self, message: Message, entry: Entry | None, refusal: str | None) -> None:
-        """Nothing more is to be done about a message."""
+        """A message is done."""
         if entry:
             self._outbox.remove([entry.id])
         else:
