@@ -132,7 +132,8 @@ def _watch(
         update = pipeline.step(frame)
         gauges.governor.saw(len(update.tracks), frame)
         gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.left_out)))
+        stats = gauges.stats(feed.left_out)
+        submit_to_all(sinks, replace(update, stats=stats) if stats else update)
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")

@@ -5,13 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import cv2
 
 from fer_edge.config import Config, Models
-from fer_edge.records import AlertState, Expression, Face, Frame, Landmarks, Quality, Reading, Update
+from fer_edge.records import (
+    AlertState,
+    Expression,
+    Face,
+    FaceEvent,
+    FaceState,
+    Frame,
+    Landmarks,
+    Quality,
+    Reading,
+    Summary,
+    Update,
+    ZoneState,
+)
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
@@ -113,19 +126,17 @@ class Pipeline:
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
-            update = self._over_time(Update(frame, tracks, faces, events, readings=tuple(readings)), frame.taken_ns)
-        return replace(update, timings_ms=watch.read())
+            changes = self._over_time(events, faces, frame.taken_ns)
+        return Update(frame, tracks, faces, events, watch.read(), None, *changes, readings=tuple(readings))
 
-    def _over_time(self, update: Update, now_ns: int) -> Update:
-        """With the alerts and zones that changed, and the figures of an interval that is over."""
+    def _over_time(
+        self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int
+    ) -> tuple[tuple[AlertState, ...], Summary | None, tuple[ZoneState, ...]]:
+        """The alerts that changed, the figures of an interval that is over, and the zones that changed."""
         minute = minute_of_day() if self.config.alerts else None
         gone, self._gone = self._gone, ()
-        return replace(
-            update,
-            alerts=gone + self.alerts.update(update.faces, now_ns, minute_of_day=minute),
-            summary=self.summary.update(update.events, update.faces, now_ns),
-            zones=self.zones.update(update.faces, now_ns),
-        )
+        alerts = gone + self.alerts.update(faces, now_ns, minute_of_day=minute)
+        return alerts, self.summary.update(events, faces, now_ns), self.zones.update(faces, now_ns)
 
     def detect_new(
         self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch

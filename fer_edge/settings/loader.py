@@ -6,7 +6,6 @@ nothing is read from the environment but secrets (`secret`).
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from pathlib import Path
@@ -166,6 +165,8 @@ def _hint(section: str, key: str, known: Any) -> str:
     """What an unknown key may mean: by its name in other programs, or by its spelling."""
     if meant := key_hint(section, key):
         return f"here it is {meant}"
+    import difflib  # here: only mistakes need it
+
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 

@@ -7,7 +7,6 @@ in and how the answer goes out is not known here; privacy and whatever needs a r
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -195,6 +194,8 @@ class Tuning:
             return "drawn on the live page, or changed in config.yaml"
         if key in dict(flat(self._base)):
             return "needs a restart; change it in config.yaml"
+        import difflib  # here: only mistakes need it
+
         near = difflib.get_close_matches(key, self._kinds, n=1, cutoff=0.5)
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
 

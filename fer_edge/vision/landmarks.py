@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cv2
@@ -41,7 +41,10 @@ PRESENCE_WEIGHT = 0.5
 NEUTRAL_PRESENCE = 0.7
 """Weight of the landmarks' score relative to the detector's, and the presence that changes nothing: docs/models.md."""
 
-_FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
+
+@cache  # where a model tells no pose: LAPACK's pages are another 1.5 MB
+def _fit() -> NDArray[np.float64]:
+    return np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
 
 
 class Landmarker:
@@ -148,7 +151,7 @@ def pose(points: Floats) -> Pose:
 
     """
     seen = points[list(RIGID)].astype(np.float64)
-    first, second = (_FIT @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
+    first, second = (_fit() @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
     first, second = first / max(np.linalg.norm(first), 1e-9), second / max(np.linalg.norm(second), 1e-9)
     toward = max(float(first[0] * second[1] - first[1] * second[0]), 1e-6)
     roll = math.atan2(float(second[0]), float(first[0]))

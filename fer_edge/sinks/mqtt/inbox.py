@@ -14,7 +14,6 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.encode import config_payload
 from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
-from fer_edge.drawing.painter import Painter
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
 from fer_edge.runtime.count_text import counted
@@ -148,6 +147,8 @@ class Inbox:
             return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
         if update is None or update.frame is None:
             return self._respond("snapshot", transaction, error="the camera delivers no picture now")
+        from fer_edge.drawing.painter import Painter  # here: few ask for a picture
+
         picture = Painter(zones=self._control.config.zones).paint(update.frame, update.faces)
         done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         if not done:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,13 +27,15 @@ from fer_edge.records import Identity, Update
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.broker import Broker, broker_of
 from fer_edge.sinks.mqtt.delivery import Store
-from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.inbox import Inbox
 from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
 from fer_edge.tracking.signals import enabled_signals
+
+if TYPE_CHECKING:
+    from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,8 @@ class MqttSink:
         self._control.on_picture(self._picture)
 
     def _start_embedded(self) -> Broker:
+        from fer_edge.sinks.mqtt.embedded import EmbeddedBroker  # here: it needs asyncio, and is for first tries
+
         self._embedded = EmbeddedBroker(self._config.mqtt.port)
         self._embedded.start()
         port, topic = self._embedded.port, f"{self._base}/event"
