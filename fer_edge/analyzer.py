@@ -36,20 +36,20 @@ class FilmFrame:
 
     frame: int  # counts from 0
     t_s: float  # since the film began
-    image: Image  # u8[H,W,3] BGR, as it was looked at
+    image: Image  # u8[H,W,3] BGR, as it was processed
     faces: FaceTable
 
 
 class Analyzer:
-    """Looks at pictures and films. Loads the models once; for one thread at a time.
+    """Analyses pictures and films. Loads the models once; for one thread at a time.
 
-    Several may live side by side, each with models and thresholds of its own. A context manager; `close` gives the
-    models' memory back.
+    Several may coexist, each with its own models and thresholds. A context manager; `close` frees the
+    models' memory.
     """
 
     def __init__(self, config: Configuration | None = None) -> None:
         """`config`: what config.yaml says, as its path, as a mapping of sections, or as a `fer_edge.config.Config`;
-        None: the defaults. No file is looked for.
+        None: the defaults. No file is searched for.
 
         Raises:
             ConfigError: it is wrong; `findings` has a line for each thing that is.
@@ -61,7 +61,7 @@ class Analyzer:
         self._pipeline: Pipeline | None = Pipeline(self.config)
 
     def look(self, image: NDArray[np.uint8] | str | os.PathLike[str], *, colours: Colours = "BGR") -> FaceTable:
-        """The faces of one picture that has nothing to do with any other, as `analyze --still` finds them.
+        """The faces of one independent picture, as `analyze --still` finds them.
 
         Args:
             image: u8[H,W,3], u8[H,W,4] whose alpha is left out, u8[H,W] in gray, or a picture's path; stays as it is.
@@ -103,7 +103,7 @@ class Analyzer:
 
     def frames(self, source: str | os.PathLike[str], *, still: bool = False) -> Iterator[FilmFrame]:
         """The frames of a film with their faces, one after the other, for films that are too long to be kept; see
-        `film`. Nothing else may be looked at meanwhile."""
+        `film`. Nothing else may be analysed meanwhile."""
         pipeline, name = self._open(), os.fspath(source)
         with closing(open_source(self.config, name)) as camera:
             for look in _looks(pipeline, camera, name, still=still):
@@ -112,7 +112,7 @@ class Analyzer:
                 yield FilmFrame(look.line.frame, look.line.t_s, look.update.frame.image, faces)
 
     def close(self) -> None:
-        """Let go of the models. May be called twice."""
+        """Free the models. May be called twice."""
         self._pipeline = None
 
     def __enter__(self) -> Analyzer:

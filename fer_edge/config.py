@@ -51,7 +51,7 @@ IN_WORDS = {
     ROOT_PATH: 'a path that begins with / and does not end with it, such as "/cam", or ""',
     URL: 'an address such as "https://example.org/camera", or ""',
 }
-"""What the patterns mean to somebody who does not read regular expressions."""
+"""The patterns in words, for error messages."""
 
 
 BACKENDS = {
@@ -132,7 +132,7 @@ class Detector(Section, frozen=True):
 
 
 class Quality(Section, frozen=True):
-    """Which faces are good enough to judge."""
+    """Which faces are good enough to be classified."""
 
     min_height_px: Pixels = 24
     max_yaw_deg: Degrees = 40.0
@@ -144,7 +144,7 @@ class Quality(Section, frozen=True):
 
 
 class Tracking(Section, frozen=True):
-    """How faces are followed."""
+    """How faces are tracked."""
 
     min_score: Fraction = 0.5
     confirm_seconds: Seconds = 0.2
@@ -282,7 +282,7 @@ class Outbox(Section, frozen=True):
 
 
 class HomeAssistant(Section, frozen=True):
-    """Entities that appear in Home Assistant by themselves."""
+    """Entities that Home Assistant discovers."""
 
     enabled: bool = True
     prefix: Topic = "homeassistant"
@@ -290,7 +290,7 @@ class HomeAssistant(Section, frozen=True):
 
 
 class State(Section, frozen=True):
-    """What outlasts a restart."""
+    """What survives a restart."""
 
     folder: Text | None = None
 
@@ -347,7 +347,7 @@ class Stats(Section, frozen=True):
 
 
 class Rate(Section, frozen=True):
-    """How many frames are looked at when the board is hot or short of power, and when nobody is there."""
+    """How many frames are processed when the board is hot or short of power, and when nobody is there."""
 
     enabled: bool = True
     min_fps: Fps = 2.0
@@ -387,7 +387,7 @@ class Privacy(Section, frozen=True):
 
 
 class Log(Section, frozen=True):
-    """What the daemon says on stderr."""
+    """What the daemon logs to stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -63,7 +63,7 @@ class EventType(StrEnum):
 
 
 class RateReason(StrEnum):
-    """Why fewer frames are looked at than config asks for."""
+    """Why fewer frames are processed than configured."""
 
     HOT = "hot"
     UNDER_VOLTAGE = "under_voltage"
@@ -78,7 +78,7 @@ THROTTLED = {
     1 << 2: "throttled",
     1 << 3: "soft temperature limit",
 }
-"""The Raspberry Pi firmware's bits, as `vcgencmd get_throttled` has them, in words: what holds now."""
+"""The Raspberry Pi firmware's bits, as `vcgencmd get_throttled` reports them, in words: the current state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One judgement of one face."""
+    """One classification of one face."""
 
     probabilities: Floats  # f32[8] in the order of LABELS, sums to 1
 
@@ -236,7 +236,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Is this face good enough to judge?"""
+    """Whether a face is good enough to be classified."""
 
     yaw_deg: float
     height_px: float  # eyebrows to chin
@@ -247,7 +247,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that one frame says of one face."""
+    """All measurements of one face in one frame."""
 
     face: Face
     landmarks: Landmarks
@@ -275,7 +275,7 @@ class SignalState:
 
     @property
     def known(self) -> bool:
-        """Whether it says anything; a face that has just come, or a reason, says nothing."""
+        """Whether there is information; not for a face that has just appeared, nor with a reason."""
         return self.on is not None or self.value is not None
 
     @property
@@ -352,13 +352,13 @@ class FaceEvent:
 
     @property
     def is_heartbeat(self) -> bool:
-        """Whether it only says that nothing has changed."""
+        """Whether it only confirms that nothing has changed."""
         return self.event_type is EventType.UPDATE and self.expression == self.previous
 
 
 @dataclass(frozen=True, slots=True)
 class FaceState:
-    """One face as it stands now: a track and what was committed for it."""
+    """One face's current state: a track and what was committed for it."""
 
     track: Track
     expression: str | None
@@ -387,7 +387,7 @@ class AlertState:
 
 @dataclass(frozen=True, slots=True)
 class SignalSummary:
-    """What many faces did together in an interval, as one of tracking/signals tells it."""
+    """What many faces did together in an interval, by one of tracking/signals."""
 
     faces: int  # with which it was on, each counted when it first was
     lasting: int  # with which it was on for as long as config says, added up
@@ -434,25 +434,25 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How the daemon fares, over the last interval."""
+    """The daemon's figures, over the last interval."""
 
     fps: float  # finished steps per second
     latency_ms: tuple[float, float]  # from exposure to the end of the step: (p50, p95) in ms
     stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
     frames: int  # finished steps since the start
-    dropped_frames: int  # too old before they were looked at, since the start
+    dropped_frames: int  # overwritten before they were processed, since the start
     rss_mb: float
-    temperature_c: float | None  # of the SoC; None where the machine does not tell
+    temperature_c: float | None  # of the SoC; None where it is unknown
     throttled: int | None  # the Pi firmware's bit field; None elsewhere
     target_fps: float | None = None  # steps per second that are aimed at now; None for a recording
     rate_reason: RateReason | None = None  # why these are fewer than config asks for
-    skipped_frames: int = 0  # not looked at on purpose, since the start
+    skipped_frames: int = 0  # skipped on purpose, since the start
     damaged_frames: int = 0  # of a stream, that could not be decoded, since the start
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one step leaves behind: the one thing that every sink receives."""
+    """The result of one step: what every sink receives."""
 
     frame: Frame | None  # None: the camera is away; `events` then hold the ends
     tracks: tuple[Track, ...] = ()  # all, the hidden and the not yet confirmed too

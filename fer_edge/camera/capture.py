@@ -1,4 +1,4 @@
-"""The camera thread: reads frames into a mailbox and brings a lost source back."""
+"""The camera thread: reads frames into a mailbox and reopens a lost source."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-STEADY_SECONDS = 10.0  # a camera that was back for less is asked less and less often
+STEADY_SECONDS = 10.0  # a camera that was back for less is retried less and less often
 JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
 PAUSED = "paused: the camera is closed (camera.paused)"
 STUCK_SECONDS = 30.0
-"""An attempt to open a camera that takes longer hangs in its driver."""
+"""An attempt to open a camera that takes longer is hanging in its driver."""
 
 
 class CaptureThread:
-    """Opens a camera and owns it. A live source that is not there, or is lost, is opened again and again with growing
+    """Opens a camera and owns it. A live source that is missing or lost is reopened with growing
     pauses; the end of any other source closes the mailbox. While it is paused a live camera is closed."""
 
     def __init__(self, open_camera: Callable[[], Camera], *, live: bool = False) -> None:
         """`live`: a source that cannot be opened at the start is waited for."""
         self.mailbox: Mailbox[Frame] = Mailbox()
         self.colour = True
-        """Whether anybody looks at colours; may be set at any time."""
+        """Whether any consumer needs colours; may be set at any time."""
         self.paused = False
         """Whether the camera is to be closed; may be set at any time."""
         self.reason = ""
@@ -45,7 +45,7 @@ class CaptureThread:
         self._open_camera = open_camera
         self._live = live
         self._camera: Camera | None = None  # until it is open
-        self._opened = Event()  # or has failed to, or is waited for
+        self._opened = Event()  # or has failed to, or is being waited for
         self._stop = Event()
         self._away = Event()
         self._tried = time.monotonic()  # when it was last tried to open the camera
@@ -62,7 +62,7 @@ class CaptureThread:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is away for a known reason and being tried again: nothing hangs."""
+        """Whether it is lost for a known reason and being reopened: nothing hangs."""
         pause = time.monotonic() - self._tried
         return self.away and (self.paused or pause < LONGEST_PAUSE_SECONDS + STUCK_SECONDS)
 
@@ -90,7 +90,7 @@ class CaptureThread:
         return LeftOut(late + self.mailbox.dropped, damaged)
 
     def now_ns(self) -> int:
-        """The time by the source's clock: that of the newest frame, where it runs ahead as files may."""
+        """The time by the source's clock: the newest frame's, where that runs ahead, as files may."""
         return max(time.monotonic_ns(), self._last_ns)
 
     def raise_error(self) -> None:
@@ -99,7 +99,7 @@ class CaptureThread:
             raise self._error
 
     def close(self) -> None:
-        """Stop reading and give the camera back. A driver that hangs is left behind: the process ends anyway."""
+        """Stop reading and release the camera. A driver that hangs is abandoned: the process ends anyway."""
         self._stop.set()
         self.mailbox.close()
         if self._thread.is_alive():
@@ -215,7 +215,7 @@ class CaptureThread:
         return stopped
 
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
-        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
+        """Retry until the source is there (again) or the daemon stops. The pauses keep growing where it
         is lost again at once."""
         pause, self._tried = next(self._pauses) if self.away else 0.0, time.monotonic()
         self._opened.set()

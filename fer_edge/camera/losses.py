@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fer_edge.runtime.count_text import counted
 
 NEAR = 8
-"""Decoders tell of damage some frames before or after the gap that it leaves."""
+"""Decoders report damage some frames before or after the gap that it leaves."""
 MOST_NAMED = 3
 
 
@@ -41,7 +41,7 @@ class Losses:
     def _at(self, time_s: float) -> None:
         if self._last_s is None:
             self._first_s = self._last_s = time_s
-        if time_s < self._last_s:  # damage brings the order into disorder
+        if time_s < self._last_s:  # damage may break the order
             self._late += 1
             return
         missing = round((time_s - self._last_s) / self._period_s) - 1

@@ -52,7 +52,7 @@ class ReplayCamera:
     colour = True
 
     def __init__(self, config: CameraConfig, *, with_films: bool = False) -> None:
-        """`with_films`: whoever opens a folder sees to the films in it."""
+        """`with_films`: the caller reads the films of a folder itself."""
         self._config, self._with_films = config, with_films
         self.title = shown(config.source)
         self._maker = FrameMaker(Orientation.of(config))
@@ -60,7 +60,7 @@ class ReplayCamera:
         self._start_ns = 0
         self._count = 0
         self.picture: Path | None = None
-        """The file that the frame read last came from; None in the demo, and before the first frame."""
+        """The file of the frame read last; None in the demo, and before the first frame."""
         self.frames: int | None = None
         """How many there are, damaged ones included; None with `loop`, and before `open`."""
         self.damaged = 0

@@ -81,7 +81,7 @@ class V4l2Camera:
         return self._maker.make(image, taken_ns=_taken_ns(self._capture.get(cv2.CAP_PROP_POS_MSEC)))
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
@@ -133,7 +133,7 @@ def _check_device(path: Path) -> None:
 
 
 def _model(path: Path) -> str:
-    """What the driver calls the device, in brackets; nothing where it does not say."""
+    """The driver's name of the device, in brackets; empty where it has none."""
     try:
         return f" ({Path('/sys/class/video4linux', path.resolve().name, 'name').read_text().strip()})"
     except OSError:

@@ -1,4 +1,4 @@
-"""Is everything in order? One line each: what, how it is, what to do."""
+"""Checks that everything is in order. One line each: what, its state, what to do."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _broker(config: Config) -> Finding:
         link.connect(BROKER_SECONDS)
         found = _not_taken(link, Message(f"{base}/response/check", b"{}"), refusals)
     except LinkError as error:
-        # a broker that is away is no failure of the daemon: events wait for it
+        # an unavailable broker is no failure of the daemon: events wait for it
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     finally:
         link.drop()
@@ -208,7 +208,7 @@ def _broker(config: Config) -> Finding:
 
 
 def _not_taken(link: Connection, message: Message, refusals: dict[int, str | None]) -> list[str]:
-    """What the broker does not take, in words. Raises LinkError where it ends the connection."""
+    """What the broker rejects, in words. Raises LinkError where it ends the connection."""
     number, end = link.publish(message), time.monotonic() + BROKER_SECONDS
     while number not in refusals and link.acknowledges(message) and time.monotonic() < end:
         link.poll(end - time.monotonic())
@@ -269,7 +269,7 @@ def _secret_files(config: Config, path: Path | None) -> list[Path]:
 
 
 def _secrets(config: Config, path: Path | None) -> Finding:
-    """Never fatal: a file that cannot be read is told by whoever needs it."""
+    """Never fatal: a file that cannot be read is reported by its user."""
     files = [each for each in _secret_files(config, path) if each.exists()]
     if wide := [str(each) for each in files if each.stat().st_mode & stat.S_IROTH]:
         advice = f"chmod o-r {shlex.join(wide)}"
@@ -281,7 +281,7 @@ def _secrets(config: Config, path: Path | None) -> Finding:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """What hinders writing a megabyte: a disk that is full, read-only or failing says so only then."""
+    """What prevents writing a megabyte: a full, read-only or failing disk fails only then."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))

@@ -1,4 +1,4 @@
-"""Records become payloads: rounded, with the sender's name and the time by the clock."""
+"""Turns records into payloads: rounded, with the sender's identity and the wall-clock time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from fer_edge.tracking.signals.signal import Signal
 
 
 def signals_of(signals: Mapping[str, SignalState]) -> dict[str, SignalPayload] | UnsetType:
-    """A face's signals, where config switches any on."""
+    """A face's signals, where config enables any."""
     return {name: _signal(SIGNALS[name], state) for name, state in signals.items()} or UNSET
 
 
@@ -72,7 +72,7 @@ def _signal(signal: Signal, state: SignalState) -> SignalPayload:
 
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
-    """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
+    """A FaceEvent as it is published. `ts` is computed from the monotonic time at which it happened."""
     optional: dict[str, Any] = {} if event.landmarks is None else {"landmarks": _rounded(event.landmarks)}
     if event.zones is not None:
         optional["zones"] = list(event.zones)
@@ -129,7 +129,7 @@ def _rounded(points: Floats) -> list[list[float]]:
 def state_payload(
     faces: tuple[FaceState, ...], zones: Collection[str] = (), *, signals: Sequence[str] = ()
 ) -> StatePayload:
-    """How many faces in view show which expression now; `zones`, `signals`: the names of all there are."""
+    """The number of faces in view per expression; `zones`, `signals`: the names of all configured ones."""
     here = [face for face in faces if face.in_view]
     counts = _counts([face.expression for face in here])
     dominant = max(LABELS, key=counts.__getitem__)
@@ -148,7 +148,7 @@ def _counts(shown: Sequence[str | None]) -> dict[str, int]:
 
 
 def zone_payload(zone: ZoneState) -> ZonePayload:
-    """Who is in a zone now."""
+    """The faces in a zone now."""
     return ZonePayload(
         v=CONTRACT,
         name=zone.name,
@@ -213,7 +213,7 @@ def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadF
 
 
 def config_payload(answer: Answer) -> ConfigPayload:
-    """What came of a request to set a key; also said unasked, of every key."""
+    """The result of a request to set a key; also published unasked, for every key."""
     status: Literal["ok", "refused"] = "ok" if answer.accepted else "refused"
     return ConfigPayload(v=CONTRACT, key=answer.key, value=answer.value, status=status, reason=answer.reason)
 
@@ -263,7 +263,7 @@ def _round(value: float | None, digits: int) -> float | None:
 
 
 def info_payload(identity: Identity, *, restart_required: bool = False) -> InfoPayload:
-    """What runs here."""
+    """What runs on this device."""
     return InfoPayload(
         v=CONTRACT,
         device_id=identity.device_id,

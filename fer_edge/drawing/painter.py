@@ -39,7 +39,7 @@ class DrawStyle:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was drawn, and is to have a label."""
+    """A drawn face that gets a label."""
 
     box: Place  # all that the drawing takes up
     texts: tuple[str, ...]  # the best one first
@@ -50,7 +50,7 @@ class Painter:
     """Draws one picture after the other. For one thread."""
 
     def __init__(self, look: DrawStyle | None = None, zones: Mapping[str, Zone] | None = None) -> None:
-        """`zones`: name -> zone, to be outlined; may be set anew at any time."""
+        """`zones`: name -> zone, to be outlined; may be replaced at any time."""
         self._look, self.zones = look or DrawStyle(), zones or {}
         self._font = Font()
         self._canvas = np.empty((0, 0, 3), np.uint8)
@@ -208,7 +208,7 @@ def confidence(face: FaceState) -> float:
 
 
 def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
-    """Who is here, and how the daemon fares, as far as it is known yet."""
+    """The faces in view and the daemon's figures, as far as known yet."""
     count = sum(face.in_view for face in faces)
     parts = [counted(count, "face")]
     if stats:

@@ -1,4 +1,4 @@
-"""What is wrong between keys of the configuration that are each right."""
+"""Contradictions between keys of the configuration that are each valid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TINY = 1e-9  # twice the area of a triangle that counts as none, of the picture
 
 
 def combination_errors(config: Config) -> list[Combination]:
-    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
+    """Contradictions between keys that are each valid: (section, the keys with the one to blame first, what)."""
     return [
         *_camera_errors(config),
         *_delegate_errors(config),
@@ -59,7 +59,7 @@ def _delegate_errors(config: Config) -> Iterator[Combination]:
 
 
 def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
-    """What only the backend picamera2 can do, and what contradicts itself there."""
+    """What only the backend picamera2 supports, and contradictions there."""
     for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
         default = getattr(Camera(), key)
         if camera.backend != "picamera2" and getattr(camera, key) != default:
@@ -73,7 +73,7 @@ def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
 
 
 def _live_errors(camera: Camera) -> Iterator[Combination]:
-    """What only a recording can do."""
+    """What only a recording supports."""
     is_url = camera.backend == "stream" and "://" in camera.source.removeprefix("file://")
     if camera.backend not in ("picamera2", "v4l2") and not is_url:
         return

@@ -1,5 +1,5 @@
-"""Checksums of stored rows, and what becomes of those that do not check: SQLite has none for its pages, so a flipped
-bit in a row is all the same to it."""
+"""Checksums of stored rows, and the handling of mismatches: SQLite has none for its pages, so it does not notice
+a flipped bit in a row."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 
-KEPT_ROWS = 100  # damaged rows that stay in the file to be looked at
-LOGGED_ROWS = 10  # and so many have a line of their own in the log, then the count in the figures must do
+KEPT_ROWS = 100  # damaged rows that stay in the file for inspection
+LOGGED_ROWS = 10  # of which this many get a line in the log; then only the count in `stats`
 
 
 def checksum(*values: Value) -> int:

@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0
 
 
 class JsonlSink:
-    """Writes every event as one line of JSON. A full disk costs nothing but, in the end, the oldest lines."""
+    """Writes every event as one line of JSON. A full disk costs only, eventually, the oldest lines."""
 
     pictures = False
 
@@ -67,7 +67,7 @@ class JsonlSink:
             self._lines.put(msgspec.json.encode(event_payload(event, self._identity)) + b"\n")
 
     def close(self, timeout: float) -> None:
-        """Write what waits, within `timeout` seconds. Never raises."""
+        """Write what is queued, within `timeout` seconds. Never raises."""
         if self._closing.is_set() or not self._worker.started:
             return
         self._closing.set()
@@ -95,7 +95,7 @@ class JsonlSink:
             self._file.write(line)
         except BrokenPipeError:
             self._gone = True
-            log.warning("JSONL: nobody reads %s any more; no more lines are written there", self._name)
+            log.warning("JSONL: %s has no reader any more; no more lines are written there", self._name)
         except OSError as error:
             self._report(error.strerror or str(error))
             return False

@@ -1,6 +1,6 @@
 """Offline runs: pictures and videos in; lines, tables, events, a film, pictures and a report out.
 
-A run of files can be interrupted, by whatever, and gone on with: `checkpoint.py` says how.
+A run over files can be interrupted by anything and resumed: see `checkpoint.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `analyze` says of a frame: one JSON line."""
+"""A frame's result: one JSON line."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedFrame:
-    """A frame and all that is said of it. Its time, `update.frame.taken_ns`, counts from the first frame of its source,
-    so that two runs of one film say the same."""
+    """A frame and its results. Its time, `update.frame.taken_ns`, counts from the first frame of its source,
+    so that two runs of one film give the same."""
 
     line: FrameLine
     shown: tuple[FaceState, ...]  # the faces of the line
@@ -96,7 +96,7 @@ def shown_by_pictures(update: Update, pipeline: Pipeline) -> list[FaceState]:
 
 
 def frame_line(shown: list[FaceState], update: Update, source: str, *, index: int, zones: bool = False) -> FrameLine:
-    """What a frame says, as it is written. `zones`: with those that each face is in."""
+    """A frame's line, as it is written. `zones`: with those that each face is in."""
     frame = update.frame
     assert frame is not None
     faces = [_face_line(face, zones=zones) for face in shown]

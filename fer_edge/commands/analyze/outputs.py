@@ -183,7 +183,7 @@ class Report(Output):
         """See `Output.start`."""
         self._chronicle = unpack(kept, self._kind) if kept else self._kind()
         absent = not self._path.exists()
-        self._path.open("ab").close()  # where that cannot be, better said now than in an hour
+        self._path.open("ab").close()  # where that fails, better now than in an hour
         if absent:
             self._path.unlink()
 
@@ -213,7 +213,7 @@ class Outputs:
     """All that a run writes, each under the option that asked for it."""
 
     def __init__(self, each: Mapping[str, Output], *, resumable: bool) -> None:
-        """`resumable`: whether a run that fails can be gone on with."""
+        """`resumable`: whether a failed run can be resumed."""
         self._each = each
         self._advice = "free space there" + (", then continue with --resume" if resumable else "")
 
@@ -254,7 +254,7 @@ class Outputs:
 
     @contextmanager
     def _named(self, where: str) -> Iterator[None]:
-        """Say of which file an error is."""
+        """Add the file to an error."""
         try:
             yield
         except (BrokenPipeError, SinkError):

@@ -1,4 +1,4 @@
-"""What a report of pictures tells that have nothing to do with each other."""
+"""The content of a report on independent pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StillTimeline:
         self.sources.append(name)
 
     def take(self, look: AnalyzedFrame) -> None:
-        """Take in a picture, or a film's frame."""
+        """Add a picture, or a film's frame."""
         size = (look.line.width, look.line.height)
         shown = [view(face, size) for face in look.shown]
         name = look.picture.name if look.picture else f"{self.sources[-1]}, frame {look.line.frame}"

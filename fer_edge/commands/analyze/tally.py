@@ -27,7 +27,7 @@ class Tally:
     people: int = 0  # faces that came, each counted once; 0 with --still
 
     def add(self, look: AnalyzedFrame) -> None:
-        """Take in a frame."""
+        """Count a frame."""
         self.frames += 1
         self.pictures += look.picture is not None
         self.with_faces += bool(look.shown)

@@ -1,4 +1,4 @@
-"""What a report of films tells, gathered while they are read."""
+"""The content of a report on films, gathered while they are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME_CHARS = 24  # of a film, beside a face's number
 
 @dataclass(slots=True)
 class SourceSpan:
-    """One source of several: they are told one after the other."""
+    """One source of several: the report covers them one after the other."""
 
     name: str
     begin_s: float

@@ -93,7 +93,7 @@ def measure_model(model: Model) -> dict[str, Any]:
 
 
 def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
-    """The figures of `fer-edge bench`; a source that is too short is looked at again.
+    """The figures of `fer-edge bench`; a source that is too short is repeated.
 
     Raises:
         CameraError: the source cannot be read.

@@ -44,7 +44,7 @@ class ReportOptions:
 
 
 def report(config: Config, options: ReportOptions) -> None:
-    """Write the report of a period; where no file is asked for, show it in short.
+    """Write the report of a period; without a file, print its summary.
 
     Raises:
         ConfigError: a period is not one.
@@ -82,7 +82,7 @@ def album(folder: Path, since_s: float, until_s: float) -> list[tuple[str, bytes
 
 
 def own_history(config: Config) -> Path:
-    """What a daemon of this configuration has kept; where whoever asks has none, that of the service.
+    """The history of a daemon of this configuration; where the user has none, the service's.
 
     Raises:
         ReportError: only the service may look.

@@ -1,4 +1,4 @@
-"""What the page says in sentences, and beside its charts."""
+"""The page's sentences, and the texts beside its charts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORTH_A_RANGE = 0.05  # share
 
 
 def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
-    """What is told by the hour of the day and by the weekday, where the period has more than one of these."""
+    """Figures by hour of the day and by weekday, where the period has more than one of these."""
     if not story.wall:
         return []
     both = [("hours", "hour of the day", by_hour(story.minutes)), ("weekdays", "weekday", by_weekday(story.minutes))]

@@ -44,7 +44,7 @@ class Device:
 
 
 def device_parts(device: Device) -> list[str]:
-    """What is said of a device that is online, the most important first."""
+    """The text for a device that is online, the most important first."""
     parts = []
     if device.faces_in_view is not None:
         parts.append(counted(device.faces_in_view, "face", none="no"))

@@ -31,7 +31,7 @@ CAMERA = {"online": "receives frames from its camera", "offline": "receives no f
 
 
 HELD = ("camera/availability", "state")
-"""What the broker keeps of a device that is offline, too: said only once it is online."""
+"""Retained even for an offline device: shown only once it is online."""
 
 
 class Lines:
@@ -79,7 +79,7 @@ class Lines:
         self._remark(f"connected to {broker}: watching {self._options.where}; Ctrl-C ends", "bold")
 
     def away(self, why: str) -> None:
-        """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
+        """There is no connection; the same reason is printed once. A broker that is just starting gets a moment."""
         self._why = why
         if why != self._trouble and time.monotonic() >= self._patient_until:
             self._trouble = why
@@ -113,7 +113,7 @@ class Lines:
         if not word:
             self._remark(f"{device} is gone: its retained messages were removed", "dim")
             return
-        self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        self._remark(f"{device} {AVAILABILITY.get(word, f'reports {word!r}')}", "green" if word == "online" else "red")
         held = self._held.pop(device, {})
         if word == "online":
             self._online.add(device)
@@ -131,7 +131,7 @@ class Lines:
             return  # the retained value, once more as news
         self._cameras[device] = word
         self._remark(
-            f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
+            f"{device} {CAMERA.get(word, f'reports {word!r} for its camera')}", "green" if word == "online" else "red"
         )
 
     def _state(self, device: str, payload: bytes) -> None:

@@ -90,5 +90,5 @@ def clock_time(ts: str | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters: whoever may publish must not steer the terminal."""
+    """Without control characters: publishers must not control the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)

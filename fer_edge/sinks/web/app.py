@@ -26,7 +26,7 @@ from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
 FORM_BYTES = 1024  # a token is shorter
-SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
+SEND_SECONDS = 15.0  # a page that accepts nothing for this long is gone
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 BAD_MESSAGE, TRY_LATER = 1008, 1013  # codes with which a websocket is closed (RFC 6455, 7.4.1, and IANA's registry)
@@ -172,7 +172,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
             try:
                 item = await live.next(viewer)
             except TooSlow:
-                await websocket.close(TRY_LATER, "too slow; begin anew")
+                await websocket.close(TRY_LATER, "too slow; reconnect")
                 return
             send = websocket.send_text(item) if isinstance(item, str) else websocket.send_bytes(item)
             await asyncio.wait_for(send, SEND_SECONDS)

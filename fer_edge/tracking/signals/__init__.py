@@ -1,6 +1,6 @@
-"""What else a face tells beside its expression: each signal is defined in one place, and listed here.
+"""What a face shows beside its expression: each signal is defined in one place, and listed here.
 
-A signal is measured on labelled data before it is published (docs/signals.md), says a reason where it cannot know, and
+A signal is measured on labelled data before it is published (docs/signals.md), gives a reason where it is unknown, and
 is off unless its section of config.yaml has `enabled: true`. A new one is a `Signal` and one line in SIGNALS.
 """
 
@@ -26,7 +26,7 @@ SIGNALS = {
         *(SMILE_OVER_CALM, BROW_RAISE_OVER_CALM, BLINKS, PERCLOS, YAWNS),
     )
 }
-"""Every signal by its name in payloads, in the order in which they are told."""
+"""Every signal by its name in payloads, in the order of publication."""
 
 
 _ALERTS = {signal.name: (signal, True) for signal in SIGNALS.values() if signal.switch} | {
@@ -36,19 +36,19 @@ _ALERTS = {signal.name: (signal, True) for signal in SIGNALS.values() if signal.
 
 
 def signal_is(name: str, signals: Mapping[str, SignalState]) -> bool:
-    """Whether a face's signals are as a name in an alert says."""
+    """Whether a face's signals match a name in an alert."""
     signal, on = _ALERTS[name]
     state = signals.get(signal.name)
     return state is not None and state.on is on
 
 
 def enabled_signals(config: Config) -> tuple[Signal, ...]:
-    """Those that config switches on."""
+    """The signals that config enables."""
     return tuple(signal for signal in SIGNALS.values() if signal.enabled(config))
 
 
 def signal_words(signals: Mapping[str, SignalState]) -> list[str]:
-    """How a face's signals stand, for people; those that say nothing are left out."""
+    """A face's signals, for people; those without information are left out."""
     return [text for name, state in signals.items() if (text := SIGNALS[name].text(state))]
 
 
@@ -66,7 +66,7 @@ class SignalReader:
     """A track after a frame that shows it -> the same with its signals."""
 
     def __init__(self, signals: Sequence[Signal], config: Config | None = None) -> None:
-        """Without signals, nothing is told and nothing costs."""
+        """Without signals there is no output and no cost."""
         self._signals, self._config = tuple(signals), config or Config()
         self._remembers = any(signal.remembers for signal in self._signals)
 

@@ -1,6 +1,6 @@
 """Closed eyes, an open mouth and a smile, from the model for intensities, which `models.intensity` names.
 
-The 68 points are not exact enough for these: of closed eyes their eye aspect ratio tells nothing (docs/signals.md).
+The 68 points are not exact enough for these: their eye aspect ratio does not detect closed eyes (docs/signals.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def intensity(track: Track, names: tuple[str, ...], min_height_px: int) -> Measu
 
 
 def _signal(name: str, words: str, icon: str, of: tuple[str, ...], enter: Callable[[EyesMouth], float]) -> Signal:
-    """A signal that is on from a limit in config on."""
+    """A signal that is on from a limit in config upwards."""
 
     def switch(config: Config) -> Switch:
         own = config.eyes_mouth

@@ -1,4 +1,4 @@
-"""What a signal is, and how one is followed over time: with hysteresis, counted in seconds, not in frames."""
+"""What a signal is, and how it is tracked over time: with hysteresis, counted in seconds, not in frames."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LOST_S = 2.0  # frames that are further apart: nothing is counted in between
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """When a signal that is on or off is which."""
+    """When a binary signal is on or off."""
 
     enter: float  # on from this value on ...
     leave: float  # ... until it falls below that one
-    dwell_s: float  # either has to last so long
-    lasting_s: float  # on for so long, added up, a face counts as one that it lasted with
+    dwell_s: float  # either must last this long
+    lasting_s: float  # added up: on for this long, a face counts as one with which it lasted
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One definition. Without a switch it is a level: what is told is its value. One with a switch may be a level too:
+    """One definition. Without a switch it is a level: its value is published. One with a switch may be a level too:
     then both are told."""
 
     name: str  # in payloads
@@ -48,8 +48,8 @@ class Signal:
         return self.level or self.switch is None
 
     def follow(self, track: Track, config: Config, now_ns: int, *, hidden: bool = False) -> SignalState:
-        """How it stands after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
-        that was not the frame before."""
+        """Its state after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
+        that was not the previous frame."""
         measured = self.measure(track, config)
         old = track.signals.get(self.name)
         if old is None:
@@ -64,7 +64,7 @@ class Signal:
         return replace(old, **changes)  # once: it is what costs most
 
     def text(self, state: SignalState) -> str:
-        """How it stands, for people; empty where there is nothing to say."""
+        """Its state, for people; empty without information."""
         if self.has_value:
             return "" if state.value is None else f"{self.words} {state.value:{self.form}}"
         if state.on is None and not state.seconds:
@@ -74,7 +74,7 @@ class Signal:
 
 
 def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> dict[str, Any]:
-    """What the time since the frame before adds, in which it stood as it did after that."""
+    """What the time since the previous frame adds, with the state of that frame."""
     elapsed_s = (now_ns - old.measured_ns) / 1e9
     if hidden or not 0 < elapsed_s <= LOST_S or not old.known:
         return {"measured_ns": now_ns}
@@ -107,7 +107,7 @@ def _switched(state: SignalState, measured: Measured, switch: Switch, now_ns: in
 
 
 def _wanted(state: SignalState, measured: Measured, switch: Switch) -> tuple[bool | None, Reason | None]:
-    """What the newest frame says, with hysteresis in favour of what stands."""
+    """The newest frame's state, with hysteresis in favour of the current one."""
     if isinstance(measured, Reason):
         return None, measured
     if measured >= switch.enter:
