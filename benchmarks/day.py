@@ -106,7 +106,7 @@ class Day(Pipeline):
         tracks = self.tracker.update(readings, frame.taken_ns)
         size = {"width": frame.width, "height": frame.height}
         events, faces = self.events.update(tracks, frame.taken_ns, **size)
-        return self._over_time(Update(frame, tracks, faces, events, readings=tuple(readings)), frame.taken_ns)
+        return Update(frame, tracks, faces, events, readings=tuple(readings))
 
 
 def updates(planned: list[Visit]) -> Iterator[Update]:
