@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import day
+from tests.support import day
 
 
 def test_a_day_is_reported_within_two_per_cent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
