@@ -23,9 +23,9 @@ from fer_edge.config import Attention, Config, Drowsiness, EyesMouth, Models, Zo
 from fer_edge.config import History as HistoryConfig
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Box, Frame, Intensities, Pose, Reading, Update
-from fer_edge.sinks.history import HistoryTable, moments
+from fer_edge.sinks.history import HistoryTable
 from fer_edge.sinks.sqlite_file import SqliteFile
-from fer_edge.tracking.minutes import MinuteMaker, step_of
+from fer_edge.tracking.minutes import MinuteMaker, moments, step_of
 from tests.support.samples import reading
 
 BEGIN_S = 1_780_272_000.0  # 2026-06-01 00:00 UTC
@@ -110,7 +110,8 @@ def updates(planned: list[Visit]) -> Iterator[Update]:
     """The day's steps: some a second while somebody is there, else one."""
     day, empty = Day(CONFIG), _picture(None)
     portraits = {left: _picture(left) for left in (True, False)} if any(each.pixels for each in planned) else {}
-    waiting, here, now_s = sorted(planned, key=lambda each: each.at_s), [], 0.0
+    waiting, now_s = sorted(planned, key=lambda each: each.at_s), 0.0
+    here: list[Visit] = []
     while now_s < DAY_S:
         here = [each for each in here if now_s < each.at_s + each.stay_s]
         while waiting and waiting[0].at_s <= now_s:
@@ -154,8 +155,7 @@ def measure(folder: Path, *, pixels: bool) -> list[tuple[str, float, float]]:
     history.add(maker.finish(), [])
     disk.close()
     table, page = folder / "day.csv", folder / "day.html"
-    options = {"since": "2026-06-01", "until": "2026-06-02", "csv": str(table), "out": page, "file": path}
-    report(CONFIG, ReportOptions(**options))
+    report(CONFIG, ReportOptions(since="2026-06-01", until="2026-06-02", csv=str(table), out=page, file=path))
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return _compared(planned, rows)
