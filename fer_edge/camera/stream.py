@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import av
 
 from fer_edge.camera import FrameMaker, LeftOut, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, UnknownCodec
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
@@ -262,7 +262,7 @@ class StreamCamera:
         return self.read()
 
     def _refused(self, error: Exception, seconds: float) -> CameraError:
-        if isinstance(error, TooLarge):
+        if isinstance(error, (TooLarge, UnknownCodec)):
             return CameraError(f"{self.title} {error}")
         if isinstance(error, BadAnswer):
             return CameraError(f"{self.title} cannot be opened: {error.strerror}")
@@ -270,7 +270,7 @@ class StreamCamera:
             if isinstance(error, av.error.DecoderNotFoundError):
                 return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
             return CameraError(
-                f"{self.title} cannot be read as a video: it is damaged, truncated or of an unknown kind"
+                f"{self.title} cannot be read as a video: it is damaged, truncated or of a kind that is not read"
             )
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or (
             seconds >= 0.9 * self._config.timeout_seconds
