@@ -11,7 +11,7 @@ from functools import partial
 import cv2
 
 from fer_edge.config import Config, Models
-from fer_edge.records import AlertState, Face, Frame, Reading, Update
+from fer_edge.records import AlertState, Expression, Face, Frame, Landmarks, Quality, Reading, Update
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
@@ -26,7 +26,7 @@ from fer_edge.vision.detector import TILES, Detector
 from fer_edge.vision.intensity import IntensityReader
 from fer_edge.vision.landmarks import Landmarker, face_box, fuse_scores
 from fer_edge.vision.model_card import models_folder
-from fer_edge.vision.quality import assess
+from fer_edge.vision.quality import assess, reassess
 from fer_edge.vision.schedule import DetectionSchedule, ScheduleSnapshot
 from fer_edge.vision.tflite import UNACCELERATED, Model
 
@@ -132,8 +132,8 @@ class Pipeline:
         """Candidates of a closer look and of one at the whole picture, each when it is time for that; `followed`: of
         how many faces these are the readings."""
         known = [reading.face.box for reading in readings]
-        due = self.cadence.should_detect(frame, known, lost=len(known) < followed, missing=self.tracker.missing)
-        tile = self.cadence.next_tile(frame)
+        lost, missing = len(known) < followed, self.tracker.missing
+        due, tile = self.cadence.due(frame, known, lost=lost, missing=missing)
         with watch.stage("detect") if due or tile is not None else nullcontext():
             tiled = [] if tile is None else self.detector.detect_tile(frame, tile)  # first: its boxes are more exact
             return tiled, self.detector(frame) if due else []
@@ -174,12 +174,19 @@ class Pipeline:
         if not self._is_face(face, landmarks.score) or box.height < self.config.detector.min_face_px:
             return None
         with watch.stage("classify"):
-            crop = self.classifier.crop(frame, landmarks)
-            quality = assess(crop, landmarks, self.config.quality)
-            judged = quality.reason is None and self.tracker.should_classify(face, frame.taken_ns)
-            expression = self.classifier(crop) if judged else None
+            quality, expression = self._judge(frame, face, landmarks)
             lively = self.intensities(frame, landmarks) if self.intensities and quality.reason is None else None
-        return Reading(replace(face, box=box), landmarks, quality, expression, lively)
+        placed = Face(box, face.score, face.keypoints, face.track_id)
+        return Reading(placed, landmarks, quality, expression, lively)
+
+    def _judge(self, frame: Frame, face: Face, landmarks: Landmarks) -> tuple[Quality, Expression | None]:
+        """A face's expression where it is its turn, and whether it can be judged."""
+        limits, before = self.config.quality, self.tracker.quality_of(face)
+        if before is not None and not self.tracker.should_classify(face, frame.taken_ns):
+            return reassess(before, landmarks, limits), None
+        crop = self.classifier.crop(frame, landmarks)
+        quality = assess(crop, landmarks, limits)
+        return quality, self.classifier(crop) if quality.reason is None else None
 
     def _is_face(self, face: Face, presence: float) -> bool:
         """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""

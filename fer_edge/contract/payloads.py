@@ -37,7 +37,11 @@ Points = Annotated[
     ),
 ]
 Measured = Annotated[
-    dict[str, float], Meta(description="yaw_deg, height_px (eyebrows to chin), blur 0..1, brightness 0..1")
+    dict[str, float],
+    Meta(
+        description="yaw_deg, height_px (eyebrows to chin), blur 0..1, brightness 0..1; "
+        "the last two as of the last judgement"
+    ),
 ]
 Reason = Annotated[
     str | None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,31 @@ import numpy as np
 from fer_edge.records import Stats
 
 
+class Stage:
+    """A block that is being timed. A class of its own: it takes a third of a generator's time."""
+
+    __slots__ = ("_begun", "_name", "_spent")
+
+    def __init__(self, name: str, spent: dict[str, float]) -> None:
+        self._name, self._spent = name, spent
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + (time.perf_counter() - self._begun) * 1e3
+
+
 class Stopwatch:
     """Times the stages of one step; a stage that runs several times adds up."""
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
-        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._spent: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Stage:
         """Time the block as part of stage `name`."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._spent[name] += (time.perf_counter() - begun) * 1e3
+        return Stage(name, self._spent)
 
     def read(self) -> dict[str, float]:
         """Stage -> ms, and `total`."""

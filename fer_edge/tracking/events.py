@@ -22,6 +22,7 @@ from fer_edge.tracking.signals import milestones
 from fer_edge.tracking.zones import ZoneMap
 
 NEUTRAL = "neutral"
+_NEGATIVE = np.array([LABELS.index(each) for each in NEGATIVE])
 
 Decision = tuple[str | None, Reason | None]
 """An expression, or None and why there is none."""
@@ -177,8 +178,7 @@ class EventStateMachine:
 
     def _doubtful(self, label: str, expression: Expression) -> bool:
         """Whether a face is called neutral that may as well be sad, angry, disgusted, afraid or contemptuous."""
-        negative = float(expression.probabilities[[LABELS.index(each) for each in NEGATIVE]].sum())
-        return label == NEUTRAL and negative >= self._config.neutral_doubt
+        return label == NEUTRAL and float(expression.probabilities[_NEGATIVE].sum()) >= self._config.neutral_doubt
 
     def _event(self, told: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
         """Write an event down, numbered."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fer_edge.config import Tracking
-from fer_edge.records import Box, Expression, Face, Reading, Track
+from fer_edge.records import Box, Expression, Face, Quality, Reading, Track
 from fer_edge.tracking.motion import COVERED_SHARE, Motion, shifted
 from fer_edge.tracking.signals import SignalReader
 
@@ -82,6 +82,11 @@ class Tracker:
         # half a millisecond of slack, or a cadence that divides the frame rate would miss every other frame
         return now_ns - track.classified_ns >= self._config.judge_every_seconds * 1e9 - 500_000
 
+    def quality_of(self, face: Face) -> Quality | None:
+        """How good a followed face was in the last frame that showed it."""
+        track = self._tracks.get(face.track_id) if face.track_id else None
+        return track.quality if track else None
+
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
         """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
         each = deduplicate(readings, lambda reading: self._misfit(reading, now_ns))
@@ -144,19 +149,22 @@ class Tracker:
         if track is None:
             new = new_track(track_id, reading, now_ns)
             return replace(new, signals=self._signals(new, now_ns))
-        seen = replace(
-            track,
+        seen = Track(
+            id=track_id,
             box=reading.face.box,
             landmarks=reading.landmarks,
             quality=reading.quality,
             expression=self._smoothed(track, reading.expression, now_ns),
+            first_ns=track.first_ns,
             last_ns=now_ns,
             hits=track.hits + 1,
             misses=0,
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
+            signals=track.signals,
         )
-        return replace(seen, signals=self._signals(seen, now_ns, hidden=bool(track.misses)))
+        told = self._signals(seen, now_ns, hidden=bool(track.misses))
+        return replace(seen, signals=told) if told or track.signals else seen
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
@@ -214,6 +222,8 @@ def _same(one: Box, other: Box) -> bool:
 def deduplicate(readings: Sequence[Reading], misfit: Callable[[Reading], float] = lambda _: 0.0) -> list[Reading]:
     """Each face once: two followed faces may slip onto one, then the track keeps it whose way leads there (of the
     least `misfit`), else the older one."""
+    if len(readings) < 2:
+        return list(readings)
     kept: list[Reading] = []
     for reading in sorted(readings, key=lambda r: (not r.face.track_id, round(misfit(r), 1), r.face.track_id or 0)):
         if not any(_same(reading.face.box, other.face.box) for other in kept):

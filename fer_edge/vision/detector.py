@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.records import Box, Face, Floats, Frame, Image
 from fer_edge.vision import transforms
-from fer_edge.vision.model_card import SsdCard
-from fer_edge.vision.tflite import Model, sigmoid
+from fer_edge.vision.model_card import SsdCard, TensorCard
+from fer_edge.vision.tflite import Held, Model, dequantize, sigmoid
 
 TILES = 4
 """Parts of a picture that are looked at closer, one after the other."""
@@ -85,12 +86,14 @@ class Detector:
         across, down = self._input_of(part)
         self._model.resize(width=across, height=down)
         canvas, matrix = transforms.letterbox(part, *self._model.size)
-        rows, scores = decode(self._model.infer(canvas), self._ssd, min_score=self._least)
+        outputs, cards = self._model.infer_held(canvas), self._model.card.outputs
+        rows, scores = decode(outputs, self._ssd, min_score=self._least, cards=cards)
+        if not scores.size:
+            return []
         rows, scores = weighted_nms(rows, scores, overlap=self._ssd.overlap)
         back = transforms.invert(matrix)
         back[:, 2] += (x0, y0)
-        faces = [_face(row, score, back) for row, score in zip(rows, scores, strict=True)]
-        big = [face for face in faces if face.box.height >= self._config.min_face_px]
+        big = [face for face in _faces(rows, scores, back) if face.box.height >= self._config.min_face_px]
         return big[: self._config.max_faces]
 
     def _region(self, frame: Frame) -> tuple[Image, int, int]:
@@ -132,7 +135,9 @@ def input_size(width: int, height: int, *, area: float, step: int) -> tuple[int,
     return max(sizes, key=lambda size: (min(size[0] / width, size[1] / height), -math.prod(size)))
 
 
-def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tuple[Floats, Floats]:
+def decode(
+    outputs: Sequence[Held], ssd: SsdCard, *, min_score: float, cards: Sequence[TensorCard] = ()
+) -> tuple[Floats, Floats]:
     """The cells of all grids that score at least `min_score` (0..1), as boxes with key points.
 
     Args:
@@ -143,50 +148,90 @@ def decode(outputs: Sequence[Floats], ssd: SsdCard, *, min_score: float) -> tupl
             objectness logits f32[1,h,w,1]; offsets f32[1,h,w,2K] from that corner to the key points.
         ssd: the detector's card.
         min_score: only cells from here are decoded: a frame has a thousand, and few faces.
+        cards: what the outputs stand for, where they are as the model holds them; empty: they are real numbers.
 
     Returns:
         Rows [two corners, key points] f32[n,2+K,2] in input px, and their scores f32[n].
 
     """
-    decode_grid, kinds = DECODERS[ssd.coding], len(ssd.depths)
-    grids = (outputs[first : first + kinds] for first in range(0, len(outputs), kinds))
-    found = [decode_grid(stride, *grid, min_score=min_score) for stride, grid in zip(ssd.strides, grids, strict=True)]
-    rows, scores = zip(*found, strict=True)
-    return np.concatenate(rows), np.concatenate(scores)
+    kinds, coding = len(ssd.depths), CODINGS[ssd.coding]
+    cards = cards or (_REAL,) * len(outputs)
+    grids = [slice(first, first + kinds) for first in range(0, len(outputs), kinds)]
+    least = logit_of(min_score**coding.root)
+    each = (_promising(outputs[one], cards[one], stride, least) for one, stride in zip(grids, ssd.strides, strict=True))
+    found = [cells for cells in each if cells]
+    if not found:
+        return np.zeros((0, 2 + ssd.keypoints, 2), np.float32), np.zeros(0, np.float32)
+    strides, origins, *values = (np.concatenate(same) for same in zip(*found, strict=True))
+    rows, scores = coding.decode(origins, *values)
+    rows *= strides
+    sure = scores >= min_score
+    return (rows, scores) if sure.all() else (rows[sure], scores[sure])
 
 
-def _decode_distances(
-    stride: int, logits: Floats, distances: Floats, offsets: Floats, *, min_score: float
-) -> tuple[Floats, Floats]:
-    """`decode` for one stride."""
-    scores = sigmoid(logits[0, :, :, 0])
-    cells = np.nonzero(scores >= min_score)
-    centers = _corners_of(cells) + np.float32(0.5)
-    sides = np.maximum(distances[0][cells], 0)
-    corners = np.stack([centers - sides[:, :2], centers + sides[:, 2:]], axis=1)
-    points = centers[:, None] + offsets[0][cells].reshape(len(centers), offsets.shape[-1] // 2, 2)
-    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+def logit_of(score: float) -> float:
+    """What a score's sigmoid is taken of."""
+    if 0 < score < 1:
+        return math.log(score / (1 - score))
+    return math.inf if score else -math.inf
+
+
+def _promising(
+    grid: Sequence[Held], cards: Sequence[TensorCard], stride: int, least: float
+) -> tuple[Floats, ...] | None:
+    """The cells of a grid whose first output is at least `least`, or nearly so, as real numbers: their strides
+    f32[n,1,1] and left top corners f32[n,2] in these, and of each output f32[n,D]. None: no cell is."""
+    _, rows, columns, _ = grid[0].shape
+    cells = (grid[0] >= _held_least(least, cards[0])).ravel().nonzero()[0]
+    if not cells.size:
+        return None
+    each = zip(grid, cards, strict=True)
+    values = [dequantize(output.reshape(rows * columns, -1).take(cells, 0), card) for output, card in each]
+    return np.full((len(cells), 1, 1), stride, np.float32), _corners(rows, columns).take(cells, 0), *values
+
+
+@lru_cache(maxsize=32)
+def _corners(rows: int, columns: int) -> Floats:
+    """Of all cells of a grid, row by row: f32[n,2]."""
+    return np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def _held_least(least: float, card: TensorCard) -> float:
+    """From where on a tensor's numbers stand for `least` or more: a step lower rather than higher."""
+    if card.dtype == "float32" or math.isinf(least):
+        return least - 1e-3
+    return math.floor(least / card.scale) + card.zero_point
+
+
+def _decode_distances(origins: Floats, logits: Floats, distances: Floats, offsets: Floats) -> tuple[Floats, Floats]:
+    """Rows and scores of some cells, in strides."""
+    rows = np.concatenate([np.maximum(distances, 0), offsets], axis=1).reshape(len(origins), -1, 2)
+    centers = origins[:, None] + np.float32(0.5)
+    np.negative(rows[:, 0], out=rows[:, 0])
+    rows += centers
+    return rows, sigmoid(logits[:, 0])
 
 
 def _decode_yunet(
-    stride: int, classes: Floats, boxes: Floats, objects: Floats, offsets: Floats, *, min_score: float
+    origins: Floats, classes: Floats, boxes: Floats, objects: Floats, offsets: Floats
 ) -> tuple[Floats, Floats]:
-    """`decode` for one stride, as YuNet answers (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
-    scores = np.sqrt(sigmoid(classes[0, :, :, 0]) * sigmoid(objects[0, :, :, 0]))
-    cells = np.nonzero(scores >= min_score)
-    origins, found = _corners_of(cells), boxes[0][cells]
-    middles, halves = origins + found[:, :2], np.exp(np.minimum(found[:, 2:], MAX_LOG_SIZE)) / 2
+    """The same, as YuNet answers (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
+    middles, halves = origins + boxes[:, :2], np.exp(np.minimum(boxes[:, 2:], MAX_LOG_SIZE)) / 2
     corners = np.stack([middles - halves, middles + halves], axis=1)
-    points = origins[:, None] + offsets[0][cells].reshape(len(origins), offsets.shape[-1] // 2, 2)
-    return np.concatenate([corners, points], axis=1) * np.float32(stride), scores[cells]
+    points = origins[:, None] + offsets.reshape(len(origins), -1, 2)
+    return np.concatenate([corners, points], axis=1), np.sqrt(sigmoid(classes[:, 0]) * sigmoid(objects[:, 0]))
 
 
-def _corners_of(cells: tuple[NDArray[np.intp], ...]) -> Floats:
-    """Column and row of cells, f32[n,2]: their left top corners, in strides."""
-    return np.stack(cells[::-1], axis=1).astype(np.float32)
+class Coding(NamedTuple):
+    """How a detector answers."""
+
+    decode: Callable[..., tuple[Floats, Floats]]
+    root: int  # the score is this root of the first output's probability, or less
 
 
-DECODERS: Mapping[str, Callable[..., tuple[Floats, Floats]]] = {"distances": _decode_distances, "yunet": _decode_yunet}
+CODINGS: Mapping[str, Coding] = {"distances": Coding(_decode_distances, 1), "yunet": Coding(_decode_yunet, 2)}
+
+_REAL = TensorCard(shape=(), dtype="float32")
 
 
 def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
@@ -203,28 +248,30 @@ def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Float
 
     """
     merged, best = [], []
+    low, high = rows[:, 0], rows[:, 1]
+    sides = high - low
+    areas = sides[:, 0] * sides[:, 1]
     order = np.argsort(-scores, kind="stable")
     while order.size:
-        close = _iou(rows[order[0]], rows[order]) >= overlap
+        first = order[0]
+        shared = np.maximum(np.minimum(high[first], high[order]) - np.maximum(low[first], low[order]), 0)
+        common = shared[:, 0] * shared[:, 1]
+        close = common / np.maximum(areas[first] + areas[order] - common, np.float32(1e-9)) >= overlap
         close[0] = True  # itself, even where its area is 0
         group = order[close]
-        merged.append(np.average(rows[group], axis=0, weights=scores[group]))
-        best.append(scores[order[0]])
+        weights = scores[group][:, None, None]
+        merged.append((rows[group] * weights).sum(axis=0) / weights.sum(axis=0))
+        best.append(scores[first])
         order = order[~close]
     return np.asarray(merged, np.float32).reshape(-1, *rows.shape[1:]), np.asarray(best, np.float32)
 
 
-def _iou(one: Floats, many: Floats) -> NDArray[np.float32]:
-    """IoU of one row's box with those of many rows: f32[n]."""
-    low, high = np.maximum(one[0], many[:, 0]), np.minimum(one[1], many[:, 1])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    total = np.prod(one[1] - one[0]) + np.prod(many[:, 1] - many[:, 0], axis=1) - shared
-    return np.asarray(shared / np.maximum(total, 1e-9), np.float32)
-
-
-def _face(row: Floats, score: float, back: transforms.Matrix) -> Face:
+def _faces(rows: Floats, scores: Floats, back: transforms.Matrix) -> list[Face]:
+    """Rows of `decode` as faces in the frame, where a matrix leads."""
     # Machines differ in the last bits of float sums. Rounded away here, they do not reach the next crop, whose pixels
     # would differ, and its landmarks, and all crops after it: the same frames tell the same story on every machine.
-    points = np.round(transforms.transform(row, back) * PARTS_PX) / np.float32(PARTS_PX)
-    (x0, y0), (x1, y1) = points[0].tolist(), points[1].tolist()
-    return Face(Box(x0, y0, x1, y1), float(score), points[2:])
+    places = np.round(transforms.transform(rows.reshape(-1, 2), back) * PARTS_PX) / np.float32(PARTS_PX)
+    points = places.reshape(rows.shape)
+    corners = points[:, :2].reshape(-1, 4).tolist()
+    each = zip(corners, scores.tolist(), points[:, 2:], strict=True)
+    return [Face(Box(*corner), score, keypoints) for corner, score, keypoints in each]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.records import Box, Face, Floats, Frame, Landmarks, Pose
 from fer_edge.vision import transforms
@@ -48,12 +52,13 @@ class Landmarker:
         assert model.card.points is not None  # tflite.py refuses a landmarks card without it
         self._card = model.card.points
         self._size = model.card.input.shape[1]
+        self._mean = self._card.shape()
 
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
         """Landmarks around a face that the detector found or that is followed from the frame before."""
         matrix = region(face, self._card, self._size)
         outputs = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
-        return decode_outputs(outputs, self._model.card, matrix, self._size)
+        return decode_outputs(outputs, self._model.card, matrix, self._size, mean=self._mean)
 
 
 def fuse_scores(score: float, presence: float) -> float:
@@ -68,13 +73,22 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-def decode_outputs(outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int) -> Landmarks:
-    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to."""
+def decode_outputs(
+    outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int, *, mean: Floats | None = None
+) -> Landmarks:
+    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to. `mean`: the card's
+    mean shape, where it is at hand."""
     assert card.points is not None  # tflite.py refuses a landmarks card without it
     offsets, logit, *heads = outputs
-    points = transforms.transform(decode_landmarks(offsets, card.points.shape(), size), transforms.invert(matrix))
+    placed = decode_landmarks(offsets, card.points.shape() if mean is None else mean, size)
+    points = transforms.transform(placed, transforms.invert(matrix))
     turned = pose_of(heads[0], heads[1], card.pose, matrix) if card.pose else pose(points)
-    return Landmarks(points, float(sigmoid(logit)[0, 0]), turned)
+    return Landmarks(points, _presence(float(logit[0, 0])), turned)
+
+
+@lru_cache(maxsize=512)  # an int8 logit has 256 values
+def _presence(logit: float) -> float:
+    return float(sigmoid(np.array([logit], np.float32))[0])
 
 
 def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transforms.Matrix) -> Pose:
@@ -97,18 +111,18 @@ def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
     points = face.keypoints
     if face.track_id is None:
         return crop_around_box(face.box, card, size, _slope(points[0], points[1]))
-    angle = _slope(points[36:42].mean(axis=0), points[42:48].mean(axis=0))
-    return crop_around_points(points, card.points_scale, size, angle)
+    left_eye, right_eye, _ = transforms.anchors3(points)
+    return crop_around_points(points, card.points_scale, size, _slope(left_eye, right_eye))
 
 
 def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
     """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
     the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
-    upright = transforms.square_crop_matrix((0.0, 0.0), 1.0, angle, 1)[:, :2]
-    turned = points @ upright.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    x, y = (upright.T @ ((low + high) / 2)).tolist()
-    return transforms.square_crop_matrix((x, y), scale * float((high - low).max()), angle, size)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x0, y0, x1, y1 = extent(points @ np.array([[cos, -sin], [sin, cos]]))
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    middle = cos * x - sin * y, sin * x + cos * y
+    return transforms.square_crop_matrix(middle, scale * max(x1 - x0, y1 - y0), angle, size)
 
 
 def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
@@ -151,6 +165,11 @@ def pose(points: Floats) -> Pose:
 def face_box(points: Floats) -> Box:
     """The face by its landmarks: as wide as its outline, from the forehead to the chin. The forehead has no
     landmarks; it is taken to be a quarter of the height from eyebrows to chin."""
-    x0, y0 = points.min(axis=0).tolist()
-    x1, y1 = points.max(axis=0).tolist()
+    x0, y0, x1, y1 = extent(points)
     return Box(x0, y0 - 0.25 * (y1 - y0), x1, y1)
+
+
+def extent(points: NDArray[np.floating[Any]]) -> tuple[float, float, float, float]:
+    """Least x and y of points [N,2], and most."""
+    (low,), (high,) = (cv2.reduce(points, 0, end).tolist() for end in (cv2.REDUCE_MIN, cv2.REDUCE_MAX))
+    return low[0], low[1], high[0], high[1]

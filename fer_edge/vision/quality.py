@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
+from fer_edge.vision.landmarks import extent
+
+Real = NDArray[np.float32]
 
 
 def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
@@ -20,10 +22,18 @@ def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
         config: the limits.
 
     """
-    points, pose = landmarks.points, landmarks.pose
-    height_px = float(points[:, 1].max() - points[:, 1].min())
-    measured = Quality(pose.yaw_deg, height_px, blur(crop), float(crop.mean()) / 255, None)
-    return replace(measured, reason=reason_of(measured, pose, config))
+    return _judged(landmarks, blur(crop), cv2.sumElems(crop)[0] / crop.size / 255, config)
+
+
+def reassess(before: Quality, landmarks: Landmarks, config: QualityConfig) -> Quality:
+    """The same for a face that is not judged in this frame, without a crop: blur and brightness are those of before."""
+    return _judged(landmarks, before.blur, before.brightness, config)
+
+
+def _judged(landmarks: Landmarks, lost: float, brightness: float, config: QualityConfig) -> Quality:
+    pose, (_, top, _, bottom) = landmarks.pose, extent(landmarks.points)
+    measures = pose.yaw_deg, float(np.float32(bottom - top)), lost, brightness
+    return Quality(*measures, reason_of(Quality(*measures, None), pose, config))
 
 
 def turned(pose: Pose, config: QualityConfig) -> bool:
@@ -53,13 +63,16 @@ def blur(crop: Image) -> float:
 
     """
     picture = crop.astype(np.float32)
-    return max(_blur_along(picture), _blur_along(picture.T.copy()))
+    across, down = (np.asarray(cv2.blur(picture, size), np.float32) for size in ((9, 1), (1, 9)))
+    return max(
+        _lost_variation(picture[:, 1:], picture[:, :-1], across[:, 1:], across[:, :-1]),
+        _lost_variation(picture[1:], picture[:-1], down[1:], down[:-1]),
+    )
 
 
-def _blur_along(picture: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:
-    soft = cv2.blur(picture, (9, 1))
-    before = cv2.absdiff(picture[:, 1:], picture[:, :-1])
-    after = cv2.absdiff(soft[:, 1:], soft[:, :-1])
-    lost = np.maximum(before - after, 0).sum()
-    total = float(before.sum())
-    return 1 - float(lost) / total if total > 0 else 1.0
+def _lost_variation(picture: Real, neighbours: Real, soft: Real, soft_neighbours: Real) -> float:
+    """The share of the variation that is left, by what blurring once more takes away where it takes any."""
+    before, after = cv2.absdiff(picture, neighbours), cv2.absdiff(soft, soft_neighbours)
+    total = cv2.norm(before, cv2.NORM_L1)
+    lost = (cv2.norm(before, after, cv2.NORM_L1) + total - cv2.norm(after, cv2.NORM_L1)) / 2
+    return 1 - lost / total if total > 0 else 1.0

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.config import Detector as DetectorConfig
-from fer_edge.records import Box, Frame
+from fer_edge.records import Box, Frame, Image
 from fer_edge.vision.detector import TILES
+from fer_edge.vision.transforms import halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,20 @@ class ScheduleSnapshot:
     closer_ns: int | None
     tile: int
     scene: bool = False  # whether a scene is known; a frame of it is not kept: `review` brings it back
+    looked_ns: Mapping[int, int] = field(default_factory=dict)  # tile, or WHOLE: the last look that was not left out
 
 
 SLACK_NS = 500_000  # or a pause that divides the frame rate would miss every other frame
 SAME_SCENE = 0.5  # correlation of two thumbnails, below which there is a cut between them
+SURELY_ALIKE = 0.99 * math.sqrt(1 - SAME_SCENE**2)
+"""Nearer together than so many of their standard deviations, two thumbnails have a correlation of SAME_SCENE."""
 MOVED_SHARE = 0.9  # of the thumbnail's cells that somebody who moves explains; of 4,000 real cuts 0.2 % reach it
 NEAR = np.ones((5, 5), np.uint8)  # cells: so far somebody near the camera gets in a frame
 NOISE = 12  # gray levels
 LEAST_CONTRAST = 4.0  # gray levels, the standard deviation: a thumbnail of less shows nothing
+STILL_SHARE = 0.25  # of `motion`: a picture in which no cell has changed by so much is still
+STILL_PAUSES = 4  # as many times as long the detector waits before it looks at the same once more
+WHOLE = -1  # the whole frame, beside the numbers of its tiles
 
 
 class DetectionSchedule:
@@ -40,7 +46,8 @@ class DetectionSchedule:
     While faces are followed it looks every `every_seconds`; every `idle_every_seconds` while nobody is there or
     somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
     every `idle_every_seconds`). Beside that it looks closer at one tile of the picture every `closer_every_seconds`.
-    After a cut it looks at once.
+    After a cut it looks at once. It would only find again what it found where nothing has changed since it looked:
+    while nobody is there, and at each tile, it then waits STILL_PAUSES times as long.
     """
 
     THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
@@ -50,10 +57,11 @@ class DetectionSchedule:
         self._last_ns: int | None = None
         self._closer_ns: int | None = None
         self._tile = 0
-        self._thumb: NDArray[np.int16] | None = None
-        self._scene: NDArray[np.int16] | None = None
-        self._reviews_scene = False
-        self._made: tuple[tuple[int, int, int], NDArray[np.int16]] | None = None  # the last thumbnail, of which frame
+        self._thumb: Image | None = None
+        self._scene: Image | None = None
+        self._reviewed = ScheduleSnapshot(None, None, 0)
+        self._made: tuple[tuple[int, int, int], Image] | None = None  # the last thumbnail, of which frame
+        self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was looked at last, and the thumbnail
 
     def configure(self, config: DetectorConfig) -> None:
         """Take over other pauses."""
@@ -61,21 +69,25 @@ class DetectionSchedule:
 
     def snapshot(self) -> ScheduleSnapshot:
         """All that was learned from frames."""
-        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None)
+        looked_ns = {place: ns for place, (ns, _) in self._looked.items()}
+        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None, looked_ns)
 
     def restore(self, memory: ScheduleSnapshot) -> None:
         """Go on from there."""
         self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
         self._tile, self._thumb = memory.tile, None
-        self._scene, self._reviews_scene = None, memory.scene
+        self._scene, self._reviewed = None, memory
+        self._looked.clear()
 
     def review(self, frame: Frame) -> None:
-        """Take up a frame from before `snapshot` once more: the last one that the detector looked at is needed to
+        """Take up a frame from before `snapshot` once more: the last ones that the detector looked at are needed to
         notice motion, and the last one that shows something to notice a cut."""
         thumb = self._thumbnail(frame)
         if frame.taken_ns == self._last_ns:
             self._thumb = thumb
-        if self._reviews_scene and thumb.std() >= LEAST_CONTRAST:
+        same = [place for place, looked_ns in self._reviewed.looked_ns.items() if looked_ns == frame.taken_ns]
+        self._looked |= dict.fromkeys(same, (frame.taken_ns, thumb))
+        if self._reviewed.scene and _contrast(thumb) >= LEAST_CONTRAST:
             self._scene = thumb
 
     def cut(self, frame: Frame, *, watched: bool) -> bool:
@@ -86,13 +98,35 @@ class DetectionSchedule:
             self._scene = None
             return False
         before, now = self._scene, self._thumbnail(frame)
-        if now.std() < LEAST_CONTRAST:
+        contrast = _contrast(now)
+        if contrast < LEAST_CONTRAST:
             return False
         self._scene = now
-        if before is None or _same_scene(before, now):
+        if before is None or _same_scene(before, now, contrast):
             return False
         self._last_ns = None
         return True
+
+    def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> tuple[bool, int | None]:
+        """Whether to look at the whole of this frame, and at which of TILES parts closer (None: none). Arguments as of
+        `should_detect`."""
+        whole, tile = self.should_detect(frame, known, lost=lost, missing=missing), self.next_tile(frame)
+        idle, config = not (known or lost or missing), self._config
+        if whole and idle and self._rests(WHOLE, frame, known, config.idle_every_seconds):
+            whole = False
+        if tile is not None and self._rests(tile, frame, known, TILES * config.closer_every_seconds):
+            tile = None
+        looks = [each for each, looked in ((WHOLE, whole), (tile, tile is not None)) if looked and each is not None]
+        self._looked |= dict.fromkeys(looks, (frame.taken_ns, self._thumbnail(frame))) if looks else {}
+        return whole, tile
+
+    def _rests(self, place: int, frame: Frame, known: Sequence[Box], pause: float) -> bool:
+        """Whether a place is not worth another look: nothing has changed, and the last look was not long ago."""
+        if place not in self._looked or self._config.motion >= 1:
+            return False
+        looked_ns, thumb = self._looked[place]
+        soon = 0 <= frame.taken_ns - looked_ns + SLACK_NS < STILL_PAUSES * pause * 1e9
+        return soon and self._change(frame, thumb, known) < 255 * self._config.motion * STILL_SHARE
 
     def should_detect(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.
@@ -129,33 +163,45 @@ class DetectionSchedule:
         """Whether any cell outside the known faces changed by `motion` since the detector looked."""
         if self._thumb is None or self._config.motion >= 1:
             return False
-        change = np.abs(self._thumbnail(frame) - self._thumb)
+        return self._change(frame, self._thumb, known) >= 255 * self._config.motion
+
+    def _change(self, frame: Frame, before: Image, known: Sequence[Box]) -> float:
+        """By how many gray levels the cell outside the known faces has changed that changed most."""
+        change = cv2.absdiff(self._thumbnail(frame), before)
         across, down = self.THUMB[0] / frame.width, self.THUMB[1] / frame.height
         for box in known:
             x0, x1 = int((box.x0 - 0.3 * box.width) * across), int((box.x1 + 0.3 * box.width) * across) + 1
             y0, y1 = int((box.y0 - 0.3 * box.height) * down), int((box.y1 + 0.3 * box.height) * down) + 1
             change[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 0
-        return bool(change.max() >= 255 * self._config.motion)
+        return cv2.norm(change, cv2.NORM_INF)
 
-    def _thumbnail(self, frame: Frame) -> NDArray[np.int16]:
+    def _thumbnail(self, frame: Frame) -> Image:
         """A frame's thumbnail, made once: averaging all of its pixels is dear. The frame itself is not kept."""
         key = (frame.seq, frame.taken_ns, id(frame.gray))
         if self._made is None or self._made[0] != key:
-            small = cv2.resize(frame.gray, self.THUMB, interpolation=cv2.INTER_AREA)
-            self._made = key, np.asarray(small, np.int16)
+            small = halved(frame.gray, least=(2 * self.THUMB[0], 2 * self.THUMB[1]))
+            self._made = key, np.asarray(cv2.resize(small, self.THUMB, interpolation=cv2.INTER_AREA), np.uint8)
         return self._made[1]
 
 
-def _same_scene(before: NDArray[np.int16], now: NDArray[np.int16]) -> bool:
+def _contrast(thumb: Image) -> float:
+    """The standard deviation, gray levels."""
+    return float(cv2.meanStdDev(thumb)[1][0, 0])
+
+
+def _same_scene(before: Image, now: Image, contrast: float) -> bool:
     """Whether two thumbnails are alike, or become so where things in them have moved a little: before a plain wall,
-    somebody who passes quickly is most of what there is to see."""
+    somebody who passes quickly is most of what there is to see. `contrast`: of `now`."""
+    if cv2.norm(before, now, cv2.NORM_L2) <= SURELY_ALIKE * contrast * math.sqrt(now.size):
+        return True
     if _correlation(before.ravel(), now.ravel()) >= SAME_SCENE:
         return True
-    least, most = cv2.erode(before, NEAR) - NOISE, cv2.dilate(before, NEAR) + NOISE
+    least = cv2.erode(before, NEAR).astype(np.int16) - NOISE
+    most = cv2.dilate(before, NEAR).astype(np.int16) + NOISE
     return float(((now >= least) & (now <= most)).mean()) >= MOVED_SHARE
 
 
-def _correlation(one: NDArray[np.int16], other: NDArray[np.int16]) -> float:
+def _correlation(one: Image, other: Image) -> float:
     """Pearson's, of values that are not all the same."""
     x, y = one - one.mean(), other - other.mean()
     return float(x @ y) / math.sqrt(float(x @ x) * float(y @ y))

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_RUNTIME = "ai-edge-litert"
 
+Held = np.ndarray[Any, Any]
+"""A tensor as the runtime holds it, in its own type."""
+
 UNACCELERATED = (
     "without XNNPACK, the fast kernels of the TFLite runtime, hundreds of times slower; "
     "they need /proc/cpuinfo, which ProcSubset=pid in a systemd unit hides"
@@ -97,6 +100,7 @@ class Model:
             outputs, self._input = self._interpreter.get_output_details(), self._interpreter.get_input_details()[0]
             fast = _has_delegate(self._interpreter)
         self._outputs = _in_card_order(outputs, self.card, where)
+        self._reals = [_reals_of(output) for output in self.card.outputs]
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
         self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or fast
@@ -136,12 +140,21 @@ class Model:
 
     def infer(self, crop: Image) -> tuple[Floats, ...]:
         """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
+        return self._real(self.infer_held(crop))
+
+    def infer_held(self, crop: Image) -> tuple[Held, ...]:
+        """The same, with the outputs as their tensors hold them: for who needs few of their numbers (`dequantize`)."""
         colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         return self._invoke(cv2.LUT(colored, self._levels))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
         """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
-        return self._invoke(quantize(values, self.card.input))
+        return self._real(self._invoke(quantize(values, self.card.input)))
+
+    def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
+        """`dequantize` for all outputs, by tables of all that a byte stands for."""
+        each = zip(outputs, self._reals, strict=True)
+        return tuple(held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each)
 
     def _allocate(self, width: int, height: int) -> None:
         """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
@@ -157,7 +170,7 @@ class Model:
             if found[output["index"]] != shape:
                 raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
 
-    def _invoke(self, held: np.ndarray[Any, Any]) -> tuple[Floats, ...]:
+    def _invoke(self, held: Held) -> tuple[Held, ...]:
         """Run on an input of the tensor's own type. Raises ModelError: an accelerator failed, or was pulled out."""
         self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
         try:
@@ -168,8 +181,8 @@ class Model:
                 f"{self._path}: the TFLite runtime failed to run this model{on}: {_reason(error)}"
             ) from None
         self.runs += 1
-        outputs = zip(self._outputs, self.card.outputs, strict=True)
-        return tuple(dequantize(self._interpreter.get_tensor(o["index"]), card) for o, card in outputs)
+        read = self._interpreter.get_tensor
+        return tuple([read(output["index"]) for output in self._outputs])
 
     def _shape(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The input's for pictures of this size."""
@@ -184,21 +197,28 @@ def runtime_name(runtime: str) -> str:
         return runtime
 
 
-def quantize(values: Floats, card: TensorCard) -> np.ndarray[Any, Any]:
+def quantize(values: Floats, card: TensorCard) -> Held:
     """Real numbers as a tensor holds them."""
     if card.dtype == "float32":
         return values
     limits = np.iinfo(card.dtype)
     steps = np.rint(values * np.float32(1 / card.scale)) + card.zero_point
-    held: np.ndarray[Any, Any] = np.clip(steps, limits.min, limits.max).astype(card.dtype)
+    held: Held = np.clip(steps, limits.min, limits.max).astype(card.dtype)
     return held
 
 
-def dequantize(tensor: np.ndarray[Any, Any], card: TensorCard) -> Floats:
+def dequantize(tensor: Held, card: TensorCard) -> Floats:
     """What a tensor holds as real numbers."""
     if card.dtype == "float32":
         return tensor
     return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
+
+
+def _reals_of(card: TensorCard) -> Floats | None:
+    """What each byte of a tensor stands for: f32[256], in the order of u8. None: it holds real numbers."""
+    if card.dtype == "float32":
+        return None
+    return dequantize(np.arange(256, dtype=np.uint8).view(card.dtype), card)
 
 
 def sigmoid(logits: Floats) -> Floats:

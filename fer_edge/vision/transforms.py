@@ -17,6 +17,8 @@ from fer_edge.records import Floats, Image
 
 Matrix = NDArray[np.float64]
 
+_ANCHOR_POINTS = np.array([[6], [6], [12]], np.float32)  # how many landmarks each of `anchors3` is the mean of
+
 
 def normalise(pixels: Image, low: float, high: float) -> Floats:
     """u8[...] to f32[...]: 0 becomes `low`, 255 becomes `high`."""
@@ -49,6 +51,16 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 
 
+def halved(image: Image, *, least: tuple[int, int]) -> Image:
+    """A picture averaged over 2x2 px as often as it stays at least `least` (width and height) px: OpenCV has fast code
+    for that, but for no other number. A last odd row or column is left out."""
+    while image.shape[1] >= 2 * least[0] and image.shape[0] >= 2 * least[1]:
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        whole = image[: 2 * height, : 2 * width]
+        image = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
 def square_crop_matrix(center: tuple[float, float], side: float, angle: float, size: int) -> Matrix:
     """The matrix that takes a square of `side` px around `center`, turned by `angle` rad (clockwise in the
     picture), to a crop of size x size px."""
@@ -61,11 +73,14 @@ def square_crop_matrix(center: tuple[float, float], side: float, angle: float, s
 def similarity(source: Floats, target: Floats) -> Matrix:
     """The shift, turn and scale that brings points f32[N,2] nearest to others (least squares; Umeyama 1991,
     here as a complex-number regression, which cannot mirror)."""
-    from_points = source[:, 0].astype(np.float64) + 1j * source[:, 1]
-    to_points = target[:, 0].astype(np.float64) + 1j * target[:, 1]
-    from_mean, to_mean = from_points.mean(), to_points.mean()
-    spread = float(np.sum(np.abs(from_points - from_mean) ** 2))
-    factor = np.sum(np.conj(from_points - from_mean) * (to_points - to_mean)) / max(spread, 1e-9)
+    pairs = [(complex(*a), complex(*b)) for a, b in zip(source.tolist(), target.tolist(), strict=True)]
+    from_mean, to_mean = (sum(points) / len(pairs) for points in zip(*pairs, strict=True))
+    turned, spread = 0j, 0.0
+    for one, other in pairs:  # a few points: NumPy takes longer to begin
+        away = one - from_mean
+        turned += away.conjugate() * (other - to_mean)
+        spread += away.real * away.real + away.imag * away.imag
+    factor = turned / max(spread, 1e-9)
     shift = to_mean - factor * from_mean
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
@@ -77,18 +92,21 @@ def transform(points: Floats, matrix: Matrix) -> Floats:
 
 def invert(matrix: Matrix) -> Matrix:
     """The matrix that leads back."""
-    turn = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([turn, -turn @ matrix[:, 2]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return np.array([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)]])
 
 
 def warp(image: Image, matrix: Matrix, size: int) -> Image:
     """Cut a crop of size x size px. Where that shrinks the picture by two or more, it is averaged first, so
     that fine detail does not turn into noise; beyond the picture's edge its last pixels are repeated."""
-    shrink = int(1 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))
+    (a, _, _), (c, _, _) = matrix.tolist()
+    shrink = int(1 / max(math.hypot(a, c), 1e-6))
     if shrink >= 2:
         image, matrix = _reduce(image, matrix, size, shrink)
-    shift = matrix[:, :2].sum(axis=1) / 2 + matrix[:, 2] - 0.5  # to OpenCV's centres at 0.0
-    turned = np.column_stack([matrix[:, :2], shift])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    turned = np.array([[a, b, (a + b) / 2 + x - 0.5], [c, d, (c + d) / 2 + y - 0.5]])  # to OpenCV's centres at 0.0
     return np.asarray(
         cv2.warpAffine(image, turned, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
@@ -96,22 +114,33 @@ def warp(image: Image, matrix: Matrix, size: int) -> Image:
 
 def _reduce(image: Image, matrix: Matrix, size: int, shrink: int) -> tuple[Image, Matrix]:
     """The part of a picture that a crop needs, averaged over shrink x shrink blocks, and the matrix from it."""
-    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    needed = transform(corners, invert(matrix))
-    x0, y0 = (max(0, int(v) - shrink) for v in needed.min(axis=0))
-    width = (min(image.shape[1], int(needed[:, 0].max()) + 2 * shrink) - x0) // shrink
-    height = (min(image.shape[0], int(needed[:, 1].max()) + 2 * shrink) - y0) // shrink
+    x0, y0, x1, y1 = _corners(matrix, size)
+    left, top = max(0, int(x0) - shrink), max(0, int(y0) - shrink)
+    width = (min(image.shape[1], int(x1) + 2 * shrink) - left) // shrink
+    height = (min(image.shape[0], int(y1) + 2 * shrink) - top) // shrink
     if width < 1 or height < 1:
         return image, matrix
-    part = image[y0 : y0 + height * shrink, x0 : x0 + width * shrink]
+    part = image[top : top + height * shrink, left : left + width * shrink]
     small = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    shift = matrix[:, :2] @ (x0, y0) + matrix[:, 2]
-    return small, np.column_stack([matrix[:, :2] * shrink, shift])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    back = [[a * shrink, b * shrink, a * left + b * top + x], [c * shrink, d * shrink, c * left + d * top + y]]
+    return small, np.array(back)
+
+
+def _corners(matrix: Matrix, size: int) -> list[float]:
+    """Least x and y, and most, of what a crop of size x size px shows of the picture, as float32 has them."""
+    (a, b, x), (c, d, y) = invert(matrix).tolist()
+    across, down = (0.0, a * size, b * size, a * size + b * size), (0.0, c * size, d * size, c * size + d * size)
+    ends = [min(across) + x, min(down) + y, max(across) + x, max(down) + y]
+    bounds: list[float] = np.array(ends, np.float32).tolist()
+    return bounds
 
 
 def anchors3(points: Floats) -> Floats:
     """Middle of the left eye, of the right eye and of the mouth of 68 landmarks: f32[3,2]."""
-    return np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[48:60].mean(axis=0)])
+    added = np.add.reduce  # an array's own `mean` is the same, and three times as dear
+    sums = np.array([added(points[36:42]), added(points[42:48]), added(points[48:60])])
+    return np.asarray(sums / _ANCHOR_POINTS, np.float32)
 
 
 def align(gray: Image, points: Floats, template: Floats, size: int) -> Image:

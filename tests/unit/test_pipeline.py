@@ -117,6 +117,16 @@ class TestStep:
         assert ids == {1}
         assert update.tracks[0].misses == 0
 
+    def test_blur_and_brightness_are_measured_when_a_face_is_judged(self, pipeline: Pipeline, astronaut: Image) -> None:
+        shades = astronaut, (astronaut * 0.6).astype(np.uint8)
+        updates = [pipeline.step(frame_of(shades[n > 0], seconds=n / 20)) for n in range(3)]  # every 0.1 s it is judged
+        bright, between, dark = (update.tracks[0] for update in updates)
+        assert (between.quality.blur, between.quality.brightness) == (bright.quality.blur, bright.quality.brightness)
+        assert dark.quality.brightness == pytest.approx(0.6 * bright.quality.brightness, rel=0.05)
+        assert between.quality.yaw_deg == between.landmarks.pose.yaw_deg
+        assert between.quality.height_px != bright.quality.height_px, "that is new in every frame"
+        assert [track.classified_ns for track in (bright, between, dark)] == [0, 0, 100_000_000]
+
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))
         update = pipeline.step(frame_of(both))

@@ -100,10 +100,13 @@ class Replay:
     def _reread(self, reading: Reading, now_ns: int) -> Reading:
         """A reading as it would have been with our limits and cadence."""
         face = replace(reading.face, track_id=self._ids.get(reading.face.track_id or 0))
-        reason = reason_of(reading.quality, reading.landmarks.pose, self.config.quality)
-        judged = reason is None and self._tracker.should_classify(face, now_ns)
-        quality = replace(reading.quality, reason=reason)
-        return replace(reading, face=face, quality=quality, expression=reading.expression if judged else None)
+        due, before = self._tracker.should_classify(face, now_ns), self._tracker.quality_of(face)
+        quality = reading.quality
+        if before is not None and not due:
+            quality = replace(quality, blur=before.blur, brightness=before.brightness)
+        reason = reason_of(quality, reading.landmarks.pose, self.config.quality)
+        expression = reading.expression if due and reason is None else None
+        return replace(reading, face=face, quality=replace(quality, reason=reason), expression=expression)
 
     def outcome(self) -> Outcome:
         """What would have been published so far."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from msgspec.structs import replace
 
 from fer_edge.config import Detector as DetectorConfig
 from fer_edge.errors import ModelError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Floats, Frame, Image
 from fer_edge.vision.detector import AREA_SLACK, Detector, decode, input_size, weighted_nms
-from fer_edge.vision.model_card import SsdCard
+from fer_edge.vision.model_card import SsdCard, TensorCard
 from fer_edge.vision.schedule import DetectionSchedule
-from fer_edge.vision.tflite import Model
+from fer_edge.vision.tflite import Held, Model, dequantize, sigmoid
 from tests.support.paths import DATA
 from tests.support.samples import frame_of
 
@@ -74,6 +77,9 @@ def grid(rows: int, columns: int, *, keypoints: int = 2) -> list[Floats]:
     """Outputs of one stride in which no cell is a face."""
     score = np.full((1, rows, columns, 1), -9, np.float32)
     return [score, *(np.zeros((1, rows, columns, depth), np.float32) for depth in (4, 2 * keypoints))]
+
+
+HELD = TensorCard(shape=(), dtype="int8", scale=0.07)
 
 
 class TestDecode:
@@ -141,6 +147,33 @@ class TestDecode:
         rows, scores = decode([classes, box, objects, points], card, min_score=0.5)
         assert np.isfinite(rows).all()
         assert scores.tolist() == [0.5]
+
+
+steps = st.sampled_from(["int8", "uint8"])
+
+
+@given(st.data(), steps, st.sampled_from(["distances", "yunet"]), st.floats(0, 1), st.integers(-20, 20))
+def test_what_a_model_holds_says_the_same_as_its_real_numbers(
+    data: st.DataObject, dtype: str, coding: Literal["distances", "yunet"], min_score: float, zero_point: int
+) -> None:
+    card = SsdCard(strides=(8, 16), keypoints=2, overlap=0.4, coding=coding)
+    shapes = [(1, rows, rows + 1, depth) for rows in (4, 2) for depth in card.depths]
+    outputs: list[Held] = [data.draw(arrays(dtype, shape)) for shape in shapes]
+    tensors = [replace(HELD, shape=shape, dtype=dtype, zero_point=zero_point) for shape in shapes]
+    real = [dequantize(output, tensor) for output, tensor in zip(outputs, tensors, strict=True)]
+    rows, scores = decode(outputs, card, min_score=min_score, cards=tensors)
+    expected, sure = decode(real, card, min_score=min_score)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(scores, sure)
+    assert (scores >= np.float32(min_score)).all()
+
+
+@given(arrays(np.int8, (1, 6, 7, 1)), st.floats(0.01, 0.99))
+def test_no_cell_that_scores_is_missed(held: Held, min_score: float) -> None:
+    tensor = replace(HELD, zero_point=3)
+    places: list[Held] = [np.zeros((1, 6, 7, depth), np.int8) for depth in (4, 4)]
+    _, scores = decode([held, *places], ssd(8), min_score=min_score, cards=[tensor] * 3)
+    assert len(scores) == (sigmoid(dequantize(held, tensor)) >= min_score).sum()
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> np.ndarray:
@@ -264,11 +297,14 @@ class TestDetector:
         score, box, points = grid(8, 12)
         score[0, 4, 5:7] = 5
         box[0, 4, 5:7] = 2, 1, 2, 1  # 32 wide, 16 high; three fifths are shared
-        monkeypatch.setattr(Model, "infer", lambda *_: [score, box, points, *grid(4, 6)])
+        monkeypatch.setattr(Model, "infer_held", lambda *_: [score, box, points, *grid(4, 6)])
+        model = Model(DATA, "bright", role="detector")
+        real = tuple(replace(output, dtype="float32") for output in model.card.outputs)
+        model.card = replace(model.card, outputs=real)
         frame = frame_of(np.zeros((64, 96, 3), np.uint8))
-        (face,) = tiny(min_face_px=16)(frame)
+        (face,) = Detector(model, DetectorConfig(min_face_px=16))(frame)
         assert (face.box.x0, face.box.y0, face.box.x1, face.box.y1) == pytest.approx((32, 28, 64, 44))
-        assert tiny(min_face_px=17)(frame) == []
+        assert Detector(model, DetectorConfig(min_face_px=17))(frame) == []
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (17, 4000)])
     def test_odd_frames_are_no_trouble(self, shape: tuple[int, int]) -> None:

@@ -341,5 +341,14 @@ class TestQuality:
         assert blurred == sorted(blurred)
         assert blur((crop // 2).astype(np.uint8)) == pytest.approx(blur(crop), abs=0.03)
 
+    def test_blur_is_the_share_of_variation_that_one_more_blur_does_not_take(self, crop: Image) -> None:
+        def left(picture: Image) -> float:
+            picture = picture.astype(np.float64)
+            soft = cv2.blur(picture, (9, 1))
+            before, after = (np.abs(np.diff(each, axis=1)) for each in (picture, soft))
+            return float(1 - np.maximum(before - after, 0).sum() / before.sum())
+
+        assert blur(crop) == pytest.approx(max(left(crop), left(crop.T.copy())), abs=1e-6)
+
     def test_an_even_area_is_nothing_but_blur(self) -> None:
         assert blur(np.full((48, 48), 100, np.uint8)) == 1.0

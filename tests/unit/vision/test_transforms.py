@@ -96,3 +96,15 @@ def test_warp_beyond_the_picture_repeats_its_edge(center: tuple[float, float]) -
 def test_warp_takes_a_picture_of_one_pixel() -> None:
     crop = transforms.warp(np.full((1, 1), 9, np.uint8), transforms.square_crop_matrix((0.5, 0.5), 100.0, 0.0, 48), 48)
     assert (crop == 9).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((640, 480), (80, 60)), ((1920, 1080), (120, 67)), ((767, 433), (95, 54)), ((79, 60), (79, 60)), ((1, 1), (1, 1))],
+)
+def test_a_picture_is_halved_while_it_stays_large_enough(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    down = np.repeat(np.linspace(0, 255, size[1])[:, None], size[0], axis=1).astype(np.uint8)
+    small = transforms.halved(down, least=(80, 54))
+    assert small.shape == expected[::-1]
+    assert float(small.mean()) == pytest.approx(float(down.mean()), abs=2)
+    assert (np.diff(small.astype(int), axis=0) >= 0).all()

@@ -11,14 +11,16 @@ import pytest
 from fer_edge.config import Alert, Attention, Balance, Config, SignalName
 from fer_edge.config import Summary as SummaryConfig
 from fer_edge.contract import encode
-from fer_edge.records import LABELS, SignalState
+from fer_edge.records import LABELS, Box, SignalState
 from fer_edge.settings.constraints import SIGNAL_SECTIONS
 from fer_edge.tracking.alerts import AlertMaker
 from fer_edge.tracking.minutes import Minute, MinuteMaker, added, step_of
-from fer_edge.tracking.signals import _ALERTS, SIGNALS, enabled_signals, signal_words
+from fer_edge.tracking.signals import _ALERTS, SIGNALS, SignalReader, enabled_signals, signal_words
 from fer_edge.tracking.summary import SummaryMaker
+from fer_edge.tracking.tracker import Tracker
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.faces_over_time import SECOND, Shown, Story
+from tests.support.samples import reading
 
 CONFIG = Config(attention=Attention(enabled=True), balance=Balance(enabled=True))
 TOWARDS, AWAY = Shown(label=LABELS.index("happiness")), Shown(yaw=50)
@@ -132,3 +134,14 @@ def test_a_face_that_starts_in_the_middle_of_a_look_is_counted() -> None:
     reached = [name for update in updates for face in update.faces for name in face.reached]
     assert reached[:1] == ["looks"]
     assert replace(story.tracks[0]).signals["looks"].first_after_s == 0.0
+
+
+def test_signals_that_are_switched_off_are_not_told_any_more() -> None:
+    tracker = Tracker(CONFIG.tracking, SignalReader(enabled_signals(CONFIG), CONFIG))
+    box = Box(100, 100, 200, 200)
+    for number in range(3):
+        if number == 2:
+            tracker.configure(CONFIG.tracking, SignalReader(()))
+        found = reading(box, track_id=1 if number else None)
+        (track,) = tracker.update([found], number * SECOND // 10)
+        assert bool(track.signals) == (number < 2)
