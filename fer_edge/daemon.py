@@ -15,7 +15,7 @@ from threading import Event
 
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
-from fer_edge.camera import is_live_source, open_camera, shown
+from fer_edge.camera import LeftOut, is_live_source, open_camera, shown
 from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Config
 from fer_edge.instance import device_id, identity, lock, state_folder
@@ -37,7 +37,7 @@ CLOSE_SECONDS = 3.0  # for a sink to deliver what waits
 
 @dataclass(slots=True)
 class Signals:
-    """What the outside asks of a running daemon."""
+    """Requests of the outside to a running daemon."""
 
     stop: Event = field(default_factory=Event)
     reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
@@ -45,22 +45,22 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What goes with every frame: how many are looked at, what a step costs, that the daemon lives."""
+    """What accompanies every frame: the rate, timings, and the watchdog."""
 
     governor: Governor
     meter: Meter
     notifier: Notifier
 
-    def stats(self, dropped_frames: int) -> Stats | None:
+    def stats(self, left_out: LeftOut) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.annotate(self.meter.due(dropped_frames))
+        return self.governor.annotate(self.meter.due(dropped_frames=left_out.late, damaged_frames=left_out.damaged))
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     """The daemon: runs until `signals.stop` is set or the source ends. `path`: where config comes from.
 
     Returns:
-        Whether it is to be started anew.
+        Whether it is to be restarted.
 
     Raises:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
@@ -121,7 +121,7 @@ def _watch(
             if new:
                 gauges.notifier.status(f"No picture from the camera: {reason}")
                 submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
-            elif away and (stats := gauges.stats(feed.mailbox.dropped)):
+            elif away and (stats := gauges.stats(feed.left_out)):
                 submit_to_all(sinks, Update(None, stats=stats))
             if feed.waiting:
                 gauges.notifier.alive(f"No picture from the camera: {away}")
@@ -132,7 +132,8 @@ def _watch(
         update = pipeline.step(frame)
         gauges.governor.saw(len(update.tracks), frame)
         gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        submit_to_all(sinks, replace(update, stats=gauges.stats(feed.mailbox.dropped)))
+        stats = gauges.stats(feed.left_out)
+        submit_to_all(sinks, replace(update, stats=stats) if stats else update)
         gauges.notifier.alive()
         if away:
             gauges.notifier.status("Watching")
@@ -141,7 +142,7 @@ def _watch(
 
 
 def drop_pictures(config: Config) -> None:
-    """Delete the pictures of earlier runs where none are kept any more: nobody else would when it is time."""
+    """Delete the pictures of earlier runs where none are kept any more: nothing else would."""
     if config.pictures.enabled:
         return
     folder = state_folder(config, device_id(config)) / PICTURES_FOLDER
@@ -160,7 +161,7 @@ def _why_no_picture(feed: CaptureThread, *, silent: bool) -> str:
 
 
 def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:
-    """Take over what was changed since the last step."""
+    """Apply what was changed since the last step."""
     control.check()
     if signals.reload:
         signals.reload = not control.reload(lambda _: None)  # where too many requests wait: with the next step
@@ -173,7 +174,7 @@ def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals
 
 
 def submit_to_all(sinks: list[Sink], update: Update) -> None:
-    """Hand an update to every sink. One that has failed raises, but only when the others have it."""
+    """Hand an update to every sink. A failed one raises, but only after the others have it."""
     failures = []
     for sink in sinks:
         try:

@@ -34,7 +34,7 @@ class CommandModule(Protocol):
         """Add the command's own arguments; `--config` is there already."""
 
     def run(self, config: Config, options: argparse.Namespace) -> int:
-        """Do it. Returns the exit code; what a user can mend is raised as a FerEdgeError."""
+        """Run it. Returns the exit code; what a user can fix is raised as a FerEdgeError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ except ImportError as error:
 
 from fer_edge.errors import ModelError
 from quantize.data.sets import DataError, Floats
+from quantize.files.arrays import replace_arrays
 from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
@@ -257,11 +258,7 @@ def save(path: Path, model: Any, average: Average, *, epochs: int) -> None:
     arrays: dict[str, Any] = {"epochs": np.int64(epochs)}
     arrays |= {f"average_{i}": weight for i, weight in enumerate(average.weights)}
     arrays |= {f"state_{i}": variable.numpy() for i, variable in enumerate(_state(model))}
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_arrays(path, arrays)
 
 
 def restore(path: Path, model: Any, average: Average) -> int:

@@ -255,8 +255,10 @@ def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str,
     known = [one.signals.get(signal.name, SignalMinute()) for one in each]
     if not any(one.known_s for one in known):
         return
+    if signal.has_value:
+        means = [f"{one.sum_s / one.known_s:{signal.form}}" if one.known_s else "–" for one in known]
+        yield f"{signal.words}, mean", means
     if signal.switch is None:
-        yield f"{signal.words}, mean", [f"{one.sum_s / one.known_s:+.2f}" if one.known_s else "–" for one in known]
         return
     came = [one.visitors for one in each]
     yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]

@@ -1,4 +1,4 @@
-"""The live page. Nothing that happens to it touches events or ends the daemon."""
+"""The live page. Its failures never affect events or end the daemon."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LIMITS: dict[type[ClientMessage], tuple[int, float]] = {
     SaveMessage: (5, 1.0),
     DrawMessage: (10, 0.5),
 }
-"""How many messages of a kind all pages together may send at once, and the seconds after which one more may."""
+"""The burst of messages of a kind from all pages together, and the seconds after which one more is accepted."""
 
 
 class WebSink:
@@ -95,7 +95,7 @@ class WebSink:
         """Listen, and start both threads.
 
         Raises:
-            ConfigError: the network could look without a token, or its file cannot be read.
+            ConfigError: the network would have access without a token, or its file cannot be read.
             SinkError: the extra is not installed, or it cannot listen there.
 
         """
@@ -129,7 +129,7 @@ class WebSink:
                 self._in_loop(lambda: self.live.say(encode(News(entries=new))))
 
     def close(self, timeout: float) -> None:
-        """Tell the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
+        """Notify the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
         if not self._worker.started:
             return
         end = time.monotonic() + timeout
@@ -158,7 +158,7 @@ class WebSink:
             beat.cancel()
 
     async def _beat(self) -> None:
-        """Tell how the daemon fares, while somebody looks."""
+        """Send the daemon's health, while there are viewers."""
         while True:
             if self.live.watched:
                 self.live.show("health", encode(self._pulse.health(len(self.live))))
@@ -175,7 +175,7 @@ class WebSink:
         self._in_loop(lambda: self.live.frame(faces, jpeg))
 
     def _refresh(self) -> None:
-        """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
+        """Other settings are in force. Called in the control's thread."""
         self._groups = groups(self._control.tuning.tunables())
         self._studio.configure(self._control.config)
         if self.live.watched:
@@ -201,7 +201,7 @@ class WebSink:
         )
 
     def _handle(self, viewer: Viewer, said: ClientMessage) -> None:
-        """Do what a page asks; the answer goes to it alone, what has changed goes to all."""
+        """Carry out a page's request; the answer goes to it alone, changes go to all."""
 
         def reply(key: str, problem: str | None) -> None:
             self._in_loop(lambda: viewer.say(encode(Reply(key=key, problem=problem))))
@@ -225,10 +225,10 @@ class WebSink:
 
 
 def token_of(settings: Web) -> str | None:
-    """What viewers must know; None: nothing, for only this machine can look.
+    """The token; None: none, since only this machine has access.
 
     Raises:
-        ConfigError: the network could look without one, it is too short, or its file cannot be read.
+        ConfigError: the network would have access without one, it is too short, or its file cannot be read.
 
     """
     token = secret("web-token", settings.token_file)
@@ -304,7 +304,7 @@ def _uvicorn() -> Callable[[ASGIApp, int], Server]:
             ws_per_message_deflate=False,  # pictures do not get smaller
             lifespan="off",
             log_config=None,
-            log_level="error",  # whoever sends nonsense must not fill the log
+            log_level="error",  # invalid requests must not fill the log
             access_log=False,
             proxy_headers=False,
             server_header=False,
