@@ -221,7 +221,7 @@ class Recorder:
         self._client.loop_stop()
 
     def publish(self, topic: str, payload: bytes | str, *, retain: bool = False, qos: int = 1) -> None:
-        """Publish, and with QoS 1 wait until the broker has acknowledged it. QoS 0: for brokers that support no other."""
+        """Publish; with QoS 1, wait for the acknowledgement. QoS 0: for brokers that support no other."""
         self._client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(SECONDS)
 
     def of(self, ending: str) -> list[bytes]:
