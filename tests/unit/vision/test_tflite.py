@@ -165,6 +165,15 @@ class TestSee:
         for one, other in zip(model.infer(picture.squeeze()), model.run(values), strict=True):
             assert (one == other).all()
 
+    def test_a_published_model_is_fed_by_another_sign_bit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = Model(MODELS, "expression", role="expression")
+        card = model.card.input
+        picture = np.random.default_rng(2).integers(0, 256, card.shape[1:3], np.uint8)
+        expected = model.run(normalise(picture[None, ..., None], card.low, card.high))
+        monkeypatch.setattr(cv2, "LUT", None)
+        for one, other in zip(model.infer(picture), expected, strict=True):
+            assert (one == other).all()
+
 
 class TestOutputs:
     @pytest.fixture
