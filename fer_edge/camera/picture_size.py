@@ -13,6 +13,7 @@ PIXELS_OF_HEAVY = 2
 """GIF and JPEG 2000 take twice the memory of others while they are decoded."""
 
 ANIMATED_WEBP = 2  # of the flags in VP8X
+SEQUENCE_BRANDS = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 
 
@@ -33,6 +34,11 @@ def is_heif(data: bytes) -> bool:
     (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
     brands = data[8:12] + data[16 : min(length, 256)]
     return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))
+
+
+def is_heif_film(data: bytes) -> bool:
+    """Whether it is a sequence first of all, and no still picture with one beside it."""
+    return data[4:8] == b"ftyp" and data[8:12] in SEQUENCE_BRANDS
 
 
 def is_animated_webp(data: bytes) -> bool:

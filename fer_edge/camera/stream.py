@@ -20,11 +20,11 @@ from urllib.parse import unquote
 import av
 
 from fer_edge.camera import FrameMaker, LeftOut, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, UnknownCodec
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
-from fer_edge.camera.http_pictures import EndlessPicture
+from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
@@ -262,15 +262,15 @@ class StreamCamera:
         return self.read()
 
     def _refused(self, error: Exception, seconds: float) -> CameraError:
-        if isinstance(error, TooLarge):
+        if isinstance(error, (TooLarge, UnknownCodec)):
             return CameraError(f"{self.title} {error}")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title} cannot be opened: {error.strerror}")
         if not self._is_url:
             if isinstance(error, av.error.DecoderNotFoundError):
                 return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
             return CameraError(
-                f"{self.title} cannot be read as a video: it is damaged, truncated or of an unknown kind"
+                f"{self.title} cannot be read as a video: it is damaged, truncated or of a kind that is not read"
             )
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or (
             seconds >= 0.9 * self._config.timeout_seconds
@@ -281,7 +281,7 @@ class StreamCamera:
     def _lost(self, error: av.FFmpegError | None) -> CameraError:
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title}: {error.strerror}")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
 

@@ -113,7 +113,7 @@ class Lines:
         if not word:
             self._remark(f"{device} is gone: its retained messages were removed", "dim")
             return
-        self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        self._remark(f"{device} {AVAILABILITY.get(word, f'reports {word!r}')}", "green" if word == "online" else "red")
         held = self._held.pop(device, {})
         if word == "online":
             self._online.add(device)
@@ -131,7 +131,7 @@ class Lines:
             return  # the retained value, once more as news
         self._cameras[device] = word
         self._remark(
-            f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
+            f"{device} {CAMERA.get(word, f'reports {word!r} for its camera')}", "green" if word == "online" else "red"
         )
 
     def _state(self, device: str, payload: bytes) -> None:

@@ -172,7 +172,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
             try:
                 item = await live.next(viewer)
             except TooSlow:
-                await websocket.close(TRY_LATER, "too slow; begin anew")
+                await websocket.close(TRY_LATER, "too slow; reconnect")
                 return
             send = websocket.send_text(item) if isinstance(item, str) else websocket.send_bytes(item)
             await asyncio.wait_for(send, SEND_SECONDS)
