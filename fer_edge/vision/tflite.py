@@ -157,7 +157,7 @@ class Model:
     def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
         """`dequantize` for all outputs, by tables of all values of a byte."""
         each = zip(outputs, self._reals, strict=True)
-        return tuple(held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each)
+        return tuple([held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each])
 
     def _allocate(self, width: int, height: int) -> None:
         """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
