@@ -147,7 +147,8 @@ def test_state_has_perclos_finer_than_other_levels() -> None:
 
 
 def test_state_is_not_a_message_a_frame() -> None:
-    story, rng, told = story_at(30), np.random.default_rng(4), []
+    story, rng = story_at(30), np.random.default_rng(4)
+    told: list[object] = []
     story.show(30, shown())
     for number in range(600):
         eyes = 0.7 if number % 150 < 6 else NARROW + rng.normal(0, 0.02)
