@@ -1,14 +1,16 @@
 """The running daemon from outside: seconds from its start to the first event at a subscriber, and its memory.
 
-    python benchmarks/daemon.py SOURCE [--runs 5] [--seconds 10]
+    python benchmarks/daemon.py SOURCE [--runs 5] [--seconds 10] [--against CHECKOUT]
 
-Starts `fer-edge run` on SOURCE (a film, at its own pace, looped) with the embedded broker, subscribes with paho-mqtt,
-and reads VmRSS and VmHWM of the process once a second. Prints the median over the runs.
+Starts `fer-edge run` on SOURCE (a film, at its own pace, looped; or `demo`, the bundled pictures) with the embedded
+broker, subscribes with paho-mqtt, and reads VmRSS and VmHWM of the process once a second. Prints the median over the
+runs; with --against, those of another checkout's code too, which took turns with this one's.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import statistics
@@ -23,32 +25,39 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 PORT = 18837
+HERE = Path(__file__).resolve().parents[1]
+FIGURES = ("start to first event, s", "VmRSS, MB", "VmHWM, MB")
 
 
 def main() -> None:
     """Run several daemons, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", help="film to look at")
+    parser.add_argument("source", help="film to look at, or demo")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each daemon runs after its first event")
+    parser.add_argument("--against", type=Path, help="another checkout, whose code takes turns with this one's")
     options = parser.parse_args()
-    runs = [run_once(options.source, options.seconds) for _ in range(options.runs)]
-    for name, values in zip(
-        ("start to first event, s", "VmRSS, MB", "VmHWM, MB"), zip(*runs, strict=True), strict=True
-    ):
-        print(f"{name:25} median {statistics.median(values):7.2f}   (min {min(values):.2f}, max {max(values):.2f})")
+    codes = [HERE, *([options.against] if options.against else [])]
+    runs = [[run_once(options.source, options.seconds, code) for code in codes] for _ in range(options.runs)]
+    for code, each in zip(codes, zip(*runs, strict=True), strict=True):
+        print(code)
+        for name, values in zip(FIGURES, zip(*each, strict=True), strict=True):
+            print(f"{name:25} median {statistics.median(values):7.2f}   (min {min(values):.2f}, max {max(values):.2f})")
 
 
-def run_once(source: str, seconds: float) -> tuple[float, float, float]:
-    """(seconds to the first event, resident MB, peak resident MB) of one daemon."""
+def run_once(source: str, seconds: float, code: Path) -> tuple[float, float, float]:
+    """FIGURES of one daemon."""
+    camera = f"camera: {{backend: stream, source: '{source}', loop: true}}\n"
+    if source == "demo":
+        camera = "camera: {backend: replay, source: demo}\noutbox: {enabled: false}\n"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")
         path.write_text(
-            f"device: {{id: bench}}\ncamera: {{backend: stream, source: '{source}', loop: true}}\n"
-            f"mqtt: {{broker: embedded, port: {PORT}}}\nlog: {{level: warning}}\n"
+            f"device: {{id: bench}}\n{camera}mqtt: {{broker: embedded, port: {PORT}}}\nlog: {{level: warning}}\n"
         )
         begun = time.monotonic()
-        daemon = subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "-c", str(path)])
+        command = [sys.executable, "-m", "fer_edge", "run", "-c", str(path)]
+        daemon = subprocess.Popen(command, cwd=code, env={**os.environ, "PYTHONPATH": str(code)})
         try:
             first = _wait_for_event() - begun
             resident = []

@@ -1,137 +1,68 @@
-"""Kills the MQTT sink again and again, and checks what a subscriber was told: of each face one start, one end, and no
-time that goes back. Needs mosquitto.
+"""Kills the daemon, or its MQTT sink alone, again and again, and checks what a subscriber was told: of each face one
+start, one end, and no time that goes back. Needs mosquitto.
 
-    python -m benchmarks.kills --kills 60
-    python -m benchmarks.kills --kills 10 --power-cuts    # goes on with a copy of the files as they were
+    python -m benchmarks.kills --kills 300 --daemon       # the whole daemon, on the demo
+    python -m benchmarks.kills --kills 300                # the sink, with faces that are made up
+    python -m benchmarks.kills --kills 51 --power-cuts    # goes on with a copy of the files as they were
     python -m benchmarks.kills --write-rate 60            # what an hour with two faces in view writes to the card
 
-Faces are made up: they come and go several times a second, with a heartbeat every 0.15 s (write rate: each stays for
-half a minute, changes its expression every 5 s, heartbeat every 30 s).
+A kill (SIGKILL) comes by turns while it starts, while it runs, and while it stops (SIGTERM). Several devices are
+killed at the same time; each is forked from a process that has imported everything already, and what is waited for is
+an event, not a time. Made-up faces come and go several times a second, with a heartbeat every 0.15 s (write rate: each
+stays for half a minute, changes its expression every 5 s, heartbeat every 30 s); the demo's heartbeat is 0.2 s.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-import uuid
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fer_edge.config import Config, HomeAssistant, Mqtt, State
-from fer_edge.records import EventType, FaceEvent, Update
-from fer_edge.settings.control import Control
-from fer_edge.sinks.mqtt.sink import MqttSink
-from fer_edge.testing.brokers import Mosquitto, Recorder
-from tests.support.face_events import FRAME, IDENTITY, face_event
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tap import Listener
+from victims import STEP_SECONDS, Crowd, sink_alone, started, whole_daemon
 
-STEP_SECONDS = 0.03
+from fer_edge.records import Update
+from fer_edge.testing.brokers import Mosquitto, wait_for
+from tests.support.face_events import FRAME
 
-
-@dataclass(slots=True)
-class Crowd:
-    """Made-up faces and what happens to them."""
-
-    random: random.Random
-    stay_seconds: tuple[float, float]
-    heartbeat_seconds: float
-    faces: int
-    seq: int = 0
-    track_id: int = 0
-    here: dict[int, list[float]] = field(default_factory=dict)  # id -> came, goes, last told (monotonic seconds)
-
-    def step(self) -> Iterator[FaceEvent]:
-        """What happens now."""
-        now = time.monotonic()
-        for track_id, times in list(self.here.items()):
-            if now >= times[1]:
-                yield self._event(EventType.END, track_id, now)
-                del self.here[track_id]
-            elif now - times[2] >= self.heartbeat_seconds:
-                times[2] = now
-                yield self._event(EventType.UPDATE, track_id, now)
-        if len(self.here) < self.faces:
-            self.track_id += 1
-            self.here[self.track_id] = [now, now + self.random.uniform(*self.stay_seconds), now]
-            yield self._event(EventType.START, self.track_id, now)
-
-    def _event(self, kind: EventType, track_id: int, now: float) -> FaceEvent:
-        self.seq += 1
-        dwell_s = now - self.here[track_id][0]
-        return face_event(self.seq, event_type=kind, track_id=track_id, dwell_s=dwell_s, mono_ns=int(now * 1e9))
+START_SECONDS = {False: 0.3, True: 2.0}  # about as long as the sink and the daemon take
 
 
-def child(port: int, folder: Path, seed: int) -> None:
-    """A daemon's sink with made-up faces, until it is killed or asked to stop."""
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
-    sink, crowd = started(port, folder), Crowd(random.Random(seed), (0.05, 1.5), 0.15, 3)
-    print("ready", flush=True)
-    while not stopped:
-        sink.submit(Update(FRAME, events=tuple(crowd.step())))
-        time.sleep(STEP_SECONDS)
-    crowd.here = {track_id: [times[0], 0.0, times[2]] for track_id, times in crowd.here.items()}
-    crowd.faces = 0
-    sink.submit(Update(FRAME, events=tuple(crowd.step())))
-    sink.close(10.0)
+class Told:
+    """What a subscriber sees who deduplicates, in the order of arrival."""
 
+    def __init__(self) -> None:
+        self.faces: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)  # by boot and track id
+        self.runs: Counter[str] = Counter()  # device -> runs of which a face's start arrived
+        self._known: set[tuple[str, int]] = set()
 
-def started(port: int, folder: Path) -> MqttSink:
-    """A sink that keeps its state there."""
-    config = Config(
-        mqtt=Mqtt(broker="127.0.0.1", port=port),
-        state=State(folder=str(folder)),
-        homeassistant=HomeAssistant(enabled=False),
-    )
-    sink = MqttSink(config, replace(IDENTITY, boot_id=uuid.uuid4().hex[:12]), Control(config))
-    sink.start()
-    return sink
-
-
-def spawn(port: int, folder: Path, seed: int) -> subprocess.Popen[bytes]:
-    """Start a child and wait for it."""
-    command = [sys.executable, "-m", "benchmarks.kills", "--child", str(port), str(folder), str(seed)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def cut(process: subprocess.Popen[bytes], folder: Path, *, power: bool) -> None:
-    """Kill it; after a power cut its files are a copy of what they were."""
-    if power:
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(0.05)
-        copy = folder.with_name(f"{folder.name}-copy")
-        shutil.copytree(folder, copy)
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder)
-        copy.rename(folder)
-    process.kill()
-    process.wait()
-
-
-def told(messages: list[bytes]) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    """(boot id, track id) -> its events as a subscriber sees them who deduplicates, in the order of arrival."""
-    faces: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    known: set[tuple[str, int]] = set()
-    for message in messages:
+    def add(self, message: bytes) -> None:
+        """An event has arrived."""
         event = msgspec.json.decode(message)
-        if (name := (event["boot_id"], event["seq"])) not in known:
-            known.add(name)
-            faces[event["boot_id"], event["track_id"]].append(event)
-    return faces
+        name = event["boot_id"], event["seq"]
+        if name in self._known:
+            return
+        self._known.add(name)
+        if event["event_type"] == "start" and (event["boot_id"], 0) not in self._known:
+            self._known.add((event["boot_id"], 0))
+            self.runs[event["device_id"]] += 1
+        self.faces[event["boot_id"], event["track_id"]].append(event)
 
 
 def faults(faces: dict[tuple[str, int], list[dict[str, Any]]]) -> dict[str, int]:
@@ -150,23 +81,99 @@ def faults(faces: dict[tuple[str, int], list[dict[str, Any]]]) -> dict[str, int]
     return found
 
 
-def kill_again_and_again(kills: int, *, power: bool, seed: int) -> None:
+@dataclass(slots=True)
+class Device:
+    """One of those that are killed."""
+
+    name: str
+    folder: Path
+    port: int
+    told: Told
+    random: random.Random
+    whole: bool
+    power: bool
+
+    def kill_again_and_again(self, kills: int) -> None:
+        """Then run once more, and stop in order."""
+        for number in range(kills):
+            process = self._start(number)
+            (self._while_starting, self._while_running, self._while_stopping)[number % 3](process)
+            self._cut(process)
+        process = self._start(-1)
+        self._await_face(process)
+        process.terminate()
+        process.join()
+
+    def _start(self, seed: int) -> BaseProcess:
+        run = whole_daemon if self.whole else sink_alone
+        context = multiprocessing.get_context("forkserver")
+        process = context.Process(target=run, args=(self.port, self.folder, self.name, seed))
+        process.start()
+        return process
+
+    def _await_face(self, process: BaseProcess) -> None:
+        before = self.told.runs[self.name]
+        wait_for(lambda: self.told.runs[self.name] > before or process.exitcode is not None, f"{self.name}: a face")
+        assert process.exitcode is None, f"{self.name} has ended by itself"
+
+    def _while_starting(self, _process: BaseProcess) -> None:
+        time.sleep(self.random.uniform(0, START_SECONDS[self.whole]))
+
+    def _while_running(self, process: BaseProcess) -> None:
+        self._await_face(process)
+        time.sleep(self.random.uniform(0, 2.0))
+
+    def _while_stopping(self, process: BaseProcess) -> None:
+        self._await_face(process)
+        process.terminate()
+        time.sleep(self.random.uniform(0, 0.2))
+
+    def _cut(self, process: BaseProcess) -> None:
+        """Kill it; after a power cut its files are a copy of what they were."""
+        if self.power and process.pid and process.is_alive():
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(0.05)
+        if self.power and self.folder.exists():
+            copy = self.folder.with_name(f"{self.folder.name}-copy")
+            shutil.copytree(self.folder, copy)
+            process.kill()
+            process.join()
+            shutil.rmtree(self.folder)
+            copy.rename(self.folder)
+        process.kill()
+        process.join()
+
+
+def kill_again_and_again(options: argparse.Namespace) -> None:
     """Print what a subscriber saw."""
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "state")
-        with Mosquitto(Path(name, "broker")) as broker, Recorder(broker.port) as seen:
-            for number in range(kills):
-                process = spawn(broker.port, folder, number)
-                time.sleep(rng.uniform(0, 2.0))
-                cut(process, folder, power=power)
-            process = spawn(broker.port, folder, -1)
-            time.sleep(3.0)
-            process.terminate()
-            process.wait(30)
-            faces = told(seen.of("event"))
-    what = "power cuts" if power else "kills"
-    print(f"{kills} {what}: {len(faces)} faces, {sum(map(len, faces.values()))} events; {faults(faces)}")
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["fer_edge.commands.run", "fer_edge.sinks.mqtt.sink"]
+    )
+    told, begun = Told(), time.monotonic()
+    with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
+        Listener(broker.port, "fer-edge/+/event", told.add)
+        devices = [
+            Device(
+                f"d{number}",
+                Path(name, f"state{number}"),
+                broker.port,
+                told,
+                random.Random(f"{options.seed}-{number}"),
+                options.daemon,
+                options.power_cuts,
+            )
+            for number in range(options.devices)
+        ]
+        share = -(-options.kills // options.devices)
+        threads = [threading.Thread(target=device.kill_again_and_again, args=(share,)) for device in devices]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    what = f"{'power cuts' if options.power_cuts else 'kills'} of the {'daemon' if options.daemon else 'sink'}"
+    events = sum(map(len, told.faces.values()))
+    print(f"{share * options.devices} {what} in {time.monotonic() - begun:.0f} s: {sum(told.runs.values())} runs with")
+    print(f"{len(told.faces)} faces, {events} events; {faults(told.faces)}")
 
 
 def write_rate(seconds: float) -> None:
@@ -193,17 +200,16 @@ def main() -> None:
     """Kill, or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--devices", type=int, default=3, help="killed at the same time")
+    parser.add_argument("--daemon", action="store_true", help="the whole daemon instead of its MQTT sink")
     parser.add_argument("--power-cuts", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write-rate", type=float, metavar="SECONDS")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        child(int(options.child[0]), Path(options.child[1]), int(options.child[2]))
-    elif options.write_rate:
+    if options.write_rate:
         write_rate(options.write_rate)
     else:
-        kill_again_and_again(options.kills, power=options.power_cuts, seed=options.seed)
+        kill_again_and_again(options)
 
 
 if __name__ == "__main__":

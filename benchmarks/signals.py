@@ -1,29 +1,71 @@
-"""What the signals cost a face and frame: `python -m benchmarks.signals`.
+"""What the signals and zones cost a face and frame: `python -m benchmarks.signals`.
 
-All of them are on; the model for intensities, which `eyes_mouth` takes, is not in it (`fer-edge bench --models`).
+Each alone, then all of them; the model for intensities, which some take, is not in it (`fer-edge bench --models`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 
-from fer_edge.config import Attention, Balance, Config, EyesMouth
-from fer_edge.tracking.signals import SignalReader, enabled_signals
-from tests.support.faces_over_time import Shown, Story
+import msgspec
+import numpy as np
+
+from fer_edge.config import Attention, Balance, Config, Drowsiness, EyesMouth, Zone
+from fer_edge.config import Intensities as IntensitiesConfig
+from fer_edge.records import Intensities
+from fer_edge.tracking.signals import SIGNALS, SignalReader, enabled_signals
+from fer_edge.tracking.zones import ZoneMap
+from tests.support.faces_over_time import SECOND, Shown, Story
 
 FRAMES = 20_000
+FPS = 15
+NAMES = ("smile", "brow_raise", "jaw_open", "eye_closed_left", "eye_closed_right")
+ON = Config(
+    attention=Attention(enabled=True),
+    balance=Balance(enabled=True),
+    eyes_mouth=EyesMouth(enabled=True),
+    intensities=IntensitiesConfig(enabled=True),
+    drowsiness=Drowsiness(enabled=True),
+)
+FOUR_ZONES = {
+    name: Zone(points=((x, y), (x + 0.5, y), (x + 0.5, y + 0.5), (x, y + 0.5)))
+    for name, x, y in (("a", 0.0, 0.0), ("b", 0.5, 0.0), ("c", 0.0, 0.5), ("d", 0.5, 0.5))
+}
 
 
 def main() -> None:
     """Follow one face through many frames."""
-    on = Config(attention=Attention(enabled=True), balance=Balance(enabled=True), eyes_mouth=EyesMouth(enabled=True))
-    story = Story(on)
-    story.show(1, Shown())
-    reader, track = SignalReader(enabled_signals(on), on), story.tracks[0]
-    begin = time.process_time()
-    for frame in range(FRAMES):
-        reader(track, track.last_ns + frame)
-    print(f"{(time.process_time() - begin) / FRAMES * 1e3:.4f} ms a face and frame")
+    for name, step in _steps():
+        begin = time.process_time()
+        for frame in range(FRAMES):
+            step(frame)
+        print(f"{name:<36} {(time.process_time() - begin) / FRAMES * 1e3:.4f} ms a face and frame")
+
+
+def _steps() -> Iterator[tuple[str, Callable[[int], object]]]:
+    for name, signal in SIGNALS.items():
+        yield name, _follower([signal])
+    yield f"all {len(SIGNALS)} signals", _follower(enabled_signals(ON))
+    zones, box = ZoneMap(FOUR_ZONES), _story().tracks[0].box
+    yield "four zones", lambda _: zones.around(box, (640, 480), before=("a",))
+
+
+def _story() -> Story:
+    story = Story(msgspec.structs.replace(ON))
+    story.show(1, Shown(intensities=Intensities(NAMES, np.full(len(NAMES), 0.2, np.float32))))
+    return story
+
+
+def _follower(signals: object) -> Callable[[int], object]:
+    reader, track = SignalReader(signals, ON), _story().tracks[0]  # type: ignore[arg-type]
+    begin_ns = track.last_ns
+
+    def step(frame: int) -> None:
+        nonlocal track
+        track = reader(track, begin_ns + (frame + 1) * SECOND // FPS)
+
+    return step
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """fer-edge: per-face expression events from a Raspberry Pi camera over MQTT.
 
-`Analyzer` looks at pictures and films from Python; it is loaded where it is first used.
+`Analyzer` analyses pictures and films from Python; it is loaded on first use.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def _complain(error: FerEdgeError) -> None:
 
 
 def _in_journal() -> bool:
-    """Whether stderr ends there, and not only that of whoever started us (systemd.exec(5), $JOURNAL_STREAM)."""
+    """Whether stderr is the journal's, and not only the parent process's (systemd.exec(5), $JOURNAL_STREAM)."""
     try:
         stream = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):  # closed, or none of the system's

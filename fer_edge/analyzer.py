@@ -19,6 +19,7 @@ from fer_edge.camera.replay import read_picture
 from fer_edge.camera.sources import open_source
 from fer_edge.commands.analyze.face_rows import FaceRow, FaceTable, face_rows
 from fer_edge.commands.analyze.lines import AnalyzedFrame, frame_line, looks, printable, shown_by_pictures
+from fer_edge.commands.analyze.rows import columns_of
 from fer_edge.config import Config
 from fer_edge.errors import ArgumentError
 from fer_edge.pipeline import Pipeline
@@ -35,20 +36,20 @@ class FilmFrame:
 
     frame: int  # counts from 0
     t_s: float  # since the film began
-    image: Image  # u8[H,W,3] BGR, as it was looked at
+    image: Image  # u8[H,W,3] BGR, as it was processed
     faces: FaceTable
 
 
 class Analyzer:
-    """Looks at pictures and films. Loads the models once; for one thread at a time.
+    """Analyses pictures and films. Loads the models once; for one thread at a time.
 
-    Several may live side by side, each with models and thresholds of its own. A context manager; `close` gives the
-    models' memory back.
+    Several may coexist, each with its own models and thresholds. A context manager; `close` frees the
+    models' memory.
     """
 
     def __init__(self, config: Configuration | None = None) -> None:
         """`config`: what config.yaml says, as its path, as a mapping of sections, or as a `fer_edge.config.Config`;
-        None: the defaults. No file is looked for.
+        None: the defaults. No file is searched for.
 
         Raises:
             ConfigError: it is wrong; `findings` has a line for each thing that is.
@@ -56,10 +57,11 @@ class Analyzer:
 
         """
         self.config = _config(config)
+        self._columns = columns_of(self.config)
         self._pipeline: Pipeline | None = Pipeline(self.config)
 
     def look(self, image: NDArray[np.uint8] | str | os.PathLike[str], *, colours: Colours = "BGR") -> FaceTable:
-        """The faces of one picture that has nothing to do with any other, as `analyze --still` finds them.
+        """The faces of one independent picture, as `analyze --still` finds them.
 
         Args:
             image: u8[H,W,3], u8[H,W,4] whose alpha is left out, u8[H,W] in gray, or a picture's path; stays as it is.
@@ -78,7 +80,7 @@ class Analyzer:
         update = pipeline.look(frame)
         faces = shown_by_pictures(update, pipeline)
         look = AnalyzedFrame(frame_line(faces, update, name, index=0), tuple(faces), update, None)
-        return FaceTable(face_rows(look))
+        return self._table(face_rows(look, self._columns))
 
     def film(self, source: str | os.PathLike[str], *, still: bool = False) -> FaceTable:
         """A row for each face of each frame, as `analyze --csv` writes it; a film that breaks off has what came before,
@@ -96,21 +98,21 @@ class Analyzer:
         pipeline, name = self._open(), os.fspath(source)
         with closing(open_source(self.config, name)) as camera:
             for look in _looks(pipeline, camera, name, still=still):
-                rows += face_rows(look)
-            return FaceTable(rows, trouble=camera.trouble)
+                rows += face_rows(look, self._columns)
+            return self._table(rows, trouble=camera.trouble)
 
     def frames(self, source: str | os.PathLike[str], *, still: bool = False) -> Iterator[FilmFrame]:
         """The frames of a film with their faces, one after the other, for films that are too long to be kept; see
-        `film`. Nothing else may be looked at meanwhile."""
+        `film`. Nothing else may be analysed meanwhile."""
         pipeline, name = self._open(), os.fspath(source)
         with closing(open_source(self.config, name)) as camera:
             for look in _looks(pipeline, camera, name, still=still):
                 assert look.update.frame is not None
-                faces = FaceTable(face_rows(look))
+                faces = self._table(face_rows(look, self._columns))
                 yield FilmFrame(look.line.frame, look.line.t_s, look.update.frame.image, faces)
 
     def close(self) -> None:
-        """Let go of the models. May be called twice."""
+        """Free the models. May be called twice."""
         self._pipeline = None
 
     def __enter__(self) -> Analyzer:
@@ -118,6 +120,9 @@ class Analyzer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _table(self, rows: list[FaceRow], *, trouble: str | None = None) -> FaceTable:
+        return FaceTable(rows, trouble=trouble, columns=self._columns)
 
     def _open(self) -> Pipeline:
         if self._pipeline is None:

@@ -18,9 +18,10 @@ Pixels = Annotated[int, Meta(ge=1, le=8192)]
 RoleName = Literal["detector", "landmarks", "expression"]
 InputSide = Annotated[int, Meta(ge=32, le=2048)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+WatchedSeconds = Annotated[float, Meta(ge=1, le=55)]  # of the last minute
 Fps = Annotated[float, Meta(ge=1, le=240)]  # slower ones would leave a face out of sight for its keep_seconds
 Celsius = Annotated[float, Meta(ge=30, le=110)]
-SignalName = Literal["looks", "looked_away", "eyes_closed", "mouth_open", "smiles"]
+SignalName = Literal["looks", "looked_away", "eyes_closed", "mouth_open", "smiles", "perclos", "yawns"]
 Purpose = Literal["home", "research", "retail", "care", "safety", "workplace", "education"]
 Label = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
 # (?!\n): without it, $ would let a newline at the end pass
@@ -50,7 +51,7 @@ IN_WORDS = {
     ROOT_PATH: 'a path that begins with / and does not end with it, such as "/cam", or ""',
     URL: 'an address such as "https://example.org/camera", or ""',
 }
-"""What the patterns mean to somebody who does not read regular expressions."""
+"""The patterns in words, for error messages."""
 
 
 BACKENDS = {
@@ -131,7 +132,7 @@ class Detector(Section, frozen=True):
 
 
 class Quality(Section, frozen=True):
-    """Which faces are good enough to judge."""
+    """Which faces are good enough to be classified."""
 
     min_height_px: Pixels = 24
     max_yaw_deg: Degrees = 40.0
@@ -143,7 +144,7 @@ class Quality(Section, frozen=True):
 
 
 class Tracking(Section, frozen=True):
-    """How faces are followed."""
+    """How faces are tracked."""
 
     min_score: Fraction = 0.5
     confirm_seconds: Seconds = 0.2
@@ -187,13 +188,33 @@ class EyesMouth(Section, frozen=True):
     """Closed eyes, an open mouth, a smile."""
 
     enabled: bool = False
-    eyes_closed: Fraction = 0.6
-    mouth_open: Fraction = 0.4
+    eyes_closed: Fraction = 0.7
+    mouth_open: Fraction = 0.35
     smiles: Fraction = 0.5
     hysteresis: Fraction = 0.15
     dwell_seconds: Seconds = 0.3
     min_height_px: Pixels = 24
     lasting_seconds: Seconds = 2.0
+
+
+class Intensities(Section, frozen=True):
+    """A smile and raised brows beside the face's own calm state."""
+
+    enabled: bool = False
+    watched_seconds: Seconds = 5.0
+    min_height_px: Pixels = 24
+
+
+class Drowsiness(Section, frozen=True):
+    """Blinks, PERCLOS and yawns."""
+
+    enabled: bool = False
+    min_height_px: Pixels = 36
+    min_fps: Fps = 12.0
+    watched_seconds: WatchedSeconds = 20.0
+    perclos: Fraction = 0.15
+    yawn: Fraction = 0.3
+    yawn_seconds: Seconds = 1.5
 
 
 class Balance(Section, frozen=True):
@@ -261,7 +282,7 @@ class Outbox(Section, frozen=True):
 
 
 class HomeAssistant(Section, frozen=True):
-    """Entities that appear in Home Assistant by themselves."""
+    """Entities that Home Assistant discovers."""
 
     enabled: bool = True
     prefix: Topic = "homeassistant"
@@ -269,7 +290,7 @@ class HomeAssistant(Section, frozen=True):
 
 
 class State(Section, frozen=True):
-    """What outlasts a restart."""
+    """What survives a restart."""
 
     folder: Text | None = None
 
@@ -326,7 +347,7 @@ class Stats(Section, frozen=True):
 
 
 class Rate(Section, frozen=True):
-    """How many frames are looked at when the board is hot or short of power, and when nobody is there."""
+    """How many frames are processed when the board is hot or short of power, and when nobody is there."""
 
     enabled: bool = True
     min_fps: Fps = 2.0
@@ -366,7 +387,7 @@ class Privacy(Section, frozen=True):
 
 
 class Log(Section, frozen=True):
-    """What the daemon says on stderr."""
+    """What the daemon logs to stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -384,6 +405,8 @@ class Config(Section, frozen=True):
     attention: Attention = Attention()
     balance: Balance = Balance()
     eyes_mouth: EyesMouth = EyesMouth()
+    intensities: Intensities = Intensities()
+    drowsiness: Drowsiness = Drowsiness()
     zones: dict[Name, Zone] = {}
     alerts: dict[Name, Alert] = {}
     summary: Summary = Summary()

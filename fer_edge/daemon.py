@@ -46,7 +46,7 @@ CLOSE_SECONDS = 3.0  # for a sink to deliver what waits
 
 @dataclass(slots=True)
 class Signals:
-    """What the outside asks of a running daemon."""
+    """Requests of the outside to a running daemon."""
 
     stop: Event = field(default_factory=Event)
     reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
@@ -117,7 +117,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
     """The daemon: runs until `signals.stop` is set or the last source ends. `path`: where config comes from.
 
     Returns:
-        Whether it is to be started anew.
+        Whether it is to be restarted.
 
     Raises:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
@@ -224,7 +224,7 @@ def _end(stations: list[Station]) -> None:
 
 
 def drop_pictures(config: Config) -> None:
-    """Delete the pictures of earlier runs where none are kept any more: nobody else would when it is time."""
+    """Delete the pictures of earlier runs where none are kept any more: nothing else would."""
     if config.pictures.enabled:
         return
     folder = state_folder(config, device_id(config)) / PICTURES_FOLDER

@@ -5,10 +5,10 @@
     ├── ModelError       (ValueError)     a model is missing, damaged or not what its card says
     ├── CameraError      (OSError)        a source cannot be opened, or was lost under way
     │   └── CameraTimeout (TimeoutError)  it is open but delivers nothing
-    ├── SinkError        (OSError)        a sink cannot be opened (a broker that is away is no error)
+    ├── SinkError        (OSError)        a sink cannot be opened (an unavailable broker is no error)
     ├── ReportError      (ValueError)     a report cannot be made: no history, no such period
-    ├── ArgumentError    (ValueError)     the Python API was given what it cannot take
-    ├── Interrupted      (KeyboardInterrupt) a run was told to stop before its end
+    ├── ArgumentError    (ValueError)     the Python API was given an invalid argument
+    ├── Interrupted      (KeyboardInterrupt) a run was stopped before its end
     └── AlreadyRunning   (OSError)        another daemon holds this device id
 
 Each message is one line (`ConfigError`: one line a finding) that says what, where, expected, got and what to
@@ -35,7 +35,7 @@ class ModelError(FerEdgeError, ValueError):
 
 
 class CameraError(FerEdgeError, OSError):
-    """A source cannot be opened, or stopped being there."""
+    """A source cannot be opened, or was lost."""
 
 
 class CameraTimeout(CameraError, TimeoutError):
@@ -47,7 +47,7 @@ class SinkError(FerEdgeError, OSError):
 
 
 class ReportError(FerEdgeError, ValueError):
-    """A report cannot be made of what there is."""
+    """A report cannot be made."""
 
 
 class AlreadyRunning(FerEdgeError, OSError):
@@ -55,8 +55,8 @@ class AlreadyRunning(FerEdgeError, OSError):
 
 
 class ArgumentError(FerEdgeError, ValueError):
-    """A function of the Python API was given what it cannot take."""
+    """A function of the Python API was given an invalid argument."""
 
 
 class Interrupted(FerEdgeError, KeyboardInterrupt):
-    """A run was told to stop before its end; what it says is how far it came. `__main__` exits with 130."""
+    """A run was stopped before its end; the message is how far it came. `__main__` exits with 130."""

@@ -42,7 +42,7 @@ def device_id(config: Config) -> str:
 
 
 def state_folder(config: Config, device_id: str) -> Path:
-    """Where this device keeps what outlasts a restart: below state.folder, else systemd's StateDirectory, else the
+    """Where this device keeps its persistent state: below state.folder, else systemd's StateDirectory, else the
     user's own (XDG Base Directory Specification)."""
     systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
@@ -50,7 +50,7 @@ def state_folder(config: Config, device_id: str) -> Path:
 
 
 def identity(config: Config, cards: Sequence[Card]) -> Identity:
-    """What every message of this run says of its sender."""
+    """The sender's identity in every message of this run."""
     return Identity(
         device_id=device_id(config),
         boot_id=uuid.uuid4().hex[:12],
@@ -68,7 +68,7 @@ def lock(config: Config, *, make_folder: bool = True) -> Iterator[None]:
     otherwise nobody holds what is in it.
 
     What counts is a lock on a file in the state folder (flock(2)): it holds for everybody who shares that folder, in
-    containers too, and the kernel lets go of it when the process dies, however it dies. A name in Linux's abstract
+    containers too, and the kernel releases it when the process dies, however it dies. A name in Linux's abstract
     socket namespace (unix(7)) finds a second daemon of this user, or root, that keeps its state elsewhere.
 
     Raises:

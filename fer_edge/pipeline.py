@@ -5,13 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import cv2
 
 from fer_edge.config import Config, Models
-from fer_edge.records import AlertState, Expression, Face, Frame, Landmarks, Quality, Reading, Update
+from fer_edge.records import (
+    AlertState,
+    Expression,
+    Face,
+    FaceEvent,
+    FaceState,
+    Frame,
+    Landmarks,
+    Quality,
+    Reading,
+    Summary,
+    Update,
+    ZoneState,
+)
 from fer_edge.runtime.clock import minute_of_day
 from fer_edge.runtime.meter import Stopwatch
 from fer_edge.tracking.alerts import AlertMaker
@@ -35,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PipelineSnapshot:
-    """All that the frames before mean for the faces and events of the next one. Alerts and summaries are not in it."""
+    """The state that earlier frames leave for the next one's faces and events. Alerts and summaries are not in it."""
 
     size: tuple[int, int]  # of the last frame, width and height in px
     cadence: ScheduleSnapshot
@@ -62,7 +75,7 @@ class Pipeline:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything seen so far: another source begins."""
+        """Reset the state: another source begins."""
         config = self.config
         self.cadence = DetectionSchedule(config.detector)
         self.tracker = Tracker(config.tracking, SignalReader(enabled_signals(config), config))
@@ -83,7 +96,7 @@ class Pipeline:
         return PipelineSnapshot(self._size, self.cadence.snapshot(), self.tracker.snapshot(), self.events.snapshot())
 
     def restore(self, memory: PipelineSnapshot) -> None:
-        """Go on from there. The next frame's time must be by the same clock."""
+        """Continue from such a state. The next frame's time must be by the same clock."""
         self.reset()
         self._size = memory.size
         self.cadence.restore(memory.cadence)
@@ -91,7 +104,7 @@ class Pipeline:
         self.events.restore(memory.events)
 
     def configure(self, config: Config) -> None:
-        """Go on with other thresholds and rules; faces and their stories stay."""
+        """Apply other thresholds and rules; faces and their events continue."""
         self.config = config
         self.detector.configure(config.detector)
         self.cadence.configure(config.detector)
@@ -102,9 +115,10 @@ class Pipeline:
         self._gone += self.alerts.replace(config.alerts)
 
     def step(self, frame: Frame) -> Update:
-        """Process one frame: follow known faces, detect new ones when it is time, classify, track, make events."""
+        """Process one frame: follow known faces, detect new ones when due, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        if self.cadence.cut(frame, watched=self.tracker.watched):
+        cut = self.cadence.cut(frame, watched=self.tracker.watched)
+        if self.tracker.in_a_hole(frame.taken_ns) or cut:
             self.tracker.clear()
         followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)
@@ -113,19 +127,17 @@ class Pipeline:
         with watch.stage("track"):
             tracks = self.tracker.update(readings, frame.taken_ns)
             events, faces = self.events.update(tracks, frame.taken_ns, width=frame.width, height=frame.height)
-            update = self._over_time(Update(frame, tracks, faces, events, readings=tuple(readings)), frame.taken_ns)
-        return replace(update, timings_ms=watch.read())
+            changes = self._over_time(events, faces, frame.taken_ns)
+        return Update(frame, tracks, faces, events, watch.read(), None, *changes, readings=tuple(readings))
 
-    def _over_time(self, update: Update, now_ns: int) -> Update:
-        """With the alerts and zones that changed, and the figures of an interval that is over."""
+    def _over_time(
+        self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int
+    ) -> tuple[tuple[AlertState, ...], Summary | None, tuple[ZoneState, ...]]:
+        """The alerts that changed, the figures of an interval that is over, and the zones that changed."""
         minute = minute_of_day() if self.config.alerts else None
         gone, self._gone = self._gone, ()
-        return replace(
-            update,
-            alerts=gone + self.alerts.update(update.faces, now_ns, minute_of_day=minute),
-            summary=self.summary.update(update.events, update.faces, now_ns),
-            zones=self.zones.update(update.faces, now_ns),
-        )
+        alerts = gone + self.alerts.update(faces, now_ns, minute_of_day=minute)
+        return alerts, self.summary.update(events, faces, now_ns), self.zones.update(faces, now_ns)
 
     def detect_new(
         self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch
@@ -145,7 +157,7 @@ class Pipeline:
         return [reading for reading in readings if reading is not None]
 
     def look(self, frame: Frame) -> Update:
-        """One picture that has nothing to do with any other: its faces as tracks of id 0, no events."""
+        """One independent picture: its faces as tracks of id 0, no events."""
         watch = Stopwatch()
         with watch.stage("detect"):
             found = [face for tile in range(TILES) for face in self.detector.detect_tile(frame, tile)]
@@ -156,7 +168,7 @@ class Pipeline:
         )
 
     def end_all(self, now_ns: int) -> Update:
-        """End every face: the camera is away, or the daemon stops."""
+        """End every face: the camera is lost, or the daemon stops."""
         self.tracker.clear()
         width, height = self._size
         events = self.events.end_all(now_ns, width=width, height=height)
@@ -181,7 +193,7 @@ class Pipeline:
         return Reading(placed, landmarks, quality, expression, lively)
 
     def _judge(self, frame: Frame, face: Face, landmarks: Landmarks) -> tuple[Quality, Expression | None]:
-        """A face's expression where it is its turn, and whether it can be judged."""
+        """A face's expression where it is due, and whether it can be classified."""
         limits, before = self.config.quality, self.tracker.quality_of(face)
         if before is not None and not self.tracker.should_classify(face, frame.taken_ns):
             return reassess(before, landmarks, limits), None
@@ -190,7 +202,7 @@ class Pipeline:
         return quality, self.classifier(crop) if quality.reason is None else None
 
     def _is_face(self, face: Face, presence: float) -> bool:
-        """Whether the landmarks still sit on a followed face; for what the detector found, both models count."""
+        """Whether the landmarks still see a tracked face; for a detected one, both models count."""
         config = self.config
         if presence < config.tracking.min_score:
             return False

@@ -31,6 +31,8 @@ class Reason(StrEnum):
     DARK = "dark"
     BRIGHT = "bright"
     UNCERTAIN = "uncertain"  # good to judge, but no expression stands out (yet)
+    TOO_SHORT = "too_short"  # of a signal that needs time: not watched for long enough
+    TOO_SLOW = "too_slow"  # of a signal of fast movements: too few frames a second
 
     @property
     def words(self) -> str:
@@ -45,6 +47,8 @@ _REASON_WORDS = {
     "dark": "too dark",
     "bright": "too bright",
     "uncertain": "no clear expression",
+    "too_short": "not watched for long enough",
+    "too_slow": "too few frames a second",
 }
 
 
@@ -59,7 +63,7 @@ class EventType(StrEnum):
 
 
 class RateReason(StrEnum):
-    """Why fewer frames are looked at than config asks for."""
+    """Why fewer frames are processed than configured."""
 
     HOT = "hot"
     UNDER_VOLTAGE = "under_voltage"
@@ -74,7 +78,7 @@ THROTTLED = {
     1 << 2: "throttled",
     1 << 3: "soft temperature limit",
 }
-"""The Raspberry Pi firmware's bits, as `vcgencmd get_throttled` has them, in words: what holds now."""
+"""The Raspberry Pi firmware's bits, as `vcgencmd get_throttled` reports them, in words: the current state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One judgement of one face."""
+    """One classification of one face."""
 
     probabilities: Floats  # f32[8] in the order of LABELS, sums to 1
 
@@ -232,7 +236,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Is this face good enough to judge?"""
+    """Whether a face is good enough to be classified."""
 
     yaw_deg: float
     height_px: float  # eyebrows to chin
@@ -243,7 +247,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that one frame says of one face."""
+    """All measurements of one face in one frame."""
 
     face: Face
     landmarks: Landmarks
@@ -271,13 +275,36 @@ class SignalState:
 
     @property
     def known(self) -> bool:
-        """Whether it says anything; a face that has just come, or a reason, says nothing."""
+        """Whether there is information; not for a face that has just appeared, nor with a reason."""
         return self.on is not None or self.value is not None
 
     @property
     def mean(self) -> float | None:
         """Of a level, over the time in which it was known."""
         return self.sum_s / self.known_s if self.known_s else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class LidSecond:
+    """The eyes of a face in one second of its time."""
+
+    second: int  # of the frames' clock
+    known_s: float = 0.0
+    closed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMemory:
+    """What signals keep of a face's last minute (`tracking/signals/memory.py`)."""
+
+    measured_ns: int  # the last frame that showed the face
+    levels: Floats  # f32[K,BINS] seconds that each intensity was at each level; older ones fade
+    watched_s: float = 0.0  # that these were known, in all
+    interval_s: float | None = None  # between frames, smoothed; None: not known yet
+    closed_ns: int | None = None  # since when the eyes are closed; None: they are open, or not known
+    deepest: float = 0.0  # how far they have closed, fading
+    blinks_ns: tuple[int, ...] = ()  # the ends of the blinks of the last minute
+    lids: tuple[LidSecond, ...] = ()  # of the last minute, those in which the eyes were known
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +323,7 @@ class Track:
     classified_ns: int | None = None  # the last frame that was classified
     intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
     signals: Mapping[str, SignalState] = field(default_factory=dict)  # by name; those that config switches on
+    memory: FaceMemory | None = field(default=None, repr=False)  # where a signal needs one
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,13 +352,13 @@ class FaceEvent:
 
     @property
     def is_heartbeat(self) -> bool:
-        """Whether it only says that nothing has changed."""
+        """Whether it only confirms that nothing has changed."""
         return self.event_type is EventType.UPDATE and self.expression == self.previous
 
 
 @dataclass(frozen=True, slots=True)
 class FaceState:
-    """One face as it stands now: a track and what was committed for it."""
+    """One face's current state: a track and what was committed for it."""
 
     track: Track
     expression: str | None
@@ -359,7 +387,7 @@ class AlertState:
 
 @dataclass(frozen=True, slots=True)
 class SignalSummary:
-    """What many faces did together in an interval, as one of tracking/signals tells it."""
+    """What many faces did together in an interval, by one of tracking/signals."""
 
     faces: int  # with which it was on, each counted when it first was
     lasting: int  # with which it was on for as long as config says, added up
@@ -406,24 +434,25 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How the daemon fares, over the last interval."""
+    """The daemon's figures, over the last interval."""
 
     fps: float  # finished steps per second
     latency_ms: tuple[float, float]  # from exposure to the end of the step: (p50, p95) in ms
     stage_ms: Mapping[str, tuple[float, float]]  # stage -> (p50, p95) in ms
     frames: int  # finished steps since the start
-    dropped_frames: int  # overwritten before they were looked at, since the start
+    dropped_frames: int  # overwritten before they were processed, since the start
     rss_mb: float
-    temperature_c: float | None  # of the SoC; None where the machine does not tell
+    temperature_c: float | None  # of the SoC; None where it is unknown
     throttled: int | None  # the Pi firmware's bit field; None elsewhere
     target_fps: float | None = None  # steps per second that are aimed at now; None for a recording
     rate_reason: RateReason | None = None  # why these are fewer than config asks for
-    skipped_frames: int = 0  # not looked at on purpose, since the start
+    skipped_frames: int = 0  # skipped on purpose, since the start
+    damaged_frames: int = 0  # of a stream, that could not be decoded, since the start
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one step leaves behind: the one thing that every sink receives."""
+    """The result of one step: what every sink receives."""
 
     frame: Frame | None  # None: the camera is away; `events` then hold the ends
     tracks: tuple[Track, ...] = ()  # all, the hidden and the not yet confirmed too

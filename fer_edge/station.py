@@ -39,7 +39,7 @@ class Station:
     _turned: float = field(default_factory=time.monotonic)  # when it last had its turn
 
     def obey(self) -> None:
-        """Take over what was changed since the last step."""
+        """Apply what was changed since the last step."""
         self.control.check()
         config = self.control.config
         if config is not self.pipeline.config:
@@ -71,7 +71,8 @@ class Station:
         update = self.pipeline.step(frame)
         self.governor.saw(len(update.tracks), frame)
         self.meter.add(update.timings_ms, latency_ms=max(0, self.feed.now_ns() - frame.taken_ns) / 1e6)
-        submit_to_all(self.sinks, replace(update, stats=self._stats()))
+        stats = self._stats()
+        submit_to_all(self.sinks, replace(update, stats=stats) if stats else update)
         if self.away:
             self.control.report("camera", "", good=True)
         self.away, self._newest = "", time.monotonic()
@@ -117,11 +118,12 @@ class Station:
 
     def _stats(self) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.annotate(self.meter.due(self.feed.mailbox.dropped))
+        out = self.feed.left_out
+        return self.governor.annotate(self.meter.due(dropped_frames=out.late, damaged_frames=out.damaged))
 
 
 def submit_to_all(sinks: list[Sink], update: Update) -> None:
-    """Hand an update to every sink. One that has failed raises, but only when the others have it."""
+    """Hand an update to every sink. A failed one raises, but only after the others have it."""
     failures = []
     for sink in sinks:
         try:

@@ -1,7 +1,7 @@
 """The figures, as plain arithmetic on arrays; every share is 0..1.
 
 Expression: accuracy, F1, calibration error. Detector: precision/recall curve and its area. Landmarks: error in eye
-distances. What is measured on, and how, is with the roles: `measure_expression.py` and its neighbours.
+distances. Sets and protocols are with the roles: `evaluate/expression.py` and its neighbours.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Reliability:
 
 
 def confusion(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
-    """Count i[classes,classes]: rows are what is right, columns what was said."""
+    """Counts i[classes,classes]: rows are true labels, columns predicted ones."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def accuracy(table: Labels) -> float:
-    """Share of right answers in a confusion table."""
+    """Accuracy of a confusion matrix."""
     return _share(int(np.trace(table)), int(table.sum()))
 
 
@@ -71,13 +71,13 @@ def per_class(table: Labels) -> list[PerClass]:
 
 
 def macro_f1(table: Labels) -> float:
-    """Mean F1, rare classes counting as much as common ones; a class that is neither there nor said is left out."""
+    """Mean F1, rare classes counting as much as common ones; a class neither true nor predicted is left out."""
     concerned = (table.sum(axis=0) + table.sum(axis=1)) > 0
     return float(np.mean([each.f1 for each, counts in zip(per_class(table), concerned, strict=True) if counts]))
 
 
 def reliability(probabilities: Floats, labels: Labels, *, bins: int = ECE_BINS) -> Reliability:
-    """Sort answers f32[N,K] by confidence into bins; their edges belong to the bin below."""
+    """Sort predictions f32[N,K] by confidence into bins; their edges belong to the bin below."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     own = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.intp)
@@ -94,7 +94,7 @@ def calibration_error(probabilities: Floats, labels: Labels) -> float:
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """Find the temperature, to two decimals, under which the right answers are most likely (Guo et al. 2017)."""
+    """Find the temperature, to two decimals, under which the true labels are most likely (Guo et al. 2017)."""
     best = min(TEMPERATURES, key=lambda each: _surprise(logits, labels, temperature=float(each)))
     return round(float(best), 2)
 

@@ -1,1 +1,1 @@
-"""What the board is, how it fares, how fast it should be, and how many frames it can take."""
+"""The board: description, health, expected speed, and how many frames it can process."""

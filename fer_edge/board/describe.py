@@ -20,7 +20,7 @@ def model() -> str:
 
 
 def describe() -> list[tuple[str, str]]:
-    """What there is to say, and how it is here; what this machine does not tell is left out."""
+    """Properties and their values on this machine; unknown ones are left out."""
     rows: tuple[tuple[str, Callable[[], str]], ...] = (
         ("board", model),
         ("SoC", lambda: _text(ROOT / "proc/device-tree/compatible").split("\0")[-1]),
@@ -49,7 +49,7 @@ def clocks() -> list[str]:
 
 
 def clock_mhz() -> int | None:
-    """The first core's clock now, MHz; None where it is not told."""
+    """The first core's clock now, MHz; None where it is unknown."""
     text = _text(ROOT / "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq")
     return int(text) // 1000 if text.isdigit() else None
 
@@ -71,7 +71,7 @@ def _features() -> list[str]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The first core's lines. The file's other parts, a serial number among them, are not looked at."""
+    """The first core's lines. The file's other parts, such as a serial number, are not read."""
     first = _text(ROOT / "proc/cpuinfo").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}

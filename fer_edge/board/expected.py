@@ -1,6 +1,6 @@
-"""What a model should cost on boards that nobody here has: its multiply-accumulates over the board's published rate.
+"""Expected cost of a model on boards that could not be measured: its multiply-accumulates over the published rate.
 
-Where the rates come from, and how far off this is, tells docs/performance.md.
+docs/performance.md has the sources of the rates and the error of this estimate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BOARDS = (
 
 
 def board_of(model: str) -> Board | None:
-    """The board of which a device tree's `model` speaks; None: no figures for it."""
+    """The board named by a device tree's `model`; None: no figures for it."""
     return next((board for board in BOARDS if model.startswith(board.models)), None)
 
 

@@ -1,4 +1,4 @@
-"""How many frames a second are looked at: fewer when the board is hot or short of power, and while nobody is there.
+"""How many frames a second are processed: fewer when the board is hot or short of power, and while nobody is there.
 
 All times are those of the frames, so a test needs no clock. A recording is never slowed: each of its frames counts.
 """
@@ -30,7 +30,7 @@ Limit = tuple[float, RateReason]
 
 
 class Governor:
-    """Decides for each frame of a live camera whether it is looked at."""
+    """Decides for each frame of a live camera whether it is processed."""
 
     def __init__(self, config: Config, health: Callable[[], Health], *, live: bool) -> None:
         """`health`: what is known of the board now; must not wait. `live`: False lets every frame pass."""
@@ -39,18 +39,18 @@ class Governor:
         self._weak: Limit | None = None  # what the firmware's bits last allowed, as a share of the full rate
         self._weak_ns = 0  # when they were last set
         self._seen_ns: int | None = None  # when somebody was last in view, or the first frame came
-        self._due_ns = 0  # when the next frame is to be looked at
-        self.skipped = 0  # frames not looked at on purpose, since the start
+        self._due_ns = 0  # when the next frame is to be processed
+        self.skipped = 0  # frames skipped on purpose, since the start
         self.reason: RateReason | None = None  # why it is fewer than config asks for
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take over other limits."""
+        """Apply other limits."""
         self._config, self._full = config.rate, config.camera.fps
         self.target_fps: float | None = self._full if self._live else None
 
     def takes(self, frame: Frame) -> bool:
-        """Whether to look at this frame; one that is not looked at is counted in `skipped`."""
+        """Whether to process this frame; a skipped one is counted in `skipped`."""
         if not (self._live and self._config.enabled):
             self.reason = None
             return True
@@ -61,7 +61,7 @@ class Governor:
         return False
 
     def saw(self, faces: int, frame: Frame) -> None:
-        """How many faces the frame that was looked at shows: the first one ends the rest of an empty room."""
+        """How many faces the processed frame shows: the first one ends the reduced rate of an empty room."""
         if faces:
             self._seen_ns = frame.taken_ns
 

@@ -1,6 +1,6 @@
-"""How hot the board is and whether its power supply is good enough, as the Raspberry Pi's firmware says.
+"""How hot the board is and whether its power supply is good enough, as the Raspberry Pi's firmware reports.
 
-Nothing of this is there on other machines: then nothing is known, and nothing is concluded from that.
+Other machines have none of this: then nothing is known, and nothing is concluded.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SINCE_BOOT = 16  # bits higher in THROTTLED: what has held since the board was s
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the board says of itself."""
+    """What the board reports."""
 
-    temperature_c: float | None = None  # of the SoC; None where the machine does not tell
+    temperature_c: float | None = None  # of the SoC; None where it is unknown
     throttled: int | None = None  # the firmware's bits; None elsewhere
 
     def words(self) -> str:
-        """The bits as a person reads them; empty where there is nothing to say."""
+        """The bits in words; empty where none is set."""
         bits = self.throttled or 0
         now = [name for bit, name in THROTTLED.items() if bits & bit]
         past = [name for bit, name in THROTTLED.items() if bits & bit << SINCE_BOOT and not bits & bit]
@@ -99,7 +99,7 @@ def read_health() -> Health:
 
 
 class HealthWatch:
-    """Looks every few seconds, in a thread of its own: whatever the firmware does, no step waits for it."""
+    """Reads the health every few seconds, in its own thread: no step waits for the firmware."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -116,16 +116,16 @@ class HealthWatch:
         return self._latest
 
     def start(self) -> None:
-        """Start looking."""
+        """Start reading."""
         self._worker.start()
 
     def close(self) -> None:
-        """Stop looking. A firmware that does not answer is left behind: the thread ends with the process."""
+        """Stop reading. A hanging firmware call is abandoned: the thread ends with the process."""
         self._stop.set()
         self._worker.join(JOIN_SECONDS)
 
     def look(self) -> None:
-        """Look once."""
+        """Read once."""
         bits = kernel_bits()
         if bits is None:
             known = [each for each in (self._ask(), supply_alarm()) if each is not None]

@@ -11,7 +11,7 @@ import re
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ class Camera(Protocol):
     """True: a frame that is not read in time is gone, and a lost source may come back.
     False: every frame waits until it is read, and the source has an end."""
     colour: bool
-    """Whether anybody looks at colours. False: a backend that can spare the work leaves `Frame.image` gray. May be set
+    """Whether any consumer needs colours. False: a backend that can save the work leaves `Frame.image` gray. May be set
     at any time, for the frames that are read from then on."""
     title: str
     """What was opened, for people: its model, mode and rate as far as they are known."""
@@ -45,13 +45,31 @@ class Camera(Protocol):
         """Return the next frame, or None at the end of the source.
 
         Blocks for at most config's `timeout_seconds`, then raises CameraTimeout. Raises CameraError when
-        the source is lost; `close` and `open` may then bring it back. `seq` and `taken_ns` go on rising
-        over that. The arrays belong to the caller: a backend copies them out of the memory that it shares with a
-        driver, and gives that back before it returns.
+        the source is lost; `close` and `open` may then bring it back. `seq` and `taken_ns` keep rising
+        meanwhile. The arrays belong to the caller: a backend copies them out of the memory that it shares with a
+        driver, and releases that before it returns.
         """
 
     def close(self) -> None:
-        """Give the source back. Never raises; may be called twice."""
+        """Release the source. Never raises; may be called twice."""
+
+
+class LeftOut(NamedTuple):
+    """Frames that a source had and did not give, since the start."""
+
+    late: int = 0
+    """Older than what it gave, where this machine is too slow."""
+    damaged: int = 0
+    """They could not be decoded."""
+
+
+@runtime_checkable
+class LossyCamera(Protocol):
+    """A source that decodes what it is sent."""
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What it left out, over all connections. May be asked by any thread."""
 
 
 class Recording(Camera, Protocol):
@@ -64,7 +82,7 @@ class Recording(Camera, Protocol):
     trouble: str | None
     """What could not be read of it, as a report says it; complete at the end."""
     picture: Path | None
-    """The file that the last frame came from, where each has its own."""
+    """The file of the last frame, where each has its own."""
 
 
 def open_camera(config: CameraConfig) -> Camera:
@@ -86,7 +104,7 @@ def open_camera(config: CameraConfig) -> Camera:
 
 
 def is_live_source(config: CameraConfig) -> bool:
-    """Whether what config names is a camera, which may not be there yet, and no recording."""
+    """Whether config names a camera, which may not be there yet, rather than a recording."""
     url = "://" in config.source.removeprefix("file://")
     return config.backend in ("picamera2", "v4l2") or (config.backend == "stream" and url)
 
@@ -100,8 +118,8 @@ USER_AND_HOST = re.compile(r"[^/]*:.*@[^/]", re.DOTALL)
 
 
 def shown(source: str) -> str:
-    """A source as it may be shown and written down: without the user, the passwords and the query of an address. Many
-    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`). So is what was mistyped: an
+    """A source as it may be shown and logged: without the user, the passwords and the query of an address. Many
+    cameras have their password in the path (`/user=admin&password=...&stream=0.sdp`). Typing errors are masked too: an
     address with one slash, or none at all and a user before its host."""
     found = ADDRESS_START.match(source)
     start = found[0] if found else ""
@@ -113,7 +131,7 @@ def shown(source: str) -> str:
 
 class FrameMaker:
     """Numbers a backend's frames from 0 without gaps and keeps their times strictly rising, over `close` and
-    `open` too: a backend makes one for its whole life. It turns and mirrors the pictures too."""
+    `open` too: a backend makes one for its whole life. It also rotates and mirrors the pictures."""
 
     def __init__(self, orientation: Orientation) -> None:
         self.orientation = orientation
@@ -127,11 +145,11 @@ class FrameMaker:
         return max(time.monotonic_ns(), self._last_ns + 1)
 
     def make(self, image: NDArray[Any], *, taken_ns: int, gray: Image | None = None) -> Frame:
-        """Return the next frame, from arrays that nobody else holds.
+        """Return the next frame, from arrays that nothing else refers to.
 
         Args:
             image: u8[H,W,3] BGR; u8[H,W], u8[H,W,1] and u8[H,W,4] are made BGR.
-            taken_ns: moved to just after the frame before where it is not later.
+            taken_ns: moved to just after the previous frame where it is not later.
             gray: u8[H,W]; made from the image where there is none.
 
         """
@@ -166,7 +184,7 @@ def _as_u8(array: NDArray[Any]) -> Image:
 
 
 def quiet_opencv() -> None:
-    """Keep OpenCV and its FFmpeg from writing to stderr on their own: what they find is raised in one line.
+    """Keep OpenCV and its FFmpeg from writing to stderr: their findings are raised in one line.
 
     Must run before the first capture is made. What the user has set in the environment stays in force.
     """

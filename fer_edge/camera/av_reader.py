@@ -1,4 +1,4 @@
-"""Films and streams through PyAV: opened within limits, decoded frame by frame, whatever is damaged counted.
+"""Films and streams through PyAV: opened within limits, decoded frame by frame, damage counted.
 
 One decoder, its threads and its pool of frames bounded. Nothing that was not decoded gets out.
 """
@@ -21,17 +21,24 @@ log = logging.getLogger(__name__)
 
 FILE_PROTOCOLS = "file,fd,pipe"
 URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,rtmpt,srt,hls,crypto,data"
-FORMATS = (  # no playlists of files, no devices, no scripts
-    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,gif,apng,dv,h264,hevc,av1,obu,ivf,vvc,"
-    "mjpeg,mpjpeg,mjpeg_2000,rtsp,rtp,sdp,hls,nut,mxf,gxf,rm,wtv,dhav,yuv4mpegpipe,vob,vc1,swf,nsv,3gp,mp4,"
-    "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,gif_pipe,webp,smjpeg,rpl,rawvideo,h263,h261,avs,cavsvideo"
+FILE_FORMATS = (  # FFmpeg's demuxers: no lists of other files, no patterns of names, no devices, no scripts
+    "mov,mp4,3gp,matroska,webm,avi,mpegts,mpeg,mpegvideo,vob,m4v,flv,live_flv,asf,ogg,mxf,nut,dv,wtv,rm,dhav,ivf,"
+    "h261,h263,h264,hevc,vvc,av1,obu,vc1,cavsvideo,yuv4mpegpipe,gif,apng,webp,mjpeg,mjpeg_2000,mpjpeg,"
+    "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,gif_pipe"
+)
+FORMATS = FILE_FORMATS + ",rtsp,rtp,sdp,hls"  # of a URL
+CODECS = (  # FFmpeg's decoders: what cameras, phones, recorders and editors write
+    "h264,hevc,vvc,av1,libdav1d,libaom-av1,vp8,vp9,libvpx,libvpx-vp9,mpeg1video,mpeg2video,mpegvideo,mpeg4,h261,h263,"
+    "h263i,h263p,msmpeg4v1,msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,flv,vp3,vp6,vp6a,vp6f,theora,cavs,rv10,rv20,rv30,rv40,"
+    "dvvideo,mjpeg,mjpegb,jpeg2000,jpegls,prores,dnxhd,cfhd,ffv1,ffvhuff,huffyuv,utvideo,magicyuv,qtrle,svq1,svq3,"
+    "rawvideo,v210,v308,v408,v410,yuv4,r210,gif,apng,png,webp,bmp"
 )
 HTTP_FORMATS = ",".join(each for each in FORMATS.split(",") if "jpeg" not in each and not each.endswith("_pipe"))
 """Over HTTP: pictures, which may have no end, are read by `http_pictures`."""
-PICTURE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "image2")
+PICTURE_FORMATS = ("jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe")
 MOST_PX_FOR_TWO_THREADS = 2_300_000  # 1080p; every thread holds pictures of its own
 MOST_PX = 8192 * 4352  # 8K; a decoder holds several pictures
-MOST_BAD_IN_A_ROW = 500  # what goes on failing is no film
+MOST_BAD_IN_A_ROW = 500  # what keeps failing is no film
 MOST_READ_ERRORS = 20
 MOST_LOOKS = 10_000
 
@@ -42,7 +49,7 @@ class AvReader:
     def __init__(self, source: str, *, timeout_seconds: float | None = None) -> None:
         """Open it. `timeout_seconds`: for a URL, how long it may be silent. Raises av.FFmpegError, and
         NoVideo where there is no picture in it."""
-        av.logging.set_level(None)  # what FFmpeg finds is told in one line
+        av.logging.set_level(None)  # FFmpeg's findings are reported in one line
         self._is_url = timeout_seconds is not None
         self.bad = 0
         """Packets and frames that could not be decoded and were left out."""
@@ -57,10 +64,16 @@ class AvReader:
             self.close()
             raise NoVideo
         context = self.stream.codec_context
+        name = context.name if context else "an unknown codec"
+        if name not in CODECS.split(","):
+            self.close()
+            raise UnknownCodec(f"is encoded as {name}, which is not read; expected H.264, H.265, AV1, MPEG or the like")
         if context.width * context.height > MOST_PX:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
+        if context.name == "mjpeg":  # it gives what it has of a picture that breaks off, the rest gray, without a word
+            context.options = {**context.options, "err_detect": "explode"}
         self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = 2 if pixels <= MOST_PX_FOR_TWO_THREADS else 1
@@ -89,13 +102,15 @@ class AvReader:
 
     @property
     def seconds(self) -> float | None:
-        """The length that the container promises."""
+        """The length that the container promises. In an MP4 that is sent without one it is the first fragment's."""
+        if self._pictures and self._pictures.kind == "stream" and self.format.startswith("mov"):
+            return None
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
         return self._container.duration / av.time_base if self._container.duration else None
 
     def packets(self) -> Iterator[Any]:
-        """What is read of the film; errors between packets are passed over, a few in a row. The last is empty.
+        """The film's packets; errors between packets are skipped, a few in a row. The last one is empty.
 
         Raises av.FFmpegError where reading fails for good."""
         errors = 0
@@ -121,7 +136,7 @@ class AvReader:
             found = packet.decode()
         except av.error.EOFError:
             found = []
-        except av.FFmpegError:  # no network is asked here: it is the packet
+        except av.FFmpegError:  # no network is involved here: it is the packet
             self.bad += 1
             found = []
         for frame in found:
@@ -135,11 +150,13 @@ class AvReader:
 
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
-        for packet in self.packets():  # no frame, which takes 50 MB in 8K, is held while its picture is looked at
-            yield from [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+        for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is processed
+            found = [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+            self.picture.free_frames()
+            yield from found
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         with suppress(av.FFmpegError):
             self._container.close()
         self._give_back()
@@ -149,18 +166,23 @@ class AvReader:
             self._pictures.close()
 
 
+class UnknownCodec(ValueError):
+    """The film is encoded in a way that is not read here; says how."""
+
+
 class NoVideo(Exception):
     """There is sound, or cover art, but no film."""
 
 
 def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures | None) -> Any:
-    options = {"format_whitelist": FORMATS, "max_pixels": str(MOST_PX)}
+    options = {"format_whitelist": FORMATS, "codec_whitelist": CODECS, "max_pixels": str(MOST_PX)}
     if timeout_seconds is None:
-        options["protocol_whitelist"] = FILE_PROTOCOLS
+        options |= {"format_whitelist": FILE_FORMATS, "protocol_whitelist": FILE_PROTOCOLS}
         return av.open("file:" + source, options=options)
-    if pictures and pictures.single:
+    if pictures and pictures.kind == "picture":
         return av.open(pictures.whole(), options=options | {"format_whitelist": ",".join(PICTURE_FORMATS)})
-    if pictures:  # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
+    if pictures and pictures.kind == "pictures":
+        # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
         return av.open(pictures, format="mjpeg", options=options | {"fpsprobesize": "0", "analyzeduration": "1"})
     options |= {
         "protocol_whitelist": URL_PROTOCOLS,
@@ -170,6 +192,8 @@ def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures |
     }
     if source.lower().startswith("http"):
         options["format_whitelist"] = HTTP_FORMATS
+    if pictures:
+        return av.open(pictures, options=options)
     return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
 
 

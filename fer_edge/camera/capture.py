@@ -1,4 +1,4 @@
-"""The camera thread: reads frames into a mailbox and brings a lost source back."""
+"""The camera thread: reads frames into a mailbox and reopens a lost source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from threading import Condition, Event, Thread
 
-from fer_edge.camera import Camera
+from fer_edge.camera import Camera, LeftOut, LossyCamera
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
 from fer_edge.runtime.backoff import Backoff
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-STEADY_SECONDS = 10.0  # a camera that was back for less is asked less and less often
+STEADY_SECONDS = 10.0  # a camera that was back for less is retried less and less often
 JOIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
 PAUSED = "paused: the camera is closed (camera.paused)"
 STUCK_SECONDS = 30.0
-"""An attempt to open a camera that takes longer hangs in its driver."""
+"""An attempt to open a camera that takes longer is hanging in its driver."""
 
 
 class CaptureThread:
-    """Opens a camera and owns it. A live source that is not there, or is lost, is opened again and again with growing
+    """Opens a camera and owns it. A live source that is missing or lost is reopened with growing
     pauses; the end of any other source closes the mailbox. While it is paused a live camera is closed."""
 
     def __init__(
@@ -38,7 +38,7 @@ class CaptureThread:
         """`live`: a source that cannot be opened at the start is waited for. `changed`: see `Mailbox`."""
         self.mailbox: Mailbox[Frame] = Mailbox(changed)
         self.colour = True
-        """Whether anybody looks at colours; may be set at any time."""
+        """Whether any consumer needs colours; may be set at any time."""
         self.paused = False
         """Whether the camera is to be closed; may be set at any time."""
         self.reason = ""
@@ -48,7 +48,7 @@ class CaptureThread:
         self._open_camera = open_camera
         self._live = live
         self._camera: Camera | None = None  # until it is open
-        self._opened = Event()  # or has failed to, or is waited for
+        self._opened = Event()  # or has failed to, or is being waited for
         self._stop = Event()
         self._away = Event()
         self._tried = time.monotonic()  # when it was last tried to open the camera
@@ -65,7 +65,7 @@ class CaptureThread:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is away for a known reason and being tried again: nothing hangs."""
+        """Whether it is lost for a known reason and being reopened: nothing hangs."""
         pause = time.monotonic() - self._tried
         return self.away and (self.paused or pause < LONGEST_PAUSE_SECONDS + STUCK_SECONDS)
 
@@ -87,8 +87,14 @@ class CaptureThread:
         if wait and self._camera is None and not stop.is_set():
             self.raise_error()
 
+    @property
+    def left_out(self) -> LeftOut:
+        """Frames of the source that nobody looks at: the camera's, and those that were overwritten in the mailbox."""
+        late, damaged = self._camera.left_out if isinstance(self._camera, LossyCamera) else LeftOut()
+        return LeftOut(late + self.mailbox.dropped, damaged)
+
     def now_ns(self) -> int:
-        """The time by the source's clock: that of the newest frame, where it runs ahead as files may."""
+        """The time by the source's clock: the newest frame's, where that runs ahead, as files may."""
         return max(time.monotonic_ns(), self._last_ns)
 
     def raise_error(self) -> None:
@@ -97,7 +103,7 @@ class CaptureThread:
             raise self._error
 
     def close(self) -> None:
-        """Stop reading and give the camera back. A driver that hangs is left behind: the process ends anyway."""
+        """Stop reading and release the camera. A driver that hangs is abandoned: the process ends anyway."""
         self._stop.set()
         self.mailbox.close()
         if self._thread.is_alive():
@@ -130,7 +136,7 @@ class CaptureThread:
         except CameraError as error:
             log.error("%s; waiting for it", error)
             self._lost(str(error))
-        return self._again(self._open_camera)
+        return self._with_a_frame(self._open_camera)
 
     def _read(self, camera: Camera) -> bool:
         """Read one frame; False at the end of the source."""
@@ -173,10 +179,21 @@ class CaptureThread:
 
     def _reopened(self, camera: Camera) -> bool:
         """Open a lost source again until a frame comes; False where it has an end after all, or the daemon stops."""
-        found: list[Frame | None] = []
 
         def reopen() -> Camera:
             camera.open()
+            return camera
+
+        return self._with_a_frame(reopen) is not None
+
+    def _with_a_frame(self, open_camera: Callable[[], Camera]) -> Camera | None:
+        """Open a source until a frame comes of it: one that opens and gives nothing is not back. None where it has an
+        end after all, or the daemon stops."""
+        found: list[Frame | None] = []
+
+        def attempt() -> Camera:
+            camera = open_camera()
+            camera.colour = self.colour
             try:
                 found.append(camera.read())
             except CameraError:
@@ -184,11 +201,15 @@ class CaptureThread:
                 raise
             return camera
 
-        if self._again(reopen) is None or found[-1] is None:
-            return False
+        camera = self._again(attempt)
+        if camera is None:
+            return None
+        if found[-1] is None:
+            camera.close()
+            return None
         self._last_ns = found[-1].taken_ns
         self.mailbox.put(found[-1], wait=not camera.live)
-        return True
+        return camera
 
     def _pausing(self, seconds: float) -> bool:
         """Wait until the next attempt; True where the daemon stops before it."""
@@ -198,7 +219,7 @@ class CaptureThread:
         return stopped
 
     def _again(self, open_camera: Callable[[], Camera]) -> Camera | None:
-        """Try again and again until the source is there (again) or the daemon stops. The pauses go on growing where it
+        """Retry until the source is there (again) or the daemon stops. The pauses keep growing where it
         is lost again at once."""
         pause, self._tried = next(self._pauses) if self.away else 0.0, time.monotonic()
         self._opened.set()

@@ -1,4 +1,4 @@
-"""Whether a film's file is as long as its container says: what a film's rate and duration cannot tell."""
+"""Whether a film's file is as long as its container says: which a film's rate and duration do not show."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _vint(file: BinaryIO) -> int:
-    """An EBML size (RFC 8794): the leading zeros of its first byte tell its length; all ones: unknown, here 0."""
+    """An EBML size (RFC 8794): the leading zeros of its first byte give its length; all ones: unknown, here 0."""
     first = file.read(1)
     if not first or not first[0]:
         return 0

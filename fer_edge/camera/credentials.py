@@ -1,4 +1,4 @@
-"""A camera's password from where passwords are kept, so that config.yaml and its address hold none."""
+"""A camera's password from a secret store, so that config.yaml and its address hold none."""
 
 from __future__ import annotations
 

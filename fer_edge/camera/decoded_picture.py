@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -13,7 +14,8 @@ import numpy as np
 from fer_edge.camera.orientation import Orientation
 from fer_edge.records import Image
 
-MOST_SIDE_PX = 1920  # longer films are made smaller while they are converted; the detector sees far less
+MOST_SIDE_PX = 1920  # larger films are scaled down while they are converted; the detector's input is far smaller
+LARGE_PX = 3840 * 2160
 PQ, HLG = 16, 18  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 TRANSFERS = {PQ: "PQ", HLG: "HLG"}
@@ -28,6 +30,7 @@ class PictureMaker:
         self._aspect = aspect
         self._tables: dict[int, Image] = {}
         self._orientations: dict[int, Orientation] = {}
+        self._held = False
         self.transfer: str | None = None
         """The HDR transfer that is tone-mapped; None for an ordinary film."""
 
@@ -43,10 +46,17 @@ class PictureMaker:
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
         """Asked of the first frame, and where the rotation changes: PyAV's side data and their frame hold each other
-        in memory until the garbage collector comes by."""
+        in memory until `free_frames`, or the garbage collector, comes by."""
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = display_orientation(frame)
+            self._held = frame.width * frame.height >= LARGE_PX
         return self._orientations[frame.rotation]
+
+    def free_frames(self) -> None:
+        """Where a large frame is held though nobody knows it any more, free it: in 8K it takes 64 MB."""
+        if self._held:
+            self._held = False
+            gc.collect()
 
     def _table(self, transfer: int) -> Image:
         if transfer not in self._tables:

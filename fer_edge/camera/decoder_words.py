@@ -1,4 +1,4 @@
-"""What OpenCV's decoders of pictures print, which is the only place where they tell of damage."""
+"""What OpenCV's picture decoders print, which is the only place where they report damage."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MOST_PADDING = 64
 
 @contextmanager
 def decoder_words() -> Iterator[list[str]]:
-    """Keep off the terminal what decoders print, and give it as lines when the block ends. What other threads write
-    meanwhile comes after it."""
+    """Keep decoders' output off the terminal, and return it as lines when the block ends. Other threads' output follows
+    it."""
     words: list[str] = []
     try:
         terminal = os.dup(STDERR)

@@ -1,4 +1,4 @@
-"""What a folder holds: pictures, films, and what is not read."""
+"""A folder's content: pictures, films, and what is not read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.camera.picture_size import is_animated_webp
+from fer_edge.camera.picture_size import is_animated_webp, is_heif_film
 from fer_edge.errors import CameraError
+from fer_edge.runtime.count_text import counted
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,11 @@ SUFFIXES = (
     *HEIF,
 )
 """Pictures. In a folder a GIF is a film: it may be one, and one of a single frame is read as a film just as well."""
-ANIMATED = (".avif", ".png", ".webp")
+ANIMATED = (".avif", ".png", ".webp", *HEIF)
 """What may be a picture or a film."""
 FILMS = (
     *(".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
-    *(".ogv", ".webm", ".wmv"),
+    *(".avifs", ".heics", ".heifs", ".ogv", ".webm", ".wmv"),
 )
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
 RAW_REFUSED = "raw pictures are not read here"
@@ -33,7 +34,7 @@ FILMS_ELSEWHERE = "films are sources of their own"
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """What sorts names as people count: picture 9 before picture 10."""
+    """Sort key for natural order: picture 9 before picture 10."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
@@ -65,7 +66,7 @@ def is_film(path: Path) -> bool:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether a PNG has an animation's header before its picture, and a WebP or an AVIF says that it is a film."""
+    """Whether a PNG has an animation's header before its picture; whether a WebP, AVIF or HEIC says it is a film."""
     try:
         if not path.is_file():
             return False
@@ -74,7 +75,7 @@ def is_animated(path: Path) -> bool:
     except OSError:
         return False
     png = head.startswith(b"\x89PNG") and b"acTL" in head.split(b"IDAT")[0]
-    return png or is_animated_webp(head) or head[4:12] == b"ftypavis"
+    return png or is_animated_webp(head) or is_heif_film(head)
 
 
 def tell_left_out(folder: Path, found: Sequence[Path], *, with_films: bool) -> None:
@@ -85,7 +86,8 @@ def tell_left_out(folder: Path, found: Sequence[Path], *, with_films: bool) -> N
         if why and not (why == FILMS_ELSEWHERE and with_films):
             kinds[why].append(path.suffix.lower())
     for why, suffixes in kinds.items():
-        log.warning("%s: %d files (%s) are left out: %s", folder, len(suffixes), " ".join(sorted(set(suffixes))), why)
+        shown, verb = " ".join(sorted(set(suffixes))), "is" if len(suffixes) == 1 else "are"
+        log.warning("%s: %s (%s) %s left out: %s", folder, counted(len(suffixes), "file"), shown, verb, why)
 
 
 def _why_left_out(path: Path) -> str | None:

@@ -1,63 +1,78 @@
-"""Pictures over HTTP, single or in parts without an end, as most network cameras send them: read here, within limits,
-and handed to the decoder as a file. FFmpeg itself would gather a part that never ends until memory does.
+"""What an HTTP address sends that is read from front to back: pictures, single or in parts without an end, as most
+network cameras send them, and live streams. Read here, within limits, and handed to the decoder as a file: FFmpeg
+itself would gather a part that never ends until memory does, and ask the camera for another connection.
 """
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import ssl
 import time
 import urllib.request
+import zlib
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import av
 
 MOST_PICTURE_BYTES = 32_000_000
 SNIFFED_BYTES = 4096
+FEWEST_SNIFFED_BYTES = 16
 JPEG_START = b"\xff\xd8\xff"
 PARTS, PICTURES = "multipart/", "image/"
-FAILURES = (OSError, http.client.HTTPException, ValueError)
+FAILURES = (OSError, http.client.HTTPException, ValueError, EOFError, zlib.error)
+
+Kind = Literal["picture", "pictures", "stream"]
 
 
-class EndlessPicture(av.FFmpegError):
-    """It has no end: more bytes came than any picture has, or redirections lead in a circle."""
+class BadAnswer(av.FFmpegError):
+    """More bytes came than any picture has, redirections lead in a circle, or it is packed in an unknown way."""
 
 
 class HttpPictures:
     """A camera's answer as a file for PyAV."""
 
-    def __init__(self, response: Any, kind: str, timeout_seconds: float) -> None:
-        """`kind`: its Content-Type."""
-        self.single = kind.startswith(PICTURES)
-        """Whether it is one picture, and no stream of them."""
-        self._response = response
+    def __init__(self, response: Any, timeout_seconds: float) -> None:
+        """Raises BadAnswer where it is compressed in another way than by gzip, which servers send unasked."""
+        self.kind: Kind | None = None
+        """What it is; None: FFmpeg is to ask for it, or says better what is wrong."""
+        self._response = _unpacked(response)
         self._timeout_seconds = timeout_seconds
         self._head = b""  # was read to see what it is
         self.progressed()
 
     def progressed(self) -> None:
-        """Begin to count anew: a picture is complete."""
-        self._bytes, self._began = 0, time.monotonic()
+        """Reset the count: a picture is complete."""
+        self._bytes, self._waited_s = 0, 0.0
 
-    def sniff(self) -> bytes:
-        """The first bytes; they are read again."""
-        self._head = self._response.read1(SNIFFED_BYTES)
-        return self._head
+    def look(self, headers: Any) -> None:
+        """Find out what it is. A film of a known length is none of these: FFmpeg can jump in it."""
+        content = headers.get_content_type()
+        if content.startswith((PARTS, PICTURES)):
+            self.kind = "picture" if content.startswith(PICTURES) else "pictures"
+            return
+        while len(self._head) < FEWEST_SNIFFED_BYTES and (more := self._response.read1(SNIFFED_BYTES)):
+            self._head += more  # they are read again
+        text = self._head.lstrip()[:1] in (b"", b"<", b"#")  # a page, or a playlist
+        if JPEG_START in self._head:
+            self.kind = "pictures"
+        elif not text and headers.get("Content-Length") is None:
+            self.kind = "stream"
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end. Raises EndlessPicture, and av.error.TimeoutError where a picture does not
+        """The next bytes, none at the end. Raises BadAnswer, and av.error.TimeoutError where a picture does not
         get ready in time."""
         data, self._head = self._head[:size], self._head[size:]
         if not data:
             data = self._received(size)
         self._bytes += len(data)
         if self._bytes > MOST_PICTURE_BYTES:
-            raise EndlessPicture(1, f"it sent {MOST_PICTURE_BYTES} bytes without the end of a picture")
-        if time.monotonic() - self._began > self._timeout_seconds:
+            raise BadAnswer(1, f"it sent {MOST_PICTURE_BYTES} bytes without the end of a picture")
+        if self._waited_s > self._timeout_seconds:
             raise _silent()
         return data
 
@@ -66,25 +81,29 @@ class HttpPictures:
         return io.BytesIO(b"".join(iter(partial(self.read, 1 << 16), b"")))
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         with suppress(*FAILURES):
             self._response.close()
 
     def _received(self, size: int) -> bytes:
+        began = time.monotonic()
         try:
             return bytes(self._response.read1(size))
         except TimeoutError:
             raise _silent() from None
         except FAILURES:  # the camera broke off: what came before is decoded
             return b""
+        finally:
+            self._waited_s += time.monotonic() - began
 
 
 def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
-    """What an HTTP address sends, if that is pictures; None for all else, and where FFmpeg says better what is wrong.
+    """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg says better
+    what is wrong.
 
     Raises:
         av.error.TimeoutError: nothing comes.
-        EndlessPicture: redirections lead in a circle.
+        BadAnswer: redirections lead in a circle, or it is compressed in an unknown way.
 
     """
     if not source.lower().startswith(("http://", "https://")):
@@ -95,17 +114,25 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
         if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
             raise _silent() from None
         if urllib.request.HTTPRedirectHandler.inf_msg in str(error):  # FFmpeg knows of an I/O error only
-            raise EndlessPicture(1, "its redirections lead in a circle; check the address") from None
+            raise BadAnswer(1, "its redirections lead in a circle; check the address") from None
         return None
-    kind = response.headers.get_content_type()
-    pictures = HttpPictures(response, kind, timeout_seconds)
-    try:
-        if kind.startswith((PARTS, PICTURES)) or JPEG_START in pictures.sniff():
-            return pictures
-    except FAILURES:
-        pass
+    pictures = HttpPictures(response, timeout_seconds)
+    with suppress(*FAILURES):
+        pictures.look(response.headers)
+    if pictures.kind:
+        return pictures
     pictures.close()
     return None
+
+
+def _unpacked(response: Any) -> Any:
+    packed = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+    if packed in ("gzip", "x-gzip"):
+        return gzip.GzipFile(fileobj=response)
+    if packed != "identity":
+        response.close()
+        raise BadAnswer(1, f"its answer is compressed (Content-Encoding: {packed}), expected gzip or none")
+    return response
 
 
 def _request(source: str) -> urllib.request.Request:
@@ -115,7 +142,7 @@ def _request(source: str) -> urllib.request.Request:
 
 
 def _opener(source: str) -> urllib.request.OpenerDirector:
-    """HTTP and nothing else, wherever it is led; the certificates of cameras are their own: taken, as by FFmpeg."""
+    """HTTP and nothing else, redirected or not; cameras' self-signed certificates are accepted, as by FFmpeg."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()

@@ -31,9 +31,9 @@ class LivePackets:
         self.over = False
         self._error: Exception | None = None
         self._stop = False
-        self._broken = False  # packets were left out: go on at a key frame
+        self._broken = False  # packets were skipped: continue at a key frame
         self.skipped = 0
-        """Packets that were left out because the decoder was too slow."""
+        """Packets skipped because the decoder was too slow."""
         self._thread = Thread(target=self._main, name="stream", daemon=True)
         self._thread.start()
 
@@ -57,7 +57,7 @@ class LivePackets:
             return bool(self._waiting) and time.monotonic_ns() - at_ns > LONGEST_LAG_NS
 
     def close(self) -> None:
-        """Stop reading; the thread gives the connection back as soon as the network lets it."""
+        """Stop reading; the thread releases the connection as soon as the network lets it."""
         with self._changed:
             self._stop = True
             self._waiting.clear()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fer_edge.runtime.count_text import counted
+
 NEAR = 8
-"""Decoders tell of damage some frames before or after the gap that it leaves."""
+"""Decoders report damage some frames before or after the gap that it leaves."""
 MOST_NAMED = 3
 
 
@@ -39,7 +41,7 @@ class Losses:
     def _at(self, time_s: float) -> None:
         if self._last_s is None:
             self._first_s = self._last_s = time_s
-        if time_s < self._last_s:  # damage brings the order into disorder
+        if time_s < self._last_s:  # damage may break the order
             self._late += 1
             return
         missing = round((time_s - self._last_s) / self._period_s) - 1
@@ -65,8 +67,25 @@ class Losses:
 
     def told(self) -> str:
         """What is missing, and where."""
-        gaps = self.gaps
-        places = ", ".join(f"from {gap.begin_s:.1f} to {gap.end_s:.1f} s" for gap in gaps[:MOST_NAMED])
-        more = f" and {len(gaps) - MOST_NAMED} more" if len(gaps) > MOST_NAMED else ""
-        where = f": nothing {places}{more}" if gaps else ""
-        return f"{self.frames} frames could not be decoded and were left out{where}"
+        places = _places(self.gaps)
+        more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+        where = f": nothing {', '.join(map(_words, places[:MOST_NAMED]))}{more}" if places else ""
+        were = "was" if self.frames == 1 else "were"
+        return f"{counted(self.frames, 'frame')} could not be decoded and {were} left out{where}"
+
+
+def _places(gaps: list[Gap]) -> list[list[Gap]]:
+    """Gaps with few frames between them are one place."""
+    places: list[list[Gap]] = []
+    for gap in gaps:
+        if places and gap.before - places[-1][-1].before <= NEAR:
+            places[-1].append(gap)
+        else:
+            places.append([gap])
+    return places
+
+
+def _words(place: list[Gap]) -> str:
+    between = place[-1].before - place[0].before
+    but = f" but for {counted(between, 'frame')}" if between else ""
+    return f"from {place[0].begin_s:.1f} to {place[-1].end_s:.1f} s{but}"

@@ -1,4 +1,4 @@
-"""How a camera is mounted: its picture is turned and mirrored before anybody looks at it."""
+"""How a camera is mounted: its picture is rotated and mirrored before it is processed."""
 
 from __future__ import annotations
 

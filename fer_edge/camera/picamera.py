@@ -1,7 +1,7 @@
 """The Raspberry Pi's own camera, by picamera2.
 
 Two streams of one size come from the image processor at no cost to the CPU: main in colour, which is copied only where
-somebody looks at colours, and lores as YUV420, whose Y plane is the gray picture that the networks read.
+a consumer needs colours, and lores as YUV420, whose Y plane is the gray picture that the networks read.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class PiCamera:
         return self._maker.make(image, gray=gray, taken_ns=taken_ns)
 
     def close(self) -> None:
-        """Stop the camera, or give up after CLOSE_SECONDS: libcamera can hang for ever, which only the end of
-        the process cures."""
+        """Stop the camera, or give up after CLOSE_SECONDS: libcamera can hang for ever, until the process
+        exits."""
         camera, self._camera = self._camera, None
         if camera is None:
             return
@@ -168,7 +168,7 @@ def _import(name: str) -> Any:
 
 
 def _advice() -> str:
-    """How picamera2 is had: from the system, which a virtual environment may shut out."""
+    """How to get picamera2: from the system, which a virtual environment may hide."""
     advice = "`sudo apt install python3-picamera2`, which Raspberry Pi OS has and Debian does not"
     if sys.prefix == sys.base_prefix:
         return advice
@@ -270,7 +270,7 @@ def _why_not(number: int, error: BaseException) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """Return what was wrong in the first place: picamera2 wraps libcamera's errors in some of its own."""
+    """Return the root cause: picamera2 wraps libcamera's errors in its own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__

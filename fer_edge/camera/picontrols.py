@@ -67,7 +67,7 @@ def controls_for(config: CameraConfig, camera: Any, enums: Any) -> Controls:
 
 
 def set_sensor_hdr(number: int, model: str, *, on: bool) -> None:
-    """Switch a Camera Module 3's own high dynamic range, which is a setting of its driver that outlasts the process.
+    """Switch a Camera Module 3's own high dynamic range, which is a setting of its driver that outlives the process.
 
     Must come before the camera is opened: its modes are others then. Raises CameraError where it cannot be switched on.
     """
@@ -82,7 +82,7 @@ def set_sensor_hdr(number: int, model: str, *, on: bool) -> None:
         with module.IMX708(number) as sensor:
             if _hdr_is_on(sensor) == on:
                 return
-            sensor.set_sensor_hdr_mode(on)  # prints what goes wrong, and goes on
+            sensor.set_sensor_hdr_mode(on)  # prints errors and continues
             if _hdr_is_on(sensor) != on:
                 raise OSError("the driver refuses; does another program use the camera?")
     except (ImportError, OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What a picture file is and how many pixels it announces, from its header alone: asked before anything makes room.
+"""What a picture file is and how many pixels it announces, from its header alone: checked before memory is allocated.
 
 OpenCV looks too, but by a limit that it reads when it is imported. A kind that is not known here is not decoded.
 """
@@ -13,6 +13,7 @@ PIXELS_OF_HEAVY = 2
 """GIF and JPEG 2000 take twice the memory of others while they are decoded."""
 
 ANIMATED_WEBP = 2  # of the flags in VP8X
+SEQUENCE_BRANDS = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 
 
@@ -35,6 +36,11 @@ def is_heif(data: bytes) -> bool:
     return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))
 
 
+def is_heif_film(data: bytes) -> bool:
+    """Whether it is a sequence first of all, and no still picture with one beside it."""
+    return data[4:8] == b"ftyp" and data[8:12] in SEQUENCE_BRANDS
+
+
 def is_animated_webp(data: bytes) -> bool:
     """By the first 21 bytes."""
     return data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > 20 and bool(data[20] & ANIMATED_WEBP)
@@ -52,7 +58,7 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Tell a JPEG without its end: OpenCV would fill what is missing with gray and say nothing."""
+    """Whether a JPEG lacks its end: OpenCV would fill the rest with gray silently."""
     at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
 

@@ -26,6 +26,7 @@ from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, 
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Box, Frame, Image
+from fer_edge.runtime.count_text import counted, of_all
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class ReplayCamera:
     colour = True
 
     def __init__(self, config: CameraConfig, *, with_films: bool = False) -> None:
-        """`with_films`: whoever opens a folder sees to the films in it."""
+        """`with_films`: the caller reads the films of a folder itself."""
         self._config, self._with_films = config, with_films
         self.title = shown(config.source)
         self._maker = FrameMaker(Orientation.of(config))
@@ -59,7 +60,7 @@ class ReplayCamera:
         self._start_ns = 0
         self._count = 0
         self.picture: Path | None = None
-        """The file that the frame read last came from; None in the demo, and before the first frame."""
+        """The file of the frame read last; None in the demo, and before the first frame."""
         self.frames: int | None = None
         """How many there are, damaged ones included; None with `loop`, and before `open`."""
         self.damaged = 0
@@ -68,7 +69,7 @@ class ReplayCamera:
     @property
     def trouble(self) -> str | None:
         """What could not be read, as a report says it."""
-        return f"{self.damaged} of {self.frames} pictures could not be decoded" if self.damaged else None
+        return f"{of_all(self.damaged, self.frames or 0, 'picture')} could not be decoded" if self.damaged else None
 
     def open(self) -> None:
         """Find the pictures. Raises CameraError where there are none, where a single one cannot be decoded, or where
@@ -132,7 +133,7 @@ class ReplayCamera:
             good.append(path)
             yield path, image
         if not good:
-            raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be decoded")
+            raise CameraError(f"none of the {counted(len(paths), 'picture')} in {paths[0].parent} can be decoded")
         while self._config.loop:
             yield from self._again(good)
 
@@ -146,7 +147,7 @@ class ReplayCamera:
             except CameraError as error:
                 log.warning("%s, skipped", error)
         if not found:
-            raise CameraError(f"none of the {len(paths)} pictures in {paths[0].parent} can be read any more")
+            raise CameraError(f"none of the {counted(len(paths), 'picture')} in {paths[0].parent} can be read any more")
 
 
 def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
@@ -218,7 +219,7 @@ def _bytes_of(path: Path) -> bytes:
             return path.read_bytes()
     except OSError as error:
         raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
-    large = f"has {size} bytes, expected at most {MAX_PICTURE_BYTES}; make it smaller"
+    large = f"has {counted(size, 'byte')}, expected at most {MAX_PICTURE_BYTES}; make it smaller"
     raise CameraError(f"{path}: {large if size else 'not a regular file; expected a picture'}")
 
 

@@ -48,7 +48,7 @@ def each_source(sources: Sequence[str], *, still: bool, without: Collection[str]
 def _with_films(folder: str, without: Collection[str]) -> list[str]:
     try:
         files = [path for path in folder_files(Path(folder)) if os.path.realpath(path) not in without]
-    except CameraError:  # said when it is opened
+    except CameraError:  # reported when it is opened
         return [folder]
     films = [str(path) for path in files if is_film(path)]
     if not films or any(map(is_listed, files)):
@@ -59,7 +59,7 @@ def _with_films(folder: str, without: Collection[str]) -> list[str]:
 
 def source_config(config: CameraConfig, source: str) -> CameraConfig:
     """The camera section for a source given on the command line: pictures, folders and `demo` are replayed,
-    everything else is a stream; all as they are stored, and as fast as they can be looked at."""
+    everything else is a stream; all as they are stored, and as fast as they can be processed."""
     replayed = source.split(":")[0] == "demo" or os.path.isdir(source) or is_picture(source)
     return msgspec.structs.replace(
         config,
@@ -93,7 +93,7 @@ def open_source(config: Config, source: str) -> Recording:
 
 
 def is_live(source: str) -> bool:
-    """Whether what was read of it is gone."""
+    """Whether its data cannot be read again."""
     return source == "-" or "://" in source.removeprefix("file://")
 
 

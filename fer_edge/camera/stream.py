@@ -19,12 +19,12 @@ from urllib.parse import unquote
 
 import av
 
-from fer_edge.camera import FrameMaker, shown
-from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo
+from fer_edge.camera import FrameMaker, LeftOut, shown
+from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, UnknownCodec
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
-from fer_edge.camera.http_pictures import EndlessPicture
+from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
@@ -33,6 +33,7 @@ from fer_edge.camera.webp_film import TooLarge, WebpReader
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame, Image
+from fer_edge.runtime.count_text import counted, of_all
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class StreamCamera:
         """How often the file ended early, and frames of it that could not be decoded."""
         self.trouble: str | None = None
         """What was wrong with the file, known at its end."""
+        self._left_out = LeftOut()  # before this connection
         self.picture: Path | None = None  # frames of a film have no files of their own
 
     def open(self) -> None:
@@ -91,7 +93,7 @@ class StreamCamera:
             found = next(self._pictures, None)
         except av.FFmpegError as error:
             found = None
-            self._note(f"reading failed after {self._count} frames: {error.strerror}")
+            self._note(f"reading failed after {counted(self._count, 'frame')}: {error.strerror}")
         if found:
             return self._paced(*found)
         if self._is_url and self._reader.format in PICTURE_FORMATS:
@@ -99,8 +101,15 @@ class StreamCamera:
         self._check_end(self._reader)
         return self._restart() if self._config.loop else None
 
+    @property
+    def left_out(self) -> LeftOut:
+        """Frames that came and were not given, since the start."""
+        late = self._packets.skipped if self._packets else 0
+        return LeftOut(self._left_out.late + late, self._left_out.damaged + (self._reader.bad if self._reader else 0))
+
     def close(self) -> None:
         """Disconnect."""
+        self._left_out = self.left_out
         if self._packets is not None:
             self._packets.close()  # its thread closes the reader
         elif self._reader is not None:
@@ -155,7 +164,7 @@ class StreamCamera:
             self._decode(arrived.packet, arrived.at_ns, reader, packets)
             bad = bad + reader.bad - before
             if bad > MOST_BAD_IN_A_ROW:
-                raise CameraError(f"{self.title}: {bad} frames in a row could not be decoded")
+                raise CameraError(f"{self.title}: {counted(bad, 'frame')} in a row could not be decoded")
         image, taken_ns = self._ready.pop(0)
         self._tell_lag(packets, reader, taken_ns)
         return self._maker.make(image, taken_ns=taken_ns)
@@ -226,7 +235,7 @@ class StreamCamera:
         return self._maker.make(image, taken_ns=taken_ns)
 
     def _check_end(self, reader: AvReader | WebpReader) -> None:
-        """Complain where a file gave its last frame early, or frames of it could not be decoded."""
+        """Warn where a file ended early, or frames of it could not be decoded."""
         if self._count == 0:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
             raise CameraError(f"{self.title} contains no picture that can be decoded; {hint}")
@@ -236,8 +245,9 @@ class StreamCamera:
             self._note(self._losses.told())
         missing = 0 if self._is_url else missing_bytes(self._source)
         if missing:
-            promised = f"of {reader.frames} " if reader.frames and reader.frames > self._count else ""
-            self._note(f"ended after {self._count} {promised}frames, truncated or damaged")
+            promised = reader.frames if reader.frames and reader.frames > self._count else 0
+            frames = of_all(self._count, promised, "frame") if promised else counted(self._count, "frame")
+            self._note(f"ended after {frames}, truncated or damaged")
 
     def _note(self, trouble: str) -> None:
         self.damaged = max(1, self.damaged)
@@ -245,22 +255,22 @@ class StreamCamera:
         log.warning("%s: %s", self.title, trouble)
 
     def _restart(self) -> Frame | None:
-        # opened anew: not every container can seek back to its start
+        # reopened: not every container can seek back to its start
         next_ns = self._clock.advance(self._clock.period_ns)
         self.close()
         self._start(next_ns)
         return self.read()
 
     def _refused(self, error: Exception, seconds: float) -> CameraError:
-        if isinstance(error, TooLarge):
+        if isinstance(error, (TooLarge, UnknownCodec)):
             return CameraError(f"{self.title} {error}")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title} cannot be opened: {error.strerror}")
         if not self._is_url:
             if isinstance(error, av.error.DecoderNotFoundError):
                 return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
             return CameraError(
-                f"{self.title} cannot be read as a video: it is damaged, truncated or of an unknown kind"
+                f"{self.title} cannot be read as a video: it is damaged, truncated or of a kind that is not read"
             )
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or (
             seconds >= 0.9 * self._config.timeout_seconds
@@ -271,7 +281,7 @@ class StreamCamera:
     def _lost(self, error: av.FFmpegError | None) -> CameraError:
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
             return CameraTimeout(f"{self.title} sent no frame within {self._config.timeout_seconds:g} s")
-        if isinstance(error, EndlessPicture):
+        if isinstance(error, BadAnswer):
             return CameraError(f"{self.title}: {error.strerror}")
         return CameraError(f"{self.title}: the stream ended or the connection was lost")
 

@@ -18,6 +18,7 @@ from fer_edge.camera.orientation import Orientation
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
+from fer_edge.runtime.count_text import counted
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class V4l2Camera:
         return self._maker.make(image, taken_ns=_taken_ns(self._capture.get(cv2.CAP_PROP_POS_MSEC)))
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
@@ -100,7 +101,7 @@ class V4l2Camera:
             log.warning("%s: delivers %dx%d instead of %dx%d", self._device, width, height, config.width, config.height)
         fps = capture.get(cv2.CAP_PROP_FPS)
         if fps and abs(fps - config.fps) > FPS_TOLERANCE * config.fps:
-            log.warning("%s: delivers %g frames per second instead of %g", self._device, fps, config.fps)
+            log.warning("%s: delivers %s per second instead of %g", self._device, counted(fps, "frame"), config.fps)
         self.title = f"{self._device}{_model(self._device)}, {_name(capture.get(cv2.CAP_PROP_FOURCC))} at {fps:g} fps"
 
     def _lost(self, seconds: float) -> CameraError:
@@ -132,7 +133,7 @@ def _check_device(path: Path) -> None:
 
 
 def _model(path: Path) -> str:
-    """What the driver calls the device, in brackets; nothing where it does not say."""
+    """The driver's name of the device, in brackets; empty where it has none."""
     try:
         return f" ({Path('/sys/class/video4linux', path.resolve().name, 'name').read_text().strip()})"
     except OSError:

@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def found_config() -> Path | None:
-    """The configuration of whoever names none: the system's, else, in a checkout, the one there; else none."""
+    """The default configuration: the system's, else, in a checkout, the one there; else none."""
     if DEFAULT_CONFIG.exists():
         return DEFAULT_CONFIG
     return LOCAL_CONFIG if _in_checkout() and LOCAL_CONFIG.is_file() else None

@@ -1,4 +1,4 @@
-"""The arguments of commands that speak to a broker; where they are silent, the configuration's mqtt section answers."""
+"""The arguments of commands that speak to a broker; the configuration's mqtt section has the defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_edge.errors import ConfigError
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the broker is, and who we are there."""
+    """The broker's address and our credentials."""
     parser.add_argument("--host", help="broker (default: mqtt.broker of the configuration)")
     parser.add_argument("--port", type=int, help="its port")
     parser.add_argument("--topic", help="first part of the topics")

@@ -1,4 +1,4 @@
-"""Is everything in order? One line each: what, how it is, what to do."""
+"""Checks that everything is in order. One line each: what, its state, what to do."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
 from fer_edge.pipeline import Pipeline
 from fer_edge.runtime.clock import clock_synced
+from fer_edge.runtime.count_text import counted
 from fer_edge.settings.overrides_file import TUNING_FILE, stored
 from fer_edge.sinks.hdmi.sink import HdmiSink
 from fer_edge.sinks.jsonl import JsonlSink
@@ -219,7 +220,7 @@ def _broker(config: Config) -> Finding:
         link.connect(BROKER_SECONDS)
         found = _not_taken(link, Message(f"{base}/response/check", b"{}"), refusals)
     except LinkError as error:
-        # a broker that is away is no failure of the daemon: events wait for it
+        # an unavailable broker is no failure of the daemon: events wait for it
         return Finding(False, f"{target}: {error}; check section mqtt", fatal=error.refused)
     finally:
         link.drop()
@@ -228,7 +229,7 @@ def _broker(config: Config) -> Finding:
 
 
 def _not_taken(link: Connection, message: Message, refusals: dict[int, str | None]) -> list[str]:
-    """What the broker does not take, in words. Raises LinkError where it ends the connection."""
+    """What the broker rejects, in words. Raises LinkError where it ends the connection."""
     number, end = link.publish(message), time.monotonic() + BROKER_SECONDS
     while number not in refusals and link.acknowledges(message) and time.monotonic() < end:
         link.poll(end - time.monotonic())
@@ -236,7 +237,7 @@ def _not_taken(link: Connection, message: Message, refusals: dict[int, str | Non
     if refusals.get(number):
         found.append(f"it refuses {message.topic}: {refusals[number]}; allow this user to write there (docs/mqtt.md)")
     if (limit := link.limits.packet_bytes) and limit < EVENT_BYTES:
-        found.append(f"it takes messages of {limit} bytes at most, and an event may take {EVENT_BYTES}")
+        found.append(f"it takes messages of {counted(limit, 'byte')} at most, and an event may take {EVENT_BYTES}")
     link.close()
     return found
 
@@ -260,7 +261,7 @@ def _pictures(config: Config) -> Finding:
         count = len(pictures_in(folder))
     except OSError as error:
         return Finding(False, f"{folder}: cannot be read: {error.strerror}; check its owner", fatal=False)
-    limits = f"{pictures.max_count} pictures, {pictures.max_mb} MB, {pictures.keep_hours:g} hours"
+    limits = f"{counted(pictures.max_count, 'picture')}, {pictures.max_mb} MB, {counted(pictures.keep_hours, 'hour')}"
     return Finding(True, f"{count} in {folder}; at {', '.join(pictures.at)}; at most {limits}")
 
 
@@ -289,7 +290,7 @@ def _secret_files(config: Config, path: Path | None) -> list[Path]:
 
 
 def _secrets(config: Config, path: Path | None) -> Finding:
-    """Never fatal: a file that cannot be read is told by whoever needs it."""
+    """Never fatal: a file that cannot be read is reported by its user."""
     files = [each for each in _secret_files(config, path) if each.exists()]
     if wide := [str(each) for each in files if each.stat().st_mode & stat.S_IROTH]:
         advice = f"chmod o-r {shlex.join(wide)}"
@@ -301,7 +302,7 @@ def _secrets(config: Config, path: Path | None) -> Finding:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """What hinders writing a megabyte: a disk that is full, read-only or failing says so only then."""
+    """What prevents writing a megabyte: a full, read-only or failing disk fails only then."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))

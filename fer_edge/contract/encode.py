@@ -1,4 +1,4 @@
-"""Records become payloads: rounded, with the sender's name and the time by the clock."""
+"""Turns records into payloads: rounded, with the sender's identity and the wall-clock time."""
 
 from __future__ import annotations
 
@@ -50,16 +50,20 @@ from fer_edge.tracking.signals.signal import Signal
 
 
 def signals_of(signals: Mapping[str, SignalState]) -> dict[str, SignalPayload] | UnsetType:
-    """A face's signals, where config switches any on."""
+    """A face's signals, where config enables any."""
     return {name: _signal(SIGNALS[name], state) for name, state in signals.items()} or UNSET
 
 
 def _signal(signal: Signal, state: SignalState) -> SignalPayload:
     reason = state.reason and state.reason.value
+    value = _round(state.value, 3) if signal.has_value else UNSET
+    mean = _round(state.mean, 3) if signal.has_value else UNSET
     if signal.switch is None:
-        return SignalPayload(value=_round(state.value, 3), mean=_round(state.mean, 3), reason=reason)
+        return SignalPayload(value=value, mean=mean, reason=reason)
     return SignalPayload(
         on=state.on,
+        value=value,
+        mean=mean,
         reason=reason,
         seconds=round(state.seconds, 2),
         times=state.times,
@@ -68,7 +72,7 @@ def _signal(signal: Signal, state: SignalState) -> SignalPayload:
 
 
 def event_payload(event: FaceEvent, identity: Identity, *, replayed: bool = False) -> EventPayload:
-    """A FaceEvent as it is published. `ts` is reckoned from the monotonic time at which it happened."""
+    """A FaceEvent as it is published. `ts` is computed from the monotonic time at which it happened."""
     optional: dict[str, Any] = {} if event.landmarks is None else {"landmarks": _rounded(event.landmarks)}
     if event.zones is not None:
         optional["zones"] = list(event.zones)
@@ -125,7 +129,7 @@ def _rounded(points: Floats) -> list[list[float]]:
 def state_payload(
     faces: tuple[FaceState, ...], zones: Collection[str] = (), *, signals: Sequence[str] = ()
 ) -> StatePayload:
-    """How many faces in view show which expression now; `zones`, `signals`: the names of all there are."""
+    """The number of faces in view per expression; `zones`, `signals`: the names of all configured ones."""
     here = [face for face in faces if face.in_view]
     counts = _counts([face.expression for face in here])
     dominant = max(LABELS, key=counts.__getitem__)
@@ -144,7 +148,7 @@ def _counts(shown: Sequence[str | None]) -> dict[str, int]:
 
 
 def zone_payload(zone: ZoneState) -> ZonePayload:
-    """Who is in a zone now."""
+    """The faces in a zone now."""
     return ZonePayload(
         v=CONTRACT,
         name=zone.name,
@@ -161,8 +165,9 @@ def _state_signals(each: Sequence[Mapping[str, SignalState]], names: Sequence[st
     for name in names:
         states = [signals[name] for signals in each if name in signals]
         values = [state.value for state in states if state.value is not None]
-        mean = round(sum(values) / len(values), 1) + 0.0 if values else None  # -0.0 is 0.0
-        told[name] = mean if SIGNALS[name].switch is None else sum(bool(state.on) for state in states)
+        signal = SIGNALS[name]
+        mean = round(sum(values) / len(values), signal.decimals) + 0.0 if values else None  # -0.0 is 0.0
+        told[name] = mean if signal.has_value else sum(bool(state.on) for state in states)
     return told
 
 
@@ -208,7 +213,7 @@ def _read_face(track: Track, size: tuple[int, int], *, landmarks: bool) -> ReadF
 
 
 def config_payload(answer: Answer) -> ConfigPayload:
-    """What came of a request to set a key; also said unasked, of every key."""
+    """The result of a request to set a key; also published unasked, for every key."""
     status: Literal["ok", "refused"] = "ok" if answer.accepted else "refused"
     return ConfigPayload(v=CONTRACT, key=answer.key, value=answer.value, status=status, reason=answer.reason)
 
@@ -258,7 +263,7 @@ def _round(value: float | None, digits: int) -> float | None:
 
 
 def info_payload(identity: Identity, *, restart_required: bool = False) -> InfoPayload:
-    """What runs here."""
+    """What runs on this device."""
     return InfoPayload(
         v=CONTRACT,
         device_id=identity.device_id,
@@ -284,6 +289,7 @@ def stats_payload(stats: Stats, *, queue: int, dropped_events: int, outbox: str 
         frames=stats.frames,
         dropped_frames=stats.dropped_frames,
         skipped_frames=stats.skipped_frames,
+        damaged_frames=stats.damaged_frames,
         target_fps=_round(stats.target_fps, 2),
         rate_reason=stats.rate_reason and stats.rate_reason.value,
         queue=queue,

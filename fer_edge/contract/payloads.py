@@ -1,7 +1,7 @@
 """What leaves the machine: the payload types of the MQTT contract (version 1).
 
-All sinks use these types: a JSON line and an MQTT message of one event say the same. `messages.py` makes them from
-records; their descriptions become the JSON Schema and the page in docs (`contract.py`).
+All sinks use these types: a JSON line and an MQTT message of one event are identical. `encode.py` makes them from
+records; their descriptions become the JSON Schema and the page in docs (`topics.py`).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
     v: Version
     faces: Annotated[int, Meta(description="faces in view")]
     expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
-    dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+    dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody classified")]
     signals: (
         Annotated[
             dict[str, float | None],
@@ -292,6 +292,9 @@ class StatsPayload(msgspec.Struct, frozen=True, kw_only=True):
     frames: Annotated[int, Meta(description="steps since the start")]
     dropped_frames: Annotated[int, Meta(description="not looked at for want of time, since the start")]
     skipped_frames: Annotated[int, Meta(description="not looked at on purpose (`rate_reason`), since the start")] = 0
+    damaged_frames: Annotated[
+        int, Meta(description="of a stream or film: not decoded because they came damaged, since the start")
+    ] = 0
     target_fps: Annotated[
         float | None, Meta(description="steps per second that are aimed at now; null where the source is a recording")
     ] = None

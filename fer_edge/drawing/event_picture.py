@@ -13,7 +13,7 @@ from fer_edge.records import Box, Frame, Image, Track
 QUALITY = 85  # of the JPEG
 LONGEST_PX = 1280  # of its sides
 AROUND = 0.6  # of a face's height, on each side of one that is cut out
-BLURRED_AROUND = 0.3  # of a face's size, on each side of one that is blurred: hair and ears tell who it is, too
+BLURRED_AROUND = 0.3  # of a face's size, on each side of one that is blurred: hair and ears identify people too
 BLURRED_CELLS = 6  # so many values in each direction are left of it
 
 

@@ -14,6 +14,7 @@ from fer_edge.drawing.font import Font
 from fer_edge.drawing.labels import Place, Wanted, place_labels
 from fer_edge.drawing.palette import ABSTAINED, DARK, LIGHT, PALETTE, Color
 from fer_edge.records import LABELS, THROTTLED, Box, FaceState, Floats, Frame, Image, Stats
+from fer_edge.runtime.count_text import counted
 
 LINES = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68))
 """Which of the 68 landmarks make one line; eyes and mouth (from 36 on) are closed."""
@@ -38,7 +39,7 @@ class DrawStyle:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was drawn, and is to have a label."""
+    """A drawn face that gets a label."""
 
     box: Place  # all that the drawing takes up
     texts: tuple[str, ...]  # the best one first
@@ -49,7 +50,7 @@ class Painter:
     """Draws one picture after the other. For one thread."""
 
     def __init__(self, look: DrawStyle | None = None, zones: Mapping[str, Zone] | None = None) -> None:
-        """`zones`: name -> zone, to be outlined; may be set anew at any time."""
+        """`zones`: name -> zone, to be outlined; may be replaced at any time."""
         self._look, self.zones = look or DrawStyle(), zones or {}
         self._font = Font()
         self._canvas = np.empty((0, 0, 3), np.uint8)
@@ -207,9 +208,9 @@ def confidence(face: FaceState) -> float:
 
 
 def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
-    """Who is here, and how the daemon fares, as far as it is known yet."""
+    """The faces in view and the daemon's figures, as far as known yet."""
     count = sum(face.in_view for face in faces)
-    parts = [f"{count} face{'' if count == 1 else 's'}"]
+    parts = [counted(count, "face")]
     if stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
         parts += [] if stats.temperature_c is None else [f"{stats.temperature_c:.0f} °C"]

@@ -1,1 +1,1 @@
-"""What a daemon stands on: threads and queues, clocks, files that survive a power cut, systemd."""
+"""A daemon's foundations: threads and queues, clocks, files that survive a power cut, systemd."""

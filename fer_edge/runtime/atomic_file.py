@@ -1,4 +1,4 @@
-"""Files that outlast the process."""
+"""Files that survive a power cut."""
 
 from __future__ import annotations
 

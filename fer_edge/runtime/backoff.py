@@ -1,4 +1,4 @@
-"""Pauses between attempts at what may stay away for long."""
+"""Pauses between attempts to reach something that may be unavailable for long."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Backoff:
         return seconds * random.uniform(1.0, 1.0 + self._jitter)  # noqa: S311 - no secret
 
     def reset(self) -> None:
-        """It worked, and lasted: begin with the shortest pause again."""
+        """It worked, and lasted: start again with the shortest pause."""
         self._next = self._first

@@ -1,4 +1,4 @@
-"""The wall clock: what time it was, and whether that can be believed."""
+"""The wall clock, and whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TIMEDATED = (
     *("org.freedesktop.timedate1", "NTPSynchronized"),
 )
 ANSWER_SECONDS = 10.0
-FIRST_PAUSE_SECONDS = 10.0  # doubled with each answer that it is not synchronised yet, up to ...
+FIRST_PAUSE_SECONDS = 10.0  # doubled with each answer "not synchronised", up to ...
 LONGEST_PAUSE_SECONDS = 600.0
 STEADY_SECONDS = 3600.0
-JUMP_SECONDS = 5.0  # more than a clock that is being corrected gains or loses between two looks
+JUMP_SECONDS = 5.0  # more than a clock that is being corrected gains or loses between two readings
 SYNCED_PAUSE_SECONDS = 3600.0  # the kernel takes hours to doubt a clock that nobody sets any more
 
 
@@ -44,7 +44,7 @@ class _Timex(ctypes.Structure):
 
 
 def clock_synced() -> bool:
-    """Whether the wall clock is synchronised, as far as can be said at once: it is asked for every event.
+    """Whether the wall clock is synchronised, as far as is known at once: this is called for every event.
 
     The kernel knows (adjtimex(2) returns TIME_ERROR otherwise). Where it may not be asked, as in the service's sandbox,
     systemd-timesyncd says so, and where that does not run, timedated does for whatever keeps the time.
@@ -60,8 +60,8 @@ def clock_synced() -> bool:
 
 
 class Timedated:
-    """What systemd-timedated answers, which is what the kernel told it. It is slow, so it is asked in a thread of its
-    own that ends with the answer, and now and then only: each question starts it anew and leaves lines in the journal.
+    """systemd-timedated's answer, which is the kernel's. It is slow, so it is queried in a thread of its
+    own that ends with the answer, and rarely: each query starts it again and leaves lines in the journal.
     """
 
     def __init__(self, command: Sequence[str] = TIMEDATED) -> None:
@@ -72,7 +72,7 @@ class Timedated:
         self._asking = threading.Lock()
 
     def synced(self) -> bool:
-        """The last answer. Returns at once; asks again where that is old."""
+        """The last answer. Returns at once; queries again where that is old."""
         if time.monotonic() >= self.asks_again_at and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="clock", daemon=True).start()
         return self._synced

@@ -17,7 +17,7 @@ class LineFile:
     """Appends whole lines to a file, or to stdout (path "-"), straight to the system: nothing waits in a buffer.
 
     A regular file rotates before it outgrows `max_bytes`: NAME -> NAME.1 -> ... -> NAME.<backups>; without
-    backups it starts anew. One that was moved, deleted or replaced under way is opened again under its name, which
+    backups it is truncated. One that was moved, deleted or replaced meanwhile is reopened under its name, which
     suits logrotate. All methods raise OSError.
     """
 

@@ -63,7 +63,7 @@ class Meter:
             self._stages[name].append(spent)
         self._latencies.append(latency_ms)
 
-    def due(self, dropped_frames: int) -> Stats | None:
+    def due(self, *, dropped_frames: int, damaged_frames: int) -> Stats | None:
         """The figures of the interval that has just ended, or None while it lasts. The board's are left to rate.py."""
         elapsed = time.monotonic() - self._begun
         if elapsed < self.interval_seconds:
@@ -74,6 +74,7 @@ class Meter:
             stage_ms={name: percentiles(spent) for name, spent in self._stages.items()},
             frames=self._frames,
             dropped_frames=dropped_frames,
+            damaged_frames=damaged_frames,
             rss_mb=rss_mb(),
             temperature_c=None,
             throttled=None,

@@ -1,4 +1,4 @@
-"""The loop of what shows pictures: always the newest one, and not more often than is asked for."""
+"""The loop of the previews: always the newest picture, at a limited rate."""
 
 from __future__ import annotations
 

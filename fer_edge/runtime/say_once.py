@@ -1,4 +1,4 @@
-"""Log lines that come again and again are said a few times and then counted, whoever causes them.
+"""Repeated log lines are written a few times and then counted, whatever causes them.
 
 One mechanism for the whole daemon, in front of the handler: no sender of bad messages, no broken client and no failing
 part can fill the disk with lines. It also writes out whatever could forge a line or steer a terminal.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.part_name import PART
 
 BURST = 10
-"""So many lines from one place in the code are said within a window, however their words differ."""
+"""This many lines from one place in the code are written within a window, however their words differ."""
 
 WINDOW_SECONDS = 60.0
 
@@ -25,13 +26,13 @@ class LastReason:
         """None: it works."""
 
     def changes_to(self, reason: str | None) -> bool:
-        """Take up the reason of now. Whether it differs from the last one."""
+        """Set the current reason. Whether it differs from the last one."""
         before, self.text = self.text, reason
         return reason != before
 
 
 class SayOnce(logging.Filter):
-    """Lets BURST lines of a kind pass in WINDOW_SECONDS; the first one after that says how many were left out.
+    """Lets BURST lines of a kind pass in WINDOW_SECONDS; the first one after that reports how many were left out.
 
     A kind is the place in the code that says it, for each camera. Errors of ours with a traceback are lines like any
     other.
@@ -46,7 +47,7 @@ class SayOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """False: it is only counted."""
-        if record.levelno < logging.INFO:  # who asked for debug lines wants them all
+        if record.levelno < logging.INFO:  # debug lines are never limited
             return True
         kind, now = (PART.get(), record.pathname, record.lineno), time.monotonic()
         begun, count = self._kinds.get(kind, (now, 0))
@@ -58,7 +59,10 @@ class SayOnce(logging.Filter):
         if count >= self._burst:
             return False
         if left_out:
-            record.msg, record.args = f"{record.getMessage()} ({left_out} similar lines suppressed before)", None
+            record.msg, record.args = (
+                f"{record.getMessage()} ({counted(left_out, 'similar line')} suppressed before)",
+                None,
+            )
         elif count == self._burst - 1:
             record.msg, record.args = (
                 f"{record.getMessage()} (further lines like this are suppressed and counted)",

@@ -1,4 +1,4 @@
-"""Small files with a checksum as their last line: what a bad card has changed is not taken for what was written."""
+"""Small files with a checksum as their last line: content that a bad card has changed is detected."""
 
 from __future__ import annotations
 

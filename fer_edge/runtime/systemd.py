@@ -45,7 +45,7 @@ class Notifier:
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The daemon is about to end."""
+        """The daemon is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
@@ -56,4 +56,4 @@ class Notifier:
                 channel.connect(self._address)
                 channel.sendall(message.encode())
             except OSError:
-                return  # systemd is gone: nobody is left to tell
+                return  # systemd is gone: nobody to notify

@@ -1,4 +1,4 @@
-"""What the queueing sinks share: a bounded backlog and a thread whose failure comes to light."""
+"""What the queueing sinks share: a bounded queue and a thread whose failure is raised."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Backlog(Generic[T]):
             return self._items.popleft() if self._items else None
 
     def wake(self) -> None:
-        """From now on nobody waits in `get`."""
+        """From now on `get` does not wait."""
         with self._changed:
             self._woken = True
             self._changed.notify_all()

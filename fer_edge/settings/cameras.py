@@ -101,13 +101,14 @@ def _errors_of(config: CamerasConfig, name: str, camera: NamedCamera) -> Iterato
 def _same_devices(cameras: Mapping[str, NamedCamera]) -> Iterator[Combination]:
     """Cameras that are one and the same: only one can open it."""
     for (first, one), (second, other) in combinations(cameras.items(), 2):
-        if (where := place_of(one)) and where == place_of(other):
-            what = f"expected another camera than cameras.{first}, which has the same one ({where[1]}); name another"
+        if place_of(one) is not None and place_of(one) == place_of(other):
+            what = f"expected another device or address than cameras.{first} has; change it, or remove one of the two"
             yield "cameras", (f"{second}.source", f"{first}.source"), what
 
 
 def place_of(camera: Camera) -> tuple[str, str] | None:
-    """What device or address a camera is, as one writes it; None: files, of which several may read one."""
+    """What device or address a camera is, to be compared, not shown: an address may hold a password. None: files, which
+    several may read."""
     source = camera.source
     if camera.backend == "picamera2":
         return "picamera2", f"camera {int(source)}" if source.isdecimal() else source or "camera 0"

@@ -1,4 +1,4 @@
-"""What is wrong between keys of the configuration that are each right."""
+"""Contradictions between keys of the configuration that are each valid."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TINY = 1e-9  # twice the area of a triangle that counts as none, of the picture
 
 
 def combination_errors(config: Config) -> list[Combination]:
-    """What is wrong between keys that are each right: (section, the keys with the one to blame first, what)."""
+    """Contradictions between keys that are each valid: (section, the keys with the one to blame first, what)."""
     return [*camera_errors(config), *common_errors(config)]
 
 
 def common_errors(config: Config) -> list[Combination]:
-    """Those that have nothing to do with the camera."""
+    """Those that do not concern the camera."""
     return [
         *_delegate_errors(config),
         *_threshold_errors(config),
@@ -64,7 +64,7 @@ def _delegate_errors(config: Config) -> Iterator[Combination]:
 
 
 def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
-    """What only the backend picamera2 can do, and what contradicts itself there."""
+    """What only the backend picamera2 supports, and contradictions there."""
     for key in ("exposure_us", "gain", "awb", "focus", "focus_dioptres", "hdr"):
         default = getattr(Camera(), key)
         if camera.backend != "picamera2" and getattr(camera, key) != default:
@@ -78,7 +78,7 @@ def _pi_camera_errors(camera: Camera) -> Iterator[Combination]:
 
 
 def _live_errors(camera: Camera) -> Iterator[Combination]:
-    """What only a recording can do."""
+    """What only a recording supports."""
     is_url = camera.backend == "stream" and "://" in camera.source.removeprefix("file://")
     if camera.backend not in ("picamera2", "v4l2") and not is_url:
         return
@@ -200,13 +200,16 @@ SIGNAL_SECTIONS = {
     "eyes_closed": "eyes_mouth",
     "mouth_open": "eyes_mouth",
     "smiles": "eyes_mouth",
+    "perclos": "drowsiness",
+    "yawns": "drowsiness",
 }
 """What an alert may name, and the section that has to be enabled for it."""
 
 
 def _signal_errors(config: Config) -> Iterator[Combination]:
-    if config.eyes_mouth.enabled and not config.models.intensity:
-        yield "eyes_mouth", ("enabled",), "expected models.intensity: intensity beside it"
+    for section in ("eyes_mouth", "intensities", "drowsiness"):
+        if getattr(config, section).enabled and not config.models.intensity:
+            yield section, ("enabled",), "expected models.intensity: intensity beside it"
     for name, alert in config.alerts.items():
         if not (alert.expressions or alert.signals):
             yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"

@@ -1,7 +1,7 @@
-"""What others ask of the running daemon: other settings, another look at config.yaml.
+"""Requests to the running daemon: other settings, reloading config.yaml.
 
-Asked by any thread, done one after the other by a thread of its own, for it waits for the disk; the data path looks at
-`config` between two frames.
+Called by any thread, carried out one after the other by its own thread, since that waits for the disk; the data path
+reads `config` between two frames.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from fer_edge.settings.overrides import Answer, Reload, Tuning
 log = logging.getLogger(__name__)
 
 QUEUE = 100
-"""Requests that may wait. Nobody asks so much; what floods us is refused."""
+"""Requests that may be queued; beyond that they are refused."""
 
 END_SECONDS = 2.0
 
 WRITE_SECONDS = 5.0
-"""A change is written at once, those that follow within so many seconds together: whoever floods us must not wear out
+"""A change is written at once, those that follow within this many seconds together: a flood must not wear out
 an SD card."""
 
 RELOAD_SECONDS = 2.0
-"""config.yaml is read again at most so often, but for the first few times."""
+"""config.yaml is reloaded at most this often, except for the first few times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a part of the daemon fares, as it said itself."""
+    """The health of a part of the daemon, as reported by itself."""
 
     words: str
     good: bool
@@ -72,7 +72,7 @@ class Control:
         self._listeners: list[Callable[[], None]] = []
         self.restart_required = False
         self.restart_wanted = False
-        """Whether somebody has asked the daemon to start anew."""
+        """Whether a restart of the daemon was requested."""
         self._reports: dict[str, Report] = {}
         self._viewers: list[Callable[[str, bytes], None]] = []
         self._written = -WRITE_SECONDS  # when changes were last written (monotonic seconds)
@@ -98,31 +98,31 @@ class Control:
         return self._tuning
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call this, in the control's thread, after every change. To be said before `start`."""
+        """Call this, in the control's thread, after every change. To be registered before `start`."""
         self._listeners.append(listener)
 
     def report(self, part: str, words: str, *, good: bool = False, retry_at: float | None = None) -> None:
-        """Say how a part of the daemon fares, for those who show it. From any thread; the last word counts."""
+        """Report the health of a part of the daemon, for those who show it. From any thread; the last report counts."""
         before = self._reports.get(part)
         since = before.since if before and before.good == good else time.monotonic()
         self._reports = self._reports | {part: Report(words, good, since, retry_at)}
 
     def reported(self, part: str) -> str:
-        """How a part fares, in its own words; empty where it said nothing."""
+        """A part's health in words; empty where it reported nothing."""
         report = self.report_of(part)
         return report.words if report else ""
 
     def report_of(self, part: str) -> Report | None:
-        """How a part fares, with since when; None where it said nothing."""
+        """A part's health, with since when; None where it reported nothing."""
         return self._reports.get(part)
 
     def on_picture(self, viewer: Callable[[str, bytes], None]) -> None:
-        """Call this with every picture of an event: what it is of, such as `alert/distress`, and its JPEG. To be said
-        before the first frame."""
+        """Call this with every picture of an event: what it is of, such as `alert/distress`, and its JPEG. To be
+        registered before the first frame."""
         self._viewers.append(viewer)
 
     def tell_picture(self, what: str, jpeg: bytes) -> None:
-        """A picture was taken. In the thread of whoever took it."""
+        """A picture was taken. In the thread that took it."""
         for viewer in self._viewers:
             viewer(what, jpeg)
 
@@ -140,7 +140,7 @@ class Control:
         self._worker.check()
 
     def close(self) -> None:
-        """End the thread, after what was asked before, as far as there is time. May be called twice."""
+        """End the thread, after the queued requests, as far as there is time. May be called twice."""
         with contextlib.suppress(Full):  # then it ends after the next one
             self._jobs.put_nowait(None)
         self._ending.set()
@@ -148,20 +148,20 @@ class Control:
             self._worker.join(END_SECONDS)
 
     def set(self, key: str, payload: bytes, reply: Callable[[Answer], None], *, keep: bool = True) -> bool:
-        """Ask for another value; `reply` is called in the control's thread. Without `keep` it lasts until the restart.
+        """Request another value; `reply` is called in the control's thread. Without `keep` it lasts until the restart.
         False: too many wait."""
         return self._ask(partial(self._set, key, payload, reply, keep=keep))
 
     def keep_all(self, reply: Callable[[str | None], None]) -> bool:
-        """Ask that all that is in force outlasts the restart; the reply is what hinders it, if anything does."""
+        """Request that all values in force survive the restart; the reply is what prevents it, if anything does."""
         return self._ask(partial(self._keep_all, reply))
 
     def draw(self, shapes: Mapping[str, Any], reply: Callable[[str | None], None]) -> bool:
-        """Ask for other zones or another region (`Tuning.draw`); the reply is what hinders it, if anything does."""
+        """Request other zones or another region (`Tuning.draw`); the reply is what prevents it, if anything does."""
         return self._ask(partial(self._draw, shapes, reply))
 
     def reload(self, reply: Callable[[Reload | str], None]) -> bool:
-        """Ask for another look at config.yaml; the reply is what changed, or why it stays as it is."""
+        """Request a reload of config.yaml; the reply is what changed, or why nothing did."""
         return self._reloads.allows() and self._ask(partial(self._reload, reply))
 
     def _ask(self, job: Callable[[], None]) -> bool:
@@ -192,7 +192,7 @@ class Control:
         return time.monotonic() - self._written >= WRITE_SECONDS
 
     def _write(self) -> None:
-        """Write the changes that wait. What hinders it is said, and tried with the next change."""
+        """Write the pending changes. A failure is logged, and retried with the next change."""
         if not self._tuning.written:
             self._written = time.monotonic()
             if trouble := self._tuning.write():

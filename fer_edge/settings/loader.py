@@ -1,4 +1,4 @@
-"""Reads config.yaml strictly and reports all that is wrong with it at once.
+"""Reads config.yaml strictly and reports all errors at once.
 
 Each finding names file, line, section, key, what was expected and what was found. Nothing is guessed and
 nothing is read from the environment but secrets (`secret`).
@@ -6,7 +6,6 @@ nothing is read from the environment but secrets (`secret`).
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from pathlib import Path
@@ -67,7 +66,8 @@ def parse_config(text: str, *, name: str = "config.yaml") -> Config:
     ):
         if not document.explains(section, keys):
             got = value_at(config, f"{section}.{keys[0]}")
-            document.find(section, keys[0], f"{what}, got {show(got)}")
+            hidden = isinstance(got, str) and "://" in got and keys[0].endswith("source")  # it may hold a password
+            document.find(section, keys[0], what if hidden else f"{what}, got {show(got)}")
     document.raise_findings()
     return config
 
@@ -214,9 +214,11 @@ class _Document:
 
 
 def _hint(section: str, key: str, known: Any) -> str:
-    """What an unknown key may mean: by what other programs call it, or by how it is spelt."""
+    """What an unknown key may mean: by its name in other programs, or by its spelling."""
     if meant := key_hint("camera" if section == CAMERAS else section, key):
         return f"here it is {meant}"
+    import difflib  # here: only mistakes need it
+
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
@@ -255,7 +257,7 @@ WORDS |= {"array": "a list", "object": "keys below it"}
 
 
 def expected(error: msgspec.ValidationError, kind: Any, given: Any) -> str:
-    """Msgspec's message in the words of somebody who edits YAML, without its own path, which `find` gives."""
+    """Msgspec's message in YAML terms, without its own path, which `find` gives."""
     message = str(error)
     info = msgspec.inspect.type_info(kind)
     if values := getattr(getattr(info, "item_type", info), "values", None):

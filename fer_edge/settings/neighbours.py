@@ -1,4 +1,4 @@
-"""What others call the settings: who comes from another program is told the name here, and what to write.
+"""Other programs' names of the settings: a message gives the name here, and what to write.
 
 Only for messages about unknown keys and values: nothing is taken for something else.
 """

@@ -1,4 +1,4 @@
-"""Settings that can be changed while the daemon runs, and that outlast a restart where they are kept.
+"""Settings that can be changed while the daemon runs, and that survive a restart where they are kept.
 
 A change is an override over config.yaml; those that are kept stand in `tuning.json` in the state folder. How it comes
 in and how the answer goes out is not known here; privacy and whatever needs a restart cannot be changed this way.
@@ -7,7 +7,6 @@ in and how the answer goes out is not known here; privacy and whatever needs a r
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request to set a key."""
+    """The result of a request to set a key."""
 
     key: str  # section.key; empty where what was asked for cannot be a key
     value: Value | None  # in force now; None: not a key that can be set
@@ -47,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What came of a newly read config.yaml."""
+    """The result of reloading config.yaml."""
 
     changed: tuple[str, ...]  # keys whose value in force is another now, or that are new or gone (alerts)
     needs_restart: tuple[str, ...]  # keys that are in force as they were before
@@ -57,11 +56,11 @@ class Reload:
 class Tuning:
     """The configuration in force: config.yaml and the overrides.
 
-    For one thread, and not for one in a hurry: `set` waits for the disk. `config` can be read from any thread.
+    For one thread, which may wait: `set` writes to the disk. `config` can be read from any thread.
     """
 
     def __init__(self, config: Config, folder: Path | None) -> None:
-        """Take up the overrides of the last run; what is wrong with them is told in `warnings`, never raised.
+        """Load the overrides of the last run; errors in them are in `warnings`, never raised.
 
         `folder` is made where it is missing; None: overrides last until the restart.
         """
@@ -144,14 +143,14 @@ class Tuning:
         return self._path is None or self._kept in (self._stored, self._unwritable)
 
     def write(self) -> str | None:
-        """Write what is kept. What hinders it, in words; then it is tried again with the next change."""
+        """Write what is kept. Returns what prevents it, in words; then the next change retries."""
         trouble = self._save()
         self._unwritable = self._kept if trouble else None
         return trouble
 
     def keep_all(self, *, write: bool = True) -> str | None:
-        """Let all that is in force outlast the restart. What hinders it, in words. Without `write`, `write` is to be
-        called."""
+        """Keep all values in force beyond the restart. Returns what prevents it, in words. Without `write`, call
+        `write` later."""
         self._kept = self._overrides
         return self._save() if write else None
 
@@ -168,7 +167,7 @@ class Tuning:
         return tunables_of(self._base, now=self._config, kept=with_values(self._base, self._kept))
 
     def reload(self, new: Config) -> Reload:
-        """Take in a newly read config.yaml. What needs a restart stays as it is; overrides stay in force.
+        """Apply a reloaded config.yaml. What needs a restart stays as it is; overrides stay in force.
 
         An override that equals the new value, or has become impossible, is dropped.
         """
@@ -195,6 +194,8 @@ class Tuning:
             return "drawn on the live page, or changed in config.yaml"
         if key in dict(flat(self._base)):
             return "needs a restart; change it in config.yaml"
+        import difflib  # here: only mistakes need it
+
         near = difflib.get_close_matches(key, self._kinds, n=1, cutoff=0.5)
         return f"unknown; did you mean {near[0]}?" if near else f"unknown; the sections are {', '.join(LIVE)}, alerts"
 

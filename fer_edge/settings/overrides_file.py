@@ -1,4 +1,4 @@
-"""The file in which changed settings outlast a restart."""
+"""The file in which changed settings survive a restart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def save(path: Path, overrides: dict[str, Any]) -> str | None:
-    """Write them. What hinders it, in words."""
+    """Write them. Returns what prevents it, in words."""
     try:
         replace_file(path, seal(msgspec.json.encode(overrides)))
     except OSError as error:

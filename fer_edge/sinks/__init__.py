@@ -1,4 +1,4 @@
-"""Where updates go: one seam, one thread a sink.
+"""Where updates go: one interface, one thread per sink.
 
 A sink never slows the data path: `submit` only puts into a bounded queue (drop oldest, counted) or a mailbox.
 """
@@ -28,13 +28,13 @@ class Sink(Protocol):
 
     @property
     def pictures(self) -> bool:
-        """Whether it looks at the colours of `Frame.image` now; where nobody does, the camera spares them."""
+        """Whether it needs the colours of `Frame.image` now; where no sink does, the camera omits them."""
 
     def start(self) -> None:
         """Open what is needed and start the thread.
 
         Raises:
-            SinkError: what config names cannot be opened. A broker that is away is no error.
+            SinkError: what config names cannot be opened. An unavailable broker is no error.
 
         """
 
@@ -42,7 +42,7 @@ class Sink(Protocol):
         """Take an update. Returns at once; raises what stopped the sink's thread, if anything did."""
 
     def close(self, timeout: float) -> None:
-        """Deliver what waits, within `timeout` seconds, and stop. Never raises; may be called twice."""
+        """Deliver what is queued, within `timeout` seconds, and stop. Never raises; may be called twice."""
 
 
 def open_sinks(config: Config, identity: Identity, control: Control, *, but: Collection[str] = ()) -> list[Sink]:

@@ -1,5 +1,5 @@
-"""Checksums of stored rows, and what becomes of those that do not check: SQLite has none for its pages, so a flipped
-bit in a row is all the same to it."""
+"""Checksums of stored rows, and the handling of mismatches: SQLite has none for its pages, so it does not notice
+a flipped bit in a row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from fer_edge.runtime.count_text import counted
+
 log = logging.getLogger(__name__)
 
 Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 
-KEPT_ROWS = 100  # damaged rows that stay in the file to be looked at
-LOGGED_ROWS = 10  # and so many have a line of their own in the log, then the count in the figures must do
+KEPT_ROWS = 100  # damaged rows that stay in the file for inspection
+LOGGED_ROWS = 10  # of which this many get a line in the log; then only the count in `stats`
 
 
 def checksum(*values: Value) -> int:
@@ -123,5 +125,5 @@ class DamagedRows:
         """For the figures."""
         if not self.count:
             return None
-        rows = f"{self.count} damaged row{'s' if self.count > 1 else ''}"
+        rows = counted(self.count, "damaged row")
         return f"{self._path}: {rows} set aside since the start; the rest is in order; check the SD card"

@@ -1,4 +1,4 @@
-"""The history sink: figures minute by minute and the events, in a bounded SQLite file, for `fer-edge report`.
+"""The history sink: figures per minute and the events, in a bounded SQLite file, for `fer-edge report`.
 
 No pictures, no landmarks, no boxes of single faces: where faces were is kept as a sum over all of them.
 """
@@ -45,18 +45,18 @@ log = logging.getLogger(__name__)
 HISTORY_FILE = "history.db"
 QUEUE = 10_000  # steps that may wait for a slow disk
 WAITING = 20_000  # minutes and events, each, that may wait for one that refuses
-WRITE_SECONDS = 10.0  # a crash or a power cut costs as much of the events, and the minute that has begun
+WRITE_SECONDS = 10.0  # a crash or a power cut loses this much of the events, and the current minute
 TICK_SECONDS = 0.5
 DAY_SECONDS = 86_400
 TRIM_PARTS = 50  # the oldest of so many parts goes at once where the file is too large
-PLAUSIBLE_SECONDS = 86_400  # so far ahead of a clock that can be relied on may a row be
+PLAUSIBLE_SECONDS = 86_400  # how far ahead of a reliable clock a row may be
 LARGEST_WAL = 4_194_304
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS minutes (begin_s INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER)",
     "CREATE TABLE IF NOT EXISTS events (at_s REAL NOT NULL, run TEXT NOT NULL, track_id INTEGER NOT NULL,"
     " kind TEXT NOT NULL, expression TEXT, reason TEXT, dwell_s REAL NOT NULL, crc INTEGER)",
     "CREATE INDEX IF NOT EXISTS events_by_time ON events (at_s)",
-    # what a clock that was wrong has dated: kept as long as there is room for it, but in no report
+    # rows dated by a wrong clock: kept as long as there is room, but in no report
     "CREATE TABLE IF NOT EXISTS misdated (source TEXT, at_s REAL, content TEXT)",
 )
 MISDATED = (
@@ -70,12 +70,12 @@ MISDATED = (
 class HistoryTable:
     """What waits to be written, and the tables. See `sqlite_file.Part`.
 
-    Rows go by their age only where the clock can be relied on; a clock that jumps takes none with it, and rows that it
+    Rows are deleted by age only while the clock is reliable; a clock that jumps deletes none, and rows that it
     has dated far into the future are set aside once it is right again.
     """
 
     def __init__(self, config: HistoryConfig, sure_now: Callable[[], float | None] | None = None) -> None:
-        """`sure_now`: the wall clock, seconds of the epoch, where it can be relied on."""
+        """`sure_now`: the wall clock, seconds of the epoch, while it is reliable."""
         self._config, self._sure_now = config, sure_now or SteadyClock().now
         self.damaged = DamagedRows(Path(HISTORY_FILE))
         self._minutes: deque[Minute] = deque(maxlen=WAITING)
@@ -213,7 +213,7 @@ def _whole(row: Row, columns: int) -> bool:
 
 
 class HistorySink:
-    """Keeps the history. A disk that fails is told once and tried again; it stops nothing else."""
+    """Keeps the history. A failing disk is logged once and retried; it stops nothing else."""
 
     pictures = False
 
@@ -268,7 +268,7 @@ class HistorySink:
 
 
 def _stamped(minute: Minute | None) -> Minute | None:
-    """Whether the clock can be believed is asked once a minute."""
+    """Whether the clock is reliable is checked once a minute."""
     return minute and msgspec.structs.replace(minute, synced=clock_synced())
 
 
@@ -301,7 +301,7 @@ def read_history(path: Path, *, since_s: float, until_s: float) -> tuple[list[Mi
 
 def _uri(path: Path) -> str:
     """To read a history. SQLite makes files beside one that nobody has open, and where it cannot (a copy on a read-only
-    disk) has to be told that nobody writes (https://www.sqlite.org/wal.html, "Read-Only Databases")."""
+    disk) needs `immutable` (https://www.sqlite.org/wal.html, "Read-Only Databases")."""
     path = path.absolute()
     alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK, effective_ids=True)
     return f"{path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}"

@@ -11,6 +11,7 @@ from fer_edge.config import Config, Jsonl
 from fer_edge.contract.encode import event_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import Identity, Update
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.line_file import LineFile
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Backlog, Worker
@@ -25,7 +26,7 @@ RETRY_SECONDS = 1.0
 
 
 class JsonlSink:
-    """Writes every event as one line of JSON. A full disk costs nothing but, in the end, the oldest lines."""
+    """Writes every event as one line of JSON. A full disk costs only, eventually, the oldest lines."""
 
     pictures = False
 
@@ -66,7 +67,7 @@ class JsonlSink:
             self._lines.put(msgspec.json.encode(event_payload(event, self._identity)) + b"\n")
 
     def close(self, timeout: float) -> None:
-        """Write what waits, within `timeout` seconds. Never raises."""
+        """Write what is queued, within `timeout` seconds. Never raises."""
         if self._closing.is_set() or not self._worker.started:
             return
         self._closing.set()
@@ -74,7 +75,7 @@ class JsonlSink:
         if self._worker.join(timeout):
             self._file.close()
         if lost := self._lines.dropped + len(self._lines):
-            log.warning("JSONL: %d events could not be written to %s", lost, self._name)
+            log.warning("JSONL: %s could not be written to %s", counted(lost, "event"), self._name)
 
     def _run(self) -> None:
         """The thread: line by line, until closed and empty."""
@@ -94,7 +95,7 @@ class JsonlSink:
             self._file.write(line)
         except BrokenPipeError:
             self._gone = True
-            log.warning("JSONL: nobody reads %s any more; no more lines are written there", self._name)
+            log.warning("JSONL: %s has no reader any more; no more lines are written there", self._name)
         except OSError as error:
             self._report(error.strerror or str(error))
             return False
@@ -110,7 +111,11 @@ class JsonlSink:
 
     def _recover(self) -> None:
         if self._trouble.changes_to(None):
-            log.info("JSONL: writing to %s again (%d events dropped since the start)", self._name, self._lines.dropped)
+            log.info(
+                "JSONL: writing to %s again (%s dropped since the start)",
+                self._name,
+                counted(self._lines.dropped, "event"),
+            )
 
 
 def _open(file: LineFile, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The pictures sink: a JPEG at a start, an enter or an alert, kept on the disk for a while and told to who shows it."""
+"""The pictures sink: a JPEG at a start, an enter or an alert, kept on disk for a while and passed to the views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fer_edge.sinks.picture_ring import PICTURES_FOLDER, Kind, PictureRing
 log = logging.getLogger(__name__)
 
 QUEUE = 8  # pictures that may wait for a slow disk; each holds a frame
-TRIM_SECONDS = 5.0  # so late is a picture deleted that is too old
+TRIM_SECONDS = 5.0  # the delay with which an expired picture is deleted
 
 
 class _Occasion(NamedTuple):
@@ -34,7 +34,7 @@ class _Occasion(NamedTuple):
 
 
 class PicturesSink:
-    """Keeps pictures. A disk that fails is said once, and stops nothing: pictures are lost then, but still shown."""
+    """Keeps pictures. A failing disk is logged once, and stops nothing: pictures are lost then, but still shown."""
 
     pictures = True
 
@@ -100,7 +100,7 @@ class PicturesSink:
         self._keep(lambda: self._ring.add(occasion.kind, jpeg, name=occasion.name, track_id=track_id))
 
     def _keep(self, what: Callable[[], None]) -> None:
-        """Do something on the disk; what hinders it is logged once in a row."""
+        """Do something on the disk; a failure is logged once in a row."""
         try:
             what()
             trouble = None

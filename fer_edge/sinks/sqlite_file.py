@@ -1,4 +1,4 @@
-"""An SQLite file that is written in batches, may fail, and comes back."""
+"""An SQLite file that is written in batches, may fail, and recovers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RETRY_SECONDS = 60.0  # how long a disk that refused is left alone
+RETRY_SECONDS = 60.0  # how long a failed disk is not retried
 WAL_BYTES = 4_194_304
 PRAGMAS = (
     "auto_vacuum=INCREMENTAL",  # first, for it is fixed with the first page
@@ -39,7 +39,7 @@ FAULTS = (sqlite3.Error, OSError, *MALFORMED)
 
 
 class Table(Protocol):
-    """Somebody with a table in the file, who holds in memory what is not written yet. `attach` and `write` run in a
+    """An owner of a table in the file, which holds in memory what is not written yet. `attach` and `write` run in a
     transaction that may be rolled back: only `written` says that it was committed."""
 
     def attach(self, db: sqlite3.Connection) -> None:
@@ -52,7 +52,7 @@ class Table(Protocol):
         """What `write` did has been committed."""
 
     def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:
-        """The file is damaged, or was taken away: hold in memory what can still be read of it, to write it anew."""
+        """The file is damaged, or was removed: hold in memory what can still be read of it, to rewrite it."""
 
     def detach(self, *, lost: bool) -> None:
         """The file cannot be read, for now or (lost) for good."""
@@ -62,7 +62,7 @@ class Table(Protocol):
 
 
 class SqliteFile:
-    """One SQLite file that may fail, be away and come back. Errors never leave it: they stand in `trouble`.
+    """One SQLite file that may fail, disappear and recover. It never raises: errors are in `trouble`.
 
     A file that cannot be written is read for as long as that goes. One that was deleted, moved or replaced while in use
     is noticed before the next write; a new one then gets what waits.
@@ -83,17 +83,17 @@ class SqliteFile:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong, where, and what to do, in one line; None: all is well. That a damaged file was moved
-        aside, or rows of it, is said until the end of the process, for the card may be dying."""
+        """What is wrong, where, and what to do, in one line; None: nothing. That a damaged file was moved
+        aside, or rows of it, is reported until the end of the process, for the card may be failing."""
         return self._trouble or self._damage or self.damaged.in_words()
 
     @property
     def failing(self) -> bool:
-        """Whether what comes in now cannot be made to last."""
+        """Whether new data cannot be stored."""
         return self._trouble is not None
 
     def add(self, part: Table) -> None:
-        """Give somebody a table."""
+        """Add a part with its table."""
         self._parts.append(part)
         self._open([part]) if self._db else self._open(self._parts)
 
@@ -138,7 +138,7 @@ class SqliteFile:
         self._detach()
 
     def _open(self, parts: Sequence[Table]) -> bool:
-        """Open the file, or a new one where it turns out to be damaged. While that fails, one that is open is read."""
+        """Open the file, or a new one where it is damaged. While that fails, one that is open is read."""
         damage, done = self._damage, self._connected(parts)
         return done if self._damage == damage else self._connected(self._parts)
 
@@ -247,7 +247,7 @@ class SqliteFile:
         reading: bool = False,
         db: sqlite3.Connection | None = None,
     ) -> None:
-        """Note what is wrong; let go of a file that is damaged, or cannot be read."""
+        """Note what is wrong; close a file that is damaged, or cannot be read."""
         self._retry_at = time.monotonic() + RETRY_SECONDS
         code, reason = _named(error)
         if code in (STRANGE if attaching else DAMAGED):
@@ -267,7 +267,7 @@ class SqliteFile:
                 part.rescue(db, damaged=damaged)  # type: ignore[arg-type]  # it is not None here
 
     def _give_up(self, reason: str, db: sqlite3.Connection | None) -> str:
-        """Take out of a damaged file what can be read, and move it aside. The reason to tell."""
+        """Recover what can be read of a damaged file, and move it aside. Returns the reason."""
         self._rescue(db, damaged=True)
         if db is not None and db is not self._db:
             with contextlib.suppress(sqlite3.Error):
@@ -276,7 +276,7 @@ class SqliteFile:
         return self._move_aside(reason)
 
     def _move_aside(self, reason: str) -> str:
-        """Rename the damaged file, so that the next attempt makes a new one; older ones go. The reason to tell."""
+        """Rename the damaged file, so that the next attempt makes a new one; older ones go. Returns the reason."""
         try:
             older = list(self._path.parent.glob(f"{self._path.name}.corrupt-*"))
             numbers = [int(tail) for file in older if (tail := file.name.rpartition("-")[2]).isdecimal()]
@@ -315,7 +315,7 @@ def _verify(db: sqlite3.Connection) -> None:
 
 
 def _mend_index(db: sqlite3.Connection, table: str, index: str) -> None:
-    """Make an index anew that does not hold what its table holds: SQLite's check lets pass what it takes for NULL."""
+    """Rebuild an index that does not match its table: SQLite's check accepts what it takes for NULL."""
     columns = [quoted(name) for _, _, name in db.execute(f"PRAGMA index_info({quoted(index)})")]
     sums = ", ".join(["count(*)", *(f"count({name}), total({name})" for name in columns)])
     own, true = (
@@ -333,7 +333,7 @@ def quoted(name: str) -> str:
 
 
 class NoFile(SqliteFile):
-    """No file, by choice: everything stays in memory, and that is no trouble."""
+    """No file, by choice: everything stays in memory, which is no error."""
 
     def __init__(self) -> None:
         super().__init__(Path(), write_every_seconds=0.0)

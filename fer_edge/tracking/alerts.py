@@ -1,4 +1,4 @@
-"""What deserves attention: an alert goes on when enough faces have shown its expressions for long enough.
+"""Alerts: one turns on when enough faces have shown its expressions for long enough.
 
 Its condition holds while it is enabled, within its active hours, and `min_faces` faces, in its zone where it names one,
 have one of `expressions` committed with a smoothed probability of at least `min_confidence`, or one of `signals`. It
@@ -22,18 +22,18 @@ MINUTES_A_DAY = 24 * 60
 
 @dataclass(slots=True)
 class _Watch:
-    """A rule and how it stands."""
+    """A rule and its state."""
 
     rule: Alert
     on: bool = False
-    turned_ns: int | None = None  # when it went on or off, or was first told; None: not told yet
+    turned_ns: int | None = None  # when it turned on or off, or was first reported; None: not reported yet
     since_ns: int | None = None  # since when its condition holds; None: it does not
     off_ns: int | None = None  # when it last went off; None: it was never on
-    shown: tuple[str, ...] = ()  # what of the rule each face shows that meets it
+    shown: tuple[str, ...] = ()  # which of the rule's expressions or signals each matching face shows
     track_ids: tuple[int, ...] = ()  # of these faces
 
     def step(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> bool:
-        """Take in a step; returns whether there is something to tell."""
+        """Process a step; returns whether there is something to report."""
         rule = self.rule
         met = [(face, shown) for face in faces if (shown := _shown(face, rule)) is not None]
         self.shown, self.track_ids = tuple(shown for _, shown in met), tuple(face.track.id for face, _ in met)
@@ -52,7 +52,7 @@ class _Watch:
         return self.on or (lasted and rested)
 
     def _turn(self, on: bool, now_ns: int) -> bool:
-        """Go on or off; returns whether that is news."""
+        """Turn on or off; returns whether that is a change."""
         if on == self.on and self.turned_ns is not None:
             return False
         if self.on:
@@ -61,14 +61,14 @@ class _Watch:
         return True
 
     def take(self, rule: Alert) -> _Watch:
-        """Go on with another rule. How long its condition has held is known from the next step on only."""
+        """Apply another rule. How long its condition has held counts from the next step."""
         if rule != self.rule:
             self.rule, self.since_ns = rule, None
         return self
 
 
 class AlertMaker:
-    """The state of all faces -> alerts that went on or off. Holds which are on."""
+    """The state of all faces -> alerts that turned on or off. Holds which are on."""
 
     def __init__(self, alerts: Mapping[str, Alert]) -> None:
         """`alerts`: name -> rule (config section `alerts`)."""
@@ -76,15 +76,15 @@ class AlertMaker:
         self._step_ns = 0
 
     def update(self, faces: Sequence[FaceState], now_ns: int, *, minute_of_day: int | None) -> tuple[AlertState, ...]:
-        """Take in a step; returns the alerts that went on or off.
+        """Process a step; returns the alerts that turned on or off.
 
-        An alert that was not told yet is among them even when it stays off, so that a retained value exists.
+        An alert that was not reported yet is included even when it stays off, so that a retained value exists.
 
         Args:
             faces: all confirmed faces; the hidden ones count while they are open.
             now_ns: the frame's time.
             minute_of_day: local time, 0..1439. None: the clock is not to be trusted; then every hour is an active
-                one, for a safety alert is better given once too often.
+                one: rather one safety alert too many.
 
         """
         self._step_ns = now_ns
@@ -93,17 +93,17 @@ class AlertMaker:
         return tuple(_state(name, self._watches[name]) for name in news)
 
     def end_all(self, now_ns: int) -> tuple[AlertState, ...]:
-        """Nobody is watched any more (shutdown, or the camera is gone): what is on goes off."""
+        """Nobody is observed any more (shutdown, or the camera is lost): alerts turn off."""
         return self.update((), now_ns, minute_of_day=None)
 
     def states(self) -> tuple[AlertState, ...]:
-        """All alerts that were told, as they stand after the last step."""
+        """All reported alerts, as of the last step."""
         return tuple(_state(name, watch) for name, watch in self._watches.items() if watch.turned_ns is not None)
 
     def replace(self, alerts: Mapping[str, Alert]) -> tuple[AlertState, ...]:
         """Take new rules; returns the alerts that were on and are not among them, as off since the last step.
 
-        One that keeps its name keeps its state; the next `update` judges it by its new rule.
+        One that keeps its name keeps its state; the next `update` applies its new rule.
         """
         gone = [name for name, watch in self._watches.items() if watch.on and name not in alerts]
         self._watches = {
@@ -114,7 +114,7 @@ class AlertMaker:
 
 
 def _shown(face: FaceState, rule: Alert) -> str | None:
-    """What a face shows of what the rule looks for, clearly enough; None: nothing."""
+    """Which of the rule's expressions or signals a face shows clearly enough; None: none."""
     if _expresses(face, rule):
         return face.expression
     each = face.track.signals
@@ -142,7 +142,7 @@ def _active(hours: str | None, minute_of_day: int | None) -> bool:
 
 
 def _state(name: str, watch: _Watch) -> AlertState:
-    """An alert as it is told."""
+    """An alert as it is reported."""
     assert watch.turned_ns is not None
     shown, rule = watch.shown if watch.on else (), watch.rule
     expressions, signals = (

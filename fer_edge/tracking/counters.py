@@ -1,7 +1,7 @@
-"""Counts what faces do over a span of time, with nothing in it of any single face.
+"""Counts what faces do over a span of time, without data of any single face.
 
-`summary.py` makes figures for MQTT of it, `sinks/history.py` and the reports keep one a minute. Time is counted from
-step to step, for what was shown after the first of the two.
+`summary.py` turns it into figures for MQTT, `sinks/history.py` and the reports keep one per minute. Time is counted
+from step to step, for what was shown after the first of the two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fer_edge.records import EventType, FaceEvent, FaceState
 from fer_edge.tracking.signals import LASTED
 
 NONE = "none"  # the key for faces without an expression
-LOST_NS = 2_000_000_000  # steps that are further apart: the camera was away in between
+LOST_NS = 2_000_000_000  # steps further apart: the camera was lost in between
 HEAT_ROWS, HEAT_COLUMNS = 9, 16  # of the map of where faces were, over the frame
 
 
@@ -25,7 +25,7 @@ class View(NamedTuple):
     label: str  # or NONE
     reason: str | None  # why NONE
     cell: int | None  # of the heat map, row by row: where the middle of its box is
-    zones: tuple[str, ...] = ()  # that it is in
+    zones: tuple[str, ...] = ()  # that contain it
     signals: tuple[tuple[str, bool | None, float | None], ...] = ()  # name, on, value; of those that are known
     reached: tuple[str, ...] = ()  # see FaceState.reached
 
@@ -80,7 +80,7 @@ class FaceTimeCounter:
     """The counters. Times are ns of whatever clock the steps have."""
 
     start_ns: int
-    end_ns: int = 0  # up to when it was watched
+    end_ns: int = 0  # observed until
     visitors: int = 0
     left: int = 0  # faces that ended
     dwell_s: float = 0.0  # theirs, together

@@ -1,4 +1,4 @@
-"""What is worth telling: tracks become start, update and end events.
+"""Turns tracks into start, update and end events.
 
 A face starts once it has been seen for `confirm_seconds`; its expression is committed when its smoothed
 probability reaches `enter`, kept until that falls below `leave` or another one reaches `enter` and passes it, and
@@ -30,27 +30,27 @@ Decision = tuple[str | None, Reason | None]
 
 @dataclass(slots=True)
 class OpenFace:
-    """A face that was started and has not ended."""
+    """A face that has started and not ended."""
 
     track: Track
     decision: Decision
     last_event_ns: int  # its last event
-    rival: str | None = None  # a verdict that may take over ...
-    rival_ns: int | None = None  # ... and since when it is there
-    entered_ns: dict[str, int] = field(default_factory=dict)  # zone that it is in -> since when
+    rival: str | None = None  # a decision that may take over ...
+    rival_ns: int | None = None  # ... and since when it holds
+    entered_ns: dict[str, int] = field(default_factory=dict)  # zone that contains it -> since when
     reached: tuple[str, ...] = ()  # of its signals, so far: see FaceState.reached
 
 
 @dataclass(frozen=True, slots=True)
 class EventsSnapshot:
-    """What was told."""
+    """What was reported."""
 
     open: tuple[OpenFace, ...]
     seq: int
 
 
 class PendingEvent(NamedTuple):
-    """An event to be told."""
+    """An event to be reported."""
 
     kind: EventType
     face: OpenFace
@@ -79,25 +79,25 @@ class EventStateMachine:
     def configure(
         self, config: EventsConfig, *, confirm_seconds: float, zones: Mapping[str, Zone] | None = None
     ) -> None:
-        """Take over other thresholds, times and zones."""
+        """Apply other thresholds, times and zones."""
         self._config, self._confirm_ns, self._zones = config, confirm_seconds * 1e9, ZoneMap(zones or {})
 
     def snapshot(self) -> EventsSnapshot:
-        """All that was learned from tracks; for another process, as open faces are not copied."""
+        """The state derived from tracks; for another process, as open faces are not copied."""
         return EventsSnapshot(tuple(self._open.values()), self._seq)
 
     def restore(self, memory: EventsSnapshot) -> None:
-        """Go on from there."""
+        """Continue from such a state."""
         self._open = {face.track.id: face for face in memory.open}
         self._seq = memory.seq
 
     def update(
         self, tracks: Sequence[Track], now_ns: int, *, width: int, height: int
     ) -> tuple[tuple[FaceEvent, ...], tuple[FaceState, ...]]:
-        """Take in a step's tracks.
+        """Process a step's tracks.
 
         Args:
-            tracks: all tracks, hidden ones too; one that is not among them any more has ended.
+            tracks: all tracks, hidden ones too; one that is missing has ended.
             now_ns: the frame's time.
             width: of the frame in px, to normalise coordinates.
             height: of the frame in px.
@@ -115,12 +115,12 @@ class EventStateMachine:
         return tuple(self._event(each, now_ns, size) for each in told), self._states()
 
     def end_all(self, now_ns: int, *, width: int, height: int) -> tuple[FaceEvent, ...]:
-        """End every open face: shutdown, or the camera is gone."""
+        """End every open face: shutdown, or the camera is lost."""
         events, _ = self.update((), now_ns, width=width, height=height)
         return events
 
     def _follow(self, track: Track, now_ns: int) -> list[PendingEvent]:
-        """What there is to tell of a face that is here, beside its zones."""
+        """The events of a face in view, apart from its zones."""
         face = self._open.get(track.id)
         if face is None:
             if track.misses or track.hits < 2 or track.last_ns - track.first_ns < self._confirm_ns:
@@ -139,7 +139,7 @@ class EventStateMachine:
         return []
 
     def _move(self, face: OpenFace | None, now_ns: int, size: tuple[int, int]) -> Iterator[PendingEvent]:
-        """The zones that a face leaves and enters. One that is hidden stays where it was."""
+        """The zones that a face leaves and enters. A hidden face stays where it was."""
         if face is None or face.track.misses or not (self._zones or face.entered_ns):
             return
         now_in = self._zones.around(face.track.box, size, before=face.entered_ns)
@@ -150,7 +150,7 @@ class EventStateMachine:
                 yield PendingEvent(EventType.ENTER, face, face.decision[0], name)
 
     def _commit(self, face: OpenFace, now_ns: int) -> bool:
-        """Let a new verdict take over once it has lasted; returns whether the expression changed."""
+        """Let a new decision take over once it has lasted; returns whether the expression changed."""
         label, reason = self.decide(face.track, committed=face.decision[0])
         if label == face.decision[0]:
             face.decision, face.rival_ns = (label, reason), None
@@ -163,7 +163,7 @@ class EventStateMachine:
         return True
 
     def decide(self, track: Track, *, committed: str | None = None) -> Decision:
-        """What a track says now, with hysteresis in favour of the committed expression."""
+        """A track's decision now, with hysteresis in favour of the committed expression."""
         if track.quality.reason is not None:
             return None, track.quality.reason
         if track.expression is None:
@@ -177,11 +177,11 @@ class EventStateMachine:
         return None, Reason.UNCERTAIN
 
     def _doubtful(self, label: str, expression: Expression) -> bool:
-        """Whether a face is called neutral that may as well be sad, angry, disgusted, afraid or contemptuous."""
+        """Whether a face classified as neutral may as well be sad, angry, disgusted, afraid or contemptuous."""
         return label == NEUTRAL and float(expression.probabilities[_NEGATIVE].sum()) >= self._config.neutral_doubt
 
     def _event(self, told: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
-        """Write an event down, numbered."""
+        """Make a numbered event."""
         self._seq += 1
         track, (label, reason) = told.face.track, told.face.decision
         judged = track.expression if reason in (None, Reason.UNCERTAIN) else None
@@ -222,7 +222,7 @@ def _leave(face: OpenFace, zones: Sequence[str], until_ns: int) -> list[PendingE
 
 
 def _reached(face: OpenFace) -> tuple[str, ...]:
-    """What its signals have reached since this was asked last."""
+    """What its signals have reached since the last call."""
     if face.track.misses:
         return ()
     new = tuple(name for name in milestones(face.track.signals) if name not in face.reached)

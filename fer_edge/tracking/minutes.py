@@ -1,4 +1,4 @@
-"""What was seen, minute by minute: what the history keeps and reports are made of."""
+"""What was seen, per minute: the content of the history and of reports."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class ZoneMinute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Minute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Sums over a minute, or over what was watched of it. Nothing in it is of any single face."""
+    """Sums over a minute, or over its observed part, without data of any single face."""
 
-    begin_s: int  # a multiple of 60, of the epoch; in films of what its maker has
+    begin_s: int  # a multiple of 60 since the epoch; in films of the maker's unit
     watched_s: float = 0.0
     visitors: int = 0  # faces that started in it
     left: int = 0  # faces that ended in it
@@ -80,7 +80,7 @@ class EventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What an update says of the faces, without its pictures."""
+    """An update's faces, without its pictures."""
 
     at_s: float  # by the clock that minutes are counted by
     mono_ns: int  # by the one that durations are
@@ -89,7 +89,7 @@ class Step:
 
 
 def step_of(update: Update, *, at_s: float, mono_ns: int) -> Step:
-    """An update's step; where it has no frame, the camera is away and nobody is in view."""
+    """An update's step; without a frame the camera is lost and nobody is in view."""
     size = (update.frame.width, update.frame.height) if update.frame else None
     return Step(at_s, mono_ns, tuple(view(face, size) for face in update.faces if face.in_view), update.events)
 
@@ -114,15 +114,15 @@ def moments(step: Step, run: str) -> list[EventRow]:
 @dataclass(slots=True)
 class MinuteMaker:
     """Steps -> minutes. The time between two steps goes to the minute of the earlier one. Its fields are what a process
-    that goes on in its place needs."""
+    that continues in its place needs."""
 
-    seconds: int = MINUTE_SECONDS  # films are told in shorter steps
-    tally: FaceTimeCounter | None = None  # of the minute that has begun
+    seconds: int = MINUTE_SECONDS  # films use shorter steps
+    tally: FaceTimeCounter | None = None  # of the current minute
     begin_s: int = 0
     last: Step | None = None
 
     def add(self, step: Step) -> Minute | None:
-        """Take in a step; returns the minute that is over with it, or None."""
+        """Process a step; returns the minute that it completes, or None."""
         begin_s = int(step.at_s // self.seconds) * self.seconds
         if self.tally and self.last:
             self.tally.add_time(self.last.shown, self.last.mono_ns, step.mono_ns)
@@ -134,7 +134,7 @@ class MinuteMaker:
         return over
 
     def finish(self) -> Minute | None:
-        """What there is of the minute that has begun."""
+        """The current minute so far."""
         tally, self.tally = self.tally, None
         return _minute(tally, self.begin_s) if tally else None
 

@@ -1,4 +1,4 @@
-"""How fast faces move across the picture, so that they are looked for where they will be, and told apart
+"""How fast faces move across the picture, so that they are searched where they will be, and distinguished
 where they cross.
 
 An alpha-beta filter: what the last frames say of a face's speed is corrected by a share of what the new one adds to it.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from fer_edge.records import Box
 
-TRUST = 0.5  # share of a new speed that is believed
-COVERED_TRUST = 0.05  # the same where another face covers this one: its landmarks may be pulled along
+TRUST = 0.5  # gain: the share of a new speed that counts
+COVERED_TRUST = 0.05  # the same where another face covers this one: its landmarks may be dragged along
 COAST_SECONDS = 0.5  # a hidden face is expected to slow down: it goes as far as in so many seconds at its speed
 PART = 1 / 64  # px; last bits of float sums must not grow from frame to frame
 COVERED_SHARE = 0.15

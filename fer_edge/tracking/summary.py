@@ -1,4 +1,4 @@
-"""What many faces did together: figures over an interval, with nothing in them of any single face.
+"""What many faces did together: figures over an interval, without data of any single face.
 
 Only counters are kept; dwell comes with a face's end event. An interval starts with a step and ends with the first
 one after `interval_seconds`; that step's faces and events belong to the next. Time without steps is not counted.
@@ -59,17 +59,17 @@ class SummaryMaker:
     """Events and the state of all faces -> a summary per interval."""
 
     def __init__(self, config: SummaryConfig, zones: Collection[str] = ()) -> None:
-        """`zones`: the names of those that have figures of their own; may be set anew at any time."""
+        """`zones`: the names of those with their own figures; may be replaced at any time."""
         self._config, self.zones = config, zones
         self._interval: FaceTimeCounter | None = None
         self._shown: tuple[View, ...] = ()  # after the last step
         self._step_ns = 0
 
     def update(self, events: Sequence[FaceEvent], faces: Sequence[FaceState], now_ns: int) -> Summary | None:
-        """Take in a step; returns the summary of the interval that is over with it, or None.
+        """Process a step; returns the summary of the interval that it completes, or None.
 
         Args:
-            events: what this step told.
+            events: this step's events.
             faces: all confirmed faces; those in view count.
             now_ns: the frame's time.
 
@@ -89,7 +89,7 @@ class SummaryMaker:
         """The summary, if the interval is over, and the interval that goes on or begins."""
         if now_ns - interval.start_ns < self._config.interval_seconds * 1e9:
             return None, interval
-        if not interval.watched_ns:  # the camera has been away since its first step: it begins now
+        if not interval.watched_ns:  # the camera has been lost since its first step: it begins now
             interval.start_ns = now_ns
             return None, interval
         return sum_up(interval, self._config.min_visitors, self.zones), FaceTimeCounter(now_ns)

@@ -15,7 +15,9 @@ from fer_edge.tracking.signals import SignalReader
 
 SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
 CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
-STOPPED = 0.3  # heights: how much likelier a hidden face goes on than that it stands still
+STOPPED = 0.3  # heights: how much likelier a hidden face moves on than that it stands still
+LEAST_HOLE_SECONDS = 1.0  # the longest frame interval of a camera
+HOLE_PERIODS = 3  # a time-lapse film has no holes
 LEAST_PART = 0.25  # of its height: a smaller box is another face, farther away
 
 
@@ -26,38 +28,57 @@ class TrackerSnapshot:
     tracks: tuple[Track, ...]
     next_id: int
     motions: tuple[Motion, ...] = ()  # of the tracks, in their order
+    frame_ns: int | None = None  # when the last frame was taken
+    period_ns: int = 0  # from the one before it
 
 
 class Tracker:
     """Readings of one frame -> tracks. Ids count from 1 and are never used twice."""
 
     def __init__(self, config: Tracking, signals: SignalReader | None = None) -> None:
-        """`signals`: what else is told of each face; None: nothing."""
+        """`signals`: what is measured beside the expression; None: nothing."""
         self.configure(config, signals)
         self._tracks: dict[int, Track] = {}
         self._motions: dict[int, Motion] = {}
         self._next_id = 1
+        self._frame_ns: int | None = None
+        self._period_ns = 0
 
     def configure(self, config: Tracking, signals: SignalReader | None = None) -> None:
-        """Take over other thresholds and times."""
+        """Apply other thresholds and times."""
         self._config, self._signals = config, signals or SignalReader(())
 
     def snapshot(self) -> TrackerSnapshot:
-        """All that was learned from frames."""
+        """The state derived from frames."""
         return TrackerSnapshot(
-            tuple(self._tracks.values()), self._next_id, tuple(self._motions[each] for each in self._tracks)
+            tuple(self._tracks.values()),
+            self._next_id,
+            tuple(self._motions[each] for each in self._tracks),
+            self._frame_ns,
+            self._period_ns,
         )
 
     def restore(self, memory: TrackerSnapshot) -> None:
-        """Go on from there."""
+        """Continue from such a state."""
         self._tracks = {track.id: track for track in memory.tracks}
         motions = memory.motions or (Motion(),) * len(memory.tracks)
         self._motions = {track.id: motion for track, motion in zip(memory.tracks, motions, strict=True)}
         self._next_id = memory.next_id
+        self._frame_ns, self._period_ns = memory.frame_ns, memory.period_ns
+
+    def in_a_hole(self, now_ns: int) -> bool:
+        """Take note of a frame's time; whether so many are missing before it that nobody is held to be the same."""
+        if self._frame_ns is None:
+            self._frame_ns = now_ns
+            return False
+        before_ns, period_ns = self._period_ns, now_ns - self._frame_ns
+        self._frame_ns, self._period_ns = now_ns, period_ns
+        longest_s = max(self._config.keep_seconds, LEAST_HOLE_SECONDS)
+        return bool(before_ns) and period_ns > max(longest_s * 1e9, HOLE_PERIODS * before_ns)
 
     @property
     def missing(self) -> bool:
-        """Whether a face is waited for that the last frame did not show."""
+        """Whether a face is missing that the last frame did not show."""
         return any(track.misses for track in self._tracks.values())
 
     @property
@@ -75,20 +96,20 @@ class Tracker:
         return Face(shifted(track.box, by), track.landmarks.score, points, track.id)
 
     def should_classify(self, face: Face, now_ns: int) -> bool:
-        """Whether it is a face's turn to be classified. A new face waits for nobody."""
+        """Whether a face is due for classification. A new face is at once."""
         track = self._tracks.get(face.track_id) if face.track_id else None
         if track is None or track.classified_ns is None:
             return True
-        # half a millisecond of slack, or a cadence that divides the frame rate would miss every other frame
+        # half a millisecond of slack, or an interval that divides the frame rate would miss every other frame
         return now_ns - track.classified_ns >= self._config.judge_every_seconds * 1e9 - 500_000
 
     def quality_of(self, face: Face) -> Quality | None:
-        """How good a followed face was in the last frame that showed it."""
+        """A tracked face's quality in the last frame that showed it."""
         track = self._tracks.get(face.track_id) if face.track_id else None
         return track.quality if track else None
 
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
-        """Take in a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
+        """Process a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
         each = deduplicate(readings, lambda reading: self._misfit(reading, now_ns))
         fresh = {reading.face.track_id: reading for reading in each if reading.face.track_id}
         fresh |= self._matched_lost([reading for reading in each if not reading.face.track_id], fresh, now_ns)
@@ -101,7 +122,7 @@ class Tracker:
         return tuple(sorted(self._tracks.values(), key=lambda track: track.id))
 
     def clear(self) -> None:
-        """Forget every face (the camera was away), but no id."""
+        """Forget every face (the camera was lost), but no id."""
         self._tracks.clear()
         self._motions.clear()
 
@@ -130,7 +151,7 @@ class Tracker:
         return min(distance(shifted(track.box, by), box), distance(track.box, box) + STOPPED)
 
     def _misfit(self, reading: Reading, now_ns: int) -> float:
-        """How far a followed face is from where it should be."""
+        """How far a tracked face is from its predicted position."""
         track = self._tracks.get(reading.face.track_id or 0)
         return self._gap(track, reading.face.box, now_ns) if track else 0.0
 
@@ -147,8 +168,7 @@ class Tracker:
     def _seen(self, track: Track | None, track_id: int, reading: Reading, now_ns: int) -> Track:
         """A track after a frame that shows it."""
         if track is None:
-            new = new_track(track_id, reading, now_ns)
-            return replace(new, signals=self._signals(new, now_ns))
+            return self._signals(new_track(track_id, reading, now_ns), now_ns)
         seen = Track(
             id=track_id,
             box=reading.face.box,
@@ -162,9 +182,9 @@ class Tracker:
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
             signals=track.signals,
+            memory=track.memory,
         )
-        told = self._signals(seen, now_ns, hidden=bool(track.misses))
-        return replace(seen, signals=told) if told or track.signals else seen
+        return self._signals(seen, now_ns, hidden=bool(track.misses))
 
     def _smoothed(self, track: Track, new: Expression | None, now_ns: int) -> Expression | None:
         """Exponential smoothing in time, not in frames: after `smoothing_seconds` a new expression weighs 63 %,
@@ -201,7 +221,7 @@ def new_track(track_id: int, reading: Reading, now_ns: int) -> Track:
 
 
 def untracked(found: Sequence[Face], known: Sequence[Reading]) -> list[Face]:
-    """Those faces of the detector that are not followed already."""
+    """The detected faces that are not tracked already."""
     return [face for face in found if not any(_same(face.box, reading.face.box) for reading in known)]
 
 
@@ -220,7 +240,7 @@ def _same(one: Box, other: Box) -> bool:
 
 
 def deduplicate(readings: Sequence[Reading], misfit: Callable[[Reading], float] = lambda _: 0.0) -> list[Reading]:
-    """Each face once: two followed faces may slip onto one, then the track keeps it whose way leads there (of the
+    """Each face once: two tracked faces may slip onto one; the track whose motion leads there keeps it (of the
     least `misfit`), else the older one."""
     if len(readings) < 2:
         return list(readings)

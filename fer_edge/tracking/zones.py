@@ -27,12 +27,12 @@ class ZoneMap:
         return bool(self._zones)
 
     def around(self, box: Box, size: tuple[int, int], *, before: Collection[str] = ()) -> tuple[str, ...]:
-        """The zones that a face is in.
+        """The zones that contain a face.
 
         Args:
             box: the face's, px.
             size: of the frame, width and height in px.
-            before: the zones that it was in.
+            before: the zones that contained it.
 
         """
         return tuple(
@@ -52,17 +52,17 @@ def _depth(zone: Zone, box: Box, size: tuple[int, int]) -> float:
 
 
 class ZoneWatch:
-    """The state of all faces -> the zones in which something else is shown than before."""
+    """The state of all faces -> the zones whose content has changed."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._states: dict[str, ZoneState | None] = dict.fromkeys(names)
 
     def replace(self, names: Collection[str]) -> None:
-        """Take other zones; those that stay keep their state."""
+        """Apply other zones; those that stay keep their state."""
         self._states = {name: self._states.get(name) for name in names}
 
     def update(self, faces: Sequence[FaceState], now_ns: int) -> tuple[ZoneState, ...]:
-        """Take in a step; returns the zones that changed. One that was not told yet is among them."""
+        """Process a step; returns the zones that changed. One that was not reported yet is included."""
         news = []
         for name, before in self._states.items():
             shown = tuple(face.expression for face in faces if face.in_view and name in face.zones)

@@ -1,4 +1,4 @@
-"""Judges the expression on an aligned face crop."""
+"""Classifies the expression of an aligned face crop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Classifier:
 
 
 def softmax(logits: Floats, *, temperature: float = 1.0) -> Floats:
-    """Probabilities f32[...,K] of logits f32[...,K]. A temperature over 1 makes them less sure: it is fitted on data
+    """Probabilities f32[...,K] of logits f32[...,K]. A temperature over 1 softens them: it is fitted on data
     that training did not see (Guo et al. 2017, arXiv:1706.04599)."""
     powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

@@ -1,4 +1,4 @@
-"""External delegates: shared libraries by which a TFLite runtime lets an accelerator compute a model's nodes.
+"""External delegates: shared libraries with which a TFLite runtime runs a model's nodes on an accelerator.
 
 Such a library has two functions, `tflite_plugin_create_delegate` and `tflite_plugin_destroy_delegate`. Both runtimes
 load it by their `load_delegate`, which `tflite.py` hands in: nothing here imports a runtime. The object that comes back
@@ -20,7 +20,7 @@ FUNCTIONS = "tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """What is to be loaded for one interpreter."""
+    """What to load for one interpreter."""
 
     library: str  # a name that the dynamic linker finds, or a path
     options: Mapping[str, str | int | float] = field(default_factory=dict)  # the library gets them as text
@@ -45,7 +45,7 @@ def load(delegate: Delegate, load_delegate: Callable[[str, dict[str, str]], Any]
     """The runtime's object for a delegate.
 
     Raises:
-        ModelError: there is no such library, it is no delegate, or it refuses (no device, an unknown option).
+        ModelError: there is no such library, it is not a delegate, or it refuses (no device, an unknown option).
 
     """
     _check(delegate)
@@ -71,24 +71,24 @@ def _check(delegate: Delegate) -> None:
 
 
 def keep(delegates: list[Any], interpreter: Any) -> None:
-    """Let the delegates outlive their interpreter.
+    """Keep the delegates alive longer than their interpreter.
 
-    It holds them, too, and lets go of them in the right order. But where both are part of a reference cycle, Python's
-    collector ends them in any order, and the interpreter then frees what its delegate has made, by a delegate that is
-    gone. What is held from here is not part of the cycle.
+    It also holds them, and releases them in the right order. But where both are part of a reference cycle, Python's
+    collector destroys them in any order, and the interpreter then frees its delegate's data through a delegate that
+    no longer exists. What is held from here is not part of the cycle.
     """
     weakref.finalize(interpreter, _let_go, delegates).atexit = False
 
 
 def _let_go(_: list[Any]) -> None:
-    """Nothing is to be done: they were held until now."""
+    """Nothing to do: they were held until now."""
 
 
 def share(library: str, nodes: Sequence[Mapping[str, Any]]) -> Share:
     """What a delegate has taken.
 
     The runtime adds a node for each part of the graph that was taken, and keeps the nodes of that part in its list, but
-    does not tell which these are: they are the ones between the new node's inputs and its outputs.
+    does not report which: they are the ones between the new node's inputs and its outputs.
 
     Args:
         library: the delegate's.

@@ -17,19 +17,19 @@ from fer_edge.vision.model_card import SsdCard, TensorCard
 from fer_edge.vision.tflite import Held, Model, dequantize, sigmoid
 
 TILES = 4
-"""Parts of a picture that are looked at closer, one after the other."""
+"""Tiles of a picture, searched at a higher resolution one after the other."""
 
 TILE_SHARE = 0.6
-"""Width and height of each, in those of the whole: they overlap, so that a face at the middle is whole in one."""
+"""Width and height of each as a share of the whole: they overlap, so that one contains a central face completely."""
 
 CUT_PX = 2.0
-"""Boxes nearer than this to an edge within the picture may be cut off."""
+"""Boxes nearer than this (px) to a tile's inner edge may be cut off."""
 
 MIN_DOWNSCALE = 1.3
-"""Px of the picture to one of the input, from which on a closer look shows more."""
+"""Picture px per input px from which a tile shows more than the whole picture."""
 
 TILE_SCORE_ODDS = 0.54
-"""By which a closer look's odds are lowered (0.65 counts as 0.5): four looks more have as many more chances to err."""
+"""Factor on a tile's odds (0.65 counts as 0.5): four more runs have as many more chances of false positives."""
 
 PARTS_PX = 64
 """Boxes and key points are multiples of this part of a px."""
@@ -38,7 +38,7 @@ MAX_LOG_SIZE = 5.0
 """Of a box, in strides: wider and higher than any input, and far from what a float32 cannot hold."""
 
 AREA_SLACK = 1.025
-"""How far the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
+"""By how much the input may exceed its budget: 224 x 224 is as good as 256 x 192."""
 
 
 class Detector:
@@ -50,8 +50,8 @@ class Detector:
         self._ssd, (_, height, width, _) = model.card.ssd, model.card.input.shape
         self._area = math.prod(config.input_size or (width, height))
         self.configure(config)
-        self._inputs: dict[tuple[int, int], tuple[int, int]] = {}  # by height and width of what is looked at
-        if model.resizable:  # one that cannot be after all is found at the start, not in the first frame
+        self._inputs: dict[tuple[int, int], tuple[int, int]] = {}  # by height and width of the searched area
+        if model.resizable:  # an impossible size is reported at the start, not in the first frame
             model.resize(width=width + self._ssd.strides[-1], height=height)
 
     @property
@@ -60,15 +60,15 @@ class Detector:
         return self._model.size
 
     def configure(self, config: DetectorConfig) -> None:
-        """Take over other thresholds; the input's size stays."""
+        """Apply other thresholds; the input's size stays."""
         self._config, self._least = config, min(config.min_score, config.candidate_score)
 
     def __call__(self, frame: Frame) -> list[Face]:
-        """Every face of at least `min_face_px` within the configured region, and what could be one."""
+        """All face candidates of at least `min_face_px` within the configured region."""
         return self._look(*self._region(frame))
 
     def detect_tile(self, frame: Frame, tile: int) -> list[Face]:
-        """The same in one of TILES parts, where smaller faces are found; nothing where that shows no more. What its
+        """The same in one of TILES tiles, which shows smaller faces; nothing where it does not. What its
         inner edges cut off is left to the others. Its scores are lowered by TILE_SCORE_ODDS."""
         part, x0, y0 = self._region(frame)
         (height, width), (across, down) = part.shape[:2], self._input_of(part)
@@ -82,7 +82,7 @@ class Detector:
         return [replace(face, score=_lowered(face.score)) for face in found if touches_no_cut(face.box, low, ends)]
 
     def _look(self, part: Image, x0: int, y0: int) -> list[Face]:
-        """The faces in a part of a frame that begins at (x0, y0)."""
+        """The faces in the part of a frame whose top left corner is (x0, y0)."""
         across, down = self._input_of(part)
         self._model.resize(width=across, height=down)
         canvas, matrix = transforms.letterbox(part, *self._model.size)
@@ -170,7 +170,7 @@ def decode(
 
 
 def logit_of(score: float) -> float:
-    """What a score's sigmoid is taken of."""
+    """The logit of a score."""
     if 0 < score < 1:
         return math.log(score / (1 - score))
     return math.inf if score else -math.inf
@@ -215,7 +215,7 @@ def _decode_distances(origins: Floats, logits: Floats, distances: Floats, offset
 def _decode_yunet(
     origins: Floats, classes: Floats, boxes: Floats, objects: Floats, offsets: Floats
 ) -> tuple[Floats, Floats]:
-    """The same, as YuNet answers (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
+    """The same for YuNet's outputs (Wu et al. 2023, doi:10.1007/s11633-023-1423-y)."""
     middles, halves = origins + boxes[:, :2], np.exp(np.minimum(boxes[:, 2:], MAX_LOG_SIZE)) / 2
     corners = np.stack([middles - halves, middles + halves], axis=1)
     points = origins[:, None] + offsets.reshape(len(origins), -1, 2)
@@ -223,7 +223,7 @@ def _decode_yunet(
 
 
 class Coding(NamedTuple):
-    """How a detector answers."""
+    """How a detector encodes its outputs."""
 
     decode: Callable[..., tuple[Floats, Floats]]
     root: int  # the score is this root of the first output's probability, or less
@@ -236,7 +236,7 @@ _REAL = TensorCard(shape=(), dtype="float32")
 
 def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Floats, Floats]:
     """Weighted non-maximum suppression (Bazarevsky et al. 2019, arXiv:1907.05047, "blending"): overlapping boxes
-    are not thrown away but averaged by score into the best one, which keeps boxes from trembling.
+    are not thrown away but averaged by score into the best one, which reduces jitter.
 
     Args:
         rows: f32[n,2+K,2], two corners then key points.
@@ -267,9 +267,9 @@ def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Float
 
 
 def _faces(rows: Floats, scores: Floats, back: transforms.Matrix) -> list[Face]:
-    """Rows of `decode` as faces in the frame, where a matrix leads."""
+    """Rows of `decode` as faces in the frame to which a matrix maps."""
     # Machines differ in the last bits of float sums. Rounded away here, they do not reach the next crop, whose pixels
-    # would differ, and its landmarks, and all crops after it: the same frames tell the same story on every machine.
+    # would differ, and its landmarks, and all crops after it: the same frames give the same events on every machine.
     places = np.round(transforms.transform(rows.reshape(-1, 2), back) * PARTS_PX) / np.float32(PARTS_PX)
     points = places.reshape(rows.shape)
     corners = points[:, :2].reshape(-1, 4).tolist()

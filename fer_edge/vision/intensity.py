@@ -1,4 +1,4 @@
-"""Tells how strongly parts of a face move, from the aligned crop that the expression model sees too."""
+"""Estimates how strongly parts of a face move, from the aligned crop that the expression model also gets."""
 
 from __future__ import annotations
 

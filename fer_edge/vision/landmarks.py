@@ -1,10 +1,10 @@
-"""Places 68 landmarks on a face, tells the head's pose, and frames the face with the points."""
+"""Places 68 landmarks on a face, estimates the head's pose, and derives the face's box from the points."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cv2
@@ -34,14 +34,17 @@ RIGID_SHAPE = np.array(
         [0.140, 0.100, -0.186],
     ]
 )
-"""Their mean place on a face that looks straight ahead (x right, y down, z away from the camera), in distances
+"""Their mean position on a face that looks straight ahead (x right, y down, z away from the camera), in distances
 of the outer eye corners: measured on the people that the landmarks model learns from (`quantize.evaluate.geometry`)."""
 
 PRESENCE_WEIGHT = 0.5
 NEUTRAL_PRESENCE = 0.7
-"""How much the landmarks' score counts beside the detector's, and the one that changes nothing: docs/models.md."""
+"""Weight of the landmarks' score relative to the detector's, and the presence that changes nothing: docs/models.md."""
 
-_FIT = np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
+
+@cache  # where a model tells no pose: LAPACK's pages are another 1.5 MB
+def _fit() -> NDArray[np.float64]:
+    return np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
 
 
 class Landmarker:
@@ -55,7 +58,7 @@ class Landmarker:
         self._mean = self._card.shape()
 
     def __call__(self, frame: Frame, face: Face) -> Landmarks:
-        """Landmarks around a face that the detector found or that is followed from the frame before."""
+        """Landmarks of a face that was detected or is tracked from the previous frame."""
         matrix = region(face, self._card, self._size)
         outputs = self._model.infer(transforms.warp(self._model.view(frame), matrix, self._size))
         return decode_outputs(outputs, self._model.card, matrix, self._size, mean=self._mean)
@@ -76,7 +79,7 @@ def _logit(share: float) -> float:
 def decode_outputs(
     outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int, *, mean: Floats | None = None
 ) -> Landmarks:
-    """What a model's outputs say of the face in a crop of size x size px that a matrix leads to. `mean`: the card's
+    """Landmarks from a model's outputs for a crop of size x size px to which a matrix maps. `mean`: the card's
     mean shape, where it is at hand."""
     assert card.points is not None  # tflite.py refuses a landmarks card without it
     offsets, logit, *heads = outputs
@@ -106,7 +109,7 @@ def decode_landmarks(offsets: Floats, mean: Floats, size: int) -> Floats:
 
 
 def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
-    """The crop around a face, turned so that its eyes are level: from its 68 points where it is followed,
+    """The crop around a face, rotated so that its eyes are level: from its 68 points where it is tracked,
     else from the detector's box and eyes."""
     points = face.keypoints
     if face.track_id is None:
@@ -116,7 +119,7 @@ def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
 
 
 def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
-    """The matrix to a crop of size x size px around points f32[N,2]: a square turned by `angle` rad (clockwise in
+    """The matrix to a crop of size x size px around points f32[N,2]: a square rotated by `angle` rad (clockwise in
     the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
     cos, sin = math.cos(angle), math.sin(angle)
     x0, y0, x1, y1 = extent(points @ np.array([[cos, -sin], [sin, cos]]))
@@ -148,7 +151,7 @@ def pose(points: Floats) -> Pose:
 
     """
     seen = points[list(RIGID)].astype(np.float64)
-    first, second = (_FIT @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
+    first, second = (_fit() @ (seen - seen.mean(axis=0))).T  # rows of scale * rotation
     first, second = first / max(np.linalg.norm(first), 1e-9), second / max(np.linalg.norm(second), 1e-9)
     toward = max(float(first[0] * second[1] - first[1] * second[0]), 1e-6)
     roll = math.atan2(float(second[0]), float(first[0]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
+from fer_edge.runtime.count_text import counted
 
 Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
@@ -161,7 +162,7 @@ def _read_at_most(path: Path, size: int) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     if found.st_size > size:
-        raise OSError(errno.EFBIG, f"{found.st_size} bytes, expected at most {size}")
+        raise OSError(errno.EFBIG, f"{counted(found.st_size, 'byte')}, expected at most {size}")
     return path.read_bytes()
 
 
@@ -217,7 +218,7 @@ def _output_errors(card: Card) -> list[str]:
     expected, found = output_shapes(card, width=width, height=height), tuple(output.shape for output in card.outputs)
     names = [output.name for output in card.outputs]
     if len(found) != len(expected):
-        return [f"{len(expected)} outputs expected, got {len(found)}"]
+        return [f"{counted(len(expected), 'output')} expected, got {len(found)}"]
     if len(names) > 1 and (len(set(names)) < len(names) or not all(names)):
         return [f"output names expected to be unique, got {', '.join(map(repr, names))}"]
     return [
@@ -280,7 +281,8 @@ def _label_errors(card: Card) -> list[str]:
 
 
 def _template_errors(template: TemplateCard) -> list[str]:
-    return [] if len(np.unique(template.points(), axis=0)) == 3 else ["template expected three different points"]
+    three = len({template.left_eye, template.right_eye, template.mouth}) == 3
+    return [] if three else ["template expected three different points"]
 
 
 _NEEDS = {"detector": "ssd", "landmarks": "points", "expression": "template", "intensity": "intensities"}

@@ -1,4 +1,4 @@
-"""Whether a model that did not come with fer-edge can be loaded and run at all: tried in a process of its own.
+"""Whether a model that did not come with fer-edge can be loaded and run at all: tried in a separate process.
 
 The TFLite runtime's native code trusts a model's file: a damaged or crafted one can end the process, and there is no
 verifier to ask. What is in the package is trusted by its checksum.
@@ -40,7 +40,7 @@ def try_model(content: bytes, path: Path, *, module: str) -> None:
         module: the runtime's, with the class Interpreter.
 
     Raises:
-        ModelError: it ends the process, or never ends.
+        ModelError: it crashes the process, or never ends.
 
     """
     if path.parent.resolve() != models_folder().resolve() and (end := _end(content, module)):
@@ -49,7 +49,7 @@ def try_model(content: bytes, path: Path, *, module: str) -> None:
 
 @cache
 def _end(content: bytes, module: str) -> str:
-    """How the runtime came to its end; empty where it did not: what it refuses, it says again in this process."""
+    """How the runtime crashed; empty where it did not: a refusal is repeated in this process."""
     command = [sys.executable, "-I", "-c", TRY, module, *sys.path]
     try:
         done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""Is this face good enough to judge? If not: why."""
+"""Whether a face is good enough to be classified, and if not, why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Real = NDArray[np.float32]
 
 
 def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
-    """Measure a face and hold it against the configured limits.
+    """Measure a face and compare it with the configured limits.
 
     Args:
         crop: the aligned face u8[S,S].
@@ -26,7 +26,7 @@ def assess(crop: Image, landmarks: Landmarks, config: QualityConfig) -> Quality:
 
 
 def reassess(before: Quality, landmarks: Landmarks, config: QualityConfig) -> Quality:
-    """The same for a face that is not judged in this frame, without a crop: blur and brightness are those of before."""
+    """The same without a crop, for a face not classified in this frame: blur and brightness are the previous ones."""
     return _judged(landmarks, before.blur, before.brightness, config)
 
 
@@ -37,13 +37,13 @@ def _judged(landmarks: Landmarks, lost: float, brightness: float, config: Qualit
 
 
 def turned(pose: Pose, config: QualityConfig) -> bool:
-    """Whether a face looks too far away to be judged, or in a way that nobody can tell: in profile, behind a hand."""
+    """Whether a face is turned too far to be classified, or its pose is too uncertain: in profile, behind a hand."""
     beyond = abs(pose.yaw_deg) > config.max_yaw_deg or abs(pose.pitch_deg) > config.max_pitch_deg
     return beyond or (pose.error_deg is not None and pose.error_deg > config.max_pose_error_deg)
 
 
 def reason_of(measured: Quality, pose: Pose, config: QualityConfig) -> Reason | None:
-    """The first limit that a face's measures are beyond."""
+    """The first limit that a face's measures exceed."""
     checks = (
         (Reason.TOO_SMALL, measured.height_px < config.min_height_px),
         (Reason.TURNED, turned(pose, config)),

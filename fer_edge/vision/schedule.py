@@ -17,36 +17,36 @@ from fer_edge.vision.transforms import halved
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSnapshot:
-    """When the detector looked, as far as the next frames ask. What it saw is left out: it may be written to a file,
-    which must hold no pictures; `review` makes up for it."""
+    """When the detector ran, as far as the next frames need it. Pictures are left out: this may be written to a file,
+    which must hold none; `review` restores them."""
 
     last_ns: int | None
     closer_ns: int | None
     tile: int
     scene: bool = False  # whether a scene is known; a frame of it is not kept: `review` brings it back
-    looked_ns: Mapping[int, int] = field(default_factory=dict)  # tile, or WHOLE: the last look that was not left out
+    looked_ns: Mapping[int, int] = field(default_factory=dict)  # tile, or WHOLE: the last run that was not skipped
 
 
 SLACK_NS = 500_000  # or a pause that divides the frame rate would miss every other frame
 SAME_SCENE = 0.5  # correlation of two thumbnails, below which there is a cut between them
 SURELY_ALIKE = 0.99 * math.sqrt(1 - SAME_SCENE**2)
 """Nearer together than so many of their standard deviations, two thumbnails have a correlation of SAME_SCENE."""
-MOVED_SHARE = 0.9  # of the thumbnail's cells that somebody who moves explains; of 4,000 real cuts 0.2 % reach it
-NEAR = np.ones((5, 5), np.uint8)  # cells: so far somebody near the camera gets in a frame
+MOVED_SHARE = 0.9  # share of the thumbnail's cells explained by motion; of 4,000 real cuts 0.2 % reach it
+NEAR = np.ones((5, 5), np.uint8)  # cells: how far somebody near the camera moves in a frame
 NOISE = 12  # gray levels
 LEAST_CONTRAST = 4.0  # gray levels, the standard deviation: a thumbnail of less shows nothing
 STILL_SHARE = 0.25  # of `motion`: a picture in which no cell has changed by so much is still
-STILL_PAUSES = 4  # as many times as long the detector waits before it looks at the same once more
+STILL_PAUSES = 4  # factor on the detector's pause where nothing has changed
 WHOLE = -1  # the whole frame, beside the numbers of its tiles
 
 
 class DetectionSchedule:
-    """Says when the detector shall look at a frame.
+    """Decides when the detector runs.
 
-    While faces are followed it looks every `every_seconds`; every `idle_every_seconds` while nobody is there or
+    While faces are tracked it runs every `every_seconds`; every `idle_every_seconds` while nobody is there or
     somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
-    every `idle_every_seconds`). Beside that it looks closer at one tile of the picture every `closer_every_seconds`.
-    After a cut it looks at once. It would only find again what it found where nothing has changed since it looked:
+    every `idle_every_seconds`). It also runs on one tile of the picture every `closer_every_seconds`.
+    After a cut it runs at once. It would only find again what it found where nothing has changed since it looked:
     while nobody is there, and at each tile, it then waits STILL_PAUSES times as long.
     """
 
@@ -61,19 +61,19 @@ class DetectionSchedule:
         self._scene: Image | None = None
         self._reviewed = ScheduleSnapshot(None, None, 0)
         self._made: tuple[tuple[int, int, int], Image] | None = None  # the last thumbnail, of which frame
-        self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was looked at last, and the thumbnail
+        self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was last searched, and the thumbnail
 
     def configure(self, config: DetectorConfig) -> None:
-        """Take over other pauses."""
+        """Apply other intervals."""
         self._config = config
 
     def snapshot(self) -> ScheduleSnapshot:
-        """All that was learned from frames."""
+        """The state derived from frames."""
         looked_ns = {place: ns for place, (ns, _) in self._looked.items()}
         return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None, looked_ns)
 
     def restore(self, memory: ScheduleSnapshot) -> None:
-        """Go on from there."""
+        """Continue from such a state."""
         self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
         self._tile, self._thumb = memory.tile, None
         self._scene, self._reviewed = None, memory
@@ -121,7 +121,7 @@ class DetectionSchedule:
         return whole, tile
 
     def _rests(self, place: int, frame: Frame, known: Sequence[Box], pause: float) -> bool:
-        """Whether a place is not worth another look: nothing has changed, and the last look was not long ago."""
+        """Whether an area need not be searched again: nothing has changed, and the last run was not long ago."""
         if place not in self._looked or self._config.motion >= 1:
             return False
         looked_ns, thumb = self._looked[place]
@@ -152,7 +152,7 @@ class DetectionSchedule:
         return False
 
     def next_tile(self, frame: Frame) -> int | None:
-        """Which of TILES parts of this frame to look at closer; None: none."""
+        """Which tile of this frame to search; None: none."""
         pause_ns = self._config.closer_every_seconds * 1e9
         if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns + SLACK_NS < pause_ns):
             return None
@@ -160,13 +160,13 @@ class DetectionSchedule:
         return self._tile
 
     def _moved(self, frame: Frame, known: Sequence[Box]) -> bool:
-        """Whether any cell outside the known faces changed by `motion` since the detector looked."""
+        """Whether any cell outside the known faces changed by `motion` since the detector ran."""
         if self._thumb is None or self._config.motion >= 1:
             return False
         return self._change(frame, self._thumb, known) >= 255 * self._config.motion
 
     def _change(self, frame: Frame, before: Image, known: Sequence[Box]) -> float:
-        """By how many gray levels the cell outside the known faces has changed that changed most."""
+        """The largest change of a cell outside the known faces, in gray levels."""
         change = cv2.absdiff(self._thumbnail(frame), before)
         across, down = self.THUMB[0] / frame.width, self.THUMB[1] / frame.height
         for box in known:
@@ -176,7 +176,7 @@ class DetectionSchedule:
         return cv2.norm(change, cv2.NORM_INF)
 
     def _thumbnail(self, frame: Frame) -> Image:
-        """A frame's thumbnail, made once: averaging all of its pixels is dear. The frame itself is not kept."""
+        """A frame's thumbnail, made once: averaging all of its pixels is expensive. The frame itself is not kept."""
         key = (frame.seq, frame.taken_ns, id(frame.gray))
         if self._made is None or self._made[0] != key:
             small = halved(frame.gray, least=(2 * self.THUMB[0], 2 * self.THUMB[1]))
@@ -202,6 +202,6 @@ def _same_scene(before: Image, now: Image, contrast: float) -> bool:
 
 
 def _correlation(one: Image, other: Image) -> float:
-    """Pearson's, of values that are not all the same."""
+    """Pearson's correlation, of values that are not all equal."""
     x, y = one - one.mean(), other - other.mean()
     return float(x @ y) / math.sqrt(float(x @ x) * float(y @ y))

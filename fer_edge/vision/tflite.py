@@ -1,4 +1,4 @@
-"""Loads a model, holds it against its card and runs it. The only file that imports a TFLite runtime."""
+"""Loads a model, checks it against its card and runs it. The only file that imports a TFLite runtime."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import Floats, Frame, Image
+from fer_edge.runtime.count_text import counted
 from fer_edge.vision.delegate import Delegate, Share, keep, load, share
 from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
 from fer_edge.vision.probe import try_model
@@ -46,7 +47,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
-            raise ModelError(_not_its_cards(path, card, f"{found.st_size} bytes"))
+            raise ModelError(_not_its_cards(path, card, counted(found.st_size, "byte")))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
@@ -58,7 +59,7 @@ def read_model(folder: Path, card: Card) -> bytes:
 
 def _not_its_cards(path: Path, card: Card, got: str) -> str:
     return (
-        f"{path}: expected {card.bytes} bytes with sha256 {card.sha256}, got {got}; "
+        f"{path}: expected {counted(card.bytes, 'byte')} with sha256 {card.sha256}, got {got}; "
         "the file is damaged or belongs to another card: restore both from the release"
     )
 
@@ -90,7 +91,7 @@ class Model:
             )
         check_role(self.card, where)
         self._path, content = folder / self.card.file, read_model(folder, self.card)
-        if not delegate:  # what an accelerator's library does to its device is not tried twice
+        if not delegate:  # an accelerator's library is not probed twice
             try_model(content, self._path, module=RUNTIMES[runtime])
         self._interpreter, self.share = _open(content, self._path, threads=threads, runtime=runtime, delegate=delegate)
         if self.share:
@@ -104,25 +105,25 @@ class Model:
         _check_tensor(self._input, self.card.input, f"{where}: input")
         _, height, width, _ = self.card.input.shape
         self.accelerated = bool(self.share) or runtime != DEFAULT_RUNTIME or fast
-        """False: the runtime's own fast kernels have refused, which it does without a word. tflite-runtime has none
+        """False: the runtime's own fast kernels are not in use, which it does not report. tflite-runtime has none
         for int8."""
-        self.size = width, height  # of the pictures that it takes
+        self.size = width, height  # of its input pictures
         self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
         self._levels = quantize(levels, self.card.input)
-        if self.share:  # a delegate that does not go with the runtime may say so when it runs: now, not in a frame
+        if self.share:  # a delegate that does not fit the runtime may fail only when it runs: now, not in a frame
             self._invoke(np.zeros(self.card.input.shape, self.card.input.dtype))
 
     @property
     def resizable(self) -> bool:
-        """Whether it may be resized: what an accelerator computes was made for one size."""
+        """Whether it may be resized: an accelerator's models have a fixed size."""
         return self.share is None
 
     def resize(self, *, width: int, height: int) -> None:
-        """Take pictures of width x height from now on; only a fully convolutional model can.
+        """Accept pictures of width x height from now on; only a fully convolutional model can.
 
         Raises:
-            ModelError: this one cannot; it keeps the size that it has.
+            ModelError: this one cannot; it keeps its size.
 
         """
         if (width, height) == self.size:
@@ -135,7 +136,7 @@ class Model:
         self.size = width, height
 
     def view(self, frame: Frame) -> Image:
-        """The picture that this model looks at: gray u8[H,W] or BGR u8[H,W,3]."""
+        """The picture in this model's format: gray u8[H,W] or BGR u8[H,W,3]."""
         return frame.gray if self.card.input.color == "gray" else frame.image
 
     def infer(self, crop: Image) -> tuple[Floats, ...]:
@@ -143,7 +144,7 @@ class Model:
         return self._real(self.infer_held(crop))
 
     def infer_held(self, crop: Image) -> tuple[Held, ...]:
-        """The same, with the outputs as their tensors hold them: for who needs few of their numbers (`dequantize`)."""
+        """The same, with quantized outputs: for callers that need few of their values (`dequantize`)."""
         colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         return self._invoke(cv2.LUT(colored, self._levels))
 
@@ -152,7 +153,7 @@ class Model:
         return self._real(self._invoke(quantize(values, self.card.input)))
 
     def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
-        """`dequantize` for all outputs, by tables of all that a byte stands for."""
+        """`dequantize` for all outputs, by tables of all values of a byte."""
         each = zip(outputs, self._reals, strict=True)
         return tuple(held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each)
 
@@ -171,7 +172,7 @@ class Model:
                 raise ModelError(f"{what}: output {output['name']!r} expected {shape}, got {found[output['index']]}")
 
     def _invoke(self, held: Held) -> tuple[Held, ...]:
-        """Run on an input of the tensor's own type. Raises ModelError: an accelerator failed, or was pulled out."""
+        """Run on an input of the tensor's own type. Raises ModelError: an accelerator failed, or was unplugged."""
         self._interpreter.set_tensor(self._input["index"], held.reshape(self._shape(*self.size)))
         try:
             self._interpreter.invoke()
@@ -198,7 +199,7 @@ def runtime_name(runtime: str) -> str:
 
 
 def quantize(values: Floats, card: TensorCard) -> Held:
-    """Real numbers as a tensor holds them."""
+    """Quantize real numbers to a tensor's type."""
     if card.dtype == "float32":
         return values
     limits = np.iinfo(card.dtype)
@@ -208,14 +209,14 @@ def quantize(values: Floats, card: TensorCard) -> Held:
 
 
 def dequantize(tensor: Held, card: TensorCard) -> Floats:
-    """What a tensor holds as real numbers."""
+    """Dequantize a tensor's values."""
     if card.dtype == "float32":
         return tensor
     return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
 
 
 def _reals_of(card: TensorCard) -> Floats | None:
-    """What each byte of a tensor stands for: f32[256], in the order of u8. None: it holds real numbers."""
+    """The real number for each byte value of a tensor: f32[256], in the order of u8. None: it holds real numbers."""
     if card.dtype == "float32":
         return None
     return dequantize(np.arange(256, dtype=np.uint8).view(card.dtype), card)
@@ -254,13 +255,13 @@ def _open(
             return interpreter, taken
         except (ValueError, RuntimeError, SystemError) as error:
             refusal = _refusal(error, delegate)
-    # outside, so that nothing keeps the traceback, which holds a half-made interpreter
+    # outside, so that nothing keeps the traceback, which refers to a half-built interpreter
     raise ModelError(f"{path}: {refusal}")
 
 
 @contextmanager
 def _described(path: Path) -> Iterator[None]:
-    """What the runtime cannot tell of a model that it took, such as names that are not text, becomes a ModelError."""
+    """Errors while querying a loaded model, such as names that are not text, become a ModelError."""
     try:
         yield
     except (ValueError, RuntimeError, SystemError, LookupError) as error:
@@ -268,12 +269,12 @@ def _described(path: Path) -> Iterator[None]:
 
 
 def _has_delegate(interpreter: Any) -> bool:
-    """Whether a ready interpreter has left a part of the model to anybody: XNNPACK is such a delegate, too."""
+    """Whether any delegate runs a part of the model: XNNPACK is one too."""
     return any(node["op_name"] == "DELEGATE" for node in interpreter._get_ops_details())
 
 
 def _refusal(error: Exception, delegate: Delegate | None) -> str:
-    """Why the runtime does not take a model, and what can be done about it."""
+    """Why the runtime refuses a model, and what to do about it."""
     reason = _reason(error)
     if delegate:
         return f"the TFLite runtime rejected this model with {delegate}: {reason}; use a model that is compiled for it"
@@ -282,7 +283,7 @@ def _refusal(error: Exception, delegate: Delegate | None) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What the runtime says. It joins its messages without a space; the one that is left out says nothing."""
+    """The runtime's message. It joins its messages without a space; the one left out is empty of information."""
     said = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
     return re.sub(r"(?<=\S)Node number", " Node number", said)
 
@@ -310,7 +311,7 @@ def _native_stderr_to_log() -> Iterator[None]:
 
 
 def _import(runtime: str) -> Any:
-    """The module of a runtime: the one that is named, or none. Raises ModelError."""
+    """The module of the named runtime. Raises ModelError."""
     try:
         return import_module(RUNTIMES[runtime])
     except ImportError as error:
@@ -323,7 +324,7 @@ def _import(runtime: str) -> Any:
 def _in_card_order(details: list[dict[str, Any]], card: Card, where: Path) -> list[dict[str, Any]]:
     """The model's outputs in the order of the card: by name, where there are several."""
     if len(details) != len(card.outputs):
-        raise ModelError(f"{where}: {len(card.outputs)} outputs expected, the model has {len(details)}")
+        raise ModelError(f"{where}: {counted(len(card.outputs), 'output')} expected, the model has {len(details)}")
     by_name = {detail["name"]: detail for detail in details}
     if len(details) == 1:
         by_name = {card.outputs[0].name: details[0]}

@@ -1,6 +1,6 @@
 """Pure picture geometry: letterbox, crop, align, normalise.
 
-`quantize/` imports this file too, so that training and running cannot drift apart. Transforms are 2x3 float
+`quantize/` imports this file too, so that training and inference cannot drift apart. Transforms are 2x3 float
 matrices from source to crop pixels, in coordinates whose first pixel has its centre at 0.5 (OpenCV's own
 count from 0.0; `warp` converts).
 """
@@ -76,7 +76,7 @@ def similarity(source: Floats, target: Floats) -> Matrix:
     pairs = [(complex(*a), complex(*b)) for a, b in zip(source.tolist(), target.tolist(), strict=True)]
     from_mean, to_mean = (sum(points) / len(pairs) for points in zip(*pairs, strict=True))
     turned, spread = 0j, 0.0
-    for one, other in pairs:  # a few points: NumPy takes longer to begin
+    for one, other in pairs:  # few points: NumPy's call overhead would dominate
         away = one - from_mean
         turned += away.conjugate() * (other - to_mean)
         spread += away.real * away.real + away.imag * away.imag
@@ -91,7 +91,7 @@ def transform(points: Floats, matrix: Matrix) -> Floats:
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """The matrix that leads back."""
+    """The inverse matrix."""
     (a, b, x), (c, d, y) = matrix.tolist()
     area = a * d - b * c
     a, b, c, d = d / area, -b / area, -c / area, a / area
@@ -100,7 +100,7 @@ def invert(matrix: Matrix) -> Matrix:
 
 def warp(image: Image, matrix: Matrix, size: int) -> Image:
     """Cut a crop of size x size px. Where that shrinks the picture by two or more, it is averaged first, so
-    that fine detail does not turn into noise; beyond the picture's edge its last pixels are repeated."""
+    that fine detail does not alias; beyond the picture's edge its last pixels are repeated."""
     (a, _, _), (c, _, _) = matrix.tolist()
     shrink = int(1 / max(math.hypot(a, c), 1e-6))
     if shrink >= 2:
@@ -138,7 +138,7 @@ def _corners(matrix: Matrix, size: int) -> list[float]:
 
 def anchors3(points: Floats) -> Floats:
     """Middle of the left eye, of the right eye and of the mouth of 68 landmarks: f32[3,2]."""
-    added = np.add.reduce  # an array's own `mean` is the same, and three times as dear
+    added = np.add.reduce  # an array's own `mean` gives the same at three times the cost
     sums = np.array([added(points[36:42]), added(points[42:48]), added(points[48:60])])
     return np.asarray(sums / _ANCHOR_POINTS, np.float32)
 
@@ -149,7 +149,7 @@ def align(gray: Image, points: Floats, template: Floats, size: int) -> Image:
     Args:
         gray: u8[H,W].
         points: f32[68,2] landmarks in px.
-        template: f32[3,2], where `anchors3` shall come to lie, 0..1 of the crop.
+        template: f32[3,2], target positions of `anchors3`, 0..1 of the crop.
         size: side of the crop in px.
 
     """

@@ -23,6 +23,7 @@ CROP_SIDE = 160  # px of the crops that are kept
 CROP_SCALE = 2.0  # of these, in the longer side of the 68 points' bounding box
 LEARNED = ("stills", "varied", "sports", "wild")  # sets; `ages` and `clips` are kept for measuring
 MEASURED = (*LEARNED, "ages", "clips")
+LIVELY = (*LEARNED, "yawns")  # that intensities are learned from
 HELD_OUT_FOLDS = ("fold0", "fold1")  # of `varied`
 SURE_LOGIT = 6.0  # of the teacher's presence, from which on it is believed
 MOST_APART = 20.0  # degrees between the mesh's yaw and that of five points
@@ -61,7 +62,7 @@ SWAPPED = ("eye_closed_left", "eye_closed_right")  # change places in a mirror
 
 @dataclass(frozen=True, slots=True)
 class MeshFaces:
-    """Faces and what the teacher says of them; rows of all arrays belong together."""
+    """Faces and the teacher's labels; rows of all arrays belong together."""
 
     names: NDArray[np.str_]  # of the pictures
     groups: NDArray[np.str_]  # people, or photos: one group stays on one side
@@ -118,7 +119,7 @@ def available(data: Path) -> bool:
 
 def labels_sha256(data: Path) -> str:
     """Name what has been labelled, of the sets that are learned from."""
-    paths = [data / "mesh" / f"{name}.npz" for name in LEARNED]
+    paths = [data / "mesh" / f"{name}.npz" for name in LIVELY]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
 
 
@@ -156,7 +157,7 @@ def usable(faces: MeshFaces) -> MeshFaces:
 
 
 def mirror_intensities(intensities: Floats) -> Floats:
-    """What the intensities f32[...,10] are in a mirror."""
+    """The intensities f32[...,10] of the mirrored face."""
     order = list(INTENSITIES)
     left, right = (order.index(name) for name in SWAPPED)
     index = list(range(len(order)))

@@ -5,7 +5,8 @@
 The teacher is MediaPipe's Face Landmarker (Kartynnik et al. 2019, arXiv:1907.06724; blendshapes: Grishchenko et al.
 2023, arXiv:2309.05782), used to make labels only. Each set with faces becomes `mesh/SET.npz` in the data folder: gray
 crops, and for each what the teacher says of it. `quantize.data.mesh_faces` reads them. `wild` is made from `muxspace`
-in the data folder: the folder `images` of the repository muxspace/facial_expressions.
+in the data folder: the folder `images` of the repository muxspace/facial_expressions; `yawns` from stills of YawDD
+(Abtahi et al. 2014), in the folder `dataset_noisy` of the repository Muneeb-Ahmed-Khan/Yawn-Detection.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.vision import transforms
-from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, SIXTY_EIGHT
+from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, HELD_OUT_FOLDS, SIXTY_EIGHT
 from quantize.data.mesh_teacher import Picture, Seen, Teacher
 from quantize.data.sets import DataError, Floats, Folder, read_people, read_stills
 
+YAWNS_LEARNED, YAWNS_KEPT = 400, 440  # numbers below, and from which on; those between are left out
 LEAST_PX = 40.0  # height of a box from which on the teacher is asked
 FIVE = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of the mouth, by the mesh
 
@@ -106,6 +108,16 @@ def wild(data: Path, find: BoxTeacher) -> Iterator[Seen]:
     yield from _found(pictures, find)
 
 
+def yawns(data: Path, find: BoxTeacher) -> Iterator[Seen]:
+    """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept."""
+    for path in sorted((data / "yawns").glob("*/*.jpg")):
+        number = int(path.stem)
+        if number not in range(YAWNS_LEARNED, YAWNS_KEPT):
+            group = HELD_OUT_FOLDS[0] if number >= YAWNS_KEPT else f"yawns{number // 20}"
+            name = f"{path.parent.name}/{path.name}"
+            yield from _found([(name, group, _colour(path.read_bytes()))], find)
+
+
 def clips(data: Path, find: BoxTeacher) -> Iterator[Seen]:
     """`clips`: every fifteenth frame, each clip a group."""
     for path in sorted((data / "clips").glob("*.mkv")):
@@ -126,6 +138,7 @@ SETS: dict[str, Callable[[Path, BoxTeacher], Iterator[Seen]]] = {
     "ages": ages,
     "wild": wild,
     "clips": clips,
+    "yawns": yawns,
 }
 
 

@@ -71,7 +71,7 @@ class Photo:
     boxes: Floats  # f32[n,4] x0,y0,x1,y1 px; forehead to chin, without the ears
     points: Floats  # f32[n,5,2] px: eyes, nose, mouth corners, left of the picture first; NaN where unknown
     sure: NDArray[np.bool_]  # [n]; the others are neither faces nor background
-    covered: tuple[str, ...]  # [n] the set's word for a mask, "" where it says nothing
+    covered: tuple[str, ...]  # [n] the set's label of a mask, "" where it has none
 
     @property
     def shares(self) -> Floats:

@@ -1,6 +1,6 @@
 """The signals of `fer_edge/tracking/signals`, frame by frame, beside labels, by how high the face is.
 
-`looks` beside the pose that a mesh tells, on people and photos kept from training (faces of at least LEAST_PX in their
+`looks` beside the pose that a mesh tells, on people and photos kept from training (faces of at least 80 px in their
 own pictures, made smaller; profiles whose yaw is all that is known too). Precision and recall are of the faces of which
 it says either; `sure` leaves out those that the mesh has within NEAR_DEG of the cone's edge, where it is not exact
 either. `balance` beside the votes of FER+ pictures of the test splits: positive share minus negative ones. Over time
@@ -9,7 +9,7 @@ the daemon adds hysteresis and smoothing, which single pictures do not show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.config import Attention, EyesMouth, Quality
+from fer_edge.config import Attention, Quality
 from fer_edge.records import Image, Landmarks, Pose, Reason
 from fer_edge.tracking.signals.attention import looks, off_camera_deg
 from fer_edge.tracking.signals.balance import balance
 from fer_edge.vision.classifier import Classifier, softmax
-from fer_edge.vision.intensity import IntensityReader
 from fer_edge.vision.quality import assess
 from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data import mesh_faces
-from quantize.data.augment import lower_resolution
 from quantize.data.ferplus import soft_labels
 from quantize.data.locate import located
-from quantize.data.mesh_faces import CROP_SCALE, INTENSITIES, LEARNED, MeshFaces
-from quantize.data.sets import TRAIN, DataError, read_ferplus
-from quantize.evaluate import intensity
+from quantize.data.mesh_faces import MeshFaces
+from quantize.data.sets import TRAIN, read_ferplus
+from quantize.evaluate import drowsiness, eyes_mouth, over_calm, worsened
+from quantize.evaluate.eyes_mouth import precision_recall
 from quantize.evaluate.landmark_heads import look
 
-HEIGHTS_PX = (24, 36, 48, 80)  # eyebrows to chin
-LEAST_PX = 80.0
-DIM = 0.3  # of full light
-NOISE = 4.0  # gray levels, of a camera in dim light
 NEAR_DEG = 3.0
-SEED = 18
 
 Bools = NDArray[np.bool_]
 
@@ -52,10 +46,10 @@ class LooksFigures:
     condition: str
     faces: int
     looking: int  # of them, by the mesh
-    told: float  # share of which it says either
+    told: float  # share for which it is known
     precision: float
-    recall: float  # of those of which it says either
-    away: float  # share told as not looking, of those that do not
+    recall: float  # of those for which it is known
+    away: float  # share reported as not looking, of those that do not
     sure_precision: float
     sure_recall: float
 
@@ -71,35 +65,17 @@ class BalanceFigures:
     sign: float  # share with the right sign, of faces whose votes lean by LEANS and more
 
 
-@dataclass(frozen=True, slots=True)
-class StateFigures:
-    """What closed eyes, an open mouth or a smile is worth under one condition."""
-
-    condition: str
-    faces: int
-    on: int  # of them, by the mesh
-    precision: float
-    recall: float
-    clear_precision: float  # without faces that the mesh has near the limit
-    clear_recall: float
-    clear_wrong: float  # share of these told as on that are not
-
-
-STATES = {
-    "eyes_closed": (("eye_closed_left", "eye_closed_right"), 0.5),
-    "mouth_open": (("jaw_open",), 0.3),
-    "smiles": (("smile",), 0.5),
-}
-"""The mesh's intensities, and from what on it means that."""
-
-NEAR_INTENSITY = 0.1
 LEANS = 0.3
 
 
 def measure(models: Path, data: Path) -> dict[str, Any]:
-    """Both signals. Raises DataError."""
-    return {"looks": measure_looks(models, data), "balance": measure_balance(models, data)} | {
-        "eyes_mouth": measure_eyes_mouth(models, data)
+    """Every signal. Raises DataError."""
+    return {
+        "looks": measure_looks(models, data),
+        "balance": measure_balance(models, data),
+        "eyes_mouth": eyes_mouth.measure(models, data),
+        "over_calm": over_calm.measure(models, data),
+        "drowsiness": drowsiness.measure(models, data),
     }
 
 
@@ -108,43 +84,23 @@ def measure(models: Path, data: Path) -> dict[str, Any]:
 
 def measure_looks(models: Path, data: Path) -> list[LooksFigures]:
     """By height, and in dim light. Raises DataError where no faces are labelled."""
-    faces = kept(data)
+    faces = worsened.kept(data)
     landmarks = daemon_stages.open_model(models / "landmarks.tflite", "landmarks")
     expression = daemon_stages.open_model(models / "expression.tflite", "expression")
     return [
         _looks(landmarks, expression, faces, px=px, light=light)
-        for light in (1.0, DIM)
-        for px in (HEIGHTS_PX if light == 1.0 else (48,))
+        for light, heights in worsened.LIGHTS.items()
+        for px in heights
     ]
 
 
-def kept(data: Path) -> MeshFaces:
-    """Large faces that nothing was learned from. Raises DataError."""
-    if not mesh_faces.available(data):
-        raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
-    sets = mesh_faces.read_all(data, LEARNED).values()
-    faces = mesh_faces.join([each.pick(each.held_out) for each in sets])
-    return faces.pick(faces.height_px >= LEAST_PX)
-
-
 def _looks(landmarks: Model, expression: Model, faces: MeshFaces, *, px: int, light: float) -> LooksFigures:
-    crops = worse(faces.crops, px, light)
+    crops = worsened.worse(faces.crops, px, light)
     found = look(landmarks, mesh_faces.with_crops(faces, crops))
     classifier, config = Classifier(expression), Attention(min_height_px=1)
     off = np.array([off_of(pose) for pose in faces.poses])
     said = np.array([_said(classifier, crop, each, config) for crop, each in zip(crops, found, strict=True)])
-    name = f"{px} px" + ("" if light == 1.0 else f", light {light:.0%}")
-    return compare(off, said, name=name, cone=config.cone_deg)
-
-
-def worse(crops: Image, px: int, light: float) -> Image:
-    """The faces at a height, in less light."""
-    rng = np.random.default_rng(SEED)
-    small = np.stack([lower_resolution(crop, round(CROP_SCALE * px), round(CROP_SCALE * px)) for crop in crops])
-    if light == 1.0:
-        return small
-    dark = small * light + rng.normal(0, NOISE, small.shape)
-    return np.asarray(np.clip(dark, 0, 255), np.uint8)
+    return compare(off, said, name=worsened.name(px, light), cone=config.cone_deg)
 
 
 def off_of(pose: NDArray[Any]) -> float:
@@ -161,7 +117,7 @@ def _said(classifier: Classifier, crop: Image, found: Landmarks, config: Attenti
 
 
 def compare(off: NDArray[Any], said: NDArray[Any], *, name: str, cone: float) -> LooksFigures:
-    """Hold what is said f64[N] against the mesh's angles f64[N]."""
+    """Compare the reported f64[N] with the mesh's angles f64[N]."""
     told, looking = np.isfinite(said), off <= cone
     sure = told & (np.abs(off - cone) > NEAR_DEG)
     return LooksFigures(
@@ -169,53 +125,10 @@ def compare(off: NDArray[Any], said: NDArray[Any], *, name: str, cone: float) ->
         len(off),
         int(looking.sum()),
         float(told.mean()),
-        *_precision_recall(said == 1, looking, told),
+        *precision_recall(said == 1, looking, told),
         float((said == 0)[told & ~looking].mean()),
-        *_precision_recall(said == 1, looking, sure),
+        *precision_recall(said == 1, looking, sure),
     )
-
-
-def _precision_recall(positive: Bools, right: Bools, which: Bools) -> tuple[float, float]:
-    hits = int((positive & right & which).sum())
-    return hits / max(1, int((positive & which).sum())), hits / max(1, int((right & which).sum()))
-
-
-# --- eyes and mouth ------------------------------------------------------------------------------------------
-
-
-def measure_eyes_mouth(models: Path, data: Path) -> list[StateFigures]:
-    """Each by height, and on sets that nothing was learned from. Raises DataError where no faces are labelled."""
-    landmarks = daemon_stages.open_model(models / "landmarks.tflite", "landmarks")
-    reader = IntensityReader(daemon_stages.open_model(models / "intensity.tflite", "intensity"))
-    faces = intensity.clear(kept(data))
-    found = [each for px in HEIGHTS_PX for each in _eyes_mouth(landmarks, reader, faces, px)]
-    for name, others in mesh_faces.read_all(data, tuple(intensity.OTHERS)).items():
-        rows = _eyes_mouth(landmarks, reader, intensity.clear(others), 48)
-        found += [replace(each, condition=f"{each.condition}, {name}") for each in rows]
-    return found
-
-
-def _eyes_mouth(landmarks: Model, reader: IntensityReader, faces: MeshFaces, px: int) -> list[StateFigures]:
-    crops = worse(faces.crops, px, 1.0)
-    found = look(landmarks, mesh_faces.with_crops(faces, crops))
-    pairs = zip(crops, found, strict=True)
-    got = np.stack([reader(daemon_stages.frame_of(crop), each).values for crop, each in pairs])
-    limits, rows = EyesMouth(), []
-    for name, (of, least) in STATES.items():
-        wanted = faces.intensities[:, [list(INTENSITIES).index(each) for each in of]].min(axis=1)
-        said = got[:, [reader.names.index(each) for each in of]].mean(axis=1) >= getattr(limits, name)
-        right, clear = wanted >= least, np.abs(wanted - least) > NEAR_INTENSITY
-        rows.append(
-            StateFigures(
-                f"{name}, {px} px",
-                len(right),
-                int(right.sum()),
-                *_precision_recall(said, right, np.ones(len(right), np.bool_)),
-                *_precision_recall(said, right, clear),
-                float(said[clear & ~right].mean()),
-            )
-        )
-    return rows
 
 
 # --- balance -------------------------------------------------------------------------------------------------
@@ -229,7 +142,7 @@ def measure_balance(models: Path, data: Path) -> list[BalanceFigures]:
     images, shares = held.images[test][fit], shares[fit]
     wanted = np.array([balance(row) for row in shares])
     model = daemon_stages.open_model(models / "expression.tflite", "expression")
-    return [_balance(model, images, wanted, px) for px in HEIGHTS_PX if px <= images.shape[1]]
+    return [_balance(model, images, wanted, px) for px in worsened.HEIGHTS_PX if px <= images.shape[1]]
 
 
 def _balance(model: Model, images: Image, wanted: NDArray[Any], px: int) -> BalanceFigures:
@@ -258,14 +171,15 @@ def table(figures: dict[str, Any]) -> list[str]:
         *(_looks_row(each) for each in figures["looks"]),
         "balance beside the votes of FER+",
         *(_balance_row(each) for each in figures["balance"]),
-        "eyes and mouth beside the mesh's intensities; clear: without those near the limit",
-        *(_state_row(each) for each in figures["eyes_mouth"]),
+        *eyes_mouth.table(figures["eyes_mouth"]),
+        *over_calm.table(figures["over_calm"]),
+        *drowsiness.table(figures["drowsiness"]),
     ]
 
 
 def _looks_row(each: LooksFigures) -> str:
     return (
-        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; told {each.told:6.1%}  "
+        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; known {each.told:6.1%}  "
         f"precision {each.precision:.3f} recall {each.recall:.3f} away {each.away:.1%}  "
         f"sure {each.sure_precision:.3f} {each.sure_recall:.3f}"
     )
@@ -275,12 +189,4 @@ def _balance_row(each: BalanceFigures) -> str:
     return (
         f"{each.condition:<18} {each.faces} faces; correlation {each.correlation:.3f}, "
         f"mean error {each.error:.3f}, sign right {each.sign:.1%}"
-    )
-
-
-def _state_row(each: StateFigures) -> str:
-    return (
-        f"{each.condition:<18} {each.faces} faces, {each.on} on; "
-        f"precision {each.precision:.2f} recall {each.recall:.2f}  "
-        f"clear {each.clear_precision:.2f} {each.clear_recall:.2f}, wrong {each.clear_wrong:.2%}"
     )

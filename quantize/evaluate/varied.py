@@ -34,7 +34,7 @@ Find = Callable[[Image], tuple[Floats, Floats]]
 
 @dataclass(frozen=True, slots=True)
 class VariedFigures:
-    """What one pass over the photos says."""
+    """The figures from one pass over the photos."""
 
     set: str
     images: int
@@ -116,7 +116,7 @@ def of_daemon(pipeline: Pipeline, data: Path, *, folds: Collection[int] = HELD_O
 
 
 def detector_finds(detector: Detector) -> Find:
-    """What the daemon's detector finds."""
+    """The daemon's detector alone."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         faces = detector(daemon_stages.frame_of(image))
@@ -126,7 +126,7 @@ def detector_finds(detector: Detector) -> Find:
 
 
 def daemon_finds(pipeline: Pipeline) -> Find:
-    """What the daemon finds in a single picture."""
+    """The whole daemon on a single picture."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         tracks = pipeline.look(daemon_stages.frame_of(image)).tracks

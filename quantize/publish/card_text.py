@@ -1,4 +1,4 @@
-"""What the cards tell people, role by role: data and its terms, protocol, use, misuse, limits."""
+"""The cards' text for people, role by role: data and its terms, protocol, use, misuse, limits."""
 
 from __future__ import annotations
 
@@ -116,10 +116,15 @@ PROSE: dict[str, dict[str, str]] = {
     "intensity": {
         "data": (
             "Faces of people in video stills (landmarks68), varied and sports photos, and pictures of LFW people and "
-            "films, turned by up to 40 degrees, with the blendshapes of MediaPipe's Face Landmarker, means of left "
-            "and right but for the eyes; without a fifth of the people, and two folds of the varied photos."
+            "films, and stills of drivers who yawn (YawDD), turned by up to 40 degrees, with the blendshapes of "
+            "MediaPipe's Face Landmarker, means of left and right but for the eyes; closed eyes corrected where a "
+            "person has read them from the pictures (some 400 faces); without a fifth of the people, two folds of "
+            "the varied photos and the later two fifths of YawDD's stills."
         ),
-        "terms": f"Stills: from YouTube Faces, repository MIT. The other photos: {_PHOTO_TERMS} {_WEIGHTS_ONLY}",
+        "terms": (
+            "Stills: from YouTube Faces, repository MIT; YawDD: published for research. The other photos: "
+            f"{_PHOTO_TERMS} {_WEIGHTS_ONLY}"
+        ),
         "protocol": (
             "Correlation with the teacher, and for closed eyes (0.5 and more by the teacher) the area under the ROC "
             "curve, on people and photos kept from training, turned by up to 30 degrees, of 48 px and more in their "

@@ -1,4 +1,4 @@
-"""The expression classifier's task: how FER+ faces are varied, and how answers are judged."""
+"""The expression classifier's task: how FER+ faces are augmented, and how predictions are evaluated."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Expression:
         Args:
             data: the folder of FER+; posed and natural faces (`natural.npz`) are learned from where it has them.
             teachers: finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531).
-            taught: file of what others' networks say (`quantize.teachers`); without it no natural face has a target.
+            taught: file of other networks' outputs (`quantize.teachers`); without it no natural face has a target.
             widths: channels of the network's stages.
             landmarks: the model that cuts faces as the daemon does.
 
@@ -106,7 +106,7 @@ class Expression:
 
     @cached_property
     def pools(self) -> list[Pool]:
-        """What is drawn from; made when training begins."""
+        """The pools to draw from; made when training begins."""
         return make_pools(self._folder, self.examples, self._landmarks, self._taught)
 
     def network(self, *, batch: int | None = None) -> Any:
@@ -144,7 +144,7 @@ class Expression:
         return self.judged(predict(to_input(self.held_out.images))[0])
 
     def judged(self, logits: Floats) -> dict[str, float]:
-        """Figures of answers f32[N,8] to the held-out pictures."""
+        """Figures of predictions f32[N,8] for the held-out pictures."""
         labels = self.held_out.labels
         right = logits.argmax(axis=1) == labels
         recalls = [right[labels == each].mean() for each in np.unique(labels)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from fer_edge.vision import transforms
 from fer_edge.vision.model_card import Role
-from quantize.data import augment, mesh_faces
+from quantize.data import augment, eyes_read, mesh_faces
 from quantize.data.cut_faces import TEMPLATE
+from quantize.data.eyes_read import read_eyes
 from quantize.data.mesh_faces import INTENSITIES, MeshFaces
 from quantize.data.sets import FER_SIDE, DataError, Floats, Image
 from quantize.tasks.networks import intensity_net
@@ -23,10 +25,11 @@ from quantize.tasks.task import Predict, to_input
 BATCH = 64
 STEPS = 250  # batches in an epoch
 WEIGHT_DECAY = 0.01
-YAW_TO = 40.0  # degrees up to which the mesh is believed here; beyond, the daemon does not judge a face
+YAW_TO = 40.0  # degrees up to which the mesh is trusted here; beyond, the daemon does not classify a face
 RARE = 0.45  # of an intensity other than the common ones, from which on a face is drawn more often
 COMMON = ("smile", "brow_down")
 RARE_WEIGHT = 3.0
+READ_WEIGHT = 6.0  # of a face whose eyes a person has read: there, the mesh or a model was wrong or in doubt
 MOST_WEIGHT = 4.0  # of an output beside the one that varies most
 
 # How far the daemon's alignment is off: its three points in eye distances, and the crop's size.
@@ -38,7 +41,7 @@ SAMPLE_SEED = 11
 
 
 class Intensity:
-    """Learn what the mesh says of each intensity."""
+    """Learn the mesh's intensities."""
 
     role: Role = "intensity"
     steps = STEPS
@@ -48,10 +51,11 @@ class Intensity:
         """Read the faces that have been labelled."""
         if not mesh_faces.available(data):
             raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
-        sets = mesh_faces.read_all(data).values()
-        self.training = mesh_faces.join([clear(faces.pick(~faces.held_out)) for faces in sets])
+        sets = mesh_faces.read_all(data, mesh_faces.LIVELY).values()
+        training, read = mesh_faces.join([clear(faces.pick(~faces.held_out)) for faces in sets]), read_eyes(data)
+        self.training = replace(training, intensities=eyes_read.corrected(training, read))
         self.held_out = mesh_faces.join([clear(faces.pick(faces.held_out)) for faces in sets])
-        self._odds = odds(self.training)
+        self._odds = odds(self.training, eyes_read.was_read(training, read))
         spread = self.training.intensities.std(axis=0)
         weights = np.minimum(spread.max() / np.maximum(spread, 1e-3), MOST_WEIGHT)
         self._weights = (weights / weights.mean()).astype(np.float32)
@@ -102,15 +106,16 @@ class Intensity:
 
 
 def clear(faces: MeshFaces) -> MeshFaces:
-    """The faces of which the mesh can tell intensities."""
+    """The faces for which the mesh has intensities."""
     known = np.isfinite(faces.intensities).all(axis=1) & (np.abs(faces.poses[:, 0]) <= YAW_TO)
     return faces.pick(known & (faces.presence >= mesh_faces.SURE_LOGIT))
 
 
-def odds(faces: MeshFaces) -> Floats:
-    """How likely each face is drawn f64[N]."""
+def odds(faces: MeshFaces, read: NDArray[np.bool_]) -> Floats:
+    """How likely each face is drawn f64[N]; `read`: whose eyes a person has read."""
     rare = [index for index, name in enumerate(INTENSITIES) if name not in COMMON]
     weights = np.where((faces.intensities[:, rare] >= RARE).any(axis=1), RARE_WEIGHT, 1.0)
+    weights = np.where(read, READ_WEIGHT, weights)
     return np.asarray(weights / weights.sum())
 
 
@@ -129,7 +134,7 @@ def views(faces: MeshFaces, rows: NDArray[np.intp], rng: np.random.Generator) ->
 
 
 def varied(crops: Image, rng: np.random.Generator) -> Image:
-    """Vary what a camera varies."""
+    """Augment as a camera varies."""
     crops = augment.coarsen(augment.relight(crops, rng), rng, share=0.3, sides_px=(20, 48))
     crops = augment.blur(crops, rng, share=0.1)
     return augment.compress(augment.add_noise(crops, rng, share=0.2), rng, share=0.1)

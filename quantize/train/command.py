@@ -2,7 +2,7 @@
 
 Every epoch ends with one file, `last.npz`, that holds the whole state: weights, their running average, the
 optimizer and the number of the epoch. It is replaced in one step, so a run killed at any moment starts again from
-a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), goes on as if nothing had happened.
+a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), continues as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ except ImportError as error:
 
 from fer_edge.errors import ModelError
 from quantize.data.sets import DataError, Floats
+from quantize.files.arrays import replace_arrays
 from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
@@ -53,7 +54,7 @@ BATCHES_AHEAD = 8  # made by a second thread while the network learns
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is; two runs with equal plans and threads are the same run."""
+    """A run's plan; two runs with equal plans and threads are the same run."""
 
     role: str
     epochs: int
@@ -112,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quantize.train", description="Train one of the networks.")
     parser.add_argument("role", choices=tuple(ROLES))
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data.sets names")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this run; an unfinished run in it goes on")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of this run; an unfinished run in it is resumed"
+    )
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
@@ -139,8 +142,8 @@ def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | Non
     """Train to the end of the plan, from the last whole epoch found in `out`.
 
     Args:
-        plan: what the run is.
-        task: what the network learns.
+        plan: the run's plan.
+        task: the network's task.
         out: folder of the run.
         begin: puts weights into the untrained network; default: those of `plan.start`.
 
@@ -257,11 +260,7 @@ def save(path: Path, model: Any, average: Average, *, epochs: int) -> None:
     arrays: dict[str, Any] = {"epochs": np.int64(epochs)}
     arrays |= {f"average_{i}": weight for i, weight in enumerate(average.weights)}
     arrays |= {f"state_{i}": variable.numpy() for i, variable in enumerate(_state(model))}
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_arrays(path, arrays)
 
 
 def restore(path: Path, model: Any, average: Average) -> int:

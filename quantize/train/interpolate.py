@@ -25,6 +25,7 @@ except ImportError as error:
 from fer_edge.errors import ModelError
 from quantize.convert.to_int8 import read_plan
 from quantize.data.sets import DataError, Floats
+from quantize.files.arrays import replace_arrays
 from quantize.tasks.task import ROLES, Task, open_task
 from quantize.train.command import Average, predictor
 from quantize.train.warm_start import averaged_network, begin
@@ -69,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     weights = {f"average_{i}": weight for i, weight in enumerate(between(start, end, options.share))}
     options.out.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {"epochs": np.int64(sum(epochs for _, epochs in ends)), **weights}
-    np.savez(options.out / "last.npz", **arrays)
+    replace_arrays(options.out / "last.npz", arrays)
     line = {"start": str(options.start), "end": [str(run) for run in options.end], "share": options.share}
     (options.out / "plan.json").write_text(json.dumps(plan | {"interpolate": line}) + "\n")
 

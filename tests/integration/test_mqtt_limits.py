@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,7 @@ from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events
-from tests.support.sink_helpers import CONNACK, first_seen, mqtt_sink, quick_retries, said, turn_until_it_ends
+from tests.support.sink_helpers import CONNACK, first_seen, mqtt_sink, quick_retries, running, said, turn_until_it_ends
 
 BIG = 200_000_000
 
@@ -97,19 +98,58 @@ def test_a_broker_that_ends_the_connection_at_a_topic_gets_everything_else(
     assert said(caplog, "ends the connection at each message") == 2  # the device, then one of its entities
 
 
-def serve_strictly(server: socket.socket, seen: list[bytes], over: threading.Event) -> None:
+def test_an_event_that_is_on_its_way_whenever_a_stuck_broker_is_killed_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes the event, does not answer, and is ended by its watchdog: five times."""
+    quick_retries(monkeypatch)
+    monkeypatch.setattr("fer_edge.sinks.mqtt.blocked.PROMPT_SECONDS", 0.2)
+    seen: list[bytes] = []
+    hung_up = count(1)
+
+    def stuck(topic: bytes) -> bool:
+        if topic.endswith(b"/event") and next(hung_up) <= 5:
+            time.sleep(0.3)
+            return True
+        return False
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+        serving = threading.Thread(target=serve_strictly, args=(server, seen, over, stuck), daemon=True)
+        serving.start()
+        with running(server.getsockname()[1], version="3.1.1", close_seconds=1) as sink:
+            sink.submit(events(1, 1))
+            wait_for(lambda: b"fer-edge/kitchen/event" in seen, "the event")
+        over.set()
+        socket.create_connection(server.getsockname()).close()
+        serving.join(SECONDS)
+    assert said(caplog, "ends the connection at each message") == 0
+
+
+def of_home_assistant(topic: bytes) -> bool:
+    return topic.startswith(b"homeassistant/")
+
+
+def serve_strictly(
+    server: socket.socket,
+    seen: list[bytes],
+    over: threading.Event,
+    refuses: Callable[[bytes], bool] = of_home_assistant,
+) -> None:
     while not over.is_set():
         connection, _ = server.accept()
         with connection, connection.makefile("rb") as stream:
             connection.settimeout(SECONDS)
             try:
-                answer_strictly(connection, stream, seen)
+                answer_strictly(connection, stream, seen, refuses)
             except (OSError, IndexError):
                 continue
 
 
-def answer_strictly(connection: socket.socket, stream: BinaryIO, seen: list[bytes]) -> None:
-    """Acknowledge what comes; hang up at what Home Assistant would read."""
+def answer_strictly(
+    connection: socket.socket, stream: BinaryIO, seen: list[bytes], refuses: Callable[[bytes], bool]
+) -> None:
+    """Acknowledge what comes; hang up at what is refused."""
     while True:
         kind = stream.read(1)[0]
         length, shift = 0, 0
@@ -122,7 +162,7 @@ def answer_strictly(connection: socket.socket, stream: BinaryIO, seen: list[byte
             connection.sendall(b"\x90\x05" + body[:2] + b"\x01\x01\x01")
         elif kind >> 4 == 3:
             end = 2 + int.from_bytes(body[:2], "big")
-            if body[2:end].startswith(b"homeassistant/"):
+            if refuses(body[2:end]):
                 return
             seen.append(body[2:end])
             if kind & 0x06:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantize.evaluate.signals import compare, off_of, worse
+from quantize.evaluate.signals import compare, off_of
+from quantize.evaluate.worsened import worse
 
 
 def test_looks_is_judged_on_what_it_says() -> None:

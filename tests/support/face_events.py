@@ -36,7 +36,8 @@ IDENTITY = Identity(
     "ai-edge-litert 2.3.0",
 )
 FRAME = frame_of(np.zeros((48, 64, 3), np.uint8))
-STATS = Stats(14.987, (20.004, 31.006), {"detect": (1.2345, 2.3456)}, 100, 3, 99.96, 51.2, 0, 7.5, RateReason.HOT, 50)
+STAGES = {"detect": (1.2345, 2.3456)}
+STATS = Stats(14.987, (20.004, 31.006), STAGES, 100, 3, 99.96, 51.2, 0, 7.5, RateReason.HOT, 50, 4)
 
 
 def face_event(seq: int = 1, **changes: Any) -> FaceEvent:

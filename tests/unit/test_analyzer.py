@@ -136,6 +136,22 @@ def test_pandas(rows: FaceTable) -> None:
     assert FaceTable(()).to_pandas().empty
 
 
+def test_rows_and_tables_have_the_signals_that_config_switches_on(film: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    with Analyzer({"attention": {"enabled": True}, "balance": {"enabled": True}}) as analyzer:
+        faces = analyzer.film(film)
+    assert list(faces.columns) == [*COLUMNS, "looks", "balance"]
+    assert faces.to_arrow().schema.names == list(faces.columns)
+    frame = faces.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["looks"].dtype == "boolean"
+    assert frame["looks"].any()
+    assert frame["balance"].between(-1, 1).any()
+    last = faces[-1]
+    assert last.cell("looks") == frame["looks"].tolist()[-1]
+    assert list(faces[:3].to_pandas().columns) == list(frame.columns)
+
+
 def test_the_order_of_colours(analyzer: Analyzer) -> None:
     image = np.asarray(cv2.imread(ASTRONAUT), np.uint8)
     before = image.copy()

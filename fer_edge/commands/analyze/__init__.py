@@ -1,6 +1,6 @@
 """Offline runs: pictures and videos in; lines, tables, events, a film, pictures and a report out.
 
-A run of files can be interrupted, by whatever, and gone on with: `checkpoint.py` says how.
+A run over files can be interrupted by anything and resumed: see `checkpoint.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fer_edge.commands.analyze.options import AnalyzeOptions, check, origin
 from fer_edge.commands.analyze.output import Output
 from fer_edge.commands.analyze.outputs import Events, FilmOutput, JsonLines, Outputs, Parquet, Report, Table
 from fer_edge.commands.analyze.pictures import Pictures
+from fer_edge.commands.analyze.rows import columns_of
 from fer_edge.commands.analyze.run import Run
 from fer_edge.commands.analyze.tally import summary_line
 from fer_edge.config import Config
@@ -90,8 +91,8 @@ def _outputs(config: Config, options: AnalyzeOptions, pipeline: Pipeline) -> dic
     """What was asked for, by option. Raises SinkError or ReportError where its library is missing."""
     makers: dict[str, Callable[[str], Output]] = {
         "jsonl": JsonLines,
-        "csv": Table,
-        "parquet": lambda path: Parquet(Path(path)),
+        "csv": lambda path: Table(path, columns_of(config)),
+        "parquet": lambda path: Parquet(Path(path), columns_of(config)),
         "events": lambda path: Events(path, identity(config, pipeline.cards)),
         "video": lambda path: FilmOutput(Path(path), config.zones),
         "report": lambda path: Report(Path(path), config.models, still=options.still),

@@ -1,4 +1,4 @@
-"""How far a run has come, in a small file beside its outputs, so that `--resume` can go on from there.
+"""A run's progress, in a small file beside its outputs, from which `--resume` continues.
 
 It is written in one step, after the outputs are on the disk, at the end of a section of frames; so whatever ends the
 run, a power cut too, the outputs hold at least what it says, and what they hold beyond that is cut off.
@@ -25,7 +25,7 @@ LEAST_WORK = 20  # times as long as a checkpoint takes is what lies between two
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is of. Another one cannot go on in its place."""
+    """A run's sources and options. Another run cannot resume it."""
 
     software: str
     configuration: str
@@ -76,7 +76,7 @@ class CheckpointWriter:
     """Writes checkpoints, as often as asked, but never so often that they take much of the time."""
 
     def __init__(self, path: Path | None, *, every_seconds: float) -> None:
-        """`path`: None where nothing can be gone on with."""
+        """`path`: None where nothing can be resumed."""
         self.path = path
         self._every_seconds = every_seconds
         self._next = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, overload
@@ -10,11 +10,12 @@ from typing import Any, overload
 import numpy as np
 
 from fer_edge.commands.analyze.lines import AnalyzedFrame
-from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, load_arro3, row
+from fer_edge.commands.analyze.rows import COLUMNS, extra, fields_of, load_arro3, row
 from fer_edge.errors import ReportError
 from fer_edge.records import LABELS, Box, Floats
+from fer_edge.runtime.count_text import counted
 
-NUMPY = {"int32": "Int32", "int64": "Int64", "string": "string"}
+NUMPY = {"int32": "Int32", "int64": "Int64", "string": "string", "bool": "boolean"}
 """Pandas' types that know what is missing, by Arrow's; floats are NaN."""
 
 
@@ -52,6 +53,10 @@ class FaceRow:
     contempt: float | None
     landmarks: Floats = field(compare=False, repr=False)  # f32[68,2] px, in the order of iBUG 300-W
 
+    def cell(self, column: str) -> Any:
+        """What a column says of it."""
+        return getattr(self, column)
+
     @property
     def box(self) -> Box:
         """The face, forehead to chin."""
@@ -63,21 +68,42 @@ class FaceRow:
         return {label: getattr(self, label) for label in LABELS if getattr(self, label) is not None}
 
 
-def face_rows(look: AnalyzedFrame) -> list[FaceRow]:
+@dataclass(frozen=True, slots=True)
+class WatchedFaceRow(FaceRow):
+    """A face in a frame, where config has zones or switches signals on."""
+
+    more: Mapping[str, str | bool | float | None] = field(default_factory=dict)  # by column: docs/analyze.md#rows
+
+    def cell(self, column: str) -> Any:
+        """See FaceRow.cell."""
+        return self.more[column] if column in self.more else getattr(self, column)
+
+
+def face_rows(look: AnalyzedFrame, columns: Mapping[str, str] = COLUMNS) -> list[FaceRow]:
     """A frame's faces."""
-    return [
-        FaceRow(**dict(zip(COLUMNS, row(look, number), strict=True)), landmarks=np.asarray(face.landmarks, np.float32))
-        for number, face in enumerate(look.line.faces)
-    ]
+    return [_face_row(look, number, columns) for number in range(len(look.line.faces))]
+
+
+def _face_row(look: AnalyzedFrame, number: int, columns: Mapping[str, str]) -> FaceRow:
+    own: dict[str, Any] = dict(zip(COLUMNS, row(look, number), strict=True))
+    own["landmarks"] = np.asarray(look.line.faces[number].landmarks, np.float32)
+    names = [name for name in columns if name not in COLUMNS]
+    if not names:
+        return FaceRow(**own)
+    return WatchedFaceRow(**own, more={name: extra(look, number, name) for name in names})
 
 
 class FaceTable(Sequence[FaceRow]):
     """Faces in their order; a sequence that cannot be changed."""
 
-    def __init__(self, rows: Iterable[FaceRow], *, trouble: str | None = None) -> None:
+    def __init__(
+        self, rows: Iterable[FaceRow], *, trouble: str | None = None, columns: Mapping[str, str] = COLUMNS
+    ) -> None:
         self._rows = tuple(rows)
         self.trouble = trouble
         """What could not be read of the source, None: nothing."""
+        self.columns = columns
+        """Names and Arrow types, as `analyze --csv` and `--parquet` have them."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -87,7 +113,9 @@ class FaceTable(Sequence[FaceRow]):
     @overload
     def __getitem__(self, index: slice) -> FaceTable: ...
     def __getitem__(self, index: int | slice) -> FaceRow | FaceTable:
-        return FaceTable(self._rows[index], trouble=self.trouble) if isinstance(index, slice) else self._rows[index]
+        if not isinstance(index, slice):
+            return self._rows[index]
+        return FaceTable(self._rows[index], trouble=self.trouble, columns=self.columns)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FaceTable) and self._rows == other._rows
@@ -96,16 +124,13 @@ class FaceTable(Sequence[FaceRow]):
         return hash(self._rows)
 
     def __repr__(self) -> str:
-        return f"FaceTable of {len(self)} rows"
+        return f"FaceTable of {counted(len(self), 'row')}"
 
     def to_arrow(self) -> Any:
         """An Arrow table with the columns and types of `analyze --parquet`: arro3's, which pyarrow, polars and DuckDB
         take as it is (`pyarrow.table(faces.to_arrow())`). Raises SinkError where arro3 is missing."""
         core, _ = load_arro3("to_arrow")
-        fields = [
-            core.Field(name, getattr(core.DataType, kind)(), nullable=name not in NEVER_NULL)
-            for name, kind in COLUMNS.items()
-        ]
+        fields = fields_of(core, self.columns)
         arrays = [core.Array(self._column(each.name), each.type) for each in fields]
         return core.Table.from_arrays(arrays, schema=core.Schema(fields))
 
@@ -115,8 +140,8 @@ class FaceTable(Sequence[FaceRow]):
             pandas = import_module("pandas")
         except ImportError as error:
             raise ReportError(f"to_pandas needs pandas: pip install pandas ({error})") from None
-        types = {name: NUMPY.get(kind, kind) for name, kind in COLUMNS.items()}
-        return pandas.DataFrame({name: pandas.array(self._column(name), dtype=types[name]) for name in COLUMNS})
+        types = {name: NUMPY.get(kind, kind) for name, kind in self.columns.items()}
+        return pandas.DataFrame({name: pandas.array(self._column(name), dtype=types[name]) for name in types})
 
     def _column(self, name: str) -> list[Any]:
-        return [getattr(each, name) for each in self._rows]
+        return [each.cell(name) for each in self._rows]

@@ -2,7 +2,7 @@
 
 While it grows it is a fragmented MP4 made of sections of SECTION_FRAMES frames: each has an encoder of its own, begins
 with a key frame and is appended whole. So a run that is killed leaves a film that plays up to its last section, and
-another process can go on after any of them. When all is done it becomes a plain MP4 with its index first.
+another process can continue after any of them. When all is done it becomes a plain MP4 with its index first.
 
 Needs PyAV (extra `analyze`), whose wheels bundle FFmpeg and x264.
 """
@@ -66,7 +66,7 @@ class Film:
         self._section: _Section | None = None
 
     def start(self, reached: Reached | None = None) -> None:
-        """Begin, or go on after what was reached."""
+        """Begin, or continue after what was reached."""
         self._reached = reached or Reached()
         with self._path.open("ab") as file:
             file.truncate(self._reached.bytes)

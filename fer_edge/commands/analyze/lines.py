@@ -1,4 +1,4 @@
-"""What `analyze` says of a frame: one JSON line."""
+"""A frame's result: one JSON line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer_edge.camera import Recording, shown
 from fer_edge.contract.encode import probabilities, signals_of
 from fer_edge.contract.payloads import SignalPayload
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import Box, FaceState, Frame, Reason, Track, Update
+from fer_edge.records import Box, FaceState, Frame, Reason, Update
 
 
 class FaceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,7 @@ class FaceLine(msgspec.Struct, frozen=True, kw_only=True):
     landmarks: list[list[float]]  # 68 points
     reason: str | None
     signals: dict[str, SignalPayload] | msgspec.UnsetType = msgspec.UNSET  # where config switches any on
+    zones: list[str] | msgspec.UnsetType = msgspec.UNSET  # that it is in, where config has any and pictures are a film
 
 
 class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +45,8 @@ class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedFrame:
-    """A frame and all that is said of it. Its time, `update.frame.taken_ns`, counts from the first frame of its source,
-    so that two runs of one film say the same."""
+    """A frame and its results. Its time, `update.frame.taken_ns`, counts from the first frame of its source,
+    so that two runs of one film give the same."""
 
     line: FrameLine
     shown: tuple[FaceState, ...]  # the faces of the line
@@ -67,7 +68,8 @@ def looks(
         else:
             update = look(replace(frame, taken_ns=frame.taken_ns - begun_ns))
             faces = shown_by_pictures(update, pipeline) if still else shown_by_clip(update, pipeline)
-            line = frame_line(faces, update, _name(camera, source), index=index)
+            zones = bool(pipeline.config.zones) and not still
+            line = frame_line(faces, update, _name(camera, source), index=index, zones=zones)
             yield AnalyzedFrame(line, tuple(faces), update, camera.picture)
         index += 1
 
@@ -93,16 +95,17 @@ def shown_by_pictures(update: Update, pipeline: Pipeline) -> list[FaceState]:
     return [FaceState(track, *pipeline.events.decide(track)) for track in update.tracks]
 
 
-def frame_line(shown: list[FaceState], update: Update, source: str, *, index: int) -> FrameLine:
-    """What a frame says, as it is written."""
+def frame_line(shown: list[FaceState], update: Update, source: str, *, index: int, zones: bool = False) -> FrameLine:
+    """A frame's line, as it is written. `zones`: with those that each face is in."""
     frame = update.frame
     assert frame is not None
-    faces = [_face_line(face.track, face.expression, face.reason) for face in shown]
+    faces = [_face_line(face, zones=zones) for face in shown]
     t_s = round(frame.taken_ns / 1e9, 4)
     return FrameLine(source=source, frame=index, t_s=t_s, width=frame.width, height=frame.height, faces=faces)
 
 
-def _face_line(track: Track, label: str | None, reason: Reason | None) -> FaceLine:
+def _face_line(face: FaceState, *, zones: bool) -> FaceLine:
+    track, label, reason = face.track, face.expression, face.reason
     known = probabilities(track.expression.probabilities) if track.expression else {}
     return FaceLine(
         track_id=track.id or None,
@@ -114,6 +117,7 @@ def _face_line(track: Track, label: str | None, reason: Reason | None) -> FaceLi
         landmarks=np.round(track.landmarks.points.astype(float), 2).tolist(),
         reason=reason and reason.value,
         signals=signals_of(track.signals),
+        zones=list(face.zones) if zones else msgspec.UNSET,
     )
 
 

@@ -30,7 +30,7 @@ class AnalyzeOptions:
     """What was asked for. Outputs that are a str may be - for stdout."""
 
     sources: Sequence[str]
-    jsonl: str | None = None  # None: stdout where nothing else is asked for
+    jsonl: str | None = None  # None: stdout if no other output is requested
     csv: str | None = None
     parquet: Path | None = None
     events: str | None = None
@@ -51,7 +51,7 @@ class AnalyzeOptions:
         return [path for path in self.files().values() if path != STDOUT]
 
     def resume_file(self) -> Path | None:
-        """Where checkpoints go: beside the first output; None where nothing can be gone on with."""
+        """Where checkpoints go: beside the first output; None where nothing can be resumed."""
         files = self.files()
         pipes = [path for path in files.values() if path == STDOUT or _is_pipe(path)]
         if pipes or any(map(is_live, self.sources)):
@@ -60,7 +60,7 @@ class AnalyzeOptions:
 
 
 def _is_pipe(path: str) -> bool:
-    """Whether what is written there is gone."""
+    """Whether its output cannot be read again."""
     return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 

@@ -30,7 +30,7 @@ class Output:
         """Open: empty, or as it was when `kept` was returned; what came later is cut off."""
 
     def begin(self, source: str, number: int) -> None:
-        """A source begins, the first of them with number 0; or it goes on where `start` says."""
+        """A source begins, the first of them with number 0; or it continues where `start` says."""
 
     def write(self, look: AnalyzedFrame) -> None:
         """A frame of it."""
@@ -42,17 +42,17 @@ class Output:
         """The source is over; `update` holds the ends of its faces. `trouble`: why it was not read to its end."""
 
     def kept(self) -> bytes:
-        """Bring all to the disk; returns what `start` needs to go on from here."""
+        """Write all to the disk; returns what `start` needs to continue from here."""
         return b""
 
     def make(self, stopped: str | None) -> None:
         """Make what is made of all that was written so far. `stopped`: a note that this is not all there is."""
 
     def finish(self) -> None:
-        """The run is complete: nothing will go on with it any more."""
+        """The run is complete: it will not be resumed."""
 
     def close(self) -> None:
-        """Let go of everything. May be called at any time, and twice."""
+        """Release everything. May be called at any time, and twice."""
 
 
 class Lines(Output):

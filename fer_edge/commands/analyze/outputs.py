@@ -42,22 +42,23 @@ class JsonLines(Lines):
 class Table(Lines):
     """Every face of every frame as a line of CSV."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path, header())
+    def __init__(self, path: str, columns: Mapping[str, str]) -> None:
+        super().__init__(path, header(columns))
+        self._columns = columns
 
     def write(self, look: AnalyzedFrame) -> None:
         """See `Output.write`."""
-        self.put(rows(look))
+        self.put(rows(look, self._columns))
 
 
 class Parquet(Table):
     """The same as Parquet, made of a CSV file that stands beside it meanwhile."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
         """Raises SinkError where the library is missing."""
         load_arro3()
         self._path, self._rows = path, path.with_name(path.name + ".rows")
-        super().__init__(str(self._rows))
+        super().__init__(str(self._rows), columns)
 
     def check(self, kept: bytes) -> None:
         """See `Output.check`."""
@@ -74,7 +75,7 @@ class Parquet(Table):
 
     def make(self, stopped: str | None) -> None:  # noqa: ARG002 - a table has no notes
         """See `Output.make`."""
-        write_parquet(self._rows, self._path)
+        write_parquet(self._rows, self._path, self._columns)
 
     def finish(self) -> None:
         """See `Output.finish`."""
@@ -182,7 +183,7 @@ class Report(Output):
         """See `Output.start`."""
         self._chronicle = unpack(kept, self._kind) if kept else self._kind()
         absent = not self._path.exists()
-        self._path.open("ab").close()  # where that cannot be, better said now than in an hour
+        self._path.open("ab").close()  # where that fails, better now than in an hour
         if absent:
             self._path.unlink()
 
@@ -212,7 +213,7 @@ class Outputs:
     """All that a run writes, each under the option that asked for it."""
 
     def __init__(self, each: Mapping[str, Output], *, resumable: bool) -> None:
-        """`resumable`: whether a run that fails can be gone on with."""
+        """`resumable`: whether a failed run can be resumed."""
         self._each = each
         self._advice = "free space there" + (", then continue with --resume" if resumable else "")
 
@@ -253,7 +254,7 @@ class Outputs:
 
     @contextmanager
     def _named(self, where: str) -> Iterator[None]:
-        """Say of which file an error is."""
+        """Add the file to an error."""
         try:
             yield
         except (BrokenPipeError, SinkError):

@@ -9,14 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fer_edge.commands.analyze.lines import AnalyzedFrame
+from fer_edge.config import Config
 from fer_edge.errors import SinkError
 from fer_edge.records import LABELS
 from fer_edge.runtime.atomic_file import FOR_ALL, create_beside
+from fer_edge.tracking.signals import enabled_signals
 
 COLUMNS = {
     "source": "string",  # a picture's own file, where it has one
@@ -51,14 +56,38 @@ GROUP_ROWS = 100_000
 PARQUET = {"compression": "zstd(3)", "max_row_group_size": GROUP_ROWS, "created_by": "fer-edge"}
 
 
-def header() -> bytes:
+ZONES = "zones"
+ZONES_APART = ";"
+
+
+def columns_of(config: Config) -> dict[str, str]:
+    """COLUMNS, and one for each signal that config switches on: whether it is on, or of a level its value; and the
+    zones that a face is in, where there are any. They are null with --still."""
+    signals = {signal.name: "float32" if signal.has_value else "bool" for signal in enabled_signals(config)}
+    return COLUMNS | ({ZONES: "string"} if config.zones else {}) | signals
+
+
+def header(columns: Mapping[str, str] = COLUMNS) -> bytes:
     """The first line."""
-    return _csv([list(COLUMNS)])
+    return _csv([list(columns)])
 
 
-def rows(look: AnalyzedFrame) -> bytes:
+def rows(look: AnalyzedFrame, columns: Mapping[str, str] = COLUMNS) -> bytes:
     """A frame's lines: none where it shows no face."""
-    return _csv([row(look, number) for number in range(len(look.shown))])
+    more = [name for name in columns if name not in COLUMNS]
+    return _csv([row(look, number) + [extra(look, number, name) for name in more] for number in range(len(look.shown))])
+
+
+def extra(look: AnalyzedFrame, number: int, column: str) -> str | bool | float | None:
+    """What a column that is not among COLUMNS says of a face of a frame."""
+    face = look.line.faces[number]
+    if column == ZONES:
+        return ZONES_APART.join(face.zones) if face.zones else None
+    signal = face.signals.get(column) if isinstance(face.signals, dict) else None
+    if signal is None:
+        return None
+    told = signal.on if isinstance(signal.value, msgspec.UnsetType) else signal.value
+    return None if isinstance(told, msgspec.UnsetType) else told
 
 
 def row(look: AnalyzedFrame, number: int) -> list[Any]:
@@ -82,7 +111,10 @@ def _csv(table: list[list[Any]]) -> bytes:
 
 
 def _inert(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection): file names are chosen by others."""
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection): file names are chosen by others. What is
+    true or false as Arrow reads it."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
@@ -94,13 +126,18 @@ def load_arro3(wanted_by: str = "--parquet") -> tuple[Any, Any]:
         raise SinkError(f"{wanted_by} needs arro3-io: pip install 'fer-edge[analyze]' ({error})") from None
 
 
-def write_parquet(table: Path, target: Path) -> None:
+def fields_of(core: Any, columns: Mapping[str, str]) -> list[Any]:
+    """The columns for arro3."""
+    return [
+        core.Field(name, getattr(core.DataType, kind)(), nullable=name not in NEVER_NULL)
+        for name, kind in columns.items()
+    ]
+
+
+def write_parquet(table: Path, target: Path, columns: Mapping[str, str] = COLUMNS) -> None:
     """Make a Parquet file of a CSV file, in one step. Raises OSError."""
     core, arrow = load_arro3()
-    fields = [
-        core.Field(name, getattr(core.DataType, kind)(), nullable=name not in NEVER_NULL)
-        for name, kind in COLUMNS.items()
-    ]
+    fields = fields_of(core, columns)
     descriptor, partial = create_beside(target, mode=FOR_ALL)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What a report of pictures tells that have nothing to do with each other."""
+"""The content of a report on independent pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.report.summary import PictureRow, ReportData
 from fer_edge.records import Reason, Update
+from fer_edge.runtime.count_text import counted
 from fer_edge.tracking.counters import NONE, View, view
 from fer_edge.tracking.minutes import Minute, added
 
@@ -25,7 +26,7 @@ class StillTimeline:
         self.sources.append(name)
 
     def take(self, look: AnalyzedFrame) -> None:
-        """Take in a picture, or a film's frame."""
+        """Add a picture, or a film's frame."""
         size = (look.line.width, look.line.height)
         shown = [view(face, size) for face in look.shown]
         name = look.picture.name if look.picture else f"{self.sources[-1]}, frame {look.line.frame}"
@@ -38,7 +39,7 @@ class StillTimeline:
 
     def story(self, stopped: str | None = None) -> ReportData:
         """The report, as far as it has come. `stopped`: a note that it is not all."""
-        name = self.sources[0] if len(self.sources) == 1 else f"{len(self.pictures)} pictures"
+        name = self.sources[0] if len(self.sources) == 1 else counted(len(self.pictures), "picture")
         return ReportData(
             title=f"Faces in {name}",
             name="all pictures",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fer_edge.camera import shown
 from fer_edge.commands.analyze.lines import AnalyzedFrame, printable
 from fer_edge.records import EventType
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import span_text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Tally:
     people: int = 0  # faces that came, each counted once; 0 with --still
 
     def add(self, look: AnalyzedFrame) -> None:
-        """Take in a frame."""
+        """Count a frame."""
         self.frames += 1
         self.pictures += look.picture is not None
         self.with_faces += bool(look.shown)
@@ -46,8 +47,8 @@ def summary_line(tally: Tally, options: AnalyzeOptions, *, failed: int, frames: 
 
 def _read(tally: Tally) -> str:
     frames = tally.frames - tally.pictures
-    told = [_count(tally.pictures, "picture")] if tally.pictures else []
-    return " and ".join(told + ([_count(frames, "frame")] if frames or not told else []))
+    told = [counted(tally.pictures, "picture")] if tally.pictures else []
+    return " and ".join(told + ([counted(frames, "frame")] if frames or not told else []))
 
 
 def _found(tally: Tally, *, still: bool) -> str:
@@ -55,14 +56,10 @@ def _found(tally: Tally, *, still: bool) -> str:
     if not tally.faces:
         return "no faces"
     if still or not tally.people:
-        return f"{_count(tally.faces, 'face')} in {tally.with_faces} of them"
-    return f"{_count(tally.people, 'face')}, in view in {tally.with_faces} of them"
+        return f"{counted(tally.faces, 'face')} in {tally.with_faces} of them"
+    return f"{counted(tally.people, 'face')}, in view in {tally.with_faces} of them"
 
 
 def _sources(sources: Sequence[str], failed: int) -> str:
-    text = printable(shown(sources[0])) if len(sources) == 1 else f"{len(sources)} sources"
+    text = printable(shown(sources[0])) if len(sources) == 1 else counted(len(sources), "source")
     return text + (f" ({failed} failed or incomplete)" if failed else "")
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number} {one}" + ("" if number == 1 else "s")

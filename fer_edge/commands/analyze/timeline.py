@@ -1,4 +1,4 @@
-"""What a report of films tells, gathered while they are read."""
+"""The content of a report on films, gathered while they are read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.report.summary import STEPS_SECONDS, ReportData, Visit, visits
 from fer_edge.records import Update
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.tracking.minutes import EventRow, Minute, MinuteMaker, Step, added, moments, step_of
 
@@ -20,7 +21,7 @@ NAME_CHARS = 24  # of a film, beside a face's number
 
 @dataclass(slots=True)
 class SourceSpan:
-    """One source of several: they are told one after the other."""
+    """One source of several: the report covers them one after the other."""
 
     name: str
     begin_s: float
@@ -88,7 +89,7 @@ class FilmTimeline:
         """The report, as far as it has come. `stopped`: a note that it is not all."""
         rest = copy.deepcopy(self.maker).finish()
         names, end_s = [reel.name for reel in self.reels], self.reels[-1].end_s if self.reels else 0.0
-        title = names[0] if len(names) == 1 else f"{len(names)} films"
+        title = names[0] if len(names) == 1 else counted(len(names), "film")
         return ReportData(
             title=f"Faces in {title}",
             name="film" if len(names) == 1 else "all films",

@@ -20,7 +20,7 @@ Examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is measured, and how it is told."""
+    """What is measured, and how it is printed."""
     parser.add_argument("source", nargs="?", default="demo", help="what to process (default: the built-in demo)")
     parser.add_argument("--frames", type=positive, default=300, help="frames to measure (default: %(default)s)")
     parser.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")

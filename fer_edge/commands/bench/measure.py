@@ -22,6 +22,7 @@ from fer_edge.camera.sources import source_config
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline, load_models
 from fer_edge.records import Frame
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.meter import peak_rss_mb, percentiles, rss_mb
 from fer_edge.vision.tflite import Model, runtime_name
 
@@ -92,7 +93,7 @@ def measure_model(model: Model) -> dict[str, Any]:
 
 
 def measure(config: Config, source: str, *, frames: int) -> dict[str, Any]:
-    """The figures of `fer-edge bench`; a source that is too short is looked at again.
+    """The figures of `fer-edge bench`; a source that is too short is repeated.
 
     Raises:
         CameraError: the source cannot be read.
@@ -196,7 +197,7 @@ def _print(figures: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{figures['fps']:.0f} frames/s over {figures['frames']} frames "
+        f"{figures['fps']:.0f} frames/s over {counted(figures['frames'], 'frame')} "
         f"with {figures['faces_per_frame']:.1f} faces each; "
         f"CPU {figures['cpu_percent']} % of one core meanwhile; "
         f"memory {figures['rss_mb']:.0f} MB (peak {figures['peak_rss_mb']:.0f} MB); "
@@ -207,7 +208,7 @@ def _print(figures: dict[str, Any]) -> None:
 
 def _machinery(figures: dict[str, Any]) -> str:
     """What ran the models, in words."""
-    return ", ".join(filter(None, (f"{figures['threads']} thread(s)", figures["runtime"], figures["delegate"])))
+    return ", ".join(filter(None, (counted(figures["threads"], "thread"), figures["runtime"], figures["delegate"])))
 
 
 def _print_models(figures: dict[str, Any]) -> None:
@@ -227,7 +228,7 @@ def _print_models(figures: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"{figures['runs']} runs each; {_machinery(figures)}", highlight=False)
+    console.print(f"{counted(figures['runs'], 'run')} each; {_machinery(figures)}", highlight=False)
     parts = [(row["role"], row["delegate"]) for row in figures["models"] if row["delegate"]]
     if parts:
         shown = ", ".join(f"{role} {part['taken']} of {part['nodes']}" for role, part in parts)

@@ -17,6 +17,7 @@ from fer_edge.commands.bench.measure import RUNS, STAGES, Slice, measure, measur
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+from fer_edge.runtime.count_text import counted
 
 SLICES = 12
 NOTHING = "–"
@@ -51,9 +52,9 @@ def _check(target: Path) -> None:
 def _text(config: Config, *, frames: int, seconds: int) -> Iterator[str]:
     board, many = board_of(model()), cores()
     before = read_health()
-    _say(f"1/3 the models, {RUNS} runs each with 1 and with {many} threads")
+    _say(f"1/3 the models, {RUNS} runs each with 1 and with {counted(many, 'thread')}")
     models = [measure_models(_with_threads(config, number))["models"] for number in (1, many)]
-    _say(f"2/3 the demo, {frames} frames with 1 and with {many} threads")
+    _say(f"2/3 the demo, {counted(frames, 'frame')} with 1 and with {counted(many, 'thread')}")
     steps = [measure(_with_threads(config, number), "demo", frames=frames) for number in (1, many)]
     slices = _sustained(config, seconds)
     yield from ("# fer-edge bench --report", "")
@@ -61,14 +62,14 @@ def _text(config: Config, *, frames: int, seconds: int) -> Iterator[str]:
     yield from ("", f"Before: {_told(before)}. After: {_told(read_health())}.", "")
     yield _reference(board)
     yield from ("", "## Models, ms per run", "")
-    heads = ("model", "MMAC", "1 thread: p50", "p95", "expected", f"{many} threads: p50", "p95", "expected")
+    heads = ("model", "MMAC", "1 thread: p50", "p95", "expected", f"{counted(many, 'thread')}: p50", "p95", "expected")
     yield from _table(heads, (_model_row(one, all_, board) for one, all_ in zip(*models, strict=True)))
-    yield from ("", f"## Whole step, demo, 640x480, {frames} frames", "")
-    yield from _table(("", "1 thread", f"{many} threads"), _step_rows(*steps))
+    yield from ("", f"## Whole step, demo, 640x480, {counted(frames, 'frame')}", "")
+    yield from _table(("", "1 thread", counted(many, "thread")), _step_rows(*steps))
     yield ""
     yield _expected_step(steps[0], models[0], board)
     if slices:
-        yield from ("", f"## Without a pause, {seconds} s, {config.models.threads} thread(s)", "")
+        yield from ("", f"## Without a pause, {seconds} s, {counted(config.models.threads, 'thread')}", "")
         yield from _table(("seconds", "frames/s", "SoC", "firmware", "clock"), map(_slice_row, slices))
         first, last = slices[0], slices[-1]
         yield from ("", f"From the first to the last part: {last.fps / first.fps - 1:+.0%} frames/s{_drift(slices)}.")

@@ -34,6 +34,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expressions: str
     attention: str
     eyes_mouth: str
+    drowsiness: str
     landmarks: str
     pictures_none: str
     pictures_sent: str
@@ -101,8 +102,10 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
     yield texts.expressions
     if config.attention.enabled:
         yield texts.attention
-    if config.eyes_mouth.enabled:
+    if config.eyes_mouth.enabled or config.intensities.enabled:
         yield texts.eyes_mouth
+    if config.drowsiness.enabled:
+        yield texts.drowsiness
     if config.privacy.landmarks:
         yield texts.landmarks
     yield texts.pictures_sent if config.privacy.images else texts.pictures_none

@@ -22,14 +22,14 @@ from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute
 
-logging.getLogger(mpl.__name__).setLevel(logging.WARNING)  # it tells of its font cache otherwise
+logging.getLogger(mpl.__name__).setLevel(logging.WARNING)  # it logs its font cache otherwise
 
 DARK = "#16181d"
 ALIGN_SHARE = 0.05  # visits that are all shorter than this share of the period are no lines in it
 SHORT_SECONDS = 120.0  # films up to here have their times in seconds
 NAMED_SHARE = 0.1  # of the width: a stretch without an expression that is longer says why
 VISITS = 20  # of the time line
-LEAST_SHARE = 0.005  # smaller ones are 0 % and told in a line of words
+LEAST_SHARE = 0.005  # smaller ones are 0 % and listed in a line of text
 HATCHES = dict(zip((*LABELS, NONE), ("", "//", "..", "\\\\", "xx", "++", "oo", "--", ""), strict=True))
 
 

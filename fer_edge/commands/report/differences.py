@@ -1,7 +1,7 @@
 """Whether two periods differ by more than chance.
 
-People come in groups, and hours resemble each other, so faces are no independent throws of a die. Whole hours (of short
-periods: minutes) are drawn anew, with repetition, 2,000 times from either period (bootstrap); where 95 % of the
+People come in groups, and hours resemble each other, so faces are not independent samples. Whole hours (of short
+periods: minutes) are resampled with replacement 2,000 times from either period (bootstrap); where 95 % of the
 differences have the same sign, it is more than chance. For the median stay, stays are drawn.
 """
 
@@ -57,7 +57,7 @@ class Verdicts:
         """How that was found."""
         unit = "hours" if self._seconds == HOUR_SECONDS else "minutes" if self._seconds >= 60 else "moments"
         return (
-            f"More than chance: of {RESAMPLES:,} pairs of periods drawn anew from the watched {unit} of both, 95 % "
+            f"More than chance: of {RESAMPLES:,} pairs of periods resampled from the watched {unit} of both, 95 % "
             "differ in the same direction (bootstrap). One in twenty comparisons looks like that by chance alone."
         )
 
@@ -71,7 +71,7 @@ class Verdicts:
 
 
 def interval(minutes: Sequence[Minute], measure: str) -> tuple[float, float] | None:
-    """Between what a rate lies in 95 of 100 periods that are drawn anew from this one's hours; None where there are too
+    """Between what a rate lies in 95 of 100 periods resampled from this one's hours; None where there are too
     few hours."""
     found = blocks(minutes, HOUR_SECONDS)
     if len(found) < LEAST_BLOCKS:
@@ -104,7 +104,7 @@ def _block_seconds(*stories: ReportData) -> int:
 
 
 def _resampled(found: Doubles, seed: int) -> Doubles:
-    """Sums of periods drawn anew, f64[RESAMPLES,COLUMNS]."""
+    """Sums of resampled periods, f64[RESAMPLES,COLUMNS]."""
     return np.concatenate(list(_parts(found, np.random.default_rng(seed))))
 
 

@@ -221,7 +221,7 @@ def _thumbnail(jpeg: bytes) -> str:
 
 def _span(story: ReportData) -> str:
     if story.pictures is not None:
-        return "Pictures that stand for themselves: nobody was followed from one to the next."
+        return "Independent pictures: faces are not tracked from one to the next."
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
@@ -255,8 +255,10 @@ def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str,
     known = [one.signals.get(signal.name, SignalMinute()) for one in each]
     if not any(one.known_s for one in known):
         return
+    if signal.has_value:
+        means = [f"{one.sum_s / one.known_s:{signal.form}}" if one.known_s else "–" for one in known]
+        yield f"{signal.words}, mean", means
     if signal.switch is None:
-        yield f"{signal.words}, mean", [f"{one.sum_s / one.known_s:+.2f}" if one.known_s else "–" for one in known]
         return
     came = [one.visitors for one in each]
     yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]

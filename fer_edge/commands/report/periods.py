@@ -17,6 +17,7 @@ from fer_edge.config import Config
 from fer_edge.errors import ConfigError, ReportError
 from fer_edge.instance import SERVICE_FOLDER, device_id, state_folder
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
+from fer_edge.runtime.count_text import of_all
 from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.sinks.history import HISTORY_FILE, read_history
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, picture_bytes, pictures_in
@@ -43,7 +44,7 @@ class ReportOptions:
 
 
 def report(config: Config, options: ReportOptions) -> None:
-    """Write the report of a period; where no file is asked for, show it in short.
+    """Write the report of a period; without a file, print its summary.
 
     Raises:
         ConfigError: a period is not one.
@@ -81,7 +82,7 @@ def album(folder: Path, since_s: float, until_s: float) -> list[tuple[str, bytes
 
 
 def own_history(config: Config) -> Path:
-    """What a daemon of this configuration has kept; where whoever asks has none, that of the service.
+    """The history of a daemon of this configuration; where the user has none, the service's.
 
     Raises:
         ReportError: only the service may look.
@@ -139,8 +140,9 @@ def _story(path: Path, config: Config, since_s: float, until_s: float, name: str
     if not minutes:
         raise ReportError(f"{path}: nothing between {begin} and {end}; choose another --since or --until")
     unsynced = sum(not minute.synced for minute in minutes)
+    were, off = ("was", "its time") if unsynced == 1 else ("were", "their times")
     doubt = (
-        f"{unsynced} of {len(minutes)} minutes were kept while the clock was not synchronised: their times may be off."
+        f"{of_all(unsynced, len(minutes), 'minute')} {were} kept before the clock was synchronised: {off} may be off."
     )
     heard_s = max((minutes[-1].begin_s + minutes[-1].watched_s, *(event.at_s for event in events)))
     return ReportData(

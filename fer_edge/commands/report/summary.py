@@ -1,4 +1,4 @@
-"""What a report tells: minutes and visits over a period, and the figures made of them."""
+"""The content of a report: minutes and visits over a period, and the figures made of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def visits(events: Iterable[EventRow], *, begin_s: float = 0.0, end_s: float | N
 
 
 def _ended(told: Sequence[EventRow], begin_s: float) -> Visit:
-    """A face that was seen last some time before its end was told."""
+    """A face that was last seen some time before its end event."""
     first, last = told[0], told[-1]
     if len(told) == 1:  # all the while it showed what its end says
         return _visit(told, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)

@@ -1,4 +1,4 @@
-"""What the page says in sentences, and beside its charts."""
+"""The page's sentences, and the texts beside its charts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from fer_edge.commands.report.differences import interval
 from fer_edge.commands.report.rhythm import Slot, busiest, by_hour, by_weekday
 from fer_edge.commands.report.summary import Figures, ReportData, bars, figures
 from fer_edge.records import LABELS, Reason
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import clock_text, figure_text, span_text
 
 WORTH_A_RANGE = 0.05  # share
 
 
 def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
-    """What is told by the hour of the day and by the weekday, where the period has more than one of these."""
+    """Figures by hour of the day and by weekday, where the period has more than one of these."""
     if not story.wall:
         return []
     both = [("hours", "hour of the day", by_hour(story.minutes)), ("weekdays", "weekday", by_weekday(story.minutes))]
@@ -54,16 +55,19 @@ def stays_text(story: ReportData) -> str:
     stays = sorted(visit.dwell_s for visit in story.visits if visit.ended)
     if not stays:
         return ""
+    if len(stays) == 1:
+        return f"The one stay was {span_text(stays[0])} long."
     low, middle, high = (span_text(stays[round(part * (len(stays) - 1))]) for part in (0.25, 0.5, 0.75))
+    half = counted(len(stays), "stay")
     if low == high:
-        return f"Half of {len(stays)} stays were about {middle} long; the longest {span_text(stays[-1])}."
-    return f"Half of {len(stays)} stays were between {low} and {high} long; the longest {span_text(stays[-1])}."
+        return f"Half of {half} were about {middle} long; the longest {span_text(stays[-1])}."
+    return f"Half of {half} were between {low} and {high} long; the longest {span_text(stays[-1])}."
 
 
 def heat_words(story: ReportData) -> str:
     """What the strongest colour of the heat map stands for."""
     most = max(story.total.heat_s.values(), default=0.0)
-    return span_text(most) if story.pictures is None else f"{most:.0f} face{'s' * (most != 1)}"
+    return span_text(most) if story.pictures is None else counted(round(most), "face")
 
 
 def ranges(story: ReportData) -> list[tuple[str, str, str]]:
@@ -92,7 +96,9 @@ def judged_text(one: Figures, *, still: bool) -> str:
     if one.judged_share is None:
         return ""
     seen = f"Faces were in view for {span_text(one.faces_s)}, added up"
-    seen = f"There were {one.faces_s:.0f} faces" if still else seen
+    seen = (
+        f"There {'was' if round(one.faces_s) == 1 else 'were'} {counted(round(one.faces_s), 'face')}" if still else seen
+    )
     if one.judged_share > 0.995:
         return f"{seen}, and {'nearly all could be judged' if still else 'could be judged almost all the time'}."
     rest = "For the rest fer-edge abstained instead of guessing: light, distance or angle could be better."

@@ -28,7 +28,7 @@ from fer_edge.settings.yaml_edit import edited
 
 AS_IT_IS = "as it is"
 LIVE_SOURCE = "live"
-LIVE_SECONDS = 60.0  # how long a live source is watched where nothing is said
+LIVE_SECONDS = 60.0  # how long a live source is watched by default
 MOST_CANDIDATES = 8  # columns
 REDRAW_FRAMES = 15
 
@@ -160,7 +160,7 @@ def play(
     seconds: float | None = None,
     draw: Callable[[dict[str, Outcome]], None] | None = None,
 ) -> dict[str, Outcome]:
-    """Run the networks over an open source, and tell every candidate; Ctrl-C ends it early.
+    """Run the networks over an open source for every candidate; Ctrl-C ends it early.
 
     `draw` gets what is known so far, now and then.
     """

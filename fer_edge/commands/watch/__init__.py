@@ -72,6 +72,6 @@ def _follow(options: WatchOptions, viewer: Viewer, stop: Event) -> None:
 
 
 def _pauses() -> Iterator[float]:
-    """Between attempts: short at first, for a broker that is just starting has something to tell."""
+    """Pause between attempts: short at first, since a broker may just be starting."""
     yield from [0.1] * round(PATIENCE_SECONDS / 0.1)
     yield from Backoff(*RETRY_SECONDS, jitter=0.25)

@@ -23,7 +23,7 @@ Examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `watch` can be told; where it is silent, the configuration's mqtt section answers."""
+    """The options of `watch`; the configuration's mqtt section has the defaults."""
     add_broker_arguments(parser)
     parser.add_argument("--device", default="+", help="only this device id (default: all)")
     add_camera_argument(parser)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fer_edge.commands.watch.received import ReceivedAlert, ReceivedEvent, ReceivedStats, counted, printable
+from fer_edge.commands.watch.received import ReceivedAlert, ReceivedEvent, ReceivedStats, printable
+from fer_edge.runtime.count_text import counted
 
 
 @dataclass(slots=True)
@@ -43,14 +44,14 @@ class Device:
 
 
 def device_parts(device: Device) -> list[str]:
-    """What is said of a device that is online, the most important first."""
+    """The text for a device that is online, the most important first."""
     parts = []
     if device.faces_in_view is not None:
-        parts.append(counted(device.faces_in_view, "face"))
+        parts.append(counted(device.faces_in_view, "face", none="no"))
         parts += [text for text in (device.in_zones, device.in_signals) if text]
     if stats := device.stats:
         parts += [f"{stats.fps:.1f} fps", f"{stats.latency_ms[0]:.0f} ms"]
-        parts += [f"{stats.queue} events wait"] if stats.queue else []
+        parts += [counted(stats.queue, "event waits", "events wait")] if stats.queue else []
         parts += [f"{stats.temperature_c:.0f} °C"] if stats.temperature_c is not None else []
         parts.append(f"{stats.rss_mb:.0f} MB")
     return parts

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from threading import Thread
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.runtime.count_text import counted
 
 HINT = "f forgets an offline device"
 
@@ -45,7 +46,7 @@ class Forgetting:
     def _run(self, device: str) -> None:
         """The thread."""
         try:
-            self._answer = f"{device} is forgotten: {self._forget(device)} topics removed"
+            self._answer = f"{device} is forgotten: {counted(self._forget(device), 'topic')} removed"
         except FerEdgeError as error:
             self._answer = f"{device} is not forgotten: {error}"
         finally:

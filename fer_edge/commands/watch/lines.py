@@ -9,9 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, counted, printable, reason_text
+from fer_edge.commands.watch.received import ReceivedEvent, ReceivedState, clock_time, printable, reason_text
 from fer_edge.commands.watch.view import PATIENCE_SECONDS, QUIET_SECONDS, WatchOptions
 from fer_edge.errors import SinkError
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.mqtt.broker import Broker
 
 NARROW = 80
@@ -30,7 +31,7 @@ CAMERA = {"online": "receives frames from its camera", "offline": "receives no f
 
 
 HELD = ("camera/availability", "state")
-"""What the broker keeps of a device that is offline, too: said only once it is online."""
+"""Retained even for an offline device: shown only once it is online."""
 
 
 class Lines:
@@ -78,7 +79,7 @@ class Lines:
         self._remark(f"connected to {broker}: watching {self._options.where}; Ctrl-C ends", "bold")
 
     def away(self, why: str) -> None:
-        """There is no connection; the same reason is said once. A broker that is just starting is given a moment."""
+        """There is no connection; the same reason is printed once. A broker that is just starting gets a moment."""
         self._why = why
         if why != self._trouble and time.monotonic() >= self._patient_until:
             self._trouble = why
@@ -112,7 +113,7 @@ class Lines:
         if not word:
             self._remark(f"{device} is gone: its retained messages were removed", "dim")
             return
-        self._remark(f"{device} {AVAILABILITY.get(word, f'says {word!r}')}", "green" if word == "online" else "red")
+        self._remark(f"{device} {AVAILABILITY.get(word, f'reports {word!r}')}", "green" if word == "online" else "red")
         held = self._held.pop(device, {})
         if word == "online":
             self._online.add(device)
@@ -130,7 +131,7 @@ class Lines:
             return  # the retained value, once more as news
         self._cameras[device] = word
         self._remark(
-            f"{device} {CAMERA.get(word, f'says {word!r} of its camera')}", "green" if word == "online" else "red"
+            f"{device} {CAMERA.get(word, f'reports {word!r} for its camera')}", "green" if word == "online" else "red"
         )
 
     def _state(self, device: str, payload: bytes) -> None:
@@ -159,7 +160,9 @@ class Lines:
         """
         if self._why and not self._connected:
             raise SinkError("no message arrived from it" if self._trouble else self._why)
-        self._remark(f"{counted(self.events, 'event')} of {counted(len(self._people), 'face')}", "bold")
+        self._remark(
+            f"{counted(self.events, 'event', none='no')} of {counted(len(self._people), 'face', none='no')}", "bold"
+        )
 
     def _remark(self, text: str, style: str) -> None:
         self._remarks.print(Text(text, style), soft_wrap=not self._remarks.is_terminal)
@@ -212,7 +215,7 @@ def summary(state: ReceivedState) -> str:
     zones = f"; in zones: {state.in_zones}" if state.zones else ""
     signals = f"; {state.in_signals}" if state.in_signals else ""
     more = zones + (signals if state.faces else "")
-    return counted(state.faces, "face") + (f": {shown}" if shown else "") + more
+    return counted(state.faces, "face", none="no") + (f": {shown}" if shown else "") + more
 
 
 def _console(*, stderr: bool) -> Console:

@@ -81,11 +81,6 @@ def reason_text(reason: str | None) -> str:
     return Reason(reason).words if reason in list(Reason) else printable(reason or "no expression")
 
 
-def counted(number: int, thing: str) -> str:
-    """As in "no faces", "1 face", "2 faces"."""
-    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
-
-
 def clock_time(ts: str | None) -> str:
     """A time stamp as the time of day here."""
     try:
@@ -95,5 +90,5 @@ def clock_time(ts: str | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters: whoever may publish must not steer the terminal."""
+    """Without control characters: publishers must not control the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)

@@ -22,13 +22,13 @@ from fer_edge.commands.watch.received import (
     ReceivedState,
     ReceivedStats,
     clock_time,
-    counted,
     printable,
     reason_text,
 )
 from fer_edge.commands.watch.view import QUIET_SECONDS, WatchOptions
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.errors import SinkError
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.mqtt.broker import Broker
 
 DEVICE_ROWS, ALERT_ROWS = 6, 3  # at most; faces and events share the rest
@@ -126,7 +126,9 @@ class TerminalScreen:
         """See `Viewer.sum_up`."""
         if not self._connected_once:
             raise SinkError(self._status)
-        self.console.print(f"{counted(self.events, 'event')} from {counted(len(self._devices), 'device')}")
+        self.console.print(
+            f"{counted(self.events, 'event', none='no')} from {counted(len(self._devices), 'device', none='no')}"
+        )
 
     def _availability(self, device: Device, name: str, payload: bytes) -> None:
         word = payload.decode()
@@ -246,7 +248,7 @@ class TerminalScreen:
         if len(lines) > DEVICE_ROWS:
             offline = sum(self._devices[name].availability == "offline" for name in names[DEVICE_ROWS - 1 :])
             gone = f", {offline} of them offline" if offline else ""
-            rest = f"  and {len(lines) - DEVICE_ROWS + 1} more devices{gone}"
+            rest = f"  and {counted(len(lines) - DEVICE_ROWS + 1, 'more device')}{gone}"
             lines[DEVICE_ROWS - 1 :] = [Text(rest, "dim")]
         return lines
 
@@ -279,7 +281,7 @@ class TerminalScreen:
             for name, alert in on
         ]
         if len(lines) > ALERT_ROWS:
-            lines[ALERT_ROWS - 1 :] = [Text(f"  and {len(lines) - ALERT_ROWS + 1} more alerts", "bold red")]
+            lines[ALERT_ROWS - 1 :] = [Text(f"  and {counted(len(lines) - ALERT_ROWS + 1, 'more alert')}", "bold red")]
         return lines
 
     def _face_lines(self, width: int) -> list[Text]:

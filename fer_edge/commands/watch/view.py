@@ -1,4 +1,4 @@
-"""What every view of `fer-edge watch` can do, and what it is told."""
+"""The interface of every view of `fer-edge watch`, and its options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_edge.config import Mqtt
 from fer_edge.sinks.mqtt.broker import Broker
 
 QUIET_SECONDS = 3.0
-"""Without a word for so long after connecting, say that nobody speaks."""
+"""After this long without a message since connecting, say that nobody publishes."""
 
 PATIENCE_SECONDS = 1.5
 """For so long after the start a broker that is not there yet is no news."""
@@ -70,7 +70,7 @@ class Viewer(Protocol):
         """Show one message."""
 
     def sum_up(self) -> None:
-        """The last word.
+        """The final summary.
 
         Raises:
             SinkError: there never was a connection.

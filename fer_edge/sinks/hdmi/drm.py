@@ -42,7 +42,7 @@ class KernelNode:
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def ioctl(self, request: int, argument: ctypes.Structure | None = None) -> None:
-        """See `Node`; goes on where a signal has interrupted it."""
+        """See `Node`; continues after an interrupting signal."""
         while True:
             try:
                 fcntl.ioctl(self._file, request, 0 if argument is None else argument)
@@ -101,7 +101,7 @@ class DisplayCard:
         return bool(capability.value)
 
     def become_master(self) -> bool:
-        """Whether we may set modes. Whoever opens a card that has no master becomes it; later only root does."""
+        """Whether we may set modes. The first to open a card without a master becomes it; later only root can."""
         try:
             self.node.ioctl(abi.SET_MASTER)
         except OSError as error:
@@ -207,7 +207,7 @@ class DisplayCard:
         self.node.ioctl(abi.DESTROY_DUMB, abi.Id(buffer.handle))
 
     def flip(self, crtc: int, fb: int) -> None:
-        """Show a frame buffer from the next vertical blank on; `flipped` tells when that was."""
+        """Show a frame buffer from the next vertical blank on; `flipped` waits for it."""
         self.node.ioctl(abi.PAGE_FLIP, abi.PageFlip(crtc_id=crtc, fb_id=fb, flags=abi.FLIP_EVENT))
 
     def flipped(self, timeout: float) -> bool:

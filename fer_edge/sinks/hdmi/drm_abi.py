@@ -127,7 +127,7 @@ CONNECTED = 1
 PREFERRED = 1 << 3  # in ModeInfo.type
 INTERLACED = 1 << 4  # in ModeInfo.flags
 FLIP_EVENT = 1
-FLIP_COMPLETE = 2  # type of the event that tells
+FLIP_COMPLETE = 2  # type of the event that reports it
 XRGB8888, RGB565 = (int.from_bytes(code, "little") for code in (b"XR24", b"RG16"))
 
 CONNECTOR_TYPES = (

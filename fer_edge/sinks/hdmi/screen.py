@@ -1,4 +1,4 @@
-"""A display without a desktop: finds one, takes it over, shows pictures on it, gives it back."""
+"""A display without a desktop: finds one, takes it over, shows pictures on it, releases it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fer_edge.sinks.hdmi.drm import Buffer, Connector, DisplayCard, KernelNode, 
 from fer_edge.sinks.hdmi.drm_abi import INTERLACED, PREFERRED, RGB565, XRGB8888, ModeCrtc, ModeInfo
 
 FOLDER = Path("/dev/dri")
-LARGEST = 1920 * 1080  # pixels that are chosen without being asked for: more costs time and shows no more
+LARGEST = 1920 * 1080  # pixels of the largest mode chosen by default: more costs time and shows no more
 FLIP_SECONDS = 1.0  # a display shows a picture within a sixtieth of that
 
 FORMATS = ((XRGB8888, cv2.COLOR_BGR2BGRA), (RGB565, cv2.COLOR_BGR2BGR565))  # the first that the card takes
@@ -93,7 +93,7 @@ def choose(modes: Sequence[ModeInfo], wanted: str) -> ModeInfo:
 
 
 class DisplayScreen:
-    """A display in our hands. For one thread."""
+    """A display that is taken over. For one thread."""
 
     def __init__(self, found: Found) -> None:
         """Take it over, black; the card of `found` is ours from now on.
@@ -154,7 +154,7 @@ class DisplayScreen:
         self._front = back
 
     def close(self) -> None:
-        """Give the display back as it was. Never raises."""
+        """Release the display as it was. Never raises."""
         for step in (self.settle, self._restore, self._free, self._card.node.close):
             with contextlib.suppress(OSError):  # the card may be gone
                 step()

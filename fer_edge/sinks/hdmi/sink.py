@@ -1,4 +1,4 @@
-"""The preview on a display, without a desktop. Nothing that happens to it touches events: it waits, and tries again."""
+"""The preview on a display, without a desktop. Its failures never affect events: it waits and retries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fer_edge.sinks.hdmi.screen import DisplayScreen, Found, find
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # between two looks whether a display is there, or still there
+LOOK_SECONDS = 1.0  # between two checks for a display
 NOTHING = "no picture from the camera"
 
 Finder = Callable[[Hdmi], Found]
@@ -32,7 +32,7 @@ class HdmiSink:
     def __init__(self, config: Config, _identity: Identity, control: Control, *, finder: Finder = find) -> None:
         settings = self._settings = config.hdmi
         self.pictures = settings.images
-        self._quiet_seconds = config.camera.timeout_seconds  # then an old picture makes way for a notice
+        self._quiet_seconds = config.camera.timeout_seconds  # then a notice replaces the old picture
         self._finder = finder
         self._updates: Mailbox[Update] = Mailbox()
         self._stats: Stats | None = None  # the newest; most updates have none
@@ -68,7 +68,7 @@ class HdmiSink:
         self._updates.put(update)
 
     def close(self, timeout: float) -> None:
-        """Give the display back, within `timeout` seconds. Never raises."""
+        """Release the display, within `timeout` seconds. Never raises."""
         self._closing.set()
         self._updates.close()
         self._worker.join(timeout)
@@ -123,7 +123,7 @@ class HdmiSink:
 
 
 def _instead(settings: Hdmi, found: Found) -> str:
-    """What is said where the display does not offer the mode that is wanted."""
+    """The message where the display does not offer the requested mode."""
     if settings.mode in ("", str(found.mode), str(found.mode).split("@")[0]):
         return ""
     offered = ", ".join(dict.fromkeys(map(str, found.connector.modes)))

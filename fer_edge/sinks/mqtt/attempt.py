@@ -23,11 +23,11 @@ class ConnectThread:
         return self._thread.is_alive()
 
     def abandon(self) -> None:
-        """Whatever comes of it, nobody wants it any more."""
+        """Abandon it, whatever its outcome."""
         self._abandoned = True
 
     def check(self) -> None:
-        """Raise what hindered it, if anything did: LinkError, or a mistake of ours."""
+        """Raise what prevented it, if anything did: LinkError, or an internal error."""
         if self._failure:
             raise self._failure
 

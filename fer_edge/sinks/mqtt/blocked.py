@@ -1,19 +1,33 @@
-"""Messages at which a broker ends the connection without a reason: found out, named, and left out.
+"""Messages for which a broker ends the connection without a reason: identified, logged and left out.
 
-A broker that speaks MQTT 3.1.1 hangs up at a message that is too large for it, and some do so at a topic that they do
-not allow. After a short connection messages go one at a time, so that the one on its way is the one to blame; a
-message that is on its way at the end of `CONVICTED` such connections in a row is not sent any more.
+An MQTT 3.1.1 broker closes the connection on a message that is too large, and some do so on a forbidden topic. After a
+short connection messages go one at a time, so that the one in flight is the one to blame; a message that is in flight
+at the end of `CONVICTED` such connections in a row is not sent any more. A broker that ends the connection only long
+after it got the message was stuck, or killed: no message is to blame for that.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from fer_edge.sinks.mqtt.limits import Message
 
 CONVICTED = 3
 
+PROMPT_SECONDS = 3.0
+"""A broker that rejects a message closes the connection within this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """The messages in flight when a connection ended, the oldest first, and for how long the newest had been."""
+
+    messages: tuple[Message, ...] = ()
+    waited_seconds: float = 0.0
+
 
 class Blocked:
-    """Knows which messages the broker will not have. For the sink's thread."""
+    """Knows which messages the broker rejects. For the sink's thread."""
 
     def __init__(self) -> None:
         self._suspect: Message | None = None
@@ -25,9 +39,10 @@ class Blocked:
     def __contains__(self, message: Message) -> bool:
         return bool(self._blocked) and _key(message) in self._blocked
 
-    def link_ended(self, pending: list[Message], *, hung_up: bool, short: bool) -> Message | None:
+    def link_ended(self, left: LeftBehind, *, hung_up: bool, short: bool) -> Message | None:
         """A connection has ended, with these messages on their way. The one that is convicted by that, if any."""
-        alone = pending[0] if self.careful and hung_up and len(pending) == 1 else None
+        prompt = hung_up and left.waited_seconds < PROMPT_SECONDS
+        alone = left.messages[0] if self.careful and prompt and len(left.messages) == 1 else None
         if alone is None or self._suspect is None or _key(alone) != _key(self._suspect):
             self._blamed = 0
         self._suspect = alone

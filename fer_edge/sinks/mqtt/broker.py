@@ -25,9 +25,9 @@ NO_BROKER = "is it an MQTT broker? check port, tls and MQTT version"
 class LinkError(Exception):
     """There is no connection, or no longer.
 
-    `refused`: the broker answers but refuses us, which lasts until somebody changes something. `version`: it may not
-    speak this version of MQTT. `hung_up`: it ended a connection that was in order, perhaps for what was sent over it.
-    `oversized`: it sent more than we take.
+    `refused`: the broker answers but refuses us, which lasts until the configuration changes. `version`: it may not
+    speak this version of MQTT. `hung_up`: it ended an established connection, perhaps because of a message.
+    `oversized`: it sent more than we accept.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Broker:
     tls: ssl.SSLContext | None = None  # None: no TLS
     websocket: str | None = None  # path of the websocket on which MQTT is spoken; None: plain MQTT
     keepalive_seconds: int = 30
-    session_seconds: int = 0  # how long an MQTT 5 broker keeps what it has for us while the connection is away
+    session_seconds: int = 0  # how long an MQTT 5 broker keeps messages for us while disconnected
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

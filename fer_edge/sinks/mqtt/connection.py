@@ -39,14 +39,14 @@ ADVICE = {
     "Unsupported protocol version": "set the other MQTT version (mqtt.version)",
     "Session taken over": "another client has this client's id; give each daemon its own device.id",
 }
-"""What to do about the reasons with which brokers turn a client away."""
+"""What to do about the reasons with which brokers refuse a client."""
 
 
 OWN_REASONS = (
     *("Session taken over", "Server shutting down", "Server busy", "Administrative action", "Keep alive timeout"),
     *("Server unavailable", "Use another server", "Server moved", "Connection rate exceeded", "Maximum connect time"),
 )
-"""With which a broker ends a connection whatever was sent over it."""
+"""Reasons to end a connection that do not depend on its messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Connection:
     """A connection to a broker, made by `connect` and kept going by calling `poll` again and again.
 
     `on_ack(mid, refusal)` is called, within `poll`, for each acknowledged message; `refusal` says in words why an
-    MQTT 5 broker did not take it. `on_message(topic, payload, retained)` likewise for what is received.
+    MQTT 5 broker rejected it. `on_message(topic, payload, retained)` likewise for what is received.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Connection:
         self._connect_within_limits(timeout)
 
     def _connect_within_limits(self, timeout: float) -> None:
-        """Connect; again with a lesser will where the broker cannot take this one."""
+        """Connect; again with a reduced will where the broker does not support this one."""
         for _ in range(2):
             before = self.limits
             try:
@@ -181,14 +181,14 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether the network has not taken yet what was handed over."""
+        """Whether the network has not yet accepted what was handed over."""
         return self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], *, needed: bool = True) -> None:
         """Ask for messages. A refusal raises from a later `poll`, or stands in `complaint` where they are not needed.
 
         QoS 1; but what is not needed comes with QoS 0 by MQTT 3.1.1: RabbitMQ before 3.13 keeps a QoS 1 subscription on
-        one node of a cluster, and turns the client away for as long as that node is down.
+        one node of a cluster, and refuses the client for as long as that node is down.
         """
         qos = 1 if needed or self.version == "5" else 0
         _, number = self._client.subscribe([(topic, qos) for topic in topics])
@@ -196,7 +196,7 @@ class Connection:
             self._asked[number] = topics, needed
 
     def poll(self, timeout: float) -> None:
-        """Wait for the network (or the wake) at most `timeout` seconds and deal with what came.
+        """Wait for the network (or the wake-up) at most `timeout` seconds and process what came.
 
         Raises:
             LinkError: the connection is gone, with the reason in words.
@@ -233,12 +233,12 @@ class Connection:
             self._trouble = LinkError(f"it sent {error}", oversized=True)
 
     def close(self) -> None:
-        """Say goodbye, which revokes the will, and close the socket."""
+        """Send DISCONNECT, which revokes the will, and close the socket."""
         self._client.disconnect()
         self.drop()
 
     def drop(self) -> None:
-        """Close the socket without a goodbye: the broker publishes the will. May be called twice."""
+        """Close the socket without DISCONNECT: the broker publishes the will. May be called twice."""
         self.connected = False
         sock = self._client.socket()
         if sock is not None:
@@ -313,7 +313,7 @@ def _properties(message: Message) -> Properties:
 
 
 def _refusal(reason: ReasonCode, *, before: bool = False) -> LinkError:
-    """Why the broker has not taken us; `before`: it had, and ends the connection now."""
+    """Why the broker refused us; `before`: it had accepted us, and ends the connection now."""
     name = str(reason)
     if before and name not in OWN_REASONS:
         return LinkError(f"the broker ended the connection: {reason}", hung_up=True)

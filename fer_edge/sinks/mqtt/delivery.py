@@ -17,8 +17,9 @@ import msgspec
 
 from fer_edge.config import Config
 from fer_edge.contract.payloads import EventPayload
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
-from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.event_copy import Entry
 from fer_edge.sinks.mqtt.limits import Message
@@ -43,11 +44,11 @@ class Store:
         self._size = config.outbox.max_events if config.outbox.enabled else config.mqtt.queue
         self._trouble = LastReason()
         self._dropped = 0  # likewise
-        self.refused = 0  # events that the broker did not take
+        self.refused = 0  # events that the broker rejected
         self.outbox: Outbox
 
     def open(self) -> None:
-        """Open the file and tell the end of every face that a crash of an earlier run left open."""
+        """Open the file and publish the end of every face that a crash of an earlier run left open."""
         self.outbox = Outbox(self._disk(), max_events=self._size)
         self._faces = OpenFaces(self.outbox.disk)
         crashed = self._faces.left_over()
@@ -79,7 +80,10 @@ class Store:
         if self._trouble.changes_to(self.outbox.trouble):
             log.warning("MQTT outbox: %s", self._trouble.text or "writing to disk works again")
         if self.outbox.dropped and not self._dropped:
-            log.warning("MQTT: %d events are queued for the broker; the oldest are now dropped", self._size)
+            log.warning(
+                "MQTT: %s queued for the broker; the oldest are now dropped",
+                counted(self._size, "event is", "events are"),
+            )
         self._dropped = self.outbox.dropped
 
     @property
@@ -104,12 +108,12 @@ class Store:
         return f"events that waited: {waiting}, dropped since the start: {dropped}"
 
     def close(self, broker: str) -> None:
-        """Write what waits, and say so."""
+        """Write what is queued, and log it."""
         self.keep()
         lost, waiting = self.volatile, self._waiting()
         self.outbox.close()
         if lost:
-            log.warning("MQTT: %d events could not be delivered to %s before the end", waiting, broker)
+            log.warning("MQTT: %s could not be delivered to %s before the end", counted(waiting, "event"), broker)
         elif waiting:
             log.info("MQTT: events kept on disk for %s until the next start: %d", broker, waiting)
 
@@ -159,6 +163,7 @@ class Delivery:
         self._sent = 0  # the last event that was handed over
         self._pending: dict[int, tuple[Message, Entry | None]] = {}  # number -> what is on its way, and its event
         self._busy: set[str] = set()  # topics of the retained values among them
+        self._handed_over = 0.0  # when (monotonic seconds) the last message was
         self._fresh = True
         self.refusals: dict[str, str] = {}  # topic -> why the broker did not take a message, since these were read
         self.refused_events = 0
@@ -172,9 +177,9 @@ class Delivery:
         return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.unsaid)
 
     @property
-    def pending(self) -> list[Message]:
-        """What is on its way, the oldest first."""
-        return [message for message, _ in self._pending.values()]
+    def pending(self) -> LeftBehind:
+        """What is on its way."""
+        return LeftBehind(tuple(message for message, _ in self._pending.values()), time.monotonic() - self._handed_over)
 
     def give_back(self) -> None:
         """The link is gone: what is not in the outbox, and was not delivered, waits for the next one."""
@@ -205,12 +210,12 @@ class Delivery:
         return (1 if self._blocked.careful else link.window) - len(self._pending)
 
     def _hand_over(self, link: Connection, message: Message, entry: Entry | None = None) -> None:
-        """Send a message, unless it is known that the broker will not have it."""
+        """Send a message, unless the broker is known to reject it."""
         why = "it ended the connection each time" if message in self._blocked else link.limits.refuses(message)
         if why:
             self._finish(message, entry, why)
             return
-        number = link.publish(message)
+        number, self._handed_over = link.publish(message), time.monotonic()
         if not link.acknowledges(message):
             self._finish(message, entry, None)
             return
@@ -237,12 +242,12 @@ class Delivery:
             self._hand_over(link, Message(topic, payload, retain=True))
 
     def acknowledge(self, number: int, refusal: str | None) -> None:
-        """The broker has a message (or says why it will not)."""
+        """The broker has accepted a message (or says why not)."""
         if number in self._pending:
             self._finish(*self._pending.pop(number), refusal)
 
     def _finish(self, message: Message, entry: Entry | None, refusal: str | None) -> None:
-        """Nothing more is to be done about a message."""
+        """A message is done."""
         if entry:
             self._outbox.remove([entry.id])
         else:

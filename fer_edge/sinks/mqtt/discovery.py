@@ -1,7 +1,7 @@
-"""What Home Assistant is told, so that entities appear there by themselves: one message that describes the device and
+"""Home Assistant's discovery, by which entities appear there: one message that describes the device and
 all its entities (MQTT device discovery, Home Assistant 2024.11 and later).
 
-Pure functions: the MQTT sink publishes what they return, retained. Ids hang on the device id alone, so another name,
+Pure functions: the MQTT sink publishes what they return, retained. Ids depend on the device id alone, so another name,
 topic or prefix keeps the entities and their history.
 """
 
@@ -44,7 +44,7 @@ def discovery_topic(identity: Identity, config: Config) -> str:
 
 
 def split(message: Message, prefix: str, identity: Identity) -> Iterator[Message]:
-    """The same as a message for each entity, for brokers that do not take a large one."""
+    """The same as a message for each entity, for brokers that reject a large one."""
     payload = spelled_out(msgspec.json.decode(message[1]))
     shared = {name: value for name, value in payload.items() if name != "components"}
     for key, component in payload["components"].items():

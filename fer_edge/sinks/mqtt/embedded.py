@@ -1,7 +1,7 @@
-"""An MQTT 3.1.1 broker inside the process (amqtt), so that a first try needs no other software.
+"""An MQTT 3.1.1 broker inside the process (amqtt), so that a first test needs no other software.
 
 Loopback only and without passwords: for demos and for one machine. fer-edge listens itself and hands each
-connection to amqtt, so that a port which is taken is one clear error.
+connection to amqtt, so that a port in use is one clear error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from fer_edge.errors import SinkError
+from fer_edge.runtime.count_text import counted
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ STOP_SECONDS = 2.0
 
 
 class EmbeddedBroker:
-    """A broker on 127.0.0.1:`port`; port 0 takes any free one, and `port` says which."""
+    """A broker on 127.0.0.1:`port`; port 0 takes any free one, which `port` then holds."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -95,15 +96,15 @@ class EmbeddedBroker:
             async def read(self, n: int = -1) -> bytes:
                 # amqtt reads the length of a packet, and then asks for all that this announced
                 if n > MAX_MESSAGE_BYTES:
-                    # not one of those that it takes for the end of a packet: after these it goes on reading
-                    raise ValueError(f"a packet of {n} bytes, more than {MAX_MESSAGE_BYTES}")
+                    # not one of those that it takes for the end of a packet: after these it keeps reading
+                    raise ValueError(f"a packet of {counted(n, 'byte')}, more than {MAX_MESSAGE_BYTES}")
                 return bytes(await super().read(n))
 
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await broker.external_connected(BoundedReader(reader), StreamWriterAdapter(writer), LISTENER)
             finally:
-                writer.close()  # amqtt leaves it open where a client never said CONNECT
+                writer.close()  # amqtt leaves it open where a client never sent CONNECT
 
         await broker.start()
         server = await asyncio.start_server(greet, sock=self._socket)

@@ -34,7 +34,7 @@ ICONS = {
     "contempt": "emoticon-confused-outline",
 }
 MISSED_STATS = 3
-"""Figures that stay away for so many intervals are no longer shown."""
+"""Figures missing for this many intervals are no longer shown."""
 
 THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "too_hot")
 """The Pi firmware's bits 0 to 3: what holds now."""
@@ -77,7 +77,7 @@ def _json_of(*fields: str, maybe: Sequence[str] = ()) -> str:
 
 
 def _faces(base: str, *, zones: bool) -> Iterator[Entity]:
-    """Who is there, and which expressions they show."""
+    """Faces in view, and their expressions."""
     state = {"state_topic": f"{base}/state"}
     yield Entity(
         "sensor",
@@ -118,12 +118,12 @@ def _signals(base: str, signals: Sequence[Signal]) -> Iterator[Entity]:
     for signal in signals:
         name = signal.words[0].upper() + signal.words[1:]
         options = {
-            "name": f"Faces: {signal.words}" if signal.switch else name,
+            "name": name if signal.has_value else f"Faces: {signal.words}",
             "state_topic": f"{base}/state",
             "value_template": f"{{{{ value_json.signals.{signal.name} }}}}",
             "state_class": "measurement",
             "icon": f"mdi:{signal.icon}",
-            **({"unit_of_measurement": "faces"} if signal.switch else {}),
+            **({} if signal.has_value else {"unit_of_measurement": "faces"}),
         }
         yield Entity("sensor", f"signal.{signal.name}", options)
 
@@ -198,7 +198,7 @@ def _alerts(base: str, alerts: Mapping[str, Alert]) -> Iterator[Entity]:
 
 
 def _figures(base: str, interval_seconds: float) -> Iterator[Entity]:
-    """How the daemon, its machine and its camera fare."""
+    """Diagnostics of the daemon, its machine and its camera."""
     shared: dict[str, Any] = {
         "state_topic": f"{base}/stats",
         "entity_category": "diagnostic",
@@ -225,7 +225,7 @@ def _figures(base: str, interval_seconds: float) -> Iterator[Entity]:
 def _throttled(base: str) -> dict[str, Any]:
     """Whether the machine runs slower than it could, and why. Unknown where it is no Raspberry Pi."""
     bits = ", ".join(f"'{name}': bits // {2**bit} % 2 == 1" for bit, name in enumerate(THROTTLED_BITS))
-    bits_now = 2 ** len(THROTTLED_BITS)  # those above say what was since boot
+    bits_now = 2 ** len(THROTTLED_BITS)  # the higher bits report what has occurred since boot
     return {
         "name": "Throttled",
         "device_class": "problem",
@@ -244,7 +244,7 @@ def _tunables(base: str, tunables: Sequence[Tunable]) -> Iterator[Entity]:
         switch, of_alert = tunable.type == "bool", tunable.key.startswith("alerts.")
         if tunable.type == "choice" or (of_alert and not switch):
             continue
-        everyday = tunable.key == PAUSE or of_alert  # the rest is disabled until somebody wants it
+        everyday = tunable.key == PAUSE or of_alert  # the rest is disabled by default
         topic = topic_of(tunable.key)
         options = {
             "name": full_name(tunable.key),

@@ -34,12 +34,12 @@ class Copy:
             self.discard(next(iter(self._entries)))
 
     def discard(self, number: int) -> None:
-        """Let go of an event, if it is held."""
+        """Drop an event, if it is held."""
         if entry := self._entries.pop(number, None):
             self._bytes -= len(entry.payload)
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Drop all."""
         self._entries.clear()
         self._bytes = 0
 

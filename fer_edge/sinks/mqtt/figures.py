@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 EVERYDAY = ("fps", "temperature", "rate_reason")
-"""The figures that are shown without being asked for."""
+"""The figures that are enabled by default."""
 
 MEASUREMENT, TOTAL = {"state_class": "measurement"}, {"state_class": "total_increasing"}
 FIGURES: tuple[tuple[str, str, dict[str, Any]], ...] = (

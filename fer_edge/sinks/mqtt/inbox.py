@@ -14,9 +14,9 @@ import msgspec
 from fer_edge.config import Config
 from fer_edge.contract.encode import config_payload
 from fer_edge.contract.payloads import CONTRACT, RequestPayload, ResponsePayload
-from fer_edge.drawing.painter import Painter
 from fer_edge.records import Update
 from fer_edge.runtime.clock import clock_synced, timestamp
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.say_once import one_line
 from fer_edge.settings.control import Control
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 1024
 MAX_NAME = 64  # of an operation
 BIRTH_SECONDS = (0.5, 5.0)
-"""A thousand daemons must not tell Home Assistant about themselves in the moment in which it starts."""
+"""A thousand daemons must not all republish at the moment in which Home Assistant starts."""
 
 JPEG_QUALITY = 85
 LIMITS = {
@@ -40,7 +40,7 @@ LIMITS = {
     "snapshot": (10, 0.5),
     "refusal": (20, 0.5),
 }
-"""How many requests of a kind may come at once, and the seconds after which one more may."""
+"""The burst of requests of a kind, and the seconds after which one more is accepted."""
 
 TOO_MANY = "too many requests wait; ask again later"
 
@@ -54,7 +54,7 @@ class Inbox:
         self._base, self._outgoing, self._control, self._wake = base, outgoing, control, wake
         self._images = config.privacy.images
         self._birth = f"{config.homeassistant.prefix}/status" if config.homeassistant.enabled else None
-        self._born: float | None = None  # monotonic seconds at which everything is to be said again
+        self._born: float | None = None  # monotonic seconds at which everything is to be republished
         self._limits = {name: RateLimit(burst=burst, every_seconds=pause) for name, (burst, pause) in LIMITS.items()}
         self._newest: Update | None = None  # the last one with a picture, where pictures may leave
 
@@ -69,7 +69,7 @@ class Inbox:
             self._newest = update
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
-        """Take a message. A retained one is left over from an earlier day: it asks for nothing now."""
+        """Process a message. A retained one is stale and ignored."""
         if retained:
             log.debug("MQTT: %s: retained, ignored", topic)
         elif topic == self._birth:
@@ -81,7 +81,7 @@ class Inbox:
             self._request(topic.removeprefix(f"{self._base}/request/"), payload)
 
     def say_again(self) -> None:
-        """Say everything again where Home Assistant has just started. To be called now and then."""
+        """Republish everything where Home Assistant has just started. To be called regularly."""
         if self._born is not None and time.monotonic() >= self._born:
             self._born = None
             self._outgoing.republish_all()
@@ -92,7 +92,7 @@ class Inbox:
             log.warning("MQTT: set/%r: %s", name[:100], TOO_MANY)
 
     def _answer(self, answer: Answer) -> None:
-        """Say what came of it: for a setting as a retained value, for what is none just once."""
+        """Publish the result: retained for a setting, otherwise once."""
         if not answer.accepted:
             log.warning("MQTT: a change was refused: %s", one_line(answer.reason or ""))
         topic, payload = f"{self._base}/config/{topic_of(answer.key)}", msgspec.json.encode(config_payload(answer))
@@ -103,7 +103,7 @@ class Inbox:
         self._wake()
 
     def _request(self, operation: str, payload: bytes) -> None:
-        """Do what is asked, or say why not."""
+        """Carry out a request, or answer why not."""
         try:
             request = _parsed(payload)
         except ValueError as error:
@@ -147,6 +147,8 @@ class Inbox:
             return self._respond("snapshot", transaction, error="privacy.images is false in config.yaml")
         if update is None or update.frame is None:
             return self._respond("snapshot", transaction, error="the camera delivers no picture now")
+        from fer_edge.drawing.painter import Painter  # here: few ask for a picture
+
         picture = Painter(zones=self._control.config.zones).paint(update.frame, update.faces)
         done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         if not done:
@@ -177,7 +179,7 @@ class Inbox:
 def _parsed(payload: bytes) -> RequestPayload:
     """Raises ValueError."""
     if len(payload) > MAX_REQUEST_BYTES:
-        raise ValueError(f"got {len(payload)} bytes")
+        raise ValueError(f"got {counted(len(payload), 'byte')}")
     try:
         return msgspec.json.decode(payload, type=RequestPayload) if payload.strip() else RequestPayload()
     except RecursionError:

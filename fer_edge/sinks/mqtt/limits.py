@@ -1,4 +1,4 @@
-"""How large a message may be: what a broker takes from us, and what we take from a broker."""
+"""How large a message may be: what a broker accepts from us, and what we accept from a broker."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from paho.mqtt.client import Client
 
+from fer_edge.runtime.count_text import counted
+
 MAX_PACKET_BYTES = 64 * 1024
-"""We take nothing larger from a broker: nobody has a reason to send it."""
+"""Nothing larger is accepted from a broker: nobody has a reason to send it."""
 
 HEADER_BYTES = 12
 """Of a PUBLISH packet, at most: its type, two lengths of up to four bytes, the topic's length, its number."""
@@ -29,18 +31,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an MQTT 5 broker says of itself when it accepts a connection. An older one says nothing."""
+    """The limits that an MQTT 5 broker announces when it accepts a connection. An older one announces none."""
 
     packet_bytes: int | None = None
     qos: int = 1
     retain: bool = True
 
     def refuses(self, message: Message) -> str | None:
-        """Why the broker will not take a message."""
+        """Why the broker will reject a message."""
         size = packet_bytes(message)
         if self.packet_bytes is None or size <= self.packet_bytes:
             return None
-        return f"{size} bytes, and the broker takes {self.packet_bytes} at most"
+        return f"{counted(size, 'byte')}, and the broker takes {self.packet_bytes} at most"
 
     def warnings(self) -> list[str]:
         """What does not work at such a broker, in words."""
@@ -63,7 +65,7 @@ class TooLarge(Exception):
     """A packet announced so many bytes."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"a packet of {size} bytes, more than {MAX_PACKET_BYTES}")
+        super().__init__(f"a packet of {counted(size, 'byte')}, more than {MAX_PACKET_BYTES}")
         self.size = size
 
 
@@ -79,6 +81,6 @@ class BoundedClient(Client):
             raise TooLarge(bufsize)
         try:
             return bytes(super()._sock_recv(bufsize))
-        except ssl.SSLError as error:  # paho makes it a lost connection, and says no more
+        except ssl.SSLError as error:  # paho reports it as a lost connection without a reason
             self.tls_reason = error.reason
             raise

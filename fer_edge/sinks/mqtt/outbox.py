@@ -1,8 +1,8 @@
 """The outbox: MQTT events that wait for the broker, on disk, so that neither a restart nor a crash loses them.
 
-What comes in is on the disk before it is sent (`secure`), in one transaction with the faces that are open by it;
-acknowledgements are written in batches, to spare SD cards. Where the disk fails, events wait in memory, and `trouble`
-says so. Every row has a checksum; one that does not check is set aside.
+An event is on disk before it is sent (`secure`), in one transaction with the faces that it leaves open;
+acknowledgements are written in batches, to spare SD cards. While the disk fails, events are queued in memory, and
+`trouble` gives the reason. Every row has a checksum; one that does not check is set aside.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import islice
 
 import msgspec
 
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.checked_rows import Row, add_check_column, check_columns, intact, readable, sealed
 from fer_edge.sinks.mqtt.event_copy import COPY_BYTES, COPY_EVENTS, Copy, Entry
 from fer_edge.sinks.sqlite_file import FAULTS, RETRY_SECONDS, SqliteFile
@@ -34,7 +35,7 @@ class Outbox:
 
     What is lost, at worst: a power cut or kill -9 costs the events since the last `secure`, which were not sent either;
     everything older, and everything before a successful `flush`, is in the file. An acknowledgement that is not written
-    yet is forgotten: that event is sent twice, never lost. While `trouble` tells of a disk that refuses, what comes in
+    yet is forgotten: that event is sent twice, never lost. While `trouble` reports a failing disk, new events
     waits in memory, in the same ring; a file that cannot be read any more is replaced by a bounded copy in memory.
 
     For one thread at a time, which calls `tick` at least every `write_every_seconds`. `dropped`, `trouble` and the
@@ -43,7 +44,7 @@ class Outbox:
 
     def __init__(self, disk: SqliteFile, *, max_events: int) -> None:
         self._max_events = max_events
-        self.dropped = 0  # events that the ring pushed out or a damaged file cost, since the start of the process
+        self.dropped = 0  # events lost by overflow or a damaged file, since the start of the process
         # not written: id -> since when (monotonic seconds), event; ordered: after many removals a dict's front is slow
         self._fresh: OrderedDict[int, tuple[float, Entry]] = OrderedDict()
         self._keys: set[tuple[str, int]] = set()  # of those
@@ -66,7 +67,8 @@ class Outbox:
     def trouble(self) -> str | None:
         """See `Disk.trouble`; also how much of what waits cannot be reached."""
         trouble, lost = self.disk.trouble, self._unreachable()
-        return f"{trouble}; {lost} events that wait there cannot be read now" if trouble and lost else trouble
+        waiting = counted(lost, "event that waits there", "events that wait there")
+        return f"{trouble}; {waiting} cannot be read now" if trouble and lost else trouble
 
     def __len__(self) -> int:
         return self._stored + len(self._fresh)
@@ -110,7 +112,7 @@ class Outbox:
         return self.oldest(count, after)
 
     def remove(self, ids: Iterable[int]) -> None:
-        """The broker has acknowledged these. Ids that are not here any more are ignored."""
+        """The broker has acknowledged these. Unknown ids are ignored."""
         now = time.monotonic()
         for number in ids:
             if not self._take_fresh(number) and self._is_stored(number):
@@ -156,7 +158,7 @@ class Outbox:
         return 0 if self._away_since is None else self._stored - len(self._copy)
 
     def _forsake(self) -> None:
-        """Give up the events that cannot be reached: what comes after them has to go out, and order is kept."""
+        """Give up the unreadable events: later ones must be sent, and order is kept."""
         self.dropped += self._unreachable()
         self._stored = len(self._copy)
         first = next(iter(self._copy), None) or next((entry for _, entry in self._fresh.values()), None)

@@ -1,4 +1,4 @@
-"""What is to be said to the broker."""
+"""The messages to be sent to the broker."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BURST = 10_000
 ANSWERS = 1000
 
 REMOVE_SECONDS = 2.0
-"""Home Assistant is given so long to let go of an entity before the values go that it reads."""
+"""How long Home Assistant gets to remove an entity before the values that it reads are removed."""
 
 
 class Outgoing:
-    """What is to be said to the broker. Filled by `submit`, emptied by the sink's thread."""
+    """The messages to be sent to the broker. Filled by `submit`, emptied by the sink's thread."""
 
     def __init__(self) -> None:
         self.events: Backlog[EventPayload] = Backlog(BURST)
@@ -28,16 +28,16 @@ class Outgoing:
         self._lock = Lock()
         self._retained: dict[str, bytes] = {}  # topic -> what subscribers should see
         self._unsaid: dict[str, None] = {}  # the topics among them that changed, in order
-        self._newest: dict[str, Message] = {}  # by topic: figures of which older ones are worth nothing
+        self._newest: dict[str, Message] = {}  # by topic: figures of which only the newest counts
         self.last: str | None = None
-        """The topic that is said only when the broker has all others: who hears `online` finds every value right."""
+        """The topic that is sent only when the broker has all others: at `online`, every retained value is current."""
         self._before: set[str] = set()  # the topics that the broker must have before that
         self._removals: dict[str, str | None] = {}  # topic -> the one that the broker must have taken before
         self._removable: dict[str, float] = {}  # the ones that it has taken -> when (monotonic seconds)
 
     def retain(self, topic: str, payload: bytes, *, again: bool = False) -> bool:
-        """Set a retained value; an empty one removes it from the broker. It is said where it changed, or `again`.
-        True: it will be said."""
+        """Set a retained value; an empty one removes it from the broker. It is sent where it changed, or `again`.
+        True: it will be sent."""
         with self._lock:
             self._removals.pop(topic, None)
             changed = again or self._retained.get(topic) != payload
@@ -47,7 +47,7 @@ class Outgoing:
             return changed
 
     def republish_all(self) -> None:
-        """Every retained value is news again: another broker, or one that has forgotten."""
+        """Every retained value is to be sent again: another broker, or one that lost them."""
         with self._lock:
             self._unsaid = dict.fromkeys(self._retained)
             self._before = self._retained.keys() - {self.last}
@@ -61,7 +61,7 @@ class Outgoing:
                 self._removable.pop(after, None)
 
     def forget(self, topics: Iterable[str]) -> None:
-        """Say nothing more of retained values that the broker does not take: there is nothing to be removed."""
+        """Stop sending retained values that the broker rejects: there is nothing to be removed."""
         with self._lock:
             for topic in topics:
                 for each in (self._retained, self._unsaid, self._removals):
@@ -69,12 +69,12 @@ class Outgoing:
                 self._before.discard(topic)
 
     def taken(self) -> set[str]:
-        """The topics on which the broker has taken a message."""
+        """The topics on which the broker has accepted a message."""
         with self._lock:
             return set(self._removable)
 
     def known(self) -> set[str]:
-        """The topics of which a retained value may stand on the broker."""
+        """The topics for which the broker may hold a retained value."""
         with self._lock:
             return self._retained.keys() | self._removals.keys()
 
@@ -90,21 +90,21 @@ class Outgoing:
 
     @property
     def opening(self) -> bool:
-        """Whether the broker has not been told yet all that a connection begins with."""
+        """Whether the initial messages of a connection have not all been sent yet."""
         return self.last in self._unsaid
 
     @property
     def removing(self) -> bool:
-        """Whether something is still to be removed."""
+        """Whether removals are pending."""
         return bool(self._removals)
 
     @property
     def unsaid(self) -> bool:
-        """Whether a retained value waits to be sent."""
+        """Whether a retained value is pending."""
         return bool(self._unsaid)
 
     def acknowledged(self, topic: str, *, taken: bool) -> None:
-        """The broker has a retained value, or will not have it. One that was removed is forgotten."""
+        """The broker has accepted a retained value, or rejected it. A removed one is forgotten."""
         with self._lock:
             self._before.discard(topic)
             if taken:

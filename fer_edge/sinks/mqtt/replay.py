@@ -1,4 +1,4 @@
-"""Events that waited: how fast they follow, and which of them are marked as old."""
+"""Queued events: how fast they are replayed, and which of them are marked as old."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from fer_edge.sinks.mqtt.event_copy import Entry
 
 LATE_SECONDS = 5.0
-"""An event that is sent so long after it happened is one that waited: nobody should act upon it as upon news."""
+"""An event sent this long after it happened is marked as replayed: nobody should act on it as news."""
 
 
 class Throttle:
@@ -44,5 +44,5 @@ def is_late(entry: Entry, boot_id: str | None) -> bool:
 
 
 def replayed(payload: bytes) -> bytes:
-    """An encoded event that says that it waited."""
+    """An encoded event, marked as replayed."""
     return msgspec.json.encode({**msgspec.json.decode(payload), "replayed": True})

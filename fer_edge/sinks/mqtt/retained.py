@@ -1,6 +1,6 @@
-"""What the broker is told about the daemon itself, and keeps: info, the settings in force, Home Assistant's entities.
+"""The retained topics about the daemon itself: info, the settings in force, Home Assistant's entities.
 
-Retained topics outlast the daemon, so their names are written down: what a later run no longer has, it removes.
+Retained topics outlive the daemon, so their names are stored: a later run removes those that it no longer has.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIXED = ("availability", "camera/availability", "camera/status", "state", "info"
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on the broker, as far as a later run has to know it."""
+    """What the broker holds, as far as a later run has to know it."""
 
     topics: list[str] = []
     discovery: tuple[str, bytes] | None = None  # the message that describes the device
@@ -82,7 +82,7 @@ class RetainedTopics:
         self.refresh()
 
     def refresh(self) -> None:
-        """Say what is new, remove what is gone."""
+        """Publish what is new, remove what is gone."""
         with self._lock:
             self._refresh()
 
@@ -112,7 +112,7 @@ class RetainedTopics:
         return {f"{self._base}/{name}": msgspec.json.encode(payload) for name, payload in (off | empty).items()}
 
     def _remove(self, wanted: Set[str]) -> None:
-        """Remove what the broker keeps and nobody wants: entities first, then the values that they show."""
+        """Remove obsolete retained topics: entities first, then the values that they show."""
         gone = (self._left | set(self._outgoing.retained())) - wanted
         self._left = set()
         entities = {topic for topic in gone if topic.endswith("/config")}
@@ -128,7 +128,7 @@ class RetainedTopics:
         return discovery(self._identity, config, tunables=tuning.tunables())
 
     def _discover(self) -> dict[str, bytes]:
-        """What Home Assistant is told, by topic."""
+        """Home Assistant's discovery messages, by topic."""
         if not self._homeassistant:
             return {}
         old, new = self._published.discovery, self._described()

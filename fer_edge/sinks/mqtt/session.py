@@ -1,6 +1,6 @@
-"""The MQTT sink's thread: one connection after the other, and what is said over each.
+"""The MQTT sink's thread: one connection after the other, and what is sent over each.
 
-While a connection is being opened, the thread goes on writing events down.
+While a connection is being opened, the thread keeps storing events.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import state_payload
 from fer_edge.records import Identity
 from fer_edge.runtime.backoff import Backoff
+from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.attempt import ConnectThread
-from fer_edge.sinks.mqtt.blocked import Blocked
+from fer_edge.sinks.mqtt.blocked import Blocked, LeftBehind
 from fer_edge.sinks.mqtt.broker import Broker, LinkError
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.delivery import Delivery, Store
@@ -35,16 +36,16 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 STEADY_SECONDS = 10.0
-"""A connection that lasts so long is a good one; several shorter ones in a row smell of two clients with one id."""
+"""A connection that lasts so long is a good one; several shorter ones in a row suggest two clients with one id."""
 
 RETRY_SECONDS = (1.0, 60.0)
 """The pause before the first new attempt to connect, and the longest."""
 
 IDLE_SECONDS = 0.25
-"""How long the thread waits for the network before it looks after the disk and the keepalive."""
+"""How long the thread waits for the network before it serves the disk and the keepalive."""
 
 SESSION_SECONDS = 300
-"""How long an MQTT 5 broker keeps what was sent to us (set/, request/) while the connection is away."""
+"""How long an MQTT 5 broker keeps messages for us (set/, request/) while disconnected."""
 
 DEAF_SECONDS = (30.0, 600.0)
 """How long we stop listening after somebody has sent what is too large: the first time, and at most."""
@@ -67,7 +68,7 @@ class Session:
         store: Store,
         on_limit: Callable[[int | None, str | None], None],
     ) -> None:
-        """`on_limit(bytes, topic)` is told how large a message may be, and on which topic none may be sent."""
+        """`on_limit(bytes, topic)` gets the largest size of a message, and the topic on which none may be sent."""
         self._on_limit = on_limit
         self._config, self._identity, self._control = config, identity, control
         self._outgoing, self._inbox, self._store = outgoing, inbox, store
@@ -79,7 +80,7 @@ class Session:
         self._trouble = LastReason()
         self._short_links = 0  # in a row
         self._blocked = Blocked()
-        self._left_behind: list[Message] = []  # what was on its way when the last link ended
+        self._left_behind = LeftBehind()  # what was on its way when the last link ended
         self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
         self.subscribed = False  # to set/ and request/
         self._deaf_until = 0.0  # monotonic seconds
@@ -99,7 +100,7 @@ class Session:
 
     @property
     def open(self) -> bool:
-        """Whether it was started and not told to close."""
+        """Whether it was started and not closed."""
         return self._worker.started and not self._closing.is_set()
 
     def check(self) -> None:
@@ -107,11 +108,11 @@ class Session:
         self._worker.check()
 
     def wake(self) -> None:
-        """There is something to be said. For any thread."""
+        """There is something to send. For any thread."""
         self._wake.set()
 
     def close(self, timeout: float) -> None:
-        """Deliver what waits, say `offline` and disconnect, within `timeout` seconds. Never raises."""
+        """Deliver what is queued, publish `offline` and disconnect, within `timeout` seconds. Never raises."""
         if not self.open:
             return
         self._deadline = time.monotonic() + 0.9 * timeout  # the rest is for the thread to end
@@ -123,7 +124,7 @@ class Session:
         self._outgoing.retain(f"{self._base}/{topic}", payload)
 
     def _run(self) -> None:
-        """The thread, which may outlast `close`: only its own end lets go of what it waits on."""
+        """The thread, which may outlive `close`: only its own end releases what it waits on."""
         with closing(self._wake):
             self._run_links()
 
@@ -159,10 +160,10 @@ class Session:
         if guilty is None:
             return False
         log.error(
-            "MQTT broker %s ends the connection at each message of %d bytes on %s: not sent until the restart; "
+            "MQTT broker %s ends the connection at each message of %s on %s: not sent until the restart; "
             "check the broker's limit for the size of messages, and its access rules",
             self._broker,
-            len(guilty.payload),
+            counted(len(guilty.payload), "byte"),
             guilty.topic,
         )
         self._short_links = 0
@@ -188,7 +189,7 @@ class Session:
             self._store.keep()
 
     def _open(self) -> tuple[Connection, Delivery]:
-        """Connect. Every retained value is then to be said again. Raises LinkError."""
+        """Connect. Every retained value is then to be sent again. Raises LinkError."""
         event = Message(
             f"{self._base}/event",
             b"",
@@ -244,7 +245,7 @@ class Session:
             link.subscribe(self._inbox.topics, needed=False)
 
     def _serve(self, link: Connection, delivery: Delivery) -> None:
-        """Say what there is to say, until closed. Raises LinkError."""
+        """Send what there is, until closed. Raises LinkError."""
         try:
             while not self._closing.is_set():
                 self._store.keep()
@@ -263,7 +264,7 @@ class Session:
             delivery.give_back()
 
     def _report_refusals(self, delivery: Delivery) -> None:
-        """Name what the broker does not take: each part of the tree of topics once."""
+        """Log what the broker rejects: each part of the topic tree once."""
         self._store.refused += delivery.refused_events
         delivery.refused_events = 0
         while delivery.refusals:
@@ -279,7 +280,7 @@ class Session:
             log.error("MQTT broker %s refuses messages, which are lost: %s: %s; %s", self._broker, topic, why, advice)
 
     def _farewell(self, link: Connection, delivery: Delivery) -> None:
-        """Deliver the rest, then `offline`. Where time runs out there is no goodbye: then the will says `offline`."""
+        """Deliver the rest, then `offline`. Where time runs out, the will publishes `offline`."""
         self._deliver(link, delivery)
         self._say("state", NOBODY)
         self._say("camera/availability", OFFLINE)
@@ -301,6 +302,6 @@ class Session:
         return self._deadline - time.monotonic()
 
     def _report(self, reason: str, level: int) -> None:
-        """Log a reason, once in a row: a broker may be away for days."""
+        """Log a reason, once in a row: a broker may be down for days."""
         if self._trouble.changes_to(reason):
             log.log(level, "MQTT broker %s: %s", self._broker, reason)

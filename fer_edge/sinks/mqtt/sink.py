@@ -1,12 +1,13 @@
-"""The MQTT sink: retained values, events that outlast the broker's absence, figures.
+"""The MQTT sink: retained values, events that survive a broker outage, figures.
 
-`submit` notes in `Outgoing` what is to be said; the `Session`'s thread says it.
+`submit` notes in `Outgoing` what is to be sent; the `Session`'s thread sends it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,7 +27,6 @@ from fer_edge.records import Identity, Update
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.broker import Broker, broker_of
 from fer_edge.sinks.mqtt.delivery import Store
-from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
 from fer_edge.sinks.mqtt.inbox import Inbox
 from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
@@ -34,11 +34,14 @@ from fer_edge.sinks.mqtt.retained import RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
 from fer_edge.tracking.signals import enabled_signals
 
+if TYPE_CHECKING:
+    from fer_edge.sinks.mqtt.embedded import EmbeddedBroker
+
 log = logging.getLogger(__name__)
 
 
 class MqttSink:
-    """Publishes under `<mqtt.topic>/<device_id>/` as the MQTT contract says."""
+    """Publishes under `<mqtt.topic>/<device_id>/` by the MQTT contract."""
 
     def __init__(self, config: Config, identity: Identity, control: Control) -> None:
         """Without a `control`, what is set over MQTT lasts until the end of the run."""
@@ -65,11 +68,11 @@ class MqttSink:
 
     @property
     def settled(self) -> bool:
-        """Whether the broker has all that it is to keep, and has been asked for set/ and request/."""
+        """Whether the broker has all retained values and the subscriptions to set/ and request/."""
         return self._session.subscribed and not (self._outgoing.unsaid or self._outgoing.removing)
 
     def start(self) -> None:
-        """Read secrets and certificates, start the embedded broker where one is wanted, and the thread.
+        """Read secrets and certificates, start the embedded broker if configured, and the thread.
 
         Raises:
             SinkError: a certificate cannot be used, or the embedded broker cannot start.
@@ -89,6 +92,8 @@ class MqttSink:
         self._control.on_picture(self._picture)
 
     def _start_embedded(self) -> Broker:
+        from fer_edge.sinks.mqtt.embedded import EmbeddedBroker  # here: it needs asyncio, and is for first tries
+
         self._embedded = EmbeddedBroker(self._config.mqtt.port)
         self._embedded.start()
         port, topic = self._embedded.port, f"{self._base}/event"
@@ -104,7 +109,7 @@ class MqttSink:
         return self._session.broker.port
 
     def submit(self, update: Update) -> None:
-        """Note what is to be said about an update. Returns at once; raises what stopped the thread."""
+        """Note what is to be sent of an update. Returns at once; raises what stopped the thread."""
         self._session.check()
         if not self._session.open:
             return
@@ -121,7 +126,7 @@ class MqttSink:
         for zone in update.zones:
             if zone.name in self._control.config.zones:
                 news |= self._say(f"zone/{zone.name}", msgspec.json.encode(zone_payload(zone)))
-        # behind the values: whoever hears that the camera is there must not act upon older ones
+        # behind the values: who reads that the camera is there must not act on older ones
         news |= update.frame is not None and self._say("camera/availability", ONLINE)
         news |= self._say_camera(here=update.frame is not None)
         news |= self._figures(update)
@@ -129,18 +134,18 @@ class MqttSink:
             self._session.wake()
 
     def _say(self, topic: str, payload: bytes) -> bool:
-        """Set a retained value. True: it is news."""
+        """Set a retained value. True: it changed."""
         return self._outgoing.retain(f"{self._base}/{topic}", payload)
 
     def _say_camera(self, *, here: bool) -> bool:
-        """Whether there are pictures, and why not."""
+        """Whether the camera delivers, and why not."""
         paused = self._control.config.camera.paused
         reason = None if here else self._control.reported("camera") or "it has not delivered a picture yet"
         status = CameraPayload(v=CONTRACT, state="online" if here else "paused" if paused else "away", reason=reason)
         return self._say("camera/status", msgspec.json.encode(status))
 
     def _figures(self, update: Update) -> bool:
-        """Leave what is not retained. True: there is something."""
+        """Queue what is not retained. True: there is something."""
         news = False
         if update.stats:
             queue, dropped, trouble = self.store.figures()
@@ -154,7 +159,7 @@ class MqttSink:
         return self._readings(update) or news
 
     def _readings(self, update: Update) -> bool:
-        """Leave a frame's faces, where they are wanted and it is time."""
+        """Queue a frame's faces, where enabled and due."""
         wanted, frame, now = self._control.config.readings, update.frame, time.monotonic()
         if not wanted.enabled or frame is None or now - self._readings_at < 1 / wanted.max_per_second:
             return False
@@ -167,7 +172,7 @@ class MqttSink:
         return Message(f"{self._base}/{topic}", msgspec.json.encode(payload), qos=0)
 
     def _picture(self, what: str, jpeg: bytes) -> None:
-        """Leave a picture. It is not retained: nobody could delete it at a broker in time."""
+        """Queue a picture. It is not retained: nobody could delete it at a broker in time."""
         if self._config.privacy.images and self._control.reported("broker") == "connected":
             self._outgoing.put_newest(Message(f"{self._base}/picture/{what}", jpeg, qos=0))
             self._session.wake()
@@ -178,7 +183,7 @@ class MqttSink:
         self._session.wake()
 
     def close(self, timeout: float) -> None:
-        """Deliver what waits, say `offline` and disconnect, within `timeout` seconds. Never raises."""
+        """Deliver what is queued, publish `offline` and disconnect, within `timeout` seconds. Never raises."""
         self._session.close(timeout)
         if self._embedded:
             self._embedded.close()

@@ -30,7 +30,7 @@ class WakePipe:
         return self._reader.fileno()
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         self._reader.close()
         self._writer.close()
 

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.picture_ring import picture_bytes
 from fer_edge.sinks.web.auth import AuthMiddleware, Below, BelowPath, TokenAuth, address_of
 from fer_edge.sinks.web.gallery import gallery
@@ -25,7 +26,7 @@ from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
 
 FORM_BYTES = 1024  # a token is shorter
-SEND_SECONDS = 15.0  # a page that takes nothing for so long is gone
+SEND_SECONDS = 15.0  # a page that accepts nothing for this long is gone
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 BAD_MESSAGE, TRY_LATER = 1008, 1013  # codes with which a websocket is closed (RFC 6455, 7.4.1, and IANA's registry)
@@ -163,7 +164,7 @@ def _door(keys: TokenAuth, files: Mapping[str, File]) -> list[Route]:
 async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
     address = address_of(request.scope)
     if wait := keys.attempts.wait_seconds(address):
-        again = f"Too many wrong tokens. Try again in {wait:.0f} seconds."
+        again = f"Too many wrong tokens. Try again in {counted(round(wait), 'second')}."
         return form.filled(again, 429, {"Retry-After": f"{wait:.0f}"})
     keys.attempts.wrong(address)  # before the body is read: half-sent forms count too
     body = b""
@@ -215,7 +216,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
             try:
                 item = await live.next(viewer)
             except TooSlow:
-                await websocket.close(TRY_LATER, "too slow; begin anew")
+                await websocket.close(TRY_LATER, "too slow; reconnect")
                 return
             send = websocket.send_text(item) if isinstance(item, str) else websocket.send_bytes(item)
             await asyncio.wait_for(send, SEND_SECONDS)

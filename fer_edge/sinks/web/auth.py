@@ -1,4 +1,4 @@
-"""Who may look: Host and Origin are checked, then the token. Around the whole application, websockets included.
+"""Access control: Host and Origin are checked, then the token. For the whole application, websockets included.
 
 A page elsewhere must not reach the daemon through its visitor's browser: what comes under a foreign name (DNS
 rebinding) or from a foreign page (Origin) is refused before anything else. The token itself is never stored in a
@@ -33,10 +33,10 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-OPEN = ("/login", "/static/")  # what may be seen without the token
+OPEN = ("/login", "/static/")  # accessible without the token
 
 TRIES, TRIES_SECONDS = 5, 60.0
-"""So many wrong tokens from one address in so many seconds; then none is looked at."""
+"""After so many wrong tokens from one address in so many seconds, none is checked."""
 ADDRESSES = 1000  # that are remembered
 SESSIONS = 1000  # that go on; then the oldest ends
 
@@ -52,18 +52,18 @@ class Attempts:
         return len(self._wrong)
 
     def wait_seconds(self, address: str) -> float:
-        """How long an address has to wait before it may try again; 0: not at all."""
+        """How long an address has to wait before its next attempt; 0: not at all."""
         since = time.monotonic() - TRIES_SECONDS
         recent = [moment for moment in self._wrong.get(address, ()) if moment > since]
         return recent[-TRIES] - since if len(recent) >= TRIES else 0.0
 
     def right(self, address: str) -> None:
-        """The attempt that was counted last was none: the token was right."""
+        """Uncount the last attempt: the token was right."""
         if recent := self._wrong.get(address):
             recent.pop()
 
     def wrong(self, address: str) -> None:
-        """A wrong token came from there, or one that is still to be read."""
+        """Count a wrong token from there, or one that is still to be read."""
         recent = self._wrong.setdefault(address, [])
         recent.append(time.monotonic())
         del recent[:-TRIES]
@@ -73,7 +73,7 @@ class Attempts:
 
 
 class TokenAuth:
-    """The token, and what proves that somebody knew it."""
+    """The token, and the sessions that prove its knowledge."""
 
     def __init__(self, token: str | None, port: int) -> None:
         """`port`: browsers share cookies between all ports of a machine."""
@@ -97,7 +97,7 @@ class TokenAuth:
         response.set_cookie(self.cookie, cookie, httponly=True, samesite="strict", secure=encrypted)
 
     def clear_cookie(self, headers: Headers, response: Response) -> None:
-        """End a browser's session: its cookie is worth nothing any more, whoever has a copy."""
+        """End a browser's session: its cookie and all copies become invalid."""
         self._sessions.pop(_hashed(self.shown(headers), "session"), None)
         response.delete_cookie(self.cookie, httponly=True, samesite="strict")
 
@@ -107,7 +107,7 @@ class TokenAuth:
         return cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
 
     def known(self, headers: Headers) -> bool:
-        """Whether a browser's session goes on."""
+        """Whether a browser's session is valid."""
         return _hashed(self.shown(headers), "session") in self._sessions
 
 
@@ -141,7 +141,7 @@ class Below:
 
 
 class AuthMiddleware:
-    """Lets in who may come, and adds HEADERS to every answer."""
+    """Admits authorised requests, and adds HEADERS to every response."""
 
     def __init__(self, app: ASGIApp, keys: TokenAuth, names: Iterable[str]) -> None:
         own = socket.gethostname().lower()
@@ -149,7 +149,7 @@ class AuthMiddleware:
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it."""
+        """Pass a request on, or refuse it."""
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -168,7 +168,7 @@ class AuthMiddleware:
             await refusal(scope, receive, dressed)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Why somebody may not come in; None: they may."""
+        """Why a request is refused; None: it is not."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_ours(host):
@@ -181,7 +181,7 @@ class AuthMiddleware:
         return self._without_cookie(scope, headers)
 
     def _without_cookie(self, scope: Scope, headers: Headers) -> Response | None:
-        """For programs, which bring the token along; a browser is led to the form."""
+        """For programs, which send the token; a browser is redirected to the form."""
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             address = address_of(scope)

@@ -1,8 +1,8 @@
-"""How many connections strangers may hold open, and for how long one may take to say what it wants.
+"""How many idle connections may be open, and how long a request may take to arrive.
 
 A connection counts from the moment it is accepted until it has become a viewer's websocket, which is counted elsewhere.
-Where there are too many, one gives way: the oldest of the address that has the most. So whoever holds many
-connections closes their own, and the owner of the device always comes in.
+Beyond the limit, one is closed: the oldest of the address that has the most. So a client with many
+connections loses its own, and the device's owner always gets in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from fer_edge.sinks.web.auth import network_of
 
 MOST = 128
-"""Connections in all, beside those of viewers."""
+"""Connections in total, apart from those of viewers."""
 MOST_OF_ONE = 64
 """Connections from one address; browsers use up to six a page."""
 REQUEST_SECONDS = 10.0
@@ -26,13 +26,13 @@ kept alive."""
 
 
 class Connections:
-    """Who is connected, oldest first. For the loop's thread."""
+    """Open connections, oldest first. For the loop's thread."""
 
     def __init__(self, most: int = MOST, most_of_one: int = MOST_OF_ONE) -> None:
         self._most, self._most_of_one = most, most_of_one
         self._addresses: dict[GuardedProtocol, str] = {}
         self.refused = 0
-        """Connections that had to give way since the start."""
+        """Connections closed for the limit since the start."""
 
     def __len__(self) -> int:
         return len(self._addresses)
@@ -64,20 +64,20 @@ class GuardedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        """Accepted: it counts, and its time runs."""
+        """Accepted: it counts, and its timeout starts."""
         super().connection_made(transport)
         self._expect_request()
         self.guard.add(self, network_of(self.client[0] if self.client else ""))
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request; once it is whole, its time does not run any more."""
+        """Bytes of a request; once it is complete, the timeout stops."""
         self._expect_request()
         super().data_received(data)
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._request_complete()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        """From here on it is a viewer's, who are counted elsewhere."""
+        """From here on it belongs to a viewer, counted elsewhere."""
         self._request_complete()
         self.guard.discard(self)
         super().handle_websocket_upgrade(event)

@@ -1,7 +1,7 @@
-"""What goes between the daemon and a page over its websocket, as JSON; pictures go as bytes of a JPEG.
+"""The messages between the daemon and a page over its websocket, as JSON; pictures are bytes of a JPEG.
 
-Times are seconds of the daemon's monotonic clock: a page reckons with the difference to its own, for neither machine's
-wall clock need be right.
+Times are seconds of the daemon's monotonic clock: a page computes with the difference to its own, since neither
+machine's wall clock need be right.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fer_edge.settings.tunables import Value
 from fer_edge.tracking.signals import signal_words
 
 MAX_BYTES = 65_536
-"""Zones are the longest; a page says less than that at a time."""
+"""Zones are the longest; no message of a page is longer."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -63,7 +63,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartState(msgspec.Struct, frozen=True, kw_only=True):
-    """How camera, broker or board fares: a word for the colour, a text for people."""
+    """The health of camera, broker or board: a word for the colour, a text for people."""
 
     state: Literal["good", "bad", "off", "waiting"]
     text: str
@@ -72,7 +72,7 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """The first message: everything a page needs to begin, also after it was away."""
+    """The first message: everything a page needs to start, also after a reconnect."""
 
     device: str
     version: str
@@ -91,7 +91,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
-    """What happened."""
+    """New log entries."""
 
     entries: tuple[Entry, ...]
 
@@ -109,26 +109,27 @@ class WebFace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Faces(msgspec.Struct, frozen=True, kw_only=True, tag="faces"):
-    """Who is here."""
+    """The faces in view."""
 
     at: float
     faces: list[WebFace]
 
 
 class WebHealth(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
-    """How the daemon fares."""
+    """The daemon's health and figures."""
 
     at: float
     fps: float | None
     target_fps: float | None
-    slowed: str  # why fewer frames are looked at than config asks for; empty: they are not
+    slowed: str  # why fewer frames are processed than configured; empty: they are not
     latency_ms: float | None
     temperature_c: float | None
     memory_mb: float | None
     dropped: int | None
+    damaged: int | None
     camera: PartState
     broker: PartState
-    board: PartState  # what the Pi's firmware says of heat and power supply
+    board: PartState  # what the Pi's firmware reports of heat and power supply
     viewers: int
 
 
@@ -140,14 +141,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, tag="settings"):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
-    """What came of a page's own message."""
+    """The result of a page's own message."""
 
     key: str  # that was set; empty: of `SaveMessage`; "shapes": of `DrawMessage`
     problem: str | None
 
 
 class NextMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="next"):
-    """A page has room for one more picture."""
+    """A page requests one more picture."""
 
 
 class SetMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="set"):
@@ -158,7 +159,7 @@ class SetMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
 
 
 class SaveMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="keep"):
-    """A page wants what is in force to outlast the restart."""
+    """A page saves all values in force beyond the restart."""
 
 
 class DrawMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="draw"):
@@ -177,7 +178,7 @@ def encode(message: msgspec.Struct) -> str:
 
 
 def decode(text: str) -> ClientMessage:
-    """What a page says. Raises ValueError."""
+    """Decode a page's message. Raises ValueError."""
     said: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
     return said
 
@@ -206,7 +207,7 @@ def colors() -> dict[str, str]:
 
 
 def purpose_words(privacy: Privacy) -> str:
-    """What the device is for and who answers for it; empty where nothing is declared."""
+    """The device's purpose and controller; empty where nothing is declared."""
     reasons = " (medical or safety reasons)" if privacy.medical_or_safety else ""
     told = {
         "Purpose": privacy.purpose and f"{privacy.purpose}{reasons}",

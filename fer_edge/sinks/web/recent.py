@@ -30,7 +30,7 @@ class RecentHistory:
         self._count = 0
 
     def note(self, update: Update, reason: str = "") -> tuple[Entry, ...]:
-        """Take up what an update tells, heartbeats left out. What is new. `reason`: why the camera is away."""
+        """Add an update's events, without heartbeats. Returns what is new. `reason`: why the camera is lost."""
         turned = (update.frame is None) != (self._away is not None)
         if not (update.events or update.alerts or turned):
             return ()
@@ -62,7 +62,7 @@ class RecentHistory:
                 yield _of_face(self._count, event)
         for alert in update.alerts:
             if not alert.on and alert.name not in self._alerts:
-                continue  # it was not on: so the daemon tells every alert at its start
+                continue  # it was not on: the daemon reports every alert at its start
             self._count += 1
             entry = _of_alert(self._count, alert)
             if alert.on:

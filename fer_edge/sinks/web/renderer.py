@@ -27,7 +27,7 @@ Deliver = Callable[[str, bytes | None], None]
 
 
 class FrameRenderer:
-    """Hands `deliver` the faces of the newest frame as a message, and its picture where somebody has room for one."""
+    """Hands `deliver` the faces of the newest frame as a message, and its picture where a page has requested one."""
 
     def __init__(self, config: Config, live: Live, deliver: Deliver) -> None:
         self._settings, self._live, self._deliver = config.web, live, deliver
@@ -36,7 +36,7 @@ class FrameRenderer:
         self._steady = BoxSmoother()
         self._closing = Event()
         self._worker = Worker("web-picture", self._run)
-        self.seen = 0  # updates that were looked at
+        self.seen = 0  # updates processed
         self.drawn = 0  # pictures that were drawn and encoded
 
     def configure(self, config: Config) -> None:
@@ -53,7 +53,7 @@ class FrameRenderer:
         return self._worker.started
 
     def submit(self, update: Update) -> None:
-        """Take an update; one that waits is forgotten for it. Returns at once."""
+        """Take an update; a waiting one is replaced. Returns at once."""
         if self._live.watched and update.frame:
             self._updates.put(update)
 

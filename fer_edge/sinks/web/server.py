@@ -49,7 +49,7 @@ class PageServer:
         """Take the port; returns who may look.
 
         Raises:
-            ConfigError: the network could look without a token, or its file cannot be read.
+            ConfigError: the network would have access without a token, or its file cannot be read.
             SinkError: the extra is not installed, or it cannot listen there.
 
         """
@@ -84,7 +84,7 @@ class PageServer:
             self._server.should_exit = True
 
     def close(self, timeout: float) -> None:
-        """Tell the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
+        """Notify the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
         if not self._worker.started:
             return
         end = time.monotonic() + timeout
@@ -119,10 +119,10 @@ class PageServer:
 
 
 def token_of(settings: Web) -> str | None:
-    """What viewers must know; None: nothing, for only this machine can look.
+    """The token; None: none, since only this machine has access.
 
     Raises:
-        ConfigError: the network could look without one, it is too short, or its file cannot be read.
+        ConfigError: the network would have access without one, it is too short, or its file cannot be read.
 
     """
     token = secret("web-token", settings.token_file)
@@ -189,7 +189,7 @@ def uvicorn_server() -> Callable[[ASGIApp, int], Server]:
             ws_per_message_deflate=False,  # pictures do not get smaller
             lifespan="off",
             log_config=None,
-            log_level="error",  # whoever sends nonsense must not fill the log
+            log_level="error",  # invalid requests must not fill the log
             access_log=False,
             proxy_headers=False,
             server_header=False,

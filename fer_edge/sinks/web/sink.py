@@ -1,4 +1,4 @@
-"""The live page. Nothing that happens to it touches events or ends the daemon."""
+"""The live page. Its failures never affect events or end the daemon."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LIMITS: dict[type[ClientMessage], tuple[int, float]] = {
     SaveMessage: (5, 1.0),
     DrawMessage: (10, 0.5),
 }
-"""How many messages of a kind all pages together may send at once, and the seconds after which one more may."""
+"""The burst of messages of a kind from all pages together, and the seconds after which one more is accepted."""
 
 
 class WebSink:
@@ -92,7 +92,7 @@ class WebSink:
         """Listen, and start both threads; with a server of several pages, only what is this page's own.
 
         Raises:
-            ConfigError: the network could look without a token, or its file cannot be read.
+            ConfigError: the network would have access without a token, or its file cannot be read.
             SinkError: the extra is not installed, or it cannot listen there.
 
         """
@@ -124,7 +124,7 @@ class WebSink:
                 self._in_loop(lambda: self.live.say(encode(News(entries=new))))
 
     def close(self, timeout: float) -> None:
-        """Tell the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
+        """Notify the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
         if not self._studio.started:
             return
         end = time.monotonic() + timeout
@@ -135,7 +135,7 @@ class WebSink:
             self._server.close(max(0.0, end - time.monotonic()))
 
     def _beat(self) -> None:
-        """Tell how the daemon fares, while somebody looks."""
+        """Send the daemon's health, while there are viewers."""
         if self.live.watched:
             self.live.show("health", encode(self._pulse.health(len(self.live))))
         else:
@@ -151,7 +151,7 @@ class WebSink:
         self._in_loop(lambda: self.live.frame(faces, jpeg))
 
     def _refresh(self) -> None:
-        """Other settings are in force, whoever has set them. In the control's thread, for tuning is its own."""
+        """Other settings are in force. Called in the control's thread."""
         self._groups = groups(self._control.tuning.tunables())
         self._studio.configure(self._control.config)
         if self.live.watched:
@@ -178,7 +178,7 @@ class WebSink:
         )
 
     def _handle(self, viewer: Viewer, said: ClientMessage) -> None:
-        """Do what a page asks; the answer goes to it alone, what has changed goes to all."""
+        """Carry out a page's request; the answer goes to it alone, changes go to all."""
 
         def reply(key: str, problem: str | None) -> None:
             self._in_loop(lambda: viewer.say(encode(Reply(key=key, problem=problem))))

@@ -1,4 +1,4 @@
-"""How the daemon fares, second by second: counted in the main thread, read in the loop's."""
+"""The daemon's figures, per second: counted in the main thread, read in the loop's."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SLOWED = {
     "under_voltage": "weak power supply",
     "throttled": "slowed by the firmware",
     "soft_limit": "warm",
-    "idle": "nobody is there",
+    "idle": "nobody is in view",
 }
 
 
 class StatusCollector:
-    """Counts updates. `note` costs next to nothing, for it is done whether anybody looks or not."""
+    """Counts updates. `note` costs next to nothing, since it also runs without viewers."""
 
     def __init__(self, config: Config, control: Control) -> None:
         self._config, self._control = config, control
@@ -55,7 +55,7 @@ class StatusCollector:
         self._board = msgspec.structs.replace(_board(stats), since=since, retry_at=again)
 
     def skip(self) -> None:
-        """Nobody looks: leave what was until now out of the next figures."""
+        """No viewers: exclude the time until now from the next figures."""
         self._before = self._sums()
 
     def _sums(self) -> tuple[float, int, float]:
@@ -76,6 +76,7 @@ class StatusCollector:
             temperature_c=stats.temperature_c if stats else None,
             memory_mb=round(stats.rss_mb) if stats else None,
             dropped=stats.dropped_frames if stats else None,
+            damaged=stats.damaged_frames if stats else None,
             camera=self._camera(now[0]),
             broker=self._broker(),
             board=self._board,
@@ -104,12 +105,12 @@ class StatusCollector:
 
 
 def _told(report: Report, state: Literal["good", "bad"]) -> PartState:
-    """What a part says of itself."""
+    """A part's reported state."""
     return PartState(state=state, text=report.words, since=report.since, retry_at=report.retry_at)
 
 
 def _board(stats: Stats | None) -> PartState:
-    """What the firmware complains about, and what that does to the frame rate."""
+    """The firmware's warnings, and their effect on the frame rate."""
     if stats is None:
         return PartState(state="waiting", text="not known yet")
     words = Board(None, stats.throttled).words()

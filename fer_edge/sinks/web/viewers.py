@@ -1,5 +1,5 @@
-"""What each viewer is to be sent next. Everything here belongs to the loop's thread, but for `watched` and `hungry`,
-which others read.
+"""What each viewer is to be sent next. Everything here belongs to the loop's thread, except what others
+read.
 
 Of pictures, faces, health and settings a viewer gets the newest, when it is ready for it; of events each one. A picture
 is sent only to a page that has asked for it: so a slow one sees fewer of them, each fresh, and a hidden one costs none.
@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 
 MOST_WANTED = 2  # pictures under way to a page: one travels while the other is shown
-BEHIND = 500  # messages that must not be left out; a page that is further behind begins anew
+BEHIND = 500  # messages that must not be skipped; a page that is further behind starts again
 
 
 class TooSlow(Exception):
@@ -67,8 +67,8 @@ class Live:
     def __init__(self, max_viewers: int) -> None:
         self._max = max_viewers
         self._viewers: set[Viewer] = set()
-        self.watched = False  # whether anybody looks
-        self.frame_requested = False  # whether anybody has room for a picture
+        self.watched = False  # whether there are viewers
+        self.frame_requested = False  # whether any page has requested a picture
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -89,7 +89,7 @@ class Live:
         self._look()
 
     def want(self, viewer: Viewer) -> None:
-        """A page has room for one more picture."""
+        """A page requests one more picture."""
         viewer.wanted = min(viewer.wanted + 1, MOST_WANTED)
         self._look()
 

@@ -1,6 +1,6 @@
 """Whether a face looks at the camera: its head is turned towards it, within a cone.
 
-The eyes are not followed: who turns the head away and looks back from the corner of an eye does not look, by this
+The eyes are not tracked: somebody who turns the head away and glances back does not look, by this
 measure (docs/signals.md).
 """
 
@@ -13,7 +13,7 @@ from fer_edge.records import Pose, Quality, Reason, Track
 from fer_edge.tracking.signals.signal import Measured, Signal, Switch
 
 UNSEEN = (Reason.DARK, Reason.BRIGHT, Reason.BLURRED)
-"""Of a face of which this is said, the pose is not believed either. One that is turned may be known not to look."""
+"""With these reasons the pose is not trusted either. A turned face may be known not to look."""
 
 
 def off_camera_deg(pose: Pose) -> float:

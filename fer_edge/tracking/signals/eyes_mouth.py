@@ -1,6 +1,6 @@
 """Closed eyes, an open mouth and a smile, from the model for intensities, which `models.intensity` names.
 
-The 68 points are not exact enough for these: of closed eyes their eye aspect ratio tells nothing (docs/signals.md).
+The 68 points are not exact enough for these: their eye aspect ratio does not detect closed eyes (docs/signals.md).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from fer_edge.records import Reason, Track
 from fer_edge.tracking.signals.signal import Measured, Signal, Switch
 
 
-def intensity(track: Track, names: tuple[str, ...], config: EyesMouth) -> Measured:
+def intensity(track: Track, names: tuple[str, ...], min_height_px: int) -> Measured:
     """The mean of some intensities of a face, 0..1."""
-    if track.quality.height_px < config.min_height_px:
+    if track.quality.height_px < min_height_px:
         return Reason.TOO_SMALL
     if track.quality.reason is not None:
         return track.quality.reason
@@ -24,7 +24,7 @@ def intensity(track: Track, names: tuple[str, ...], config: EyesMouth) -> Measur
 
 
 def _signal(name: str, words: str, icon: str, of: tuple[str, ...], enter: Callable[[EyesMouth], float]) -> Signal:
-    """A signal that is on from a limit in config on."""
+    """A signal that is on from a limit in config upwards."""
 
     def switch(config: Config) -> Switch:
         own = config.eyes_mouth
@@ -35,7 +35,7 @@ def _signal(name: str, words: str, icon: str, of: tuple[str, ...], enter: Callab
         words=words,
         icon=icon,
         enabled=lambda config: config.eyes_mouth.enabled,
-        measure=lambda track, config: intensity(track, of, config.eyes_mouth),
+        measure=lambda track, config: intensity(track, of, config.eyes_mouth.min_height_px),
         switch=switch,
     )
 

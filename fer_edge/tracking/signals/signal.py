@@ -1,4 +1,4 @@
-"""What a signal is, and how one is followed over time: with hysteresis, counted in seconds, not in frames."""
+"""What a signal is, and how it is tracked over time: with hysteresis, counted in seconds, not in frames."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ LOST_S = 2.0  # frames that are further apart: nothing is counted in between
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """When a signal that is on or off is which."""
+    """When a binary signal is on or off."""
 
     enter: float  # on from this value on ...
     leave: float  # ... until it falls below that one
-    dwell_s: float  # either has to last so long
-    lasting_s: float  # on for so long, added up, a face counts as one that it lasted with
+    dwell_s: float  # either must last this long
+    lasting_s: float  # added up: on for this long, a face counts as one with which it lasted
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One definition. Without a switch it is a level: what is told is its value."""
+    """One definition. Without a switch it is a level: its value is published. One with a switch may be a level too:
+    then both are told."""
 
     name: str  # in payloads
     words: str  # for people, as in "looks at the camera"
@@ -36,27 +37,36 @@ class Signal:
     measure: Callable[[Track, Config], Measured]
     switch: Callable[[Config], Switch] | None = None
     opposite: str | None = None  # name for alerts of its being off
+    level: bool = False  # a level that has a switch as well
+    form: str = "+.2f"  # of a level's value, for people
+    decimals: int = 1  # of the mean over faces in `state`: each step is a message
+    remembers: bool = False  # takes `track.memory`
+
+    @property
+    def has_value(self) -> bool:
+        """Whether it is a level."""
+        return self.level or self.switch is None
 
     def follow(self, track: Track, config: Config, now_ns: int, *, hidden: bool = False) -> SignalState:
-        """How it stands after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
-        that was not the frame before."""
+        """Its state after a frame that shows the face: `track` has the signals of the last one that did. `hidden`:
+        that was not the previous frame."""
         measured = self.measure(track, config)
         old = track.signals.get(self.name)
         if old is None:
             old = SignalState(measured_ns=now_ns)
         changes = _counted(old, now_ns, hidden=hidden)
-        if self.switch is None:
+        if self.has_value:
             changes |= _levelled(measured)
-        else:
+        if self.switch is not None:
             switch = self.switch(config)
             changes["lasted"] = old.lasted or 0 < switch.lasting_s <= changes.get("seconds", old.seconds)
             changes |= _switched(old, measured, switch, now_ns, first_ns=track.first_ns)
         return replace(old, **changes)  # once: it is what costs most
 
     def text(self, state: SignalState) -> str:
-        """How it stands, for people; empty where there is nothing to say."""
-        if self.switch is None:
-            return "" if state.value is None else f"{self.words} {state.value:+.2f}"
+        """Its state, for people; empty without information."""
+        if self.has_value:
+            return "" if state.value is None else f"{self.words} {state.value:{self.form}}"
         if state.on is None and not state.seconds:
             return ""
         how_long = f" ({state.seconds:.1f} s)" if state.seconds else ""
@@ -64,7 +74,7 @@ class Signal:
 
 
 def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> dict[str, Any]:
-    """What the time since the frame before adds, in which it stood as it did after that."""
+    """What the time since the previous frame adds, with the state of that frame."""
     elapsed_s = (now_ns - old.measured_ns) / 1e9
     if hidden or not 0 < elapsed_s <= LOST_S or not old.known:
         return {"measured_ns": now_ns}
@@ -97,7 +107,7 @@ def _switched(state: SignalState, measured: Measured, switch: Switch, now_ns: in
 
 
 def _wanted(state: SignalState, measured: Measured, switch: Switch) -> tuple[bool | None, Reason | None]:
-    """What the newest frame says, with hysteresis in favour of what stands."""
+    """The newest frame's state, with hysteresis in favour of the current one."""
     if isinstance(measured, Reason):
         return None, measured
     if measured >= switch.enter:

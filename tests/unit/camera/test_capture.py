@@ -222,6 +222,29 @@ class TestACameraThatIsNotThere:
         assert "no camera is connected; waiting for it" in caplog.text
         feed.close()
 
+    def test_one_that_opens_and_gives_nothing_is_not_back(
+        self, no_pauses: None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        mute, opened = Broken(fails=3), Event()
+        mute.script.pop(0)  # it has never given a frame
+
+        def open_it() -> Broken:
+            if not opened.is_set():
+                opened.set()
+                raise CameraError("no camera is connected")
+            mute.open()
+            return mute
+
+        feed = CaptureThread(open_it, live=True)
+        feed.start(Event())
+        wait_for(lambda: mute.seq > 0, "a frame")
+        wait_for(lambda: not feed.away, "it is back")
+        feed.close()
+        assert (mute.opened, mute.closed) == (4, 4), "the one that sends is closed at the end"
+        assert caplog.messages.count("the camera is back") == 1
+        assert "trying to open it again" not in caplog.text, "it was never there"
+
     def test_a_stop_ends_the_waiting(self, no_pauses: None) -> None:
         def fail() -> Wobbly:
             raise CameraError("no camera is connected")

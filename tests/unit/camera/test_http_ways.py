@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -38,7 +42,7 @@ class Site(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     """`/stream`, `/unnamed`: pictures in odd chunks; `/slow`: one that comes byte by byte; `/circle`: leads to itself;
-    `/moved/...`: leads on."""
+    `/moved/...`: leads on; `/live.*`: a stream of that kind; `/gzip.jpg`, `/br.jpg`: one that is said to be packed."""
 
     protocol_version = "HTTP/1.1"
 
@@ -57,10 +61,17 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(200)
-        self.send_header("Content-Type", KINDS.get(name, "image/jpeg"))
+        self.send_header("Content-Type", "video/x-live" if "live." in name else KINDS.get(name, "image/jpeg"))
         self.send_header("Transfer-Encoding", "chunked")
+        if name in ("gzip.jpg", "br.jpg"):
+            self.send_header("Content-Encoding", name.partition(".")[0])
         self.end_headers()
-        self._trickle() if name == "slow" else self._chunks(PART * 10 if name in KINDS else PICTURE)
+        self._trickle() if name == "slow" else self._chunks(self._body(name))
+
+    def _body(self, name: str) -> bytes:
+        if name.startswith("live."):
+            return live(name.partition(".")[2])
+        return PART * 10 if name in KINDS else gzip.compress(PICTURE) if name == "gzip.jpg" else PICTURE
 
     def _trickle(self) -> None:
         for at in range(len(PICTURE)):
@@ -84,6 +95,22 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
         except OSError:  # the camera's reader has left
             self.close_connection = True
+
+
+def live(container: str) -> bytes:
+    """Twenty frames, as a live stream holds them."""
+    held, options = (
+        io.BytesIO(),
+        {"mp4": {"movflags": "frag_keyframe+empty_moov"}, "matroska": {"live": "1"}}.get(container, {}),
+    )
+    with av.open(held, "w", format=container, options=options) as file:
+        stream: Any = file.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 10
+        for number in range(20):
+            image = np.full((48, 64, 3), 20 + 10 * number, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        file.mux(stream.encode())
+    return held.getvalue()
 
 
 @contextmanager
@@ -118,6 +145,38 @@ def test_a_stream_in_chunks_is_read_whole_over_one_connection(path: str) -> None
         camera.close()
     assert len(frames) == 10
     assert set(asked.values()) == {1}
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "matroska", "mp4", "nut"])
+def test_so_is_a_film_without_an_end(kind: str) -> None:
+    """A camera that has one connection to give is asked once."""
+    frames: list[Frame] = []
+    with server() as (url, asked):
+        camera = camera_at(url + f"live.{kind}")
+        camera.open()
+        assert camera.live
+        with pytest.raises(CameraError, match="the stream ended"):
+            drain(camera, frames)
+        camera.close()
+    assert len(frames) + camera.left_out.late == 20
+    assert frames[-1].image.mean() > 190
+    assert set(asked.values()) == {1}
+
+
+def test_a_packed_snapshot_is_unpacked() -> None:
+    with server() as (url, _):
+        camera = camera_at(url + "gzip.jpg")
+        camera.open()
+        frame = camera.read()
+        camera.close()
+    assert frame is not None
+    assert frame.image.shape == (48, 64, 3)
+
+
+def test_one_that_is_packed_in_an_unknown_way_is_told() -> None:
+    said = r"cannot be opened: its answer is compressed \(Content-Encoding: br\), expected gzip or none"
+    with server() as (url, _), pytest.raises(CameraError, match=said):
+        camera_at(url + "br.jpg").open()
 
 
 @pytest.mark.parametrize("path", ["picture.jpg", "moved/picture.jpg"])

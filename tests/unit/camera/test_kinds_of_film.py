@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import struct
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.camera.av_reader import AvReader
 from fer_edge.camera.decoded_picture import MOST_SIDE_PX, fitted, tone_table
 from fer_edge.errors import CameraError
 from fer_edge.pipeline import Pipeline
@@ -210,6 +212,38 @@ def test_a_large_film_is_made_smaller_while_it_is_decoded(
     assert max(frames[0].image.shape) == MOST_SIDE_PX
     assert_face_at(pipeline, frames[0].image, scaled(face, 3, 3))
     assert fitted(7680, 4320, 1.0) == (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", ("-c:v", "libsvtav1", "-preset", "10", "-crf", "30")),
+        ("a.webm", ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "30")),
+        ("b.webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")),
+    ],
+)
+def test_young_codecs(
+    name: str, codec: tuple[str, ...], tmp_path: Path, pipeline: Pipeline, image: Image, face: Box
+) -> None:
+    frames, camera = frames_of(make_film(tmp_path / name, image, *codec, "-pix_fmt", "yuv420p"))
+    assert (len(frames), camera.damaged) == (12, 0)
+    assert_face_at(pipeline, frames[-1].image, face)
+
+
+def test_no_large_frame_is_held_while_the_next_one_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Image
+) -> None:
+    """It takes 64 MB in 8K."""
+    monkeypatch.setattr("fer_edge.camera.decoded_picture.LARGE_PX", 0)
+    reader = AvReader(str(make_film(tmp_path / "a.mp4", image, *X264)))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in zip(range(3), reader.frames_of_file(), strict=False):
+            assert not any(isinstance(each, av.VideoFrame) and each.format for each in gc.get_objects())
+    finally:
+        gc.enable()
+        reader.close()
 
 
 def test_cover_art_is_no_film(tmp_path: Path, image: Image) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.camera import open_camera, shown
+from fer_edge.camera import LeftOut, open_camera, shown
 from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
@@ -150,6 +150,24 @@ def test_what_waits_while_nobody_reads_is_left_out(monkeypatch: pytest.MonkeyPat
         assert first is not None
         assert packets.skipped >= 30, "it went on at the newest key frame"
         camera.close()
+        assert camera.left_out == LeftOut(late=packets.skipped), "which stats tell"
+
+
+def test_what_could_not_be_decoded_is_counted_over_all_connections() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    picture = cv2.imencode(".jpg", image)[1].tobytes()
+    part = b"--frame\r\n" + HEAD + picture + b"\r\n"
+    broken = part.replace(picture, picture[: len(picture) // 2] + picture[-2:])  # its lower half would be gray
+    with served(3 * part + 2 * broken + 3 * part, MULTIPART, length=False) as url:
+        camera = camera_at(url)
+        for connections in (1, 2):
+            frames: list[Frame] = []
+            camera.open()
+            with pytest.raises(CameraError, match="stream ended"):
+                drain(camera, frames)
+            camera.close()
+            assert camera.left_out.damaged == 2 * connections
+            assert len(frames) + camera.left_out.late / connections == 6
 
 
 def test_the_newest_frame_is_shown_though_there_is_no_key_frame(

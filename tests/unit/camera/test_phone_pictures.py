@@ -21,6 +21,7 @@ from fer_edge.config import Config
 from fer_edge.errors import CameraError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image
+from tests.support.gif_file import CLEAR, KEEP, RESTORE, GifPart, gif
 from tests.support.heic_file import clap, heic, imir, irot
 from tests.support.kinds_of_film import assert_face_at
 
@@ -132,6 +133,52 @@ def test_an_animated_picture_is_a_film(
         assert_face_at(pipeline, frame.image, face)
 
 
+@pytest.mark.parametrize("brand", ["msf1", "hevc"])
+def test_a_sequence_of_heic_pictures_is_a_film(
+    brand: str, tmp_path: Path, pipeline: Pipeline, image: Image, face: Box
+) -> None:
+    """As Nokia's writers and phones (bursts) make them: a track of pictures instead of a film's."""
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this PyAV has no libx265")
+    path = tmp_path / "burst.heic"
+    with av.open(str(path), "w", format="mp4", options={"brand": brand}) as file:
+        stream: Any = file.add_stream("libx265", rate=5, options={"x265-params": "log-level=none:pools=1"})
+        stream.height, stream.width = image.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for _ in range(4):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")))
+        file.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"vide", b"pict", 1))
+    assert not is_picture(str(path))
+    assert each_source([str(tmp_path)], still=False) == [str(path)]
+    camera = open_source(Config(), str(path))
+    frames = list(iter(camera.read, None))
+    assert (len(frames), camera.damaged) == (4, 0)
+    assert_face_at(pipeline, frames[-1].image, face)
+
+
+def test_a_gif_takes_away_what_it_says(tmp_path: Path, pipeline: Pipeline, image: Image, face: Box) -> None:
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    x, y = round(face.x0), round(face.y0)
+    cover = np.full((round(face.height), round(face.width)), 200, np.uint8)
+    spot = np.full((8, 8), 255, np.uint8)
+    parts = [GifPart(gray, 0, 0, KEEP), GifPart(cover, x, y, RESTORE), GifPart(spot, 600, 10, KEEP)]
+    parts += [GifPart(cover, x, y, CLEAR), GifPart(spot, 600, 40, KEEP)]
+    (tmp_path / "a.gif").write_bytes(gif(640, 480, parts))
+    camera = open_source(Config(), str(tmp_path / "a.gif"))
+    frames = list(iter(camera.read, None))
+    assert (len(frames), camera.damaged) == (5, 0)
+    middle = (slice(y + 20, y + 60), slice(x + 20, x + 60))
+    for number in (0, 2):
+        assert_face_at(pipeline, frames[number].image, face)
+    for number in (1, 3, 4):
+        assert frames[number].gray[middle].std() < 1, "the face is covered, then cleared"
+    assert abs(int(frames[3].gray[middle].mean()) - 200) < 3
+    assert abs(int(frames[4].gray[middle].mean()) - 200) > 50
+    assert frames[4].gray[14, 604] > 250, "what was to be kept is"
+    assert frames[4].gray[44, 604] > 250
+
+
 def test_a_still_webp_and_avif_are_pictures(tmp_path: Path, image: Image) -> None:
     for name in ("a.webp", "a.avif", "a.png"):
         cv2.imwrite(str(tmp_path / name), image)
@@ -187,5 +234,5 @@ def test_odd_files_in_a_folder(tmp_path: Path, image: Image, caplog: pytest.LogC
     shapes = [frame.image.shape for frame in iter(camera.read, None)]
     assert shapes == [image.shape, image.shape, (1, 1, 3), (8192, 2, 3)]
     links, empty = caplog.messages
-    assert "1 files (.jpg) are left out" in links
+    assert "1 file (.jpg) is left out" in links
     assert empty.endswith("empty.png: cannot be decoded, skipped")

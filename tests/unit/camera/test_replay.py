@@ -272,7 +272,7 @@ def test_a_folder_is_read_in_the_order_of_people_and_says_what_it_leaves_out(
     assert camera.damaged == 0
     assert [message.split(": ")[1] for message in caplog.messages] == [
         "2 files (.cr2) are left out",
-        "1 files (.mp4) are left out",
+        "1 file (.mp4) is left out",
     ]
 
 

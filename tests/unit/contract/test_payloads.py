@@ -149,6 +149,7 @@ def test_stats_carry_the_sinks_own_figures() -> None:
         "frames": 100,
         "dropped_frames": 3,
         "skipped_frames": 50,
+        "damaged_frames": 4,
         "target_fps": 7.5,
         "rate_reason": "hot",
         "queue": 4,

@@ -30,15 +30,15 @@ def test_an_interval_is_summed_up_and_begun_anew(monkeypatch: pytest.MonkeyPatch
     figures = Meter(10)
     for spent in (1.0, 2.0, 3.0):
         figures.add({"total": spent}, latency_ms=10 * spent)
-    assert figures.due(0) is None
+    assert figures.due(dropped_frames=0, damaged_frames=0) is None
     now[0] = 10.0
-    stats = figures.due(7)
+    stats = figures.due(dropped_frames=7, damaged_frames=2)
     assert stats is not None
-    assert (stats.fps, stats.frames, stats.dropped_frames) == (0.3, 3, 7)
+    assert (stats.fps, stats.frames, stats.dropped_frames, stats.damaged_frames) == (0.3, 3, 7, 2)
     assert stats.stage_ms == {"total": (2.0, 2.9)}
     assert stats.latency_ms == (20.0, 29.0)
     now[0] = 20.0
-    stats = figures.due(7)
+    stats = figures.due(dropped_frames=7, damaged_frames=2)
     assert stats is not None
     assert (stats.fps, stats.frames, stats.latency_ms, stats.stage_ms) == (0.0, 3, (0.0, 0.0), {})
 

@@ -414,8 +414,8 @@ def test_an_alert_may_be_about_signals() -> None:
     assert "key away.expressions: expected one or more, or else signals" in finding
     (finding,) = findings(f"{on}alerts:\n  away: {{signals: [sleeps]}}\n")
     assert (
-        'expected one or more of "eyes_closed", "looked_away", "looks", "mouth_open", "smiles", got ["sleeps"]'
-        in finding
+        'expected one or more of "eyes_closed", "looked_away", "looks", "mouth_open", "perclos", "smiles", "yawns", '
+        'got ["sleeps"]' in finding
     )
 
 

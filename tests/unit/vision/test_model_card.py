@@ -176,7 +176,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("expression", {"labels": None}, "labels expected .*, got none"),
     ("expression", {"temperature": 0}, "temperature expected above 0, got 0"),
     ("expression", {"template__mouth": (0.3, 0.4)}, "template expected three different points"),
-    ("expression", {"outputs": []}, "1 outputs expected, got 0"),
+    ("expression", {"outputs": []}, "1 output expected, got 0"),
     ("expression", {"outputs": [tensor("", 1, 7)]}, r"output 1 \(no name\) expected as \[1, 8\], got \[1, 7\]"),
     ("expression", {"input__shape": (1, 48, 40, 1)}, "input shape expected square"),
 ]

@@ -26,6 +26,7 @@ export class Health {
   show(health) {
     for (const { value, text } of this.figures.values()) write(value, text(health));
     write(this.figures.get("fps").small, aim(health));
+    write(this.figures.get("dropped").small, health.damaged ? `and ${health.damaged} damaged` : "");
     const late = lateness(health);
     this.figures.get("latency").value.className = late.tone;
     write(this.figures.get("latency").small, late.text);

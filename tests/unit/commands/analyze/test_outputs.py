@@ -20,10 +20,10 @@ from arro3.io import read_parquet
 from fer_edge.__main__ import main
 from fer_edge.camera.replay import PICTURES
 from fer_edge.commands.analyze import AnalyzeOptions, analyze
-from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, header, write_parquet
+from fer_edge.commands.analyze.rows import COLUMNS, NEVER_NULL, columns_of, header, write_parquet
 from fer_edge.commands.analyze.timeline import MOST_STEPS, FilmTimeline, shortened
 from fer_edge.commands.report.summary import figures
-from fer_edge.config import Config
+from fer_edge.config import Attention, Balance, Config, Zone
 from fer_edge.errors import ConfigError, FerEdgeError, SinkError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, Frame, Image, Update
@@ -148,7 +148,7 @@ def test_damaged_frames_are_noted(tmp_path: Path, astronaut: Image) -> None:
     write_avi(tmp_path / "x.avi", pan(astronaut, 60))
     (tmp_path / "x.avi").write_bytes((tmp_path / "x.avi").read_bytes()[: (tmp_path / "x.avi").stat().st_size // 2])
     analyze(Config(), wanted(tmp_path / "o", tmp_path / "x.avi", only=("report",)))
-    assert re.search(r"x\.avi: ended after \d+ of 60 frames, truncated", (tmp_path / "o" / "out.html").read_text())
+    assert re.search(r"x\.avi: .*ended after \d+ of 60 frames, truncated", (tmp_path / "o" / "out.html").read_text())
 
 
 def asked_for(option: str, path: Path) -> AnalyzeOptions:
@@ -284,3 +284,40 @@ def test_a_name_is_no_formula_in_a_table(tmp_path: Path, name: str, monkeypatch:
     assert analyze(Config(), wanted(tmp_path / "o", name, only=("csv",), still=True)) == 0
     (row,) = csv.DictReader((tmp_path / "o" / "out.csv").read_text().splitlines())
     assert row["source"] == f"'{name}"
+
+
+WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+WATCHED = Config(
+    attention=Attention(enabled=True),
+    balance=Balance(enabled=True),
+    zones={"left": Zone(points=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))), "all": Zone(points=WHOLE)},
+)
+
+
+def test_zones_and_signals_have_columns_where_config_has_any(tmp_path: Path, astronaut: Image) -> None:
+    write_avi(tmp_path / "film.avi", pan(astronaut, 60))
+    options = wanted(tmp_path / "o", tmp_path / "film.avi", only=("jsonl", "csv", "parquet"))
+    assert analyze(WATCHED, options) == 0
+    more = {"zones": "string", "looks": "bool", "balance": "float32"}
+    assert columns_of(WATCHED) == COLUMNS | more
+    with (tmp_path / "o" / "out.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    faces = [face for line in json_lines(tmp_path / "o" / "out.jsonl") for face in line["faces"]]
+    words = {True: "true", False: "false", None: ""}
+    for row, face in zip(table, faces, strict=True):
+        assert row["zones"] == ";".join(face["zones"])
+        assert row["looks"] == words[face["signals"]["looks"]["on"]]
+        assert (float(row["balance"]) if row["balance"] else None) == face["signals"]["balance"]["value"]
+    assert {row["zones"] for row in table} >= {"", "left;all"}
+    assert "true" in {row["looks"] for row in table}
+    typed = read_parquet(tmp_path / "o" / "out.parquet").read_all()
+    assert typed["looks"].to_pylist() == [{"true": True, "false": False, "": None}[row["looks"]] for row in table]
+    assert typed["zones"].to_pylist() == [row["zones"] or None for row in table]
+
+
+def test_pictures_have_no_zones_or_signals(tmp_path: Path) -> None:
+    assert analyze(WATCHED, wanted(tmp_path / "o", ASTRONAUT, only=("jsonl", "csv"), still=True)) == 0
+    (row,) = csv.DictReader((tmp_path / "o" / "out.csv").read_text().splitlines())
+    assert (row["zones"], row["looks"], row["balance"]) == ("", "", "")
+    (line,) = json_lines(tmp_path / "o" / "out.jsonl")
+    assert not {"zones", "signals"} & set(line["faces"][0])

@@ -72,7 +72,7 @@ def test_a_folder_is_its_pictures_and_then_its_films(
         *(("wave.png", frame) for frame in range(3)),
     ]
     (said,) = [message for message in caplog.messages if "left out" in message]
-    assert said.endswith("1 files (.cr2) are left out: raw pictures are not read here")
+    assert said.endswith("1 file (.cr2) is left out: raw pictures are not read here")
 
 
 def test_a_folder_of_films_alone_says_what_it_leaves_out(
@@ -83,7 +83,7 @@ def test_a_folder_of_films_alone_says_what_it_leaves_out(
     lines = lines_of(tmp_path, folder)
     assert {Path(line["source"]).name for line in lines} == {"clip.avi", "dance.gif", "wave.png"}
     assert [message.partition(": ")[2] for message in caplog.messages if "left out" in message] == [
-        "1 files (.cr2) are left out: raw pictures are not read here"
+        "1 file (.cr2) is left out: raw pictures are not read here"
     ]
 
 

@@ -53,7 +53,7 @@ class TestBenchModels:
             assert f"{row['macs'] / 1e6:.1f}" in table
             assert f"{row['bytes']:,}" in table
             assert f"{row['input'][2]}x{row['input'][1]} {row['dtype']}" in table
-        assert "300 runs each; 1 thread(s), ai-edge-litert 2." in table
+        assert "300 runs each; 1 thread, ai-edge-litert 2." in table
 
     @pytest.mark.parametrize("name", ["bright", "red"])
     def test_the_first_runs_do_not_count(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -75,7 +75,7 @@ class TestBenchModels:
         assert main(["bench", "--models", "-c", str(config)]) == 0
         table = capsys.readouterr().out
         assert table.count(" ? ") == 2
-        assert "2 thread(s)" in table
+        assert "2 threads" in table
 
     @pytest.mark.parametrize(
         ("models", "words"),

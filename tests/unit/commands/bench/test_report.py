@@ -122,7 +122,7 @@ def test_a_report_of_a_pi(pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "Expected figures: Pi 5 (Cortex-A76 2.4 GHz), docs/performance.md, for its standard clock.",
         "## Models, ms per run",
         "## Whole step, demo, 640x480, 8 frames",
-        "## Without a pause, 24 s, 1 thread(s)",
+        "## Without a pause, 24 s, 1 thread",
         "| 61.2 C | throttled=0x50000 (under-voltage, throttled since the start) | 2400 MHz |",
         "frames/s, +0.0 C, 61.2 C at most.",
     ):

@@ -173,7 +173,7 @@ def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: 
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
         seen.listens(daemon)
         daemon.publish("fer-edge/kitchen/availability", "\x1b[2J[bold]gone[/bold]")
-        seen.wait("says")
+        seen.wait("reports")
         daemon.publish("fer-edge/kitchen/event", json.dumps({"event_type": "start", "expression": "\x1b[31mred"}))
         seen.wait("start")
     assert "\x1b" not in seen.out.getvalue()

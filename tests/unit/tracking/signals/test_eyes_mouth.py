@@ -22,8 +22,8 @@ def shown(eyes: float = 0.0, jaw: float = 0.0, smile: float = 0.0, reason: Reaso
 @pytest.mark.parametrize(
     ("name", "on", "held", "off"),
     [
-        ("eyes_closed", shown(eyes=0.7), shown(eyes=0.5), shown(eyes=0.4)),
-        ("mouth_open", shown(jaw=0.5), shown(jaw=0.3), shown(jaw=0.2)),
+        ("eyes_closed", shown(eyes=0.8), shown(eyes=0.6), shown(eyes=0.5)),
+        ("mouth_open", shown(jaw=0.5), shown(jaw=0.3), shown(jaw=0.1)),
         ("smiles", shown(smile=0.6), shown(smile=0.4), shown(smile=0.3)),
     ],
 )
