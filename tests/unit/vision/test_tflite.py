@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -163,6 +164,15 @@ class TestSee:
         picture = np.random.default_rng(2).integers(0, 256, card.shape[1:], np.uint8)
         values = normalise(np.ascontiguousarray(picture[None, ..., ::-1]), card.low, card.high)
         for one, other in zip(model.infer(picture.squeeze()), model.run(values), strict=True):
+            assert (one == other).all()
+
+    def test_a_published_model_is_fed_by_another_sign_bit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = Model(MODELS, "expression", role="expression")
+        card = model.card.input
+        picture = np.random.default_rng(2).integers(0, 256, card.shape[1:3], np.uint8)
+        expected = model.run(normalise(picture[None, ..., None], card.low, card.high))
+        monkeypatch.setattr(cv2, "LUT", None)
+        for one, other in zip(model.infer(picture), expected, strict=True):
             assert (one == other).all()
 
 
