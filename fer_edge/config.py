@@ -1,6 +1,7 @@
 """The configuration: one frozen type per section of config.yaml, and its JSON Schema.
 
-`config.yaml` explains each key in prose; `settings/loader.py` reads it. Defaults stand here and only here.
+`config.yaml` explains each key in prose; `settings/loader.py` reads it. Defaults are defined only here. One
+file, though long: it mirrors config.yaml section by section, and defaults must not be spread.
 """
 
 from __future__ import annotations

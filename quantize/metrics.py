@@ -17,6 +17,7 @@ from fer_edge.vision.classifier import softmax
 
 ECE_BINS = 15
 TEMPERATURES = np.arange(0.30, 3.005, 0.01)
+BIAS_ROUNDS = 50
 OVERLAP = 0.5  # IoU from which a box has found a face
 INNER = slice(17, 68)  # of the 68 points, those without the outline of the jaw
 EYE_CORNERS = (36, 45)  # the outer ones
@@ -97,6 +98,19 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     """Find the temperature, to two decimals, under which the true labels are most likely (Guo et al. 2017)."""
     best = min(TEMPERATURES, key=lambda each: _surprise(logits, labels, temperature=float(each)))
     return round(float(best), 2)
+
+
+def fit_biases(logits: Floats, shares: Floats, *, rows: Sequence[int]) -> Floats:
+    """What is to be added to logits f32[N,K] for the classes in `rows` to come, in the mean, to the probabilities that
+    they have in `shares` f32[N,K] (bias correction, Alexandari et al. 2020, arXiv:1901.06852; 0 for the others, and
+    for a class that `shares` do not have)."""
+    biases = np.zeros(logits.shape[1], np.float32)
+    wanted = shares.mean(axis=0)
+    present = [row for row in rows if wanted[row] > 0]
+    for _ in range(BIAS_ROUNDS):
+        given = softmax(logits + biases, temperature=1.0).mean(axis=0)
+        biases[present] += np.log(wanted[present] / given[present])
+    return biases
 
 
 def _surprise(logits: Floats, labels: Labels, *, temperature: float) -> float:

@@ -86,9 +86,18 @@ def training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
 
 def training(data: FerPlus) -> Examples:
     """Select the network's training pictures."""
+    return _examples(data, heldout=False)
+
+
+def held_out_votes(data: FerPlus) -> Examples:
+    """Select the held-out pictures of the Training split, with the shares of their votes."""
+    return _examples(data, heldout=True)
+
+
+def _examples(data: FerPlus, *, heldout: bool) -> Examples:
     images, votes = training_rows(data)
     targets, fit = soft_labels(votes)
-    keep = fit & ~held_out(images)
+    keep = fit & (held_out(images) == heldout)
     if not keep.any():
         raise DataError("FER+: no picture of the Training split (0) is fit to learn from")
     return Examples(images[keep], targets[keep])
