@@ -210,6 +210,8 @@ def _signal_errors(config: Config) -> Iterator[Combination]:
     for section in ("eyes_mouth", "intensities", "drowsiness"):
         if getattr(config, section).enabled and not config.models.intensity:
             yield section, ("enabled",), "expected models.intensity: intensity beside it"
+    if config.drowsiness.enabled and config.drowsiness.min_fps > config.camera.fps:
+        yield "drowsiness", ("min_fps",), f"expected at most camera.fps ({config.camera.fps:g}), or nothing is known"
     for name, alert in config.alerts.items():
         if not (alert.expressions or alert.signals):
             yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"
