@@ -1,4 +1,5 @@
-"""Every type that crosses a stage. All are frozen; arrays are shared, never written to after they were made.
+"""Every type that crosses a stage. All are frozen; arrays are shared, never written to after they were made. One file,
+though long: the vocabulary that all stages share is read, and imported, as a whole.
 
 Coordinates are frame pixels (x to the right, y down, the centre of the first pixel at 0.5) up to
 `events.py`, which divides them by the frame's size. Times are nanoseconds of the monotonic clock.

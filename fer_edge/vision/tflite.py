@@ -1,4 +1,5 @@
-"""Loads a model, checks it against its card and runs it. The only file that imports a TFLite runtime."""
+"""Loads a model, checks it against its card and runs it. The only file that imports a TFLite runtime: one file,
+though long, so that the two runtimes' differences stay in one place."""
 
 from __future__ import annotations
 

@@ -345,7 +345,5 @@ SPLITS = ("all", "heldout", "train")
 
 def side_of(items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str) -> list[Item]:
     """One side of a set: "heldout", "train", or "all" of it."""
-    if split == "all":
-        return list(items)
-    which = held_out(items)
-    return pick(items, which if split == "heldout" else ~which)
+    which = np.ones(len(items), np.bool_) if split == "all" else held_out(items)
+    return pick(items, which if split in ("all", "heldout") else ~which)

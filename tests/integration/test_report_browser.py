@@ -12,7 +12,8 @@ from fer_edge.commands.report.page import write_report
 from fer_edge.config import Models
 from tests.support.axe import VERSION, axe_source, violations
 from tests.support.browser import CHROMIUM, REASON, complaints
-from tests.unit.commands.report.test_page import EVENTS, MINUTES, shop, story
+from tests.support.stories import EVENTS, MINUTES, story
+from tests.unit.commands.report.test_page import shop
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 
