@@ -322,3 +322,10 @@ def test_eyes_and_mouth_take_the_model_for_intensities() -> None:
     (finding,) = findings("eyes_mouth: {enabled: true}\n")
     assert "section eyes_mouth, key enabled: expected models.intensity: intensity beside it" in finding
     assert parse_config("eyes_mouth: {enabled: true}\nmodels: {intensity: intensity}\n").eyes_mouth.enabled
+    for section in ("intensities", "drowsiness"):
+        (finding,) = findings(f"{section}: {{enabled: true}}\n")
+        assert f"section {section}, key enabled: expected models.intensity: intensity beside it" in finding
+    slow = "drowsiness: {enabled: true}\nmodels: {intensity: intensity}\ncamera: {fps: 10}\n"
+    (finding,) = findings(slow)
+    assert "section drowsiness, key min_fps: expected at most camera.fps (10), or nothing is known" in finding
+    assert parse_config(slow.replace("true", "true, min_fps: 10")).drowsiness.min_fps == 10
