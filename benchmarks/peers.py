@@ -51,10 +51,13 @@ class FerModel:
     def __call__(self, gray: Image, box: Box) -> int:
         """The most likely of fer's seven labels."""
         x0, y0 = max(0, int(box.x0)), max(0, int(box.y0))
-        crop = gray[y0 : max(y0 + 1, int(box.y1)), x0 : max(x0 + 1, int(box.x1))]
+        return int(self.scores(gray[y0 : max(y0 + 1, int(box.y1)), x0 : max(x0 + 1, int(box.x1))]).argmax())
+
+    def scores(self, crop: Image) -> Floats:
+        """Shares f32[7] of anger, disgust, fear, happiness, sadness, surprise, neutral in a crop u8[H,W]."""
         small = cv2.resize(crop, (self._network.size, self._network.size)).astype(np.float32)
         (scores,) = self._network(np.asarray((small / 255 - 0.5) * 2, np.float32))  # as fer.py prepares it
-        return int(scores.argmax())
+        return scores.reshape(-1)
 
 
 class YunetPeer:

@@ -12,6 +12,7 @@ from fer_edge.commands import COMMANDS, chosen, parser
 from fer_edge.commands.arguments import found_config, passed_over
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError, FerEdgeError, Interrupted
+from fer_edge.runtime.part_name import NamePart
 from fer_edge.runtime.say_once import OneLineFormatter, SayOnce, one_line
 from fer_edge.settings.loader import load_config
 
@@ -92,6 +93,7 @@ def _log_to_stderr(level: str) -> None:
         if _in_journal()
         else OneLineFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     )
+    handler.addFilter(NamePart())
     handler.addFilter(SayOnce())
     logging.basicConfig(level=level.upper(), handlers=[handler])
 

@@ -1,6 +1,7 @@
 """The configuration: one frozen type per section of config.yaml, and its JSON Schema.
 
-`config.yaml` explains each key in prose; `settings/loader.py` reads it. Defaults stand here and only here.
+`config.yaml` explains each key in prose; `settings/loader.py` reads it. Defaults are defined only here. One
+file, though long: it mirrors config.yaml section by section, and defaults must not be spread.
 """
 
 from __future__ import annotations
@@ -393,7 +394,7 @@ class Log(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """The whole of config.yaml."""
+    """The whole of config.yaml, as one camera's part of the daemon sees it."""
 
     device: Device = Device()
     camera: Camera = Camera()
@@ -426,7 +427,26 @@ class Config(Section, frozen=True):
     log: Log = Log()
 
 
+class OwnDetector(Section, frozen=True):
+    """What one of several cameras has of section `detector` for itself."""
+
+    region: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+
+
+class NamedCamera(Camera, frozen=True):
+    """One of several cameras; its name is its key in section `cameras`. null: as all others have it."""
+
+    detector: OwnDetector = OwnDetector()
+    zones: dict[Name, Zone] | None = None
+
+
+class CamerasConfig(Config, frozen=True):
+    """A config.yaml with section `cameras` instead of `camera`: what stands beside it is common to all of them."""
+
+    cameras: dict[Name, NamedCamera] = {}
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of config.yaml, for editors."""
-    schema = msgspec.json.schema(Config)
+    schema = msgspec.json.schema(CamerasConfig)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "fer-edge config.yaml", **schema}

@@ -1,33 +1,42 @@
-"""The daemon: one camera thread, one main thread that steps, one thread for each sink.
+"""The daemon: for each camera one thread that reads it, one main thread that steps, one thread for each sink.
 
-camera thread --Mailbox--> main thread: Pipeline.step --Update--> one thread per sink
+camera threads --Mailbox--> main thread: Station.turn, Pipeline.step --Update--> one thread per sink
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Condition, Event
 
 from fer_edge.board.governor import Governor
 from fer_edge.board.health import HealthWatch
-from fer_edge.camera import LeftOut, is_live_source, open_camera, shown
-from fer_edge.camera.capture import PAUSED, CaptureThread
-from fer_edge.config import Config
+from fer_edge.camera import is_live_source, open_camera, shown
+from fer_edge.camera.capture import CaptureThread
+from fer_edge.config import CamerasConfig, Config
+from fer_edge.errors import ConfigError
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import Stats, Update
+from fer_edge.records import Identity
 from fer_edge.runtime.atomic_file import remove_strays
-from fer_edge.runtime.mailbox import Closed
+from fer_edge.runtime.fair_share import FairShare
+from fer_edge.runtime.mailbox import Mailbox, wait_for_any
 from fer_edge.runtime.meter import Meter
+from fer_edge.runtime.part_name import speaking_of
 from fer_edge.runtime.systemd import Notifier
+from fer_edge.settings.cameras import each_camera
 from fer_edge.settings.control import Control
 from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, delete_pictures
+from fer_edge.station import Station, submit_to_all
+from fer_edge.vision.tflite import Model
+
+__all__ = ["Signals", "drop_pictures", "run", "submit_to_all"]
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +52,69 @@ class Signals:
     reload: bool = False  # read config.yaml again; no Event: a second signal may interrupt the first one's handler
 
 
+OpenSinks = Callable[[Config, Identity, Control], list[Sink]]
+
+
 @dataclass(frozen=True, slots=True)
-class Gauges:
-    """What accompanies every frame: the rate, timings, and the watchdog."""
+class Opener:
+    """Opens cameras with all that is theirs; the stack closes it."""
 
-    governor: Governor
-    meter: Meter
-    notifier: Notifier
+    signals: Signals
+    names: tuple[str, ...]  # of all cameras
+    path: Path | None  # where the configuration comes from
+    stack: ExitStack
+    changed: Condition  # of every camera's mailbox: one thread waits for all
+    health: HealthWatch
 
-    def stats(self, left_out: LeftOut) -> Stats | None:
-        """The figures of the interval that has just ended, or None while it lasts."""
-        return self.governor.annotate(self.meter.due(dropped_frames=left_out.late, damaged_frames=left_out.damaged))
+    def stations(self, config: Config) -> list[Station]:
+        """Every camera of a configuration. Raises FerEdgeError."""
+        if not isinstance(config, CamerasConfig):
+            return [self.station("", config)]
+        from fer_edge.sinks.shared import SharedSinks
+
+        shared, found = SharedSinks(config, device_id(config)), list[Station]()
+        self.stack.callback(shared.close, CLOSE_SECONDS)
+        shared.start()
+        for name, own in each_camera(config, device_id(config)).items():
+            with speaking_of(name):
+                self.stack.enter_context(lock(own))
+                models = found[0].pipeline.models if found else ()
+                found.append(self.station(name, own, models=models, sinks=partial(shared.open, name)))
+        shared.serve()
+        return found
+
+    def station(
+        self, name: str, config: Config, *, models: tuple[Model, ...] = (), sinks: OpenSinks | None = None
+    ) -> Station:
+        """One camera. `models`: of another camera, which this one shares; `sinks`: what opens them, if not
+        `open_sinks`."""
+        folder = state_folder(config, device_id(config))
+        remove_strays(folder)
+        drop_pictures(config)
+        part = partial(own_part, name=name, names=self.names)
+        control = Control(config, path=self.path, folder=folder, part=part)
+        logging.getLogger().setLevel(control.config.log.level.upper())
+        pipeline = Pipeline(control.config, models)
+        feed = CaptureThread(partial(open_camera, config.camera), live=is_live_source(config.camera))
+        feed.mailbox, feed.paused = Mailbox(self.changed), control.config.camera.paused
+        self.stack.callback(feed.close)
+        feed.start(self.signals.stop, wait=not (name and feed.live))  # of several, none waits for another one
+        who = identity(config, pipeline.cards)
+        source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
+        log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
+        found = (sinks or open_sinks)(config, who, control)
+        self.stack.callback(_close, found)
+        control.start()
+        self.stack.callback(control.close)
+        governor = Governor(pipeline.config, lambda: self.health.latest, live=feed.live)
+        meter = Meter(pipeline.config.stats.interval_seconds)
+        return Station(
+            name=name, pipeline=pipeline, feed=feed, control=control, sinks=found, governor=governor, meter=meter
+        )
 
 
 def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
-    """The daemon: runs until `signals.stop` is set or the source ends. `path`: where config comes from.
+    """The daemon: runs until `signals.stop` is set or the last source ends. `path`: where config comes from.
 
     Returns:
         Whether it is to be restarted.
@@ -66,79 +123,104 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
         FerEdgeError: something that config names is not there, another instance runs, or a part failed.
 
     """
-    notifier = Notifier()
+    notifier, changed, health = Notifier(), Condition(), HealthWatch()
     with ExitStack() as stack:
         stack.enter_context(lock(config))
-        remove_strays(state_folder(config, device_id(config)))
-        drop_pictures(config)
-        control = Control(config, path=path, folder=state_folder(config, device_id(config)))
-        logging.getLogger().setLevel(control.config.log.level.upper())
-        pipeline = Pipeline(control.config)
-        feed = CaptureThread(partial(open_camera, config.camera), live=is_live_source(config.camera))
-        feed.paused = control.config.camera.paused
-        stack.callback(feed.close)
-        feed.start(signals.stop)
-        who = identity(config, pipeline.cards)
-        source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
-        log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
-        sinks = open_sinks(config, who, control)
-        stack.callback(_close, sinks)
-        control.start()
-        stack.callback(control.close)
-        health = HealthWatch()
+        names = tuple(each_camera(config, device_id(config)))
+        stations = Opener(signals, names, path, stack, changed, health).stations(config)
         health.start()
         stack.callback(health.close)
-        governor = Governor(pipeline.config, lambda: health.latest, live=feed.live)
-        gauges = Gauges(governor, Meter(pipeline.config.stats.interval_seconds), notifier)
         try:
-            _watch(pipeline, feed, sinks, gauges, control, signals)
+            _watch(stations, changed, notifier, signals)
         finally:
             notifier.stopping()
-            submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
-        return control.restart_wanted and not signals.stop.is_set()
+            _end(stations)
+        return _restart_wanted(stations) and not signals.stop.is_set()
 
 
-def _watch(
-    pipeline: Pipeline, feed: CaptureThread, sinks: list[Sink], gauges: Gauges, control: Control, signals: Signals
-) -> None:
-    """Step through frames as they come; a camera that is away ends all faces, once."""
-    config, away, newest = pipeline.config, "", time.monotonic()  # away: why there is no picture
-    while not (signals.stop.is_set() or control.restart_wanted):
-        _obey(pipeline, gauges, control, signals)
-        feed.paused = control.config.camera.paused
-        feed.colour = pipeline.colour or any(sink.pictures for sink in sinks)
-        try:
-            frame = feed.mailbox.get(POLL_SECONDS)
-        except Closed:
-            feed.raise_error()
-            log.info("the source has ended")
+def own_part(config: Config, *, name: str, names: tuple[str, ...]) -> Config:
+    """What of a newly read configuration is for the camera `name`; `names`: all that run.
+
+    Raises:
+        ConfigError: it has other cameras now.
+
+    """
+    cameras = each_camera(config, device_id(config))
+    if set(cameras) != set(names):
+        found, running = (", ".join(filter(None, each)) or "one camera" for each in (cameras, names))
+        raise ConfigError(
+            f"section cameras: expected the cameras that run ({running}), got {found}; restart the daemon"
+        )
+    return cameras[name]
+
+
+def _watch(stations: list[Station], changed: Condition, notifier: Notifier, signals: Signals) -> None:
+    """Give each camera its turn as its frames come, until all have ended."""
+    share = FairShare()
+    while not (signals.stop.is_set() or _restart_wanted(stations)):
+        _obey(stations, signals)
+        running = [station for station in stations if not station.over]
+        if not running:
+            _raise_failure(stations)
             return
-        if frame is None or feed.paused:
-            reason = _why_no_picture(feed, silent=time.monotonic() - newest > config.camera.timeout_seconds)
-            new, away = bool(reason and reason != away), reason or away
-            if away:
-                control.report("camera", away, retry_at=feed.retry_at)
-            if new:
-                gauges.notifier.status(f"No picture from the camera: {reason}")
-                submit_to_all(sinks, pipeline.end_all(feed.now_ns()))
-            elif away and (stats := gauges.stats(feed.left_out)):
-                submit_to_all(sinks, Update(None, stats=stats))
-            if feed.waiting:
-                gauges.notifier.alive(f"No picture from the camera: {away}")
-            continue
-        if not gauges.governor.takes(frame):
-            newest = time.monotonic()
-            continue
-        update = pipeline.step(frame)
-        gauges.governor.saw(len(update.tracks), frame)
-        gauges.meter.add(update.timings_ms, latency_ms=max(0, feed.now_ns() - frame.taken_ns) / 1e6)
-        stats = gauges.stats(feed.left_out)
-        submit_to_all(sinks, replace(update, stats=stats) if stats else update)
-        gauges.notifier.alive()
-        if away:
-            gauges.notifier.status("Watching")
-            control.report("camera", "", good=True)
-        away, newest = "", time.monotonic()
+        wait_for_any([station.feed.mailbox for station in running], changed, POLL_SECONDS)
+        ready = [station.name for station in running if station.feed.mailbox.ready]
+        chosen = share.pick(ready) if ready else None
+        for station in running:
+            if station.name == chosen or (station.name not in ready and station.idle_for(POLL_SECONDS)):
+                begun = time.monotonic()
+                _turn(station, stations, notifier)
+                share.charge(station.name, time.monotonic() - begun)
+
+
+def _turn(station: Station, stations: list[Station], notifier: Notifier) -> None:
+    """One camera's turn, and what systemd is to know of it."""
+    before = station.away
+    with speaking_of(station.name):
+        well = station.turn()
+    if station.away != before and not station.over:
+        notifier.status(_status(stations))
+    if well:
+        notifier.alive(_status(stations))
+
+
+def _status(stations: list[Station]) -> str:
+    """A line for `systemctl status`."""
+    away = [f"No picture from {station.name or 'the camera'}: {station.away}" for station in stations if station.away]
+    return "; ".join(away) or "Watching"
+
+
+def _obey(stations: list[Station], signals: Signals) -> None:
+    """Take over what was changed since the last turn."""
+    if signals.reload:  # where too many requests wait: with the next turn
+        taken = [station.control.reload(lambda _: None) for station in stations]
+        signals.reload = not all(taken)
+    for station in stations:
+        with speaking_of(station.name):
+            station.obey()
+
+
+def _restart_wanted(stations: list[Station]) -> bool:
+    return any(station.control.restart_wanted for station in stations)
+
+
+def _raise_failure(stations: list[Station]) -> None:
+    """Raise what the first source that did not simply end has failed with."""
+    for station in stations:
+        if station.failure:
+            raise station.failure
+
+
+def _end(stations: list[Station]) -> None:
+    """End all faces of all cameras. What fails raises, but only when the others have ended."""
+    failures = []
+    for station in stations:
+        try:
+            station.end()
+        except Exception as error:  # whatever stopped a sink's thread; raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def drop_pictures(config: Config) -> None:
@@ -151,38 +233,6 @@ def drop_pictures(config: Config) -> None:
             log.info("%s: pictures of earlier runs that were deleted (pictures.enabled is false): %d", folder, count)
     except OSError as error:
         log.warning("%s: pictures of earlier runs cannot be deleted: %s", folder, error.strerror)
-
-
-def _why_no_picture(feed: CaptureThread, *, silent: bool) -> str:
-    """In words; empty where the next frame may come any moment."""
-    if feed.away or feed.paused:
-        return feed.reason or PAUSED
-    return "it delivers no frames" if silent else ""
-
-
-def _obey(pipeline: Pipeline, gauges: Gauges, control: Control, signals: Signals) -> None:
-    """Apply what was changed since the last step."""
-    control.check()
-    if signals.reload:
-        signals.reload = not control.reload(lambda _: None)  # where too many requests wait: with the next step
-    config = control.config
-    if config is not pipeline.config:
-        pipeline.configure(config)
-        gauges.meter.interval_seconds = config.stats.interval_seconds
-        gauges.governor.configure(config)
-        logging.getLogger().setLevel(config.log.level.upper())
-
-
-def submit_to_all(sinks: list[Sink], update: Update) -> None:
-    """Hand an update to every sink. A failed one raises, but only after the others have it."""
-    failures = []
-    for sink in sinks:
-        try:
-            sink.submit(update)
-        except Exception as error:  # whatever stopped its thread; raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
 
 
 def _close(sinks: list[Sink]) -> None:

@@ -59,9 +59,10 @@ class PipelineSnapshot:
 class Pipeline:
     """Frame -> Update. Owns the interpreters, the tracker and the event state; for one thread."""
 
-    def __init__(self, config: Config) -> None:
-        """Load the models that config names. Raises ModelError."""
-        self.models = load_models(config.models)
+    def __init__(self, config: Config, models: tuple[Model, ...] = ()) -> None:
+        """Load the models that config names, unless another pipeline of the same thread shares its own. Raises
+        ModelError."""
+        self.models = models or load_models(config.models)
         detector, landmarker, classifier, *more = self.models
         cv2.setNumThreads(config.models.threads)  # OpenCV would take every core for each small crop
         self.cards = tuple(model.card for model in self.models)

@@ -3,9 +3,9 @@
 Read in this order:
 
 data/           the labelled sets (sets.py), and which picture is on which side; training pictures made of them
-tasks/          what is special about a role (task.py): the networks, with the shape after every step, and for each role
+tasks/          what is specific to a role (task.py): the networks, with the shape after every step, and for each role
                 data, targets and loss
-train/          one loop; stopped at any moment, it goes on where its last whole epoch ended; weights between networks
+train/          one loop; stopped at any moment, it continues after its last whole epoch; weights between networks
 teachers/       networks of others, from which the expression network learns; none of their weights is shipped
 convert/        float and full-int8 TFLite files, and which layer loses most
 evaluate/       one protocol for both files; by size, light, blur, pose and group; the whole path end to end

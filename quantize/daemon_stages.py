@@ -56,7 +56,7 @@ def landmarks(model: Model, gray: Image, matrix: Matrix) -> Landmarks:
 
 
 def logits(model: Model, crops: Image) -> Floats:
-    """The expression model's answers f32[N,8] to aligned crops u8[N,S,S] of any size."""
+    """The expression model's outputs f32[N,8] for aligned crops u8[N,S,S] of any size."""
     size = model.size
     fitting = [crop if crop.shape == size else cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops]
     answers = [model.infer(np.asarray(crop, np.uint8))[0] for crop in fitting]

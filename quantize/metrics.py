@@ -1,7 +1,7 @@
 """The figures, as plain arithmetic on arrays; every share is 0..1.
 
 Expression: accuracy, F1, calibration error. Detector: precision/recall curve and its area. Landmarks: error in eye
-distances. What is measured on, and how, is with the roles: `measure_expression.py` and its neighbours.
+distances. Sets and protocols are with the roles: `evaluate/expression.py` and its neighbours.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fer_edge.vision.classifier import softmax
 
 ECE_BINS = 15
 TEMPERATURES = np.arange(0.30, 3.005, 0.01)
+BIAS_ROUNDS = 50
 OVERLAP = 0.5  # IoU from which a box has found a face
 INNER = slice(17, 68)  # of the 68 points, those without the outline of the jaw
 EYE_CORNERS = (36, 45)  # the outer ones
@@ -52,12 +53,12 @@ class Reliability:
 
 
 def confusion(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
-    """Count i[classes,classes]: rows are what is right, columns what was said."""
+    """Counts i[classes,classes]: rows are true labels, columns predicted ones."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def accuracy(table: Labels) -> float:
-    """Share of right answers in a confusion table."""
+    """Accuracy of a confusion matrix."""
     return _share(int(np.trace(table)), int(table.sum()))
 
 
@@ -71,13 +72,13 @@ def per_class(table: Labels) -> list[PerClass]:
 
 
 def macro_f1(table: Labels) -> float:
-    """Mean F1, rare classes counting as much as common ones; a class that is neither there nor said is left out."""
+    """Mean F1, rare classes counting as much as common ones; a class neither true nor predicted is left out."""
     concerned = (table.sum(axis=0) + table.sum(axis=1)) > 0
     return float(np.mean([each.f1 for each, counts in zip(per_class(table), concerned, strict=True) if counts]))
 
 
 def reliability(probabilities: Floats, labels: Labels, *, bins: int = ECE_BINS) -> Reliability:
-    """Sort answers f32[N,K] by confidence into bins; their edges belong to the bin below."""
+    """Sort predictions f32[N,K] by confidence into bins; their edges belong to the bin below."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     own = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.intp)
@@ -94,9 +95,22 @@ def calibration_error(probabilities: Floats, labels: Labels) -> float:
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """Find the temperature, to two decimals, under which the right answers are most likely (Guo et al. 2017)."""
+    """Find the temperature, to two decimals, under which the true labels are most likely (Guo et al. 2017)."""
     best = min(TEMPERATURES, key=lambda each: _surprise(logits, labels, temperature=float(each)))
     return round(float(best), 2)
+
+
+def fit_biases(logits: Floats, shares: Floats, *, rows: Sequence[int]) -> Floats:
+    """What is to be added to logits f32[N,K] for the classes in `rows` to come, in the mean, to the probabilities that
+    they have in `shares` f32[N,K] (bias correction, Alexandari et al. 2020, arXiv:1901.06852; 0 for the others, and
+    for a class that `shares` do not have)."""
+    biases = np.zeros(logits.shape[1], np.float32)
+    wanted = shares.mean(axis=0)
+    present = [row for row in rows if wanted[row] > 0]
+    for _ in range(BIAS_ROUNDS):
+        given = softmax(logits + biases, temperature=1.0).mean(axis=0)
+        biases[present] += np.log(wanted[present] / given[present])
+    return biases
 
 
 def _surprise(logits: Floats, labels: Labels, *, temperature: float) -> float:

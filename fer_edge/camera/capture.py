@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 
 from fer_edge.camera import Camera, LeftOut, LossyCamera
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
 from fer_edge.runtime.backoff import Backoff
 from fer_edge.runtime.mailbox import Mailbox
+from fer_edge.runtime.part_name import in_context
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ class CaptureThread:
     """Opens a camera and owns it. A live source that is missing or lost is reopened with growing
     pauses; the end of any other source closes the mailbox. While it is paused a live camera is closed."""
 
-    def __init__(self, open_camera: Callable[[], Camera], *, live: bool = False) -> None:
-        """`live`: a source that cannot be opened at the start is waited for."""
-        self.mailbox: Mailbox[Frame] = Mailbox()
+    def __init__(
+        self, open_camera: Callable[[], Camera], *, live: bool = False, changed: Condition | None = None
+    ) -> None:
+        """`live`: a source that cannot be opened at the start is waited for. `changed`: see `Mailbox`."""
+        self.mailbox: Mailbox[Frame] = Mailbox(changed)
         self.colour = True
         """Whether any consumer needs colours; may be set at any time."""
         self.paused = False
@@ -53,7 +56,7 @@ class CaptureThread:
         self._last_ns = time.monotonic_ns()
         self._pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._steady_at = 0.0  # from then on the camera has recovered
-        self._thread = Thread(target=self._main, name="camera", daemon=True)  # a driver may hang for ever
+        self._thread = Thread(target=in_context(self._main), name="camera", daemon=True)  # a driver may hang for ever
 
     @property
     def away(self) -> bool:
@@ -71,16 +74,17 @@ class CaptureThread:
         """Whether frames that are not read are gone; False before the camera is open too, unless it is waited for."""
         return self._live or (self._camera is not None and self._camera.live)
 
-    def start(self, stop: Event) -> None:
-        """Open the camera and start reading. Returns early where `stop` is set: a driver may take its time.
+    def start(self, stop: Event, *, wait: bool = True) -> None:
+        """Open the camera and start reading. Returns early where `stop` is set: a driver may take its time. Without
+        `wait` nobody waits for it: a live source comes when it comes.
 
         Raises:
             CameraError: it cannot be opened, and is not waited for.
         """
         self._thread.start()
-        while not (self._opened.wait(POLL_SECONDS) or stop.is_set()):
+        while wait and not (self._opened.wait(POLL_SECONDS) or stop.is_set()):
             pass
-        if self._camera is None and not stop.is_set():
+        if wait and self._camera is None and not stop.is_set():
             self.raise_error()
 
     @property

@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 from fer_edge.camera import Recording, open_camera
+from fer_edge.camera.demo import PORTRAITS
 from fer_edge.camera.folder import (
     ANIMATED,
     SUFFIXES,
@@ -21,7 +22,7 @@ from fer_edge.camera.folder import (
     natural,
     tell_left_out,
 )
-from fer_edge.camera.replay import PORTRAITS, ReplayCamera
+from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
 from fer_edge.errors import CameraError

@@ -63,7 +63,7 @@ COMMANDS = {
         "fer_edge.commands.report.command", "show what the daemon has seen over a period (history.enabled)"
     ),
     "notice": Command(
-        "fer_edge.commands.notice.command", "write the notice that tells people of the camera, ready to print"
+        "fer_edge.commands.notice.command", "write the notice that informs people of the camera, ready to print"
     ),
     "tune": Command("fer_edge.commands.tune.command", "compare what other thresholds would publish, and keep the best"),
     "bench": Command(
@@ -94,9 +94,7 @@ def parser(names: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
 
 def _fill(parser: argparse.ArgumentParser, module: CommandModule) -> None:
     """Every command takes a configuration."""
-    parser.epilog = (
-        f"{module.EXAMPLES}\nExit code: 0 all is well, 1 something is wrong (one line says what), 2 wrong usage."
-    )
+    parser.epilog = f"{module.EXAMPLES}\nExit code: 0 success, 1 an error (reported in one line), 2 wrong usage."
     module.add_arguments(parser)
     parser.add_argument(
         "-c",

@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from rich.markup import escape
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.camera.credentials import holds_password
+from fer_edge.commands.camera_options import camera_configs
 from fer_edge.config import Config, Jsonl, Privacy, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
@@ -98,26 +100,45 @@ def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]
     """Every check's name and outcome, one after the other: some take seconds."""
     file = path or "defaults (no configuration file)"
     yield "config", Finding(True, f"{file}; device id {device_id(config)}; {_purpose(config.privacy)}")
-    checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
-        ("models", _models),
-        ("settings", _settings),
-        *((("zones", _zones),) if config.zones else ()),
-        ("camera", _camera),
-        ("broker", _broker),
-        *((("display", _display),) if config.hdmi.enabled else ()),
-        *((("page", _page),) if config.web.enabled else ()),
-        *((("pictures", _pictures),) if config.pictures.enabled else ()),
-        ("permissions", _permissions),
-        *((("secrets", lambda _: _secrets(config, path)),) if _secret_files(config, path) else ()),
-        ("instance", _instance),
-        ("clock", _clock),
-        ("thermal", _thermal),
-    )
-    for name, function in checks:
+    for name, function, camera, own in _checks(config, path):
         try:
-            yield name, function(config)
+            found = function(own)
         except FerEdgeError as error:
-            yield name, Finding(False, str(error))
+            found = Finding(False, str(error))
+        yield name, replace(found, text=f"{camera}: {found.text}") if camera else found
+
+
+def _always(_: Config) -> bool:
+    return True
+
+
+Check = tuple[str, Callable[[Config], Finding], str, Config]
+"""Its name, what does it, and for which camera with which configuration; no camera: for the daemon."""
+
+
+def _checks(config: Config, path: Path | None) -> Iterator[Check]:
+    """Everything that can be checked; where there are several cameras, what each has for itself is checked for each."""
+    cameras = camera_configs(config)
+
+    def each(
+        name: str, function: Callable[[Config], Finding], wanted: Callable[[Config], Any] = _always
+    ) -> Iterator[Check]:
+        return ((name, function, camera, own) for camera, own in cameras.items() if wanted(own))
+
+    yield "models", _models, "", config
+    yield from each("settings", _settings)
+    yield from each("zones", _zones, lambda own: own.zones)
+    yield from each("camera", _camera)
+    yield from each("broker", _broker)
+    yield from each("display", _display, lambda own: own.hdmi.enabled)
+    if config.web.enabled:
+        yield "page", _page, "", config
+    yield from each("pictures", _pictures, lambda own: own.pictures.enabled)
+    yield from each("permissions", _permissions)
+    yield from each("secrets", lambda own: _secrets(own, path), lambda own: _secret_files(own, path))
+    yield from each("instance", _instance)
+    yield "clock", _clock, "", config
+    yield "thermal", _thermal, "", config
 
 
 def _purpose(privacy: Privacy) -> str:

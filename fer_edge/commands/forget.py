@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
+from fer_edge.commands.camera_options import add_camera_argument, camera_configs, chosen_camera
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
 from fer_edge.instance import SERVICE_FOLDER, device_id, is_running, state_folder
@@ -37,23 +38,39 @@ REMOVE_SECONDS = 2.0  # for Home Assistant to let go of the entities before the 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which device, and where."""
-    parser.add_argument("device", nargs="?", metavar="DEVICE", help="its device id (default: this machine's)")
+    parser.add_argument(
+        "device",
+        nargs="?",
+        metavar="DEVICE",
+        help="its device id (default: this machine's; with cameras, each of them)",
+    )
     parser.add_argument("--pictures", action="store_true", help="delete its pictures here instead; it may be running")
+    add_camera_argument(parser)
     add_broker_arguments(parser)
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Forget it, and say how much that was."""
-    device = options.device or device_id(config)
-    if options.pictures:
-        print(forget_pictures(config, device))  # noqa: T201 - this is the output
-        return 0
+    for device in [options.device] if options.device else devices_of(config, options.camera):
+        if options.pictures:
+            print(forget_pictures(config, device))  # noqa: T201 - this is the output
+        else:
+            _forget(config, options, device)
+    return 0
+
+
+def devices_of(config: Config, camera: str | None) -> list[str]:
+    """The device ids of this machine's daemon: with several cameras each has its own, and one may be chosen."""
+    chosen = camera_configs(config).values() if camera is None else [chosen_camera(config, camera)]
+    return [device_id(each) for each in chosen]
+
+
+def _forget(config: Config, options: argparse.Namespace, device: str) -> None:
     mqtt = chosen_broker(config, options, command="forget", device=device)
     removed = forget(mqtt, device, prefix=config.homeassistant.prefix)
     state_folder(config, device).joinpath("published.json").unlink(missing_ok=True)
     found = "nothing was kept of it" if not removed else f"topics removed: {removed}"
     print(f"{device} at {mqtt.broker}:{mqtt.port}: {found}")  # noqa: T201 - this is the output
-    return 0
 
 
 def forget_pictures(config: Config, device: str) -> str:

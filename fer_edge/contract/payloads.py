@@ -134,7 +134,7 @@ class StatePayload(msgspec.Struct, frozen=True, kw_only=True):
     v: Version
     faces: Annotated[int, Meta(description="faces in view")]
     expressions: Annotated[dict[str, int], Meta(description="each label, and none: how many faces show it")]
-    dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody judged")]
+    dominant: Annotated[str | None, Meta(description="the most frequent label; null: nobody, or nobody classified")]
     signals: (
         Annotated[
             dict[str, float | None],

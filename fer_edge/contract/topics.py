@@ -50,7 +50,7 @@ TOPICS = (
     Topic("state", StatePayload, "when it changes", retained=True),
     Topic("event", EventPayload, "when something happens to a face"),
     Topic("zone/<name>", ZonePayload, "when it changes", retained=True),
-    Topic("alert/<name>", AlertPayload, "when it goes on or off", retained=True),
+    Topic("alert/<name>", AlertPayload, "when it turns on or off", retained=True),
     Topic("readings", ReadingsPayload, "with frames, where `readings.enabled`", qos=0),
     Topic("summary", SummaryPayload, "every `summary.interval_seconds`"),
     Topic("stats", StatsPayload, "every `stats.interval_seconds`", qos=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Condition
 from typing import Generic, TypeVar
 
@@ -16,8 +17,9 @@ class Mailbox(Generic[T]):
     """Holds the newest item. `put` replaces one that nobody took and counts it as dropped, or, with
     `wait=True`, waits until the slot is free, so that nothing is lost."""
 
-    def __init__(self) -> None:
-        self._changed = Condition()
+    def __init__(self, changed: Condition | None = None) -> None:
+        """`changed`: what several mailboxes share of which one thread waits for any (`wait_for_any`)."""
+        self._changed = changed or Condition()
         self._item: T | None = None
         self._closed = False
         self.dropped = 0
@@ -44,6 +46,11 @@ class Mailbox(Generic[T]):
             return item
 
     @property
+    def ready(self) -> bool:
+        """Whether `get` would return at once: there is an item, or none can come any more."""
+        return self._item is not None or self._closed
+
+    @property
     def empty(self) -> bool:
         """Whether nothing waits in it."""
         return self._item is None
@@ -53,3 +60,11 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def wait_for_any(boxes: Sequence[Mailbox[T]], changed: Condition, timeout: float) -> list[Mailbox[T]]:
+    """Those of some mailboxes that are ready, as soon as one is; none after `timeout` seconds. They were made with
+    `changed`."""
+    with changed:
+        changed.wait_for(lambda: any(box.ready for box in boxes), timeout)
+        return [box for box in boxes if box.ready]

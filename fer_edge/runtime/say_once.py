@@ -10,6 +10,7 @@ import logging
 import time
 
 from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.part_name import PART
 
 BURST = 10
 """This many lines from one place in the code are written within a window, however their words differ."""
@@ -33,19 +34,22 @@ class LastReason:
 class SayOnce(logging.Filter):
     """Lets BURST lines of a kind pass in WINDOW_SECONDS; the first one after that reports how many were left out.
 
-    A kind is the place in the code that says it. Errors of ours with a traceback are lines like any other.
+    A kind is the place in the code that says it, for each camera. Errors of ours with a traceback are lines like any
+    other.
     """
 
     def __init__(self, *, burst: int = BURST, window_seconds: float = WINDOW_SECONDS) -> None:
         super().__init__()
         self._burst, self._window = burst, window_seconds
-        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}  # place -> window's begin (monotonic), lines in it
+        self._kinds: dict[
+            tuple[str, str, int], tuple[float, int]
+        ] = {}  # camera and place -> window's begin (monotonic), lines in it
 
     def filter(self, record: logging.LogRecord) -> bool:
         """False: it is only counted."""
         if record.levelno < logging.INFO:  # debug lines are never limited
             return True
-        kind, now = (record.pathname, record.lineno), time.monotonic()
+        kind, now = (PART.get(), record.pathname, record.lineno), time.monotonic()
         begun, count = self._kinds.get(kind, (now, 0))
         left_out = 0
         if now - begun >= self._window:

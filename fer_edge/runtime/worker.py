@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+from fer_edge.runtime.part_name import in_context
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class Worker:
 
     def __init__(self, name: str, target: Callable[[], None]) -> None:
         # daemon: a write that the system never finishes must not keep the process from ending
-        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread = Thread(target=in_context(self._run), name=name, daemon=True)
         self._target = target
         self._failure: Exception | None = None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from fer_edge.config import Camera, Config, Mqtt, Privacy
+from fer_edge.config import Camera, Config, Mqtt, Privacy, Zone
 
 Combination = tuple[str, tuple[str, ...], str]
 Point = tuple[float, float]
@@ -16,8 +16,12 @@ TINY = 1e-9  # twice the area of a triangle that counts as none, of the picture
 
 def combination_errors(config: Config) -> list[Combination]:
     """Contradictions between keys that are each valid: (section, the keys with the one to blame first, what)."""
+    return [*camera_errors(config), *common_errors(config)]
+
+
+def common_errors(config: Config) -> list[Combination]:
+    """Those that do not concern the camera."""
     return [
-        *_camera_errors(config),
         *_delegate_errors(config),
         *_threshold_errors(config),
         *_mqtt_errors(config.mqtt),
@@ -35,7 +39,8 @@ def value_at(node: Any, key: str) -> Any:
     return node
 
 
-def _camera_errors(config: Config) -> Iterator[Combination]:
+def camera_errors(config: Config) -> Iterator[Combination]:
+    """Those between what one camera is and what is looked at in its picture."""
     camera = config.camera
     if camera.backend in ("stream", "replay") and not camera.source:
         what = f'expected a file, folder or URL: backend "{camera.backend}" needs one'
@@ -127,10 +132,15 @@ def _purpose_errors(privacy: Privacy) -> Iterator[Combination]:
         yield "privacy", ("purpose", "medical_or_safety"), what
 
 
-def _zone_errors(config: Config) -> Iterator[Combination]:
-    for name, zone in config.zones.items():
+def polygon_errors(zones: Mapping[str, Zone]) -> Iterator[Combination]:
+    """Zones whose points are no polygon."""
+    for name, zone in zones.items():
         if what := _polygon_error(zone.points):
             yield "zones", (f"{name}.points",), what
+
+
+def _zone_errors(config: Config) -> Iterator[Combination]:
+    yield from polygon_errors(config.zones)
     for name, alert in config.alerts.items():
         if alert.zone is not None and alert.zone not in config.zones:
             known = ", ".join(config.zones) or "none"
@@ -200,6 +210,8 @@ def _signal_errors(config: Config) -> Iterator[Combination]:
     for section in ("eyes_mouth", "intensities", "drowsiness"):
         if getattr(config, section).enabled and not config.models.intensity:
             yield section, ("enabled",), "expected models.intensity: intensity beside it"
+    if config.drowsiness.enabled and config.drowsiness.min_fps > config.camera.fps:
+        yield "drowsiness", ("min_fps",), f"expected at most camera.fps ({config.camera.fps:g}), or nothing is known"
     for name, alert in config.alerts.items():
         if not (alert.expressions or alert.signals):
             yield "alerts", (f"{name}.expressions", f"{name}.signals"), "expected one or more, or else signals"

@@ -52,9 +52,17 @@ class Report:
 class Control:
     """The configuration in force, and the thread that changes it."""
 
-    def __init__(self, config: Config, *, path: Path | None = None, folder: Path | None = None) -> None:
-        """`path`: the configuration file, to be reloaded; `folder`: where changes survive a restart."""
-        self._path = path
+    def __init__(
+        self,
+        config: Config,
+        *,
+        path: Path | None = None,
+        folder: Path | None = None,
+        part: Callable[[Config], Config] = lambda config: config,
+    ) -> None:
+        """`path`: the configuration file, to be read again; `folder`: where changes outlast a restart; `part`: what of
+        the file is this one's, where there are several cameras. Raises ConfigError where it has none any more."""
+        self._path, self._part = path, part
         self._tuning = Tuning(config, folder)
         for warning in self._tuning.warnings:
             log.warning("%s", warning)
@@ -229,7 +237,7 @@ class Control:
         if self._path is None:
             return "there is no configuration file to read"
         try:
-            new = load_config(self._path)
+            new = self._part(load_config(self._path))
         except ConfigError as error:
             return str(error).replace("\n", "; ")
         outcome = self._tuning.reload(new)

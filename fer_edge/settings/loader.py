@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from fer_edge.config import IN_WORDS, NAME, Alert, Config, Name, Section, Zone
+from fer_edge.config import IN_WORDS, NAME, Alert, CamerasConfig, Config, Name, NamedCamera, Section, Zone
 from fer_edge.errors import ConfigError
+from fer_edge.settings.cameras import several_errors
 from fer_edge.settings.constraints import combination_errors, value_at
 from fer_edge.settings.neighbours import key_hint, value_hint
 
@@ -25,6 +26,12 @@ NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
     "zones": (Zone, ("points",)),
 }
 """The sections whose keys are names: what stands below a name, and the key that it needs."""
+
+CAMERAS = "cameras"
+"""The section that stands instead of `camera` where there are several."""
+
+DEEPEST = 4
+"""Keys between a section's name and the lowest key in it: cameras, a name, zones, a name, points."""
 
 
 def load_config(path: str | Path) -> Config:
@@ -49,13 +56,18 @@ def parse_config(text: str, *, name: str = "config.yaml") -> Config:
         section: document.named(section, *NAMED[section])
         if section in NAMED
         else document.section(section, SECTIONS[section])
-        for section in document.keys(document.root, "", "a section", SECTIONS)
+        for section in document.keys(document.root, "", "a section", (*SECTIONS, CAMERAS))
+        if section != CAMERAS
     }
-    config = Config(**sections)
-    for section, keys, what in combination_errors(config):
+    cameras = document.cameras() if CAMERAS in document.root else {}
+    config = CamerasConfig(**sections, cameras=cameras) if cameras else Config(**sections)
+    for section, keys, what in (
+        several_errors(config) if isinstance(config, CamerasConfig) else combination_errors(config)
+    ):
         if not document.explains(section, keys):
             got = value_at(config, f"{section}.{keys[0]}")
-            document.find(section, keys[0], f"{what}, got {show(got)}")
+            hidden = isinstance(got, str) and "://" in got and keys[0].endswith("source")  # it may hold a password
+            document.find(section, keys[0], what if hidden else f"{what}, got {show(got)}")
     document.raise_findings()
     return config
 
@@ -93,12 +105,13 @@ class _Document:
                     (line, f"{_place(*place)}: given twice (first on line {self.lines[place]}); keep one")
                 )
             self.lines[place] = line
-            if len(path) < 2:
+            if len(path) < (DEEPEST if section == CAMERAS else 2):
                 self._index(value, section, *below)
 
     def find(self, section: str, key: str, what: str) -> None:
         """Add a finding at a section's or key's line."""
-        line = self.lines.get((section, key), self.lines.get((section, ""), 1))
+        above = [".".join(key.split(".")[:count]) for count in range(len(key.split(".")), 0, -1)] if key else []
+        line = next((self.lines[section, each] for each in (*above, "") if (section, each) in self.lines), 1)
         self.findings.append((line, f"{_place(section, key)}: {what}"))
         self.wrong.add((section, key))
 
@@ -127,19 +140,45 @@ class _Document:
 
     def named(self, section: str, kind: type[Section], needed: tuple[str, ...]) -> dict[str, Section]:
         """Convert a section whose keys are names; below each stands a `kind`, with one of the keys in `needed`."""
-        given = self.root[section]
+        return self._named(self.root[section], kind, needed, section)
+
+    def cameras(self) -> dict[str, NamedCamera]:
+        """Section `cameras`, which stands instead of `camera` and has one camera at least."""
+        given = self.root[CAMERAS]
+        if given is None or given == {}:
+            self.find(
+                CAMERAS, "", "expected a name with keys below it for each camera, got none; name one, or remove it"
+            )
+        if "camera" in self.root:
+            what = "expected either camera or cameras, got both; keep camera for one camera, cameras for several"
+            self.find(CAMERAS, "", what)
+        return {
+            name: camera
+            for name, camera in self.named(CAMERAS, NamedCamera, ()).items()
+            if isinstance(camera, NamedCamera)
+        }
+
+    def _named(
+        self, given: Any, kind: type[Section], needed: tuple[str, ...], section: str, prefix: str = ""
+    ) -> dict[str, Section]:
+        """The same of what stands in a section or, in `cameras`, below a key that ends `prefix`."""
         if not isinstance(given, dict | None):
-            what = f"expected a name with keys below it for each {section.removesuffix('s')}, got {show(given)}"
-            self.find(section, "", what)
+            each = (prefix.rstrip(".").rpartition(".")[2] or section).removesuffix("s")
+            what = f"expected a name with keys below it for each {each}, got {show(given)}"
+            self.find(section, prefix.rstrip("."), what)
         found = {}
         for name, below in given.items() if isinstance(given, dict) else ():
+            place = f"{prefix}{name}"
             if not _is_name(name):
-                self.find(section, str(name), f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
-            elif not (isinstance(below, dict) and any(key in below for key in needed)):
-                self.find(section, name, f"expected keys below it, {needed[0]} among them, got {show(below)}")
+                self.find(section, place, f"expected a name of {IN_WORDS[NAME]}, got {show(name)}")
+            elif not isinstance(below, dict if needed else dict | None):
+                among = f", {needed[0]} among them" if needed else ""
+                self.find(section, place, f"expected keys below it{among}, got {show(below)}")
+            elif needed and not any(key in below for key in needed):
+                self.find(section, place, f"expected keys below it, {needed[0]} among them, got {show(below)}")
             else:
-                values = self._values(below, kind, section, prefix=f"{name}.")
-                if any(key in values for key in needed):
+                values = self._values(below or {}, kind, section, prefix=f"{place}.")
+                if not needed or any(key in values for key in needed):
                     found[name] = kind(**values)
         return found
 
@@ -148,12 +187,25 @@ class _Document:
         types = {field.name: field.type for field in msgspec.structs.fields(kind)}
         values = {}
         for key in self.keys(given, section, f"a key of {prefix[:-1] or section}", types, prefix=prefix):
+            place = f"{prefix}{key}"
+            if key in NAMED:  # a camera's own zones
+                values[key] = given[key] and self._named(given[key], *NAMED[key], section, f"{place}.")
+                continue
+            if isinstance(types[key], type) and issubclass(types[key], Section):
+                values[key] = self._below(given[key], types[key], section, place)
+                continue
             try:
                 values[key] = msgspec.convert(given[key], types[key])
             except msgspec.ValidationError as error:
                 what = f"{expected(error, types[key], given[key])}, got {show(given[key])}"
-                self.find(section, f"{prefix}{key}", what)
+                self.find(section, place, what)
         return values
+
+    def _below(self, given: Any, kind: type[Section], section: str, place: str) -> Section:
+        """The keys below a camera's key."""
+        if not isinstance(given, dict | None):
+            self.find(section, place, f"expected keys below it, got {show(given)}")
+        return kind(**self._values(given, kind, section, prefix=f"{place}.")) if isinstance(given, dict) else kind()
 
     def raise_findings(self) -> None:
         """Raise all findings so far, in the order of the file."""
@@ -163,7 +215,7 @@ class _Document:
 
 def _hint(section: str, key: str, known: Any) -> str:
     """What an unknown key may mean: by its name in other programs, or by its spelling."""
-    if meant := key_hint(section, key):
+    if meant := key_hint("camera" if section == CAMERAS else section, key):
         return f"here it is {meant}"
     import difflib  # here: only mistakes need it
 

@@ -17,7 +17,6 @@ SECTIONS = {
     "alarms": "alerts",
     "broker": "mqtt (broker is a key in it)",
     "cam": "camera",
-    "cameras": "camera (one daemon has one camera)",
     "dashboard": "web",
     "detect": "detector",
     "detection": "detector",

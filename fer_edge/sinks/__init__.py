@@ -5,6 +5,7 @@ A sink never slows the data path: `submit` only puts into a bounded queue (drop 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from typing import Protocol
 
@@ -44,12 +45,12 @@ class Sink(Protocol):
         """Deliver what is queued, within `timeout` seconds, and stop. Never raises; may be called twice."""
 
 
-def open_sinks(config: Config, identity: Identity, control: Control) -> list[Sink]:
-    """Start every sink that config enables; if one cannot start, those before it are closed."""
+def open_sinks(config: Config, identity: Identity, control: Control, *, but: Collection[str] = ()) -> list[Sink]:
+    """Start every sink that config enables, `but` those; if one cannot start, those before it are closed."""
     sinks: list[Sink] = []
     try:
         for name, path in SINKS.items():
-            if getattr(config, name).enabled:
+            if getattr(config, name).enabled and name not in but:
                 module, kind = path.split(":")
                 sink: Sink = getattr(import_module(module), kind)(config, identity, control)
                 sink.start()

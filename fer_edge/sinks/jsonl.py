@@ -95,7 +95,7 @@ class JsonlSink:
             self._file.write(line)
         except BrokenPipeError:
             self._gone = True
-            log.warning("JSONL: nobody reads %s any more; no more lines are written there", self._name)
+            log.warning("JSONL: %s has no reader any more; no more lines are written there", self._name)
         except OSError as error:
             self._report(error.strerror or str(error))
             return False

@@ -226,8 +226,9 @@ class Recorder:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(SECONDS)
+    def publish(self, topic: str, payload: bytes | str, *, retain: bool = False, qos: int = 1) -> None:
+        """Publish; with QoS 1, wait for the acknowledgement. QoS 0: for brokers that support no other."""
+        self._client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(SECONDS)
 
     def of(self, ending: str) -> list[bytes]:
         """The payloads of the topics that end so, in the order of their arrival."""

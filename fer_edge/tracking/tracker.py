@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from fer_edge.tracking.motion import COVERED_SHARE, Motion, shifted
 from fer_edge.tracking.signals import SignalReader
 
 SAME_IOU = 0.3  # IoU from which two boxes in one frame are one face
+SAME_DISTANCE = 0.25  # or nearer together than this (see `distance`)
 CONTAINED_SHARE = 0.7  # share of the smaller box within the larger one, from which it is a part of that face
 STOPPED = 0.3  # heights: how much likelier a hidden face moves on than that it stands still
 LEAST_HOLE_SECONDS = 1.0  # the longest frame interval of a camera
@@ -227,16 +229,21 @@ def untracked(found: Sequence[Face], known: Sequence[Reading]) -> list[Face]:
 
 def distance(one: Box, other: Box) -> float:
     """Between two boxes' centres, in heights of the larger one; a factor of two in size counts as one height."""
-    larger = max(one.height, other.height, 1e-6)
+    height, its = max(one.height, 1e-6), max(other.height, 1e-6)
     (x, y), (u, v) = one.center, other.center
-    return math.hypot(x - u, y - v) / larger + abs(math.log2(max(one.height, 1e-6) / max(other.height, 1e-6)))
+    return math.hypot(x - u, y - v) / max(height, its) + abs(math.log2(height / its))
 
 
 def _same(one: Box, other: Box) -> bool:
     """Whether two boxes of one frame are one face: they overlap, or one, not too small, is a part of the other."""
+    overlap = one.iou(other)
+    if overlap >= SAME_IOU:
+        return True
     small, large = sorted((one.height, other.height))
-    part = one.within(other) >= CONTAINED_SHARE and small >= LEAST_PART * large
-    return part or one.iou(other) >= SAME_IOU or distance(one, other) < 0.25
+    if overlap and small >= LEAST_PART * large and one.within(other) >= CONTAINED_SHARE:
+        return True
+    beside = abs(one.x0 + one.x1 - other.x0 - other.x1) / 2 > SAME_DISTANCE * max(large, 1e-6)  # saves a logarithm
+    return not beside and distance(one, other) < SAME_DISTANCE
 
 
 def deduplicate(readings: Sequence[Reading], misfit: Callable[[Reading], float] = lambda _: 0.0) -> list[Reading]:
@@ -244,6 +251,9 @@ def deduplicate(readings: Sequence[Reading], misfit: Callable[[Reading], float] 
     least `misfit`), else the older one."""
     if len(readings) < 2:
         return list(readings)
+    boxes = [reading.face.box for reading in readings]
+    if not any(_same(one, other) for one, other in combinations(boxes, 2)):
+        return sorted(readings, key=lambda reading: not reading.face.track_id)  # as below, where nothing is left out
     kept: list[Reading] = []
     for reading in sorted(readings, key=lambda r: (not r.face.track_id, round(misfit(r), 1), r.face.track_id or 0)):
         if not any(_same(reading.face.box, other.face.box) for other in kept):

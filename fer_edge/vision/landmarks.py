@@ -174,5 +174,8 @@ def face_box(points: Floats) -> Box:
 
 def extent(points: NDArray[np.floating[Any]]) -> tuple[float, float, float, float]:
     """Least x and y of points [N,2], and most."""
-    (low,), (high,) = (cv2.reduce(points, 0, end).tolist() for end in (cv2.REDUCE_MIN, cv2.REDUCE_MAX))
-    return low[0], low[1], high[0], high[1]
+    ((x0, y0),), ((x1, y1),) = (
+        cv2.reduce(points, 0, cv2.REDUCE_MIN).tolist(),
+        cv2.reduce(points, 0, cv2.REDUCE_MAX).tolist(),
+    )
+    return x0, y0, x1, y1

@@ -35,7 +35,8 @@ MOVED_SHARE = 0.9  # share of the thumbnail's cells explained by motion; of 4,00
 NEAR = np.ones((5, 5), np.uint8)  # cells: how far somebody near the camera moves in a frame
 NOISE = 12  # gray levels
 LEAST_CONTRAST = 4.0  # gray levels, the standard deviation: a thumbnail of less shows nothing
-STILL_SHARE = 0.25  # of `motion`: a picture in which no cell has changed by so much is still
+STILL_SHARE = 0.25  # of `motion`: a picture in which no cell has changed by so much is still ...
+STILL_MOST = 6.5  # ... or by so many gray levels, where motion is set higher than it is by default
 STILL_PAUSES = 4  # factor on the detector's pause where nothing has changed
 WHOLE = -1  # the whole frame, beside the numbers of its tiles
 
@@ -61,11 +62,11 @@ class DetectionSchedule:
         self._scene: Image | None = None
         self._reviewed = ScheduleSnapshot(None, None, 0)
         self._made: tuple[tuple[int, int, int], Image] | None = None  # the last thumbnail, of which frame
-        self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was last searched, and the thumbnail
 
     def configure(self, config: DetectorConfig) -> None:
-        """Apply other intervals."""
+        """Apply other intervals and thresholds: what was not found by the old ones may be by these."""
         self._config = config
+        self._looked: dict[int, tuple[int, Image]] = {}  # tile, or WHOLE: when it was last searched, and the thumbnail
 
     def snapshot(self) -> ScheduleSnapshot:
         """The state derived from frames."""
@@ -126,7 +127,8 @@ class DetectionSchedule:
             return False
         looked_ns, thumb = self._looked[place]
         soon = 0 <= frame.taken_ns - looked_ns + SLACK_NS < STILL_PAUSES * pause * 1e9
-        return soon and self._change(frame, thumb, known) < 255 * self._config.motion * STILL_SHARE
+        least = min(STILL_MOST, 255 * self._config.motion * STILL_SHARE)
+        return soon and self._change(frame, thumb, known) < least
 
     def should_detect(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.

@@ -1,4 +1,5 @@
-"""Loads a model, checks it against its card and runs it. The only file that imports a TFLite runtime."""
+"""Loads a model, checks it against its card and runs it. The only file that imports a TFLite runtime: one file,
+though long, so that the two runtimes' differences stay in one place."""
 
 from __future__ import annotations
 
@@ -111,6 +112,8 @@ class Model:
         self.runs = 0  # since it was loaded
         levels = normalise(np.arange(256, dtype=np.uint8), self.card.input.low, self.card.input.high)
         self._levels = quantize(levels, self.card.input)
+        # the usual levels: the sign bit is the other one, and no table is needed
+        self._flips = self._levels.dtype == np.int8 and self._levels.tolist() == list(range(-128, 128))
         if self.share:  # a delegate that does not fit the runtime may fail only when it runs: now, not in a frame
             self._invoke(np.zeros(self.card.input.shape, self.card.input.dtype))
 
@@ -145,8 +148,8 @@ class Model:
 
     def infer_held(self, crop: Image) -> tuple[Held, ...]:
         """The same, with quantized outputs: for callers that need few of their values (`dequantize`)."""
-        colored = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
-        return self._invoke(cv2.LUT(colored, self._levels))
+        colored = np.asarray(crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8)
+        return self._invoke((colored ^ 128).view(np.int8) if self._flips else cv2.LUT(colored, self._levels))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
         """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
@@ -155,7 +158,7 @@ class Model:
     def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
         """`dequantize` for all outputs, by tables of all values of a byte."""
         each = zip(outputs, self._reals, strict=True)
-        return tuple(held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each)
+        return tuple([held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each])
 
     def _allocate(self, width: int, height: int) -> None:
         """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""

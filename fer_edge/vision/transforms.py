@@ -38,15 +38,17 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     shrink = max(1, int(1 / min(width / image.shape[1], height / image.shape[0])))
     rows, columns = max(1, image.shape[0] // shrink), max(1, image.shape[1] // shrink)
     whole = image[: rows * shrink, : columns * shrink]
-    if shrink > 1:
-        image = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
     scale = min(width / columns, height / rows)
     inner_width, inner_height = max(1, round(columns * scale)), max(1, round(rows * scale))
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     canvas = np.zeros((height, width, *image.shape[2:]), np.uint8)
     inside = canvas[top : top + inner_height, left : left + inner_width]
-    # without _EXACT, OpenCV for arm64 rounds a quarter of the pixels otherwise
-    cv2.resize(image, (inner_width, inner_height), dst=inside, interpolation=cv2.INTER_LINEAR_EXACT)
+    if shrink > 1 and (columns, rows) == (inner_width, inner_height):  # a camera's 640x480: in one go
+        cv2.resize(whole, (columns, rows), dst=inside, interpolation=cv2.INTER_AREA)
+    else:
+        small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA) if shrink > 1 else whole
+        # without _EXACT, OpenCV for arm64 rounds a quarter of the pixels otherwise
+        cv2.resize(small, (inner_width, inner_height), dst=inside, interpolation=cv2.INTER_LINEAR_EXACT)
     across, down = inner_width / whole.shape[1], inner_height / whole.shape[0]
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 

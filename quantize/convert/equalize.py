@@ -1,5 +1,5 @@
 """Before a network becomes int8: channels that share one int8 range are brought to one size, and pictures that would
-stretch the ranges are left out of the calibration. What the network answers stays the same."""
+stretch the ranges are left out of the calibration. The network's outputs stay the same."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def _sizes(network: Any, outputs: Any, inputs: Floats, *, axes: tuple[int, ...] 
 
 
 def _next(layer: Any) -> Any:
-    """What a layer's output goes into first."""
+    """The first consumer of a layer's output."""
     nodes = layer._outbound_nodes  # Keras has no public way from a layer to the next one
     return nodes[0].operation if nodes else None

@@ -1,6 +1,6 @@
 """Which layers lose most in int8: the float and the int8 file of a network, layer by layer, on sample pictures.
 
-Two errors of a layer are told apart. `error` is how far its output in the int8 file is from that in the float file,
+Two errors of a layer are distinguished. `error` is how far its output in the int8 file is from that in the float file,
 after all that came before. `alone` is how far the network's outputs move if this layer alone (its inputs, weights and
 output) is int8 while all the others are float: the squares of these add up to about the whole error, and a layer's
 part of their sum is its `share`. Errors are root mean squares, in standard deviations of the float values.
@@ -17,7 +17,7 @@ from fer_edge.records import Floats
 from quantize.files.tflite_graph import Graph, Op
 
 SHOWN = 12
-Values = Mapping[int, Floats]  # tensor -> what it holds for one picture
+Values = Mapping[int, Floats]  # tensor -> its values for one picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Pair:
         self._outputs = [self.source(each) for each in self.int8.outputs]
 
     def source(self, tensor: int) -> int:
-        """The float file's tensor that an int8 one stands for; one that only changes the scale stands for its input."""
+        """The float file's tensor for an int8 one; one that only changes the scale corresponds to its input."""
         if tensor in self.int8.inputs:
             return self.real.inputs[self.int8.inputs.index(tensor)]
         for op, twin in self.twins:

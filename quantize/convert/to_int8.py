@@ -82,7 +82,7 @@ def convert_run(role: str, data: Path, run: Path) -> None:
 
 
 def read_plan(run: Path, role: str) -> dict[str, Any]:
-    """Read what a run is. Raises DataError."""
+    """Read a run's description. Raises DataError."""
     path = run / "plan.json"
     try:
         plan: dict[str, Any] = json.loads(path.read_text())

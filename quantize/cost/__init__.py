@@ -1,1 +1,1 @@
-"""`python -m quantize.cost`: what a model should cost on each board."""
+"""`python -m quantize.cost`: the expected cost of a model on each board."""

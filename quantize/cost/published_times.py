@@ -1,4 +1,4 @@
-"""Int8 times that others have published for these boards, beside what this project's method says of them."""
+"""Int8 times that others have published for these boards, beside this project's estimates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Timed:
         return GMACS[self.network] / self.ms * 1e3
 
     def expected(self) -> tuple[float, float]:
-        """What the method says, ms: from, to."""
+        """The estimate, ms: from, to."""
         macs = round(GMACS[self.network] * 1e9)
         if self.cores > 1:
             return all_cores_ms(macs, self.board)
@@ -79,5 +79,5 @@ def table() -> Iterator[str]:
 
 
 def ratios() -> list[float]:
-    """How many times longer than the method says each published time is, against the middle of what it says."""
+    """Each published time divided by the estimate (the middle of its range)."""
     return [each.ms / (sum(each.expected()) / 2) for each in TIMED]

@@ -69,7 +69,7 @@ def cut(data: Path, models: Path, *, without: frozenset[str]) -> Natural:
 
 
 def pictures_of(data: Path, without: frozenset[str]) -> Iterator[tuple[str, int, Frame]]:
-    """Name, guess and frame of every picture of somebody else."""
+    """Name, guess and frame of every picture of other people."""
     folder = Folder(data)
     for row in folder.table(TABLE, columns=("image", "emotion")):
         name, guess = row["image"], row["emotion"].lower()

@@ -1,4 +1,4 @@
-"""What the expression network learns from: pools of faces, each with targets and its share of the draws."""
+"""The expression network's training data: pools of faces, each with targets and its share of the draws."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def soft_labels(votes: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def duplicates_of(images: Image, others: Image) -> NDArray[np.bool_]:
-    """Tell which of `images` are, byte for byte, among `others`."""
+    """Which of `images` are, byte for byte, among `others`: bool[N]."""
     known = {image.tobytes() for image in others}
     return np.array([image.tobytes() in known for image in images], np.bool_)
 
@@ -85,10 +85,19 @@ def training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
 
 
 def training(data: FerPlus) -> Examples:
-    """Pick what the network learns from."""
+    """Select the network's training pictures."""
+    return _examples(data, heldout=False)
+
+
+def held_out_votes(data: FerPlus) -> Examples:
+    """Select the held-out pictures of the Training split, with the shares of their votes."""
+    return _examples(data, heldout=True)
+
+
+def _examples(data: FerPlus, *, heldout: bool) -> Examples:
     images, votes = training_rows(data)
     targets, fit = soft_labels(votes)
-    keep = fit & ~held_out(images)
+    keep = fit & (held_out(images) == heldout)
     if not keep.any():
         raise DataError("FER+: no picture of the Training split (0) is fit to learn from")
     return Examples(images[keep], targets[keep])
@@ -98,7 +107,7 @@ def measuring(data: FerPlus, split: str) -> Labelled:
     """Pick the rows that count under the majority protocol.
 
     The split is "test" (all rows outside Training; all rows where the set has no others), or "heldout": the part of
-    the training pictures that nothing learns from.
+    the training pictures that are kept from training.
     """
     if split == "heldout":
         images, votes = training_rows(data)

@@ -1,4 +1,4 @@
-"""Where a measuring set lies, and whether a model has learned from it."""
+"""Where an evaluation set is, and whether a model was trained on it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _votes(data: FerPlus) -> bytes:
 
 
 def learned_from(role: str, data: Path, *, split: str, model: Path) -> bool | None:
-    """Tell whether a side of a set holds pictures that a model learned from; None where its card does not say."""
+    """Whether a side of a set holds pictures that a model was trained on; None where its card does not say."""
     known = cards.read(model.with_suffix(".json")).get("training", {}).get("labels_sha256")
     if split == "heldout":
         return False

@@ -62,7 +62,7 @@ SWAPPED = ("eye_closed_left", "eye_closed_right")  # change places in a mirror
 
 @dataclass(frozen=True, slots=True)
 class MeshFaces:
-    """Faces and what the teacher says of them; rows of all arrays belong together."""
+    """Faces and the teacher's labels; rows of all arrays belong together."""
 
     names: NDArray[np.str_]  # of the pictures
     groups: NDArray[np.str_]  # people, or photos: one group stays on one side
@@ -157,7 +157,7 @@ def usable(faces: MeshFaces) -> MeshFaces:
 
 
 def mirror_intensities(intensities: Floats) -> Floats:
-    """What the intensities f32[...,10] are in a mirror."""
+    """The intensities f32[...,10] of the mirrored face."""
     order = list(INTENSITIES)
     left, right = (order.index(name) for name in SWAPPED)
     index = list(range(len(order)))

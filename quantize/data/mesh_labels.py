@@ -27,8 +27,12 @@ from numpy.typing import NDArray
 from fer_edge.vision import transforms
 from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, HELD_OUT_FOLDS, SIXTY_EIGHT
 from quantize.data.mesh_teacher import Picture, Seen, Teacher
+from quantize.data.photo_teachers import YuNet
+from quantize.data.scenes import five_of
 from quantize.data.sets import DataError, Floats, Folder, read_people, read_stills
 
+MOST_PX = 320  # of the long side when the face is looked for
+LEAST_SCORE = 0.5
 YAWNS_LEARNED, YAWNS_KEPT = 400, 440  # numbers below, and from which on; those between are left out
 LEAST_PX = 40.0  # height of a box from which on the teacher is asked
 FIVE = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of the mouth, by the mesh
@@ -38,26 +42,19 @@ FIVE = ((33, 133), (362, 263), (1,), (61,), (291,))  # eyes, nose, corners of th
 
 
 class BoxTeacher:
-    """YuNet, for pictures that come without boxes: its best face."""
+    """YuNet, for pictures that come without boxes: the largest face."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; expected YuNet's ONNX file of any input size")
-        self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.5, 0.45, 50)
+        self._find = YuNet(path)
 
     def __call__(self, picture: Picture) -> tuple[Floats, Floats] | None:
-        """Box f32[4] and five points f32[5,2] px of the largest face."""
-        shrink = min(1.0, 320 / max(picture.shape[:2]))
-        size = [max(32, 32 * round(side * shrink / 32)) for side in picture.shape[1::-1]]
-        self._net.setInputSize(size)
-        found: Any = self._net.detect(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-        rows = found[1]  # None where there is no face
-        if rows is None:
+        """Box f32[4] and five points f32[5,2], px, of the largest face that is sure; None where there is none."""
+        found = self._find(picture, min(MOST_PX, max(picture.shape[:2])))
+        faces = found[found[:, 14] >= LEAST_SCORE]
+        if not len(faces):
             return None
-        row = rows[np.argmax(rows[:, 3])]
-        scale = np.array(picture.shape[1::-1], np.float32) / size
-        box = np.concatenate([row[:2] * scale, (row[:2] + row[2:4]) * scale])
-        return box.astype(np.float32), (row[4:14].reshape(5, 2) * scale).astype(np.float32)
+        largest = faces[np.argmax(faces[:, 3] - faces[:, 1])]
+        return largest[:4], largest[4:14].reshape(5, 2)
 
 
 def stills(data: Path, _: BoxTeacher) -> Iterator[Seen]:
@@ -67,11 +64,9 @@ def stills(data: Path, _: BoxTeacher) -> Iterator[Seen]:
     for still, row in zip(read_stills(data / "landmarks68.zip"), rows, strict=True):
         points = still.points
         low, high = points.min(axis=0), points.max(axis=0)
-        eyes = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
-        five = np.stack([*eyes, points[30], points[48], points[54]])
         top = low[1] - 0.25 * (high[1] - low[1])
         box = np.array([low[0], top, high[0], high[1]], np.float32)
-        yield Seen(still.name, still.person, _colour(folder.read(row["image"])), box, five)
+        yield Seen(still.name, still.person, _colour(folder.read(row["image"])), box, five_of(points))
 
 
 def varied(data: Path, _: BoxTeacher) -> Iterator[Seen]:

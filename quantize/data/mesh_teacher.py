@@ -17,7 +17,7 @@ from fer_edge.vision.tflite import open_interpreter
 from quantize.data.sets import DataError, Floats
 
 MESH_SIDE = 256  # px of the teacher's input
-MESH_SCALE = 1.5  # of the square that it looks at, in the longer side of the face
+MESH_SCALE = 1.5  # of its input square, in the longer side of the face
 PASSES = 3  # each frames the face by the mesh of the one before
 EYE_CORNERS = (33, 263)  # of the mesh: outer ones, left of the picture first
 

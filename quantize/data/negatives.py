@@ -1,4 +1,4 @@
-"""What is taken for a face and is none: a detector's mistakes, and what is beside the faces of people."""
+"""Hard negatives: a detector's false positives, and what is beside the faces of people."""
 
 from __future__ import annotations
 

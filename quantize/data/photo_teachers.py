@@ -1,4 +1,4 @@
-"""Two face detectors of others that label photos: YuNet (Wu et al. 2023) and CenterFace (Xu et al. 2019,
+"""Two third-party face detectors that label photos: YuNet (Wu et al. 2023) and CenterFace (Xu et al. 2019,
 arXiv:1911.03599), both from ONNX files that the user has."""
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from quantize.data.sets import DataError, Floats
 from quantize.metrics import overlaps
 
 LONG_SIDES = (640, 384, 448)  # px, of YuNet's two looks and of CenterFace's
-SMALL_PICTURE = 320  # px; what is not longer is looked at so:
+SMALL_PICTURE = 320  # px; pictures up to this size are searched with:
 SMALL_SIDES = (320, 224, 320)
-LOWEST = 0.15  # score of what is looked at at all
+LOWEST = 0.15  # least score of a candidate
 SAME_FACE = 0.4  # IoU
 
 Color = NDArray[np.uint8]
@@ -74,7 +74,7 @@ class Teachers:
         self._yunet, self._centerface = yunet, centerface
 
     def __call__(self, picture: Color) -> tuple[Floats, Floats]:
-        """What is seen in a picture u8[H,W,3]: boxes and points f32[n,14], NaN for points that nobody knows, and scores
+        """Detections in a picture u8[H,W,3]: boxes and points f32[n,14], NaN for points that nobody knows, and scores
         f32[n,3] of YuNet's two looks and of CenterFace; 0 where one of them sees nothing."""
         sides = SMALL_SIDES if max(picture.shape[:2]) <= SMALL_PICTURE else LONG_SIDES
         first = self._yunet(picture, sides[0])

@@ -22,14 +22,14 @@ HELD_OUT_ONE_IN = 3  # people
 
 @dataclass(frozen=True, slots=True)
 class Posed:
-    """Faces of people who were asked for an expression."""
+    """Posed faces: people who were asked for an expression."""
 
     images: Image  # u8[N,48,48] gray
     labels: Labels  # [N] index into LABELS
     people: tuple[str, ...]  # [N]
 
     def side(self, *, held_out: bool) -> Posed:
-        """The people that nothing learns from, or the others."""
+        """The people kept from training, or the others."""
         which = held_out_people(self.people) == held_out
         people = tuple(person for person, wanted in zip(self.people, which, strict=True) if wanted)
         return Posed(self.images[which], self.labels[which], people)

@@ -71,7 +71,7 @@ class Photo:
     boxes: Floats  # f32[n,4] x0,y0,x1,y1 px; forehead to chin, without the ears
     points: Floats  # f32[n,5,2] px: eyes, nose, mouth corners, left of the picture first; NaN where unknown
     sure: NDArray[np.bool_]  # [n]; the others are neither faces nor background
-    covered: tuple[str, ...]  # [n] the set's word for a mask, "" where it says nothing
+    covered: tuple[str, ...]  # [n] the set's label of a mask, "" where it has none
 
     @property
     def shares(self) -> Floats:
@@ -345,7 +345,5 @@ SPLITS = ("all", "heldout", "train")
 
 def side_of(items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str) -> list[Item]:
     """One side of a set: "heldout", "train", or "all" of it."""
-    if split == "all":
-        return list(items)
-    which = held_out(items)
-    return pick(items, which if split == "heldout" else ~which)
+    which = np.ones(len(items), np.bool_) if split == "all" else held_out(items)
+    return pick(items, which if split in ("all", "heldout") else ~which)

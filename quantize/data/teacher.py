@@ -1,4 +1,4 @@
-"""What stronger networks say of the pictures learned from (`teacher.npz`), written once by `quantize.teachers`."""
+"""Stronger networks' outputs for the training pictures (`teacher.npz`), written once by `quantize.teachers`."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         print(json.dumps(rounded(figures), indent=2) if options.json else "\n".join(lines), flush=True)
-    except BrokenPipeError:  # whoever reads it has had enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
@@ -115,7 +115,7 @@ def _role(options: argparse.Namespace) -> Report:
     head = {"model": str(options.model), "split": options.split, "includes_training": learned}
     lines = [f"{options.model} on", *measuring.table(result.figures)]
     if learned:
-        lines.append("careful: this includes pictures that the model learned from; --split heldout leaves them out")
+        lines.append("warning: this includes pictures that the model was trained on; --split heldout leaves them out")
     if more:
         lines += ["", *robustness.table(more)]
     return head | asdict(result.figures) | ({"conditions": more} if more else {}), lines

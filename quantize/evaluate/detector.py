@@ -30,7 +30,7 @@ NAMES = {"all": "every photo", "heldout": "the third kept from training", "train
 
 @dataclass(frozen=True, slots=True)
 class DetectorFigures:
-    """What one pass over a set says of a model."""
+    """A model's figures from one pass over a set."""
 
     set: str
     images: int
@@ -44,7 +44,7 @@ class DetectorFigures:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One photo, and what the detector made of it."""
+    """One photo and its detections."""
 
     photo: Photo
     ranked: Matched  # all boxes down to LOWEST_SCORE, for the curve
@@ -72,7 +72,7 @@ def run(model: Model, data: Path, *, split: str) -> Result:
 
 
 def read(data: Path, *, split: str) -> tuple[list[Photo], str]:
-    """Read what is measured on, and its name. Raises DataError."""
+    """Read the evaluation set and its name. Raises DataError."""
     where = located("detector", data)
     return side_of(read_crowd(where), held_out_photos, split), f"{where.name}: {NAMES[split]}"
 

@@ -72,7 +72,7 @@ class YawnFigures:
     condition: str
     faces: int
     yawning: int
-    told: float  # share of the faces that the daemon judges
+    told: float  # share of the faces that the daemon classifies
     precision: float
     recall: float
 
@@ -241,7 +241,7 @@ def _follow(reader: Reader, film: StillsFilm, px: int, light: float) -> tuple[li
 
 
 def _track(values: Intensities | None, px: int, now_ns: int) -> Track:
-    """A face of which nothing else is known; without values it is not fit to be judged."""
+    """A face of which nothing else is known; without values it is not good enough to be classified."""
     quality = Quality(0.0, float(px), 0.0, 0.5, None if values else Reason.UNCERTAIN)
     landmarks = Landmarks(np.zeros((68, 2), np.float32), 1.0, Pose(0.0, 0.0, 0.0))
     return Track(1, Box(0, 0, px, px), landmarks, quality, None, 0, now_ns, 1, 0, intensities=values)
@@ -281,8 +281,8 @@ def _row(each: BlinkFigures | PerclosFigures | YawnFigures) -> str:
         return f"{each.condition:<48} {each.found} of {each.blinks}, {each.wrong} wrong in {each.minutes:.1f} minutes"
     if isinstance(each, PerclosFigures):
         means = f"{each.wanted:.1%} wanted, {each.got:.1%} got, mean error {each.error:.1%}"
-        return f"{each.condition:<48} {each.told} told; {means}"
+        return f"{each.condition:<48} {each.told} known; {means}"
     return (
-        f"{each.condition:<48} {each.faces} faces, {each.yawning} yawn; told {each.told:.1%}  "
+        f"{each.condition:<48} {each.faces} faces, {each.yawning} yawn; known {each.told:.1%}  "
         f"precision {each.precision:.2f} recall {each.recall:.2f}"
     )

@@ -42,19 +42,19 @@ ANYTHING = Quality(
 
 @dataclass(frozen=True, slots=True)
 class SizeFigures:
-    """How faces of one size fare."""
+    """The figures of faces of one size."""
 
     found: float
     accuracy: float  # of all faces, those not found counting as wrong
     accuracy_found: float  # of those found
     gap_points: float  # percentage points below the ready crops
-    abstained: float  # share of those found that the daemon would not judge
+    abstained: float  # share of those found that the daemon would not classify
     reasons: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """What one pass says of the three models together."""
+    """The figures of the three models together from one pass."""
 
     set: str
     faces: int
@@ -64,7 +64,7 @@ class EndToEnd:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the daemon says of one face."""
+    """The daemon's result for one face."""
 
     label: int | None  # index into the labels; None: not found
     reason: str | None  # why the daemon would abstain

@@ -29,7 +29,7 @@ SPLITS = ("test", "heldout")
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFigures:
-    """What one pass over a set says of a model."""
+    """A model's figures from one pass over a set."""
 
     set: str
     pictures: int
@@ -42,12 +42,12 @@ class ExpressionFigures:
     per_class: dict[str, PerClass]
     posed: PosedFigures | None  # None: not measured
     natural: NaturalFigures | None
-    confusion: list[list[int]]  # rows: what is right; columns: what was said
+    confusion: list[list[int]]  # rows: true label; columns: predicted
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A model's answers to a set."""
+    """A model's outputs for a set."""
 
     logits: Floats  # f32[N,8]
     labels: Labels  # [N]
@@ -71,7 +71,7 @@ def run(model: Model, data: Path, *, split: str) -> Result:
 
 
 def _elsewhere(figures: ExpressionFigures, model: Model, data: Path) -> ExpressionFigures:
-    """Add what the model says of faces of other sets."""
+    """Add the model's figures on other sets."""
     asked = posed.run(model, data) if posed.available(data) else None
     least = min(figures.least_recall, asked.least) if asked else figures.least_recall
     seen = natural.run(model, data) if natural.available(data) else None
@@ -79,7 +79,7 @@ def _elsewhere(figures: ExpressionFigures, model: Model, data: Path) -> Expressi
 
 
 def read(data: Path, *, split: str) -> tuple[Labelled, str]:
-    """Read what is measured on, and its name. Raises DataError."""
+    """Read the evaluation set and its name. Raises DataError."""
     where = located("expression", data)
     ferplus = read_ferplus(where)
     chosen = measuring(ferplus, split)
@@ -132,7 +132,7 @@ def _intervals(answers: Answers, *, temperature: float) -> dict[str, tuple[float
 
 
 def temperature_of(model: Model, data: Path) -> float:
-    """Fit the temperature on the part of Training that nothing learns from."""
+    """Fit the temperature on the part of Training that is kept from training."""
     answers = answer(model, read(data, split="heldout")[0])
     return metrics.fit_temperature(answers.logits, answers.labels)
 
@@ -144,7 +144,7 @@ def table(figures: ExpressionFigures) -> list[str]:
         f"{figures.set}: {figures.pictures} pictures, temperature {figures.temperature:g}",
         f"accuracy {figures.accuracy:.4f} {spans['accuracy']}   macro F1 {figures.macro_f1:.4f} {spans['macro_f1']}   "
         f"calibration error {figures.ece:.4f} {spans['ece']}",
-        f"{'':<10}{'precision':>10}{'recall':>10}{'F1':>10}{'pictures':>10}   said instead",
+        f"{'':<10}{'precision':>10}{'recall':>10}{'F1':>10}{'pictures':>10}   predicted instead",
         *(_row(label, each, figures.confusion) for label, each in figures.per_class.items()),
         *(["", *posed.table(figures.posed)] if figures.posed else []),
         *(["", *natural.table(figures.natural)] if figures.natural else []),

@@ -46,12 +46,12 @@ class StateFigures:
     condition: str
     faces: int
     on: int  # of them, by the labels
-    told: float  # share of the faces that the daemon judges
+    told: float  # share of the faces that the daemon classifies
     precision: float
-    recall: float  # of those that it judges
+    recall: float  # of those that it classifies
     clear_precision: float
     clear_recall: float
-    clear_wrong: float  # share told as on, of those that are clearly not
+    clear_wrong: float  # share reported as on, of those that clearly are not
 
 
 class Reader:
@@ -65,7 +65,7 @@ class Reader:
         self.names = self._intensity.names
 
     def __call__(self, faces: MeshFaces, crops: Image) -> tuple[Floats, Bools]:
-        """Intensities f32[N,K] and whether the daemon would judge each bool[N]."""
+        """Intensities f32[N,K] and whether the daemon would classify each, bool[N]."""
         values, judged = [], []
         for crop, found in zip(crops, look(self._landmarks, mesh_faces.with_crops(faces, crops)), strict=True):
             frame = daemon_stages.frame_of(crop)
@@ -76,7 +76,7 @@ class Reader:
 
 
 def measure(models: Path, data: Path) -> list[StateFigures]:
-    """Each by height and light, and on sets that nothing was learned from. Raises DataError without labelled faces."""
+    """Each by height and light, and on sets not used for training. Raises DataError without labelled faces."""
     reader, read = Reader(models), eyes_read.read_eyes(data)
     faces = intensity.clear(worsened.kept(data))
     found = [
@@ -133,7 +133,7 @@ def table(figures: list[StateFigures]) -> list[str]:
 
 def _row(each: Any) -> str:
     return (
-        f"{each.condition:<28} {each.faces} faces, {each.on} on; told {each.told:6.1%}  "
+        f"{each.condition:<28} {each.faces} faces, {each.on} on; known {each.told:6.1%}  "
         f"precision {each.precision:.2f} recall {each.recall:.2f}  "
         f"clear {each.clear_precision:.2f} {each.clear_recall:.2f}, wrong {each.clear_wrong:.2%}"
     )

@@ -38,7 +38,7 @@ ROUNDING = 1e-9  # the interval of 100 % ends at 1, or a rounding error below
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One picture and what its name says."""
+    """One picture and the labels in its name."""
 
     image: Image
     groups: tuple[str, ...]
@@ -46,7 +46,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """How one group fares, over both sizes."""
+    """The figures of one group, over both sizes."""
 
     pictures: int
     found: float
@@ -91,7 +91,7 @@ def read(where: Path) -> list[Person]:
 
 
 def groups_of_name(name: str, where: Path) -> tuple[str, ...]:
-    """The groups that a picture's name tells; those it leaves out are not told."""
+    """The groups in a picture's name; those it leaves out are unknown."""
     words = Path(name).stem.split("_")
     try:
         age, gender = int(words[0]), GENDERS[int(words[1])]

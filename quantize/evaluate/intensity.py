@@ -1,4 +1,4 @@
-"""The intensity model beside what a mesh says, on people and photos kept from training.
+"""The intensity model compared with a mesh, on people and photos kept from training.
 
 Faces are SMALL_PX high, found by their box and aligned by the landmarks model that comes with fer-edge, as the daemon
 does: what those do wrong is in the figures.
@@ -33,12 +33,12 @@ CLOSED = 0.5  # of the mesh's intensity, from which on an eye is closed
 LEAST_CORRELATION = 0.75
 LEAST_AUC = 0.90  # of closed eyes
 SPLITS = ("heldout",)
-OTHERS = {"ages": "faces_unlabelled", "clips": "webcam clips"}  # sets that nothing was learned from
+OTHERS = {"ages": "faces_unlabelled", "clips": "webcam clips"}  # sets not used for training
 
 
 @dataclass(frozen=True, slots=True)
 class IntensityFigures:
-    """What the model is worth."""
+    """The model's figures."""
 
     set: str
     images: int
@@ -63,7 +63,7 @@ def run(model: Model, data: Path, *, split: str) -> Result:
 
 
 def kept(data: Path) -> MeshFaces:
-    """The faces of which the mesh can tell intensities, and nothing was learned. Raises DataError."""
+    """The faces kept from training for which the mesh has intensities. Raises DataError."""
     if not mesh_faces.available(data):
         raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
     sets = mesh_faces.read_all(data).values()
@@ -124,7 +124,7 @@ def withheld(figures: Mapping[str, Any]) -> list[str]:
 
 
 def conditions(model: Model, result: Result) -> dict[str, dict[str, Any]]:
-    """Correlations by size of the face, and on sets that nothing was learned from."""
+    """Correlations by size of the face, and on sets not used for training."""
     faces = kept(result.data)
     found = {f"{px} px": _row(measure(model, faces, name="", px=px)) for px in SIZES_PX}
     for name, others in mesh_faces.read_all(result.data, tuple(OTHERS)).items():

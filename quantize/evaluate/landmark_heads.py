@@ -1,4 +1,4 @@
-"""The pose of a landmarks model beside what a mesh says, on people and photos kept from training.
+"""The pose of a landmarks model compared with a mesh, on people and photos kept from training.
 
 A face is cut out as the daemon does at its first look: around a detector's box, level by its eyes. Faces have to have
 been labelled by `quantize.data.mesh_labels`; without `mesh/` there are no figures.
@@ -32,7 +32,7 @@ SIGN_FROM = 15.0  # degrees of yaw from which on its sign counts
 
 @dataclass(frozen=True, slots=True)
 class HeadsFigures:
-    """What the head for the pose is worth, and points and presence of turned faces."""
+    """The figures of the pose head, and of points and presence of turned faces."""
 
     faces: int
     pose_30: float  # mean error of yaw, pitch and roll in degrees, of faces turned by 0 to 30 degrees
@@ -40,7 +40,7 @@ class HeadsFigures:
     yaw_30: float
     yaw_60: float
     sign: float  # share of turned faces whose yaw has the right sign
-    profiles_turned: float  # share of profiles told as turned beyond the daemon's limit, to the right side
+    profiles_turned: float  # share of profiles estimated as turned beyond the daemon's limit, with the right sign
     turned_presence: float  # share of faces beyond 45 degrees that the daemon would take for faces
 
 
@@ -54,7 +54,7 @@ def measure(model: Model, data: Path, sets: Sequence[str] = LEARNED) -> HeadsFig
 
 
 def look(model: Model, faces: MeshFaces) -> list[Landmarks]:
-    """The model's answers at first sight."""
+    """The model's outputs for the first crop."""
     card, side = model.card.points, model.size[0]
     assert card is not None  # tflite.py refuses a landmarks card without it
     rows = zip(faces.crops, faces.boxes, faces.five, strict=True)
@@ -70,7 +70,7 @@ def first_crop(box: Floats, five: Floats, card: PointsCard, side: int) -> Matrix
 
 
 def compare(faces: MeshFaces, found: Sequence[Landmarks]) -> HeadsFigures:
-    """Hold answers against the mesh's."""
+    """Compare outputs with the mesh's."""
     poses = np.array([[f.pose.yaw_deg, f.pose.pitch_deg, f.pose.roll_deg] for f in found], np.float32)
     yaws = faces.poses[:, 0]
     whole = np.isfinite(faces.poses).all(axis=1)
@@ -101,6 +101,6 @@ def table(figures: HeadsFigures) -> list[str]:
         f"pose beside the mesh, {figures.faces} faces kept from training: mean error {figures.pose_30:.2f} degrees "
         f"to 30 of yaw (yaw {figures.yaw_30:.2f}), {figures.pose_60:.2f} to 60 (yaw {figures.yaw_60:.2f}); "
         f"sign right {figures.sign:.2%}",
-        f"profiles told as turned {figures.profiles_turned:.1%}; "
+        f"profiles estimated as turned {figures.profiles_turned:.1%}; "
         f"taken for a face beyond 45 degrees {figures.turned_presence:.1%}",
     ]

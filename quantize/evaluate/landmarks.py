@@ -31,7 +31,7 @@ NAMES = {"all": "every still", "heldout": "the people kept from training", "trai
 
 @dataclass(frozen=True, slots=True)
 class LandmarksFigures:
-    """What one pass over a set says of a model."""
+    """A model's figures from one pass over a set."""
 
     set: str
     images: int
@@ -47,7 +47,7 @@ class LandmarksFigures:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A model's answers to stills."""
+    """A model's outputs for stills."""
 
     errors: Floats  # f32[N,68] in eye distances
     scores: Floats  # f32[N] 0..1
@@ -79,7 +79,7 @@ def run(model: Model, data: Path, *, split: str) -> Result:
 
 
 def read(data: Path, *, split: str) -> tuple[list[Still], str]:
-    """Read what is measured on, and its name. Raises DataError."""
+    """Read the evaluation set and its name. Raises DataError."""
     where = located("landmarks", data)
     stills = side_of(read_stills(where), held_out_stills, split)
     if not stills:

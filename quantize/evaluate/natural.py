@@ -1,4 +1,4 @@
-"""The expression model on natural faces (`natural.npz`) of people from whom it has not learned.
+"""The expression model on natural faces (`natural.npz`) of people kept from training.
 
 Protocol: what a committee says of a face stands in for the truth (`teacher.npz`: our earlier networks, one of others,
 each as the mean over the face and its mirror image, and the weak guess where it can be believed), on as many faces of
@@ -34,13 +34,13 @@ class NaturalFigures:
     pictures: int
     agreement: float
     interval: tuple[float, float]
-    by_answer: dict[str, tuple[float, int]]  # where the committee says so: share that agrees, of how many
+    by_answer: dict[str, tuple[float, int]]  # by the committee's label: share that agrees, of how many
     neutral: float  # share that this model calls neutral, and the other one
     neutral_teacher: float
 
 
 def available(data: Path) -> bool:
-    """Tell whether a folder has the faces and what the committee says of them."""
+    """Whether a folder has the faces and the committee's labels."""
     return data.is_dir() and (data / NATURAL).exists() and (data / TEACHER).exists()
 
 
@@ -63,7 +63,7 @@ def balanced(faces: Natural) -> Labels:
 
 
 def measure(said: Labels, taught: Floats) -> NaturalFigures:
-    """Compare answers [N] with the committee's probabilities f32[N,8]."""
+    """Compare predictions [N] with the committee's probabilities f32[N,8]."""
     other = taught.argmax(axis=1)
     agree = said == other
     (interval,) = metrics.bootstrap(lambda rows: [agree[rows].mean()], range(len(said)))
@@ -86,5 +86,5 @@ def table(figures: NaturalFigures) -> list[str]:
         f"{figures.set}: {figures.pictures} pictures; agreement with a committee of networks, no accuracy",
         f"{figures.agreement:.3f} ({low:.3f} to {high:.3f}); neutral: {figures.neutral:.2f}, by the committee "
         f"{figures.neutral_teacher:.2f}",
-        "where the committee says " + ", ".join(shares),
+        "by the committee's label: " + ", ".join(shares),
     ]

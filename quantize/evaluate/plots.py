@@ -44,13 +44,13 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def plot_expression(result: expression.Result, folder: Path) -> None:
-    """Draw what a pass over FER+ shows."""
+    """Draw the figures of a pass over FER+."""
     confusion(result.figures, folder / "expression_confusion.png")
     reliability(result.answers, result.figures, folder / "expression_reliability.png")
 
 
 def confusion(figures: ExpressionFigures, path: Path) -> None:
-    """Draw what was said of what: shares of each row, and counts."""
+    """Draw the confusion matrix: shares of each row, and counts."""
     counts = np.array(figures.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _page(f"{figures.set}\naccuracy {figures.accuracy:.1%}, macro F1 {figures.macro_f1:.3f}", width=7.2)
@@ -64,7 +64,7 @@ def confusion(figures: ExpressionFigures, path: Path) -> None:
     axes.set_yticks(
         range(len(LABELS)), [f"{label} ({count})" for label, count in zip(LABELS, counts.sum(axis=1), strict=True)]
     )
-    axes.set_xlabel("said")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("right (pictures)")
     figure.colorbar(picture, ax=axes, label="share of the row")
     _save(figure, path)
@@ -91,7 +91,7 @@ def reliability(answers: Answers, figures: ExpressionFigures, path: Path) -> Non
 
 
 def plot_detector(result: detector.Result, folder: Path) -> None:
-    """Draw what a pass over photos shows."""
+    """Draw the figures of a pass over photos."""
     curve = detector.curve(result.findings)
     precision_recall(curve, result.figures, folder / "detector_precision_recall.png")
 
@@ -130,7 +130,7 @@ def plot_intensity(result: intensity.Result, folder: Path) -> None:
 
 
 def plot_landmarks(result: landmarks.Result, folder: Path) -> None:
-    """Draw what a pass over stills shows."""
+    """Draw the figures of a pass over stills."""
     errors(result.placed, result.figures, folder / "landmarks_errors.png")
 
 

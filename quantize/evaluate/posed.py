@@ -1,6 +1,6 @@
-"""The expression model on posed faces (`ckplus48.zip`) of people from whom it has not learned.
+"""The expression model on posed faces (`ckplus48.zip`) of people kept from training.
 
-Protocol: accuracy and recalls on the set's crops as they are, over all eight answers, though the set has no neutral
+Protocol: accuracy and recalls on the set's crops as they are, over all eight labels, though the set has no neutral
 face. The same again with views that show more than the crop, whose edges are repeated there. Intervals are those of a
 bootstrap that draws people, for frames of one person are alike.
 """
@@ -42,7 +42,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class PosedFigures:
-    """What one pass over a set says of a model."""
+    """A model's figures from one pass over a set."""
 
     set: str
     pictures: int
@@ -56,7 +56,7 @@ class PosedFigures:
 
 
 def available(data: Path) -> bool:
-    """Tell whether a folder of sets has this one."""
+    """Whether a folder of sets has this one."""
     return located("posed", data) != data
 
 

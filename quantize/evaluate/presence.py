@@ -1,4 +1,4 @@
-"""What the landmarks' presence says of a detector's finds, in photos kept from training: faces, and what is none.
+"""The landmarks' presence for a detector's candidates, in photos kept from training: faces and false positives.
 
 The detector is the one that comes with fer-edge, on whole pictures, from the daemon's candidate score and least size
 on. What counts as none lies in pictures without faces or touches no box of a photo of people, doubtful ones included.
@@ -43,7 +43,7 @@ class PresenceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """What the detector found, and what it is."""
+    """The detector's candidates, and their true kind."""
 
     picture: Image
     face: Face
@@ -80,7 +80,7 @@ def _nobody() -> tuple[Floats, Floats, np.ndarray[tuple[int], np.dtype[np.bool_]
 
 
 def kind_of(box: Box, photo: Photo) -> str | None:
-    """What a find is: "face", "turned" (a face whose eyes lie close together), "other"; None where that is doubtful."""
+    """The kind: "face", "turned" (a face whose eyes lie close together), "other"; None where that is doubtful."""
     numbers = np.array([box.x0, box.y0, box.x1, box.y1], np.float32)
     if not negatives.touches(numbers, photo.boxes):
         return "other"
@@ -94,7 +94,7 @@ def kind_of(box: Box, photo: Photo) -> str | None:
 
 
 def count(kinds: Sequence[str], scores: Sequence[float], presences: Sequence[float]) -> PresenceFigures:
-    """Work out every figure; turned faces are faces too."""
+    """Compute every figure; turned faces are faces too."""
     kind, presence = np.array(kinds), np.array(presences)
     present = presence >= Tracking().min_score
     fused = np.array([fuse_scores(score, own) for score, own in zip(scores, presences, strict=True)])

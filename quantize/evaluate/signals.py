@@ -46,10 +46,10 @@ class LooksFigures:
     condition: str
     faces: int
     looking: int  # of them, by the mesh
-    told: float  # share of which it says either
+    told: float  # share for which it is known
     precision: float
-    recall: float  # of those of which it says either
-    away: float  # share told as not looking, of those that do not
+    recall: float  # of those for which it is known
+    away: float  # share reported as not looking, of those that do not
     sure_precision: float
     sure_recall: float
 
@@ -117,7 +117,7 @@ def _said(classifier: Classifier, crop: Image, found: Landmarks, config: Attenti
 
 
 def compare(off: NDArray[Any], said: NDArray[Any], *, name: str, cone: float) -> LooksFigures:
-    """Hold what is said f64[N] against the mesh's angles f64[N]."""
+    """Compare the reported f64[N] with the mesh's angles f64[N]."""
     told, looking = np.isfinite(said), off <= cone
     sure = told & (np.abs(off - cone) > NEAR_DEG)
     return LooksFigures(
@@ -179,7 +179,7 @@ def table(figures: dict[str, Any]) -> list[str]:
 
 def _looks_row(each: LooksFigures) -> str:
     return (
-        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; told {each.told:6.1%}  "
+        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; known {each.told:6.1%}  "
         f"precision {each.precision:.3f} recall {each.recall:.3f} away {each.away:.1%}  "
         f"sure {each.sure_precision:.3f} {each.sure_recall:.3f}"
     )

@@ -24,9 +24,13 @@ from quantize import daemon_stages
 from quantize.data.locate import located
 from quantize.data.sets import HELD_OUT_FOLDS, Photo, read_masks, read_varied, read_varied_empty
 from quantize.evaluate.detector import COUNTED, LARGE, LOWEST_SCORE
+from quantize.evaluate.presence import EYES_TOGETHER
 from quantize.metrics import Bools, Matched, average_precision, curve, match
 
 VERY_LARGE = 0.32
+HEIGHTS = ((0.08, 0.12), (0.12, 0.16), (0.16, 0.32), (0.32, 10.0))  # of the picture's short side
+FACING = 0.40  # of a box's width, from which the eyes of a facing face lie apart
+DARK, BRIGHT = 60, 180  # mean gray level
 
 Find = Callable[[Image], tuple[Floats, Floats]]
 """Gray picture -> boxes f32[n,4] x0,y0,x1,y1 px and scores f32[n]."""
@@ -34,7 +38,7 @@ Find = Callable[[Image], tuple[Floats, Floats]]
 
 @dataclass(frozen=True, slots=True)
 class VariedFigures:
-    """What one pass over the photos says."""
+    """The figures from one pass over the photos."""
 
     set: str
     images: int
@@ -46,6 +50,15 @@ class VariedFigures:
     fp_per_image: float
     empty_images: int
     fp_per_empty_image: float
+    kinds: dict[str, KindFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class KindFigures:
+    """How many faces of one kind are found at the thresholds in use."""
+
+    faces: int
+    recall: float
 
 
 def read(data: Path, *, folds: Collection[int] = HELD_OUT_FOLDS) -> tuple[list[Photo], list[Image]]:
@@ -70,7 +83,44 @@ def measure(find: Find, photos: Sequence[Photo], empty: Sequence[Image], *, ever
         fp_per_image=sum(each.wrong() for each in sure) / max(len(photos), 1),
         empty_images=len(empty),
         fp_per_empty_image=sum(len(find(image)[0]) for image in empty) / max(len(empty), 1),
+        kinds=_by_kind(sure, photos, known),
     )
+
+
+def _by_kind(matched: Sequence[Matched], photos: Sequence[Photo], known: Sequence[Bools]) -> dict[str, KindFigures]:
+    """Recall by height, turn of the head and light of the face, of those that count."""
+    kinds = [kinds_of(photo) for photo in photos]
+    chosen = {
+        name: [counted & own[name] for counted, own in zip(known, kinds, strict=True)] for name in (kinds or [{}])[0]
+    }
+    counts = {name: int(sum(each.sum() for each in which)) for name, which in chosen.items()}
+    return {name: KindFigures(counts[name], _recall(matched, which)) for name, which in chosen.items() if counts[name]}
+
+
+def kinds_of(photo: Photo) -> dict[str, Bools]:
+    """Which of a photo's faces are of each kind. A face is the further turned the closer its eyes lie together, in its
+    box's width; light is the box's mean gray level."""
+    shares, boxes = photo.shares, photo.boxes
+    apart = np.abs(photo.points[:, 1, 0] - photo.points[:, 0, 0]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-6)
+    light = np.array([_light(photo.image, box) for box in boxes])
+    return {
+        **{
+            f"height {low:.0%} to {high:.0%}" if high < 1 else f"height from {low:.0%}": (shares >= low)
+            & (shares < high)
+            for low, high in HEIGHTS
+        },
+        "facing, eyes 40 % of the width apart and more": apart >= FACING,
+        "half turned": (apart >= EYES_TOGETHER) & (apart < FACING),
+        "turned far, eyes less than 28 % apart": apart < EYES_TOGETHER,
+        "dark, mean level below 60": light < DARK,
+        "bright, from 180": light >= BRIGHT,
+    }
+
+
+def _light(image: Image, box: Floats) -> float:
+    x0, y0, x1, y1 = np.maximum(np.rint(box), 0).astype(int)
+    part = image[y0:y1, x0:x1]
+    return float(part.mean()) if part.size else np.nan
 
 
 def of_masks(model: Model, data: Path) -> dict[str, float]:
@@ -116,7 +166,7 @@ def of_daemon(pipeline: Pipeline, data: Path, *, folds: Collection[int] = HELD_O
 
 
 def detector_finds(detector: Detector) -> Find:
-    """What the daemon's detector finds."""
+    """The daemon's detector alone."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         faces = detector(daemon_stages.frame_of(image))
@@ -126,7 +176,7 @@ def detector_finds(detector: Detector) -> Find:
 
 
 def daemon_finds(pipeline: Pipeline) -> Find:
-    """What the daemon finds in a single picture."""
+    """The whole daemon on a single picture."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         tracks = pipeline.look(daemon_stages.frame_of(image)).tracks
@@ -150,6 +200,7 @@ def table(figures: VariedFigures) -> list[str]:
         f"at the default threshold: recall {figures.recall:.4f}   of faces from {LARGE:.0%}: {figures.recall_16:.4f}   "
         f"false positives per photo {figures.fp_per_image:.3f}",
         f"{figures.empty_images} photos without faces: {figures.fp_per_empty_image:.3f} false positives per photo",
+        *(f"{name:<46}{each.faces:>6} faces   recall {each.recall:.3f}" for name, each in figures.kinds.items()),
     ]
 
 

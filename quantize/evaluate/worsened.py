@@ -24,7 +24,7 @@ SEED = 18
 
 
 def kept(data: Path) -> MeshFaces:
-    """Large faces that nothing was learned from. Raises DataError."""
+    """Large faces kept from training. Raises DataError."""
     if not mesh_faces.available(data):
         raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
     sets = mesh_faces.read_all(data, LEARNED).values()

@@ -1,1 +1,1 @@
-"""The files themselves: cards, and what a TFLite file holds."""
+"""File formats: cards, and the content of a TFLite file."""

@@ -1,4 +1,4 @@
-"""Cards: what the daemon checks a model against, and what people should know about it."""
+"""Cards: what the daemon checks a model against, and its documentation for people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Facts:
     macs: int
     parameters: int
     outputs: tuple[str, ...]  # the network's, in the order of the card
-    labels_sha256: str  # of the set learned from
+    labels_sha256: str  # of the training set
     entries: dict[str, Any]  # what the role alone knows
 
 
@@ -85,7 +85,7 @@ def command(plan: Mapping[str, Any]) -> str:
 
 
 def _place(source: Path) -> str:
-    """Where a run, or a published file, lies for whoever follows the documentation."""
+    """The path of a run, or a published file, as the documentation has it."""
     return f"{PLACES.get(source.suffix, 'runs')}/{source.name}"
 
 
@@ -135,7 +135,7 @@ def text(card: dict[str, Any]) -> bytes:
 
 
 def write(files: Mapping[Path, bytes]) -> None:
-    """Put models and cards in the place of others, for all to read; none before all are written. Raises OSError."""
+    """Replace models and cards, readable for all; none before all are written. Raises OSError."""
     replace_files(files, mode=FOR_ALL)
 
 

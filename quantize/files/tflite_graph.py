@@ -58,7 +58,7 @@ class Tensor:
         return np.asarray(np.clip(np.rint(real / self.scale) + self.zero_point, -128, 127), np.int8)
 
     def read(self, held: Array) -> Floats:
-        """What the tensor holds as real values."""
+        """The tensor's content as real values."""
         return np.asarray((held.astype(np.float32) - self.zero_point) * (self.scale or 1), np.float32)
 
     def limits(self) -> tuple[float, float]:

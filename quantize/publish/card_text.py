@@ -1,4 +1,4 @@
-"""What the cards tell people, role by role: data and its terms, protocol, use, misuse, limits."""
+"""The cards' text for people, role by role: data and its terms, protocol, use, misuse, limits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Publish: `python -m quantize.publish detector --data data --run runs/detector`.
 
-Both files of the run are measured as quantize.evaluate does, on pictures that no network learned its role from. Past
+Both files of the run are measured as quantize.evaluate does, on pictures kept from training. Past
 a failed gate nothing reaches models/. A floor that the published model misses too is replaced by its figure: a model
 that is nearer to the floor may take its place, and its card says what it misses. When all three are there,
 `python -m quantize.publish together --data data` adds to their cards how they fare by age, gender and race, and from

@@ -1,4 +1,4 @@
-"""What a model must reach and may cost before it is published."""
+"""The figures and costs that a model must keep to be published."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def examine(role: Role, data: Path, run: Path) -> Candidate:
     """Measure both files of a run. Raises DataError or ModelError."""
     path, measuring = run / f"{role}.tflite", MEASURING[role]
     if learned_from(role, data, split=measuring.gate, model=path):
-        raise DataError(f"{data}: split {measuring.gate!r}: expected pictures that {path} has not learned from")
+        raise DataError(f"{data}: split {measuring.gate!r}: expected pictures that {path} was not trained on")
     model = open_model(path, role)
     result = measuring.run(model, data, split=measuring.gate)
     yardstick = open_model(run / f"{role}_float.tflite", role)
@@ -167,7 +167,7 @@ def _bound(name: str, floor: float, published: Mapping[str, Any] | None) -> floa
 def floor_line(name: str, reached: float | None, floor: float) -> str:
     """A gate in a line: reached and floor; empty where it is passed."""
     if reached is None or math.isnan(reached):
-        return f"int8 {name}: not measured: its set is missing; quantize/data/sets.py says what the data folder holds"
+        return f"int8 {name}: not measured: its set is missing; quantize/data/sets.py describes the data folder"
     if name in ERRORS:
         return _most(f"int8 {name}", reached, floor)
     return "" if reached >= floor else f"int8 {name}: expected at least {floor:g}, got {reached:.4f}"
@@ -182,7 +182,7 @@ def _number(value: float) -> str:
 
 
 def _tensors(model: Candidate) -> list[str]:
-    """What is wrong with the number types."""
+    """Errors of the number types."""
     strangers = sorted(model.types - set(INTEGERS))
     lines = [f"tensors: expected only {' and '.join(INTEGERS)}, got also {', '.join(strangers)}"] if strangers else []
     picture, outputs = model.card["input"], model.card["outputs"]

@@ -92,6 +92,8 @@ def _card(role: str, card: Card) -> Iterator[str]:
     if metrics["int8"].get("natural"):
         yield from _natural(metrics["int8"]["natural"])
     yield from _table("condition, int8", metrics["conditions"])
+    if metrics["int8"].get("varied_kinds"):
+        yield from _table("varied photos, int8", _kinds(metrics["int8"]))
     if "end_to_end" in metrics:
         yield from _end_to_end(metrics["end_to_end"])
     if "groups" in metrics:
@@ -109,6 +111,15 @@ def _intensities(card: Card) -> Iterator[str]:
         for name, value in figures["correlations"].items()
     }
     yield from _table("intensity, int8", rows)
+
+
+def _kinds(figures: Card) -> Table:
+    """Recall by kind of face, of the detector alone and of the daemon."""
+    daemon = figures["daemon_kinds"]
+    return {
+        name: {"faces": own["faces"], "recall, alone": own["recall"], "recall, daemon": daemon[name]["recall"]}
+        for name, own in figures["varied_kinds"].items()
+    }
 
 
 def _missed(metrics: Card) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""What each network learns: data, targets, loss."""
+"""Each network's training task: data, targets, loss."""

@@ -24,7 +24,7 @@ def assign(scores: Any, boxes: Any, faces: Any, exists: Any, *, cells: Floats) -
     """Choose the cells of every face.
 
     Args:
-        scores: f32[B,C] 0..1, what a cell answers.
+        scores: f32[B,C] 0..1, of each cell.
         boxes: f32[B,C,4] the corners of its box in px.
         faces: f32[B,F,4] the corners of the true boxes in px.
         exists: f32[B,F] 1 for a face, 0 for a row that is not used.
@@ -50,7 +50,7 @@ def assign(scores: Any, boxes: Any, faces: Any, exists: Any, *, cells: Floats) -
 
 
 def candidates(faces: Any, cells: Floats) -> Any:
-    """Which cells may answer for which faces: [B,F,C]."""
+    """Which cells may be assigned to which faces: [B,F,C]."""
     stride = cells[:, 2]
     x, y = ((cells[:, axis] + 0.5) * stride for axis in (0, 1))
     x0, y0, x1, y1 = (faces[..., side, None] for side in range(4))

@@ -63,7 +63,7 @@ OVERLAP = 0.4  # IoU from which the daemon takes two boxes for one face
 
 SCENES = 512  # are drawn at a time, for the teacher to answer together
 PASSES = 2  # times that each is shown, in another light
-MOST_FACES = 24  # of a scene; further ones are not asked for
+MOST_FACES = 24  # of a scene; further ones are not targets
 DOUBT = 0.25  # the teacher's score from which an unlabelled place may be a face after all
 PLACED = 0.2  # the teacher's score from which its box is learned
 LEAST_QUALITY = 0.2
@@ -133,7 +133,7 @@ class Detector:
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=0.02, clipnorm=10.0)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, dict[str, Any]]]:
-        """Draw scenes f32[BATCH,SIDE,SIDE,1] and what they should give, by cell and by face."""
+        """Draw scenes f32[BATCH,SIDE,SIDE,1] and their targets, by cell and by face."""
         teacher = Teacher(self._yunet) if self._yunet else silence
         while True:
             scenes = [self.scenes.draw(rng) for _ in range(SCENES)]
@@ -188,7 +188,7 @@ def _average_precision(predict: Predict, photos: Sequence[Photo]) -> float:
 
 
 def _match(predict: Predict, photo: Photo) -> Matched:
-    """Look at a photo much as the daemon does (in three shapes, for speed), and match what is found to its faces."""
+    """Run on a photo much as the daemon does (in three shapes, for speed), and match detections to its faces."""
     height, width = photo.image.shape
     size = max(CHECKED_SIZES, key=lambda size: min(size[0] / width, size[1] / height))
     canvas, matrix = letterbox(photo.image, *size)
@@ -203,7 +203,7 @@ def _match(predict: Predict, photo: Photo) -> Matched:
 
 
 def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
-    """What the cells of all grids, row by row, and the faces of scenes should give.
+    """The targets of the cells of all grids, row by row, and of the faces of scenes.
 
     Inside a labelled face, and inside what may be one, a cell learns what the teacher says; elsewhere too, unless the
     teacher sees a face there: then it is not asked, or, where all faces are known, the teacher is wrong.
@@ -218,7 +218,7 @@ def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
         if scene.complete:
             own[~inside, SOFT] = 0
         own[~inside & (own[:, SOFT] > DOUBT), ASKED] = 0
-        own[unsure & (own[:, SOFT] == 0), ASKED] = 0  # without a teacher nobody knows
+        own[unsure & (own[:, SOFT] == 0), ASKED] = 0  # unknown without a teacher
     return {"cells": cells, "features": answers.features, "faces": np.stack([_faces(scene) for scene in scenes])}
 
 
@@ -236,7 +236,7 @@ def _faces(scene: Scene) -> Floats:
 
 
 def answers_loss(cells: Any, faces: Any, logits: Any, sides: Any, offsets: Any) -> Any:
-    """The loss of what the cells say: the labels', where they answer for a labelled face, else the teacher's."""
+    """The cells' loss: the labels', where they are assigned to a labelled face, else the teacher's."""
     grid = cell_centers(SIDE, SIDE, DETECTOR_STRIDES)
     middles, stride = (grid[:, :2] + 0.5) * grid[:, 2:], grid[:, 2:]
     scores = ops.maximum(ops.sigmoid(logits), cells[..., SOFT])
@@ -297,7 +297,7 @@ def flat(grids: Sequence[Any]) -> Any:
 
 
 def quality_focal(logits: Any, quality: Any) -> Any:
-    """Cross-entropy with a target 0..1, weighted down where the answer is already near."""
+    """Cross-entropy with a target 0..1, weighted down where the prediction is already close."""
     off = ops.abs(quality - ops.sigmoid(logits))
     entropy = ops.maximum(logits, 0.0) - logits * quality + ops.log1p(ops.exp(-ops.abs(logits)))
     return ops.square(off) * entropy

@@ -25,7 +25,7 @@ from quantize.tasks.task import Predict, to_input
 BATCH = 64
 STEPS = 250  # batches in an epoch
 WEIGHT_DECAY = 0.01
-YAW_TO = 40.0  # degrees up to which the mesh is believed here; beyond, the daemon does not judge a face
+YAW_TO = 40.0  # degrees up to which the mesh is trusted here; beyond, the daemon does not classify a face
 RARE = 0.45  # of an intensity other than the common ones, from which on a face is drawn more often
 COMMON = ("smile", "brow_down")
 RARE_WEIGHT = 3.0
@@ -41,7 +41,7 @@ SAMPLE_SEED = 11
 
 
 class Intensity:
-    """Learn what the mesh says of each intensity."""
+    """Learn the mesh's intensities."""
 
     role: Role = "intensity"
     steps = STEPS
@@ -106,7 +106,7 @@ class Intensity:
 
 
 def clear(faces: MeshFaces) -> MeshFaces:
-    """The faces of which the mesh can tell intensities."""
+    """The faces for which the mesh has intensities."""
     known = np.isfinite(faces.intensities).all(axis=1) & (np.abs(faces.poses[:, 0]) <= YAW_TO)
     return faces.pick(known & (faces.presence >= mesh_faces.SURE_LOGIT))
 
@@ -134,7 +134,7 @@ def views(faces: MeshFaces, rows: NDArray[np.intp], rng: np.random.Generator) ->
 
 
 def varied(crops: Image, rng: np.random.Generator) -> Image:
-    """Vary what a camera varies."""
+    """Augment as a camera varies."""
     crops = augment.coarsen(augment.relight(crops, rng), rng, share=0.3, sides_px=(20, 48))
     crops = augment.blur(crops, rng, share=0.1)
     return augment.compress(augment.add_noise(crops, rng, share=0.2), rng, share=0.1)

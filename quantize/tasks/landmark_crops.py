@@ -124,12 +124,12 @@ def mirror(crops: Image, placed: Floats, which: NDArray[np.bool_]) -> tuple[Imag
 
 
 def turned_by(matrix: transforms.Matrix) -> float:
-    """How far a crop is turned in its picture, degrees clockwise."""
+    """A crop's rotation in its picture, degrees clockwise."""
     return math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
 
 
 def augmented(crops: Image, rng: np.random.Generator) -> Image:
-    """Vary what a camera varies: faces from 20 px up, dark, blurred, noisy, half covered."""
+    """Augment as a camera varies: faces from 20 px up, dark, blurred, noisy, half covered."""
     crops = augment.coarsen(crops, rng, share=0.25, sides_px=(24, 64))
     crops = augment.blur(augment.relight(crops, rng), rng, share=0.1)
     crops = augment.compress(augment.add_noise(crops, rng, share=0.2), rng, share=0.1)

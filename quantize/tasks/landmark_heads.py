@@ -1,4 +1,4 @@
-"""What the landmarks network's head for the pose learns, and points on turned faces: from a mesh's labels."""
+"""The training data of the landmarks network's pose head, and of points on turned faces: a mesh's labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The landmarks' task: how face crops are drawn from stills, what counts as no face, how points are judged."""
+"""The landmarks' task: how face crops are drawn from stills, what counts as no face, how points are evaluated."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BOXED = 6  # of a batch: faces of whom only a box is known; they teach presence
 PASTED = 8  # of a batch: FER+ faces in pictures without any, for the same
 MISSES = 1  # of a batch: crops that miss the face of a still
 SCENES = 14  # of a batch: crops of pictures without faces
-MISTAKES = 8  # of these, where a detector is given: what it takes for faces there
+MISTAKES = 8  # of these, where a detector is given: its false positives there
 BODIES = 3  # of these, where there are photos of people: what is beside their faces
 VIEWS = 3  # of each still in an epoch
 WEIGHT_DECAY = 0.05  # decoupled: each step shrinks a weight by rate x decay
@@ -120,7 +120,7 @@ class Landmarks:
         return np.asarray(shapes(points, [measuring_crop(each) for each in points]).mean(axis=0), np.float32)
 
     def network(self, *, batch: int | None = None) -> Any:
-        """80x80x1 -> 136 offsets, a logit, and what the heads say."""
+        """80x80x1 -> 136 offsets, a logit, and the heads' outputs."""
         return landmarks_net(batch=batch)
 
     def optimizer(self) -> Any:
@@ -139,7 +139,7 @@ class Landmarks:
             yield to_input(augmented(crops, rng)), rows
 
     def views(self, stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats, Floats]:
-        """Views of stills, their points, and what the heads should say of them."""
+        """Views of stills, their points, and the heads' targets."""
         points = [still.points for still in stills]
         matrices = [jittered(own, rng) for own in points]
         mirrored = rng.random(len(stills)) < 0.5
@@ -170,13 +170,13 @@ class Landmarks:
         return np.concatenate(crops), np.concatenate(rows)
 
     def _without_points(self) -> list[Floats]:
-        """Targets of faces that teach presence only, and of what is none."""
+        """Targets of faces that teach presence only, and of negatives."""
         empty = [np.zeros((count, WIDTH), np.float32) for count in (BOXED + PASTED, MISSES + SCENES)]
         empty[0][:, PRESENT] = 1
         return empty
 
     def _with_box(self, rng: np.random.Generator) -> Image:
-        """Crops u8[BOXED + PASTED,S,S] of faces whose points nobody knows."""
+        """Crops u8[BOXED + PASTED,S,S] of faces without labelled points."""
         known = [self._boxed[row] for row in rng.choice(len(self._boxed), BOXED)]
         rows = zip(rng.choice(len(self._fer), PASTED), rng.choice(len(self._scenes), PASTED), strict=True)
         known += [pasted(self._fer[face], self._scenes[scene], rng) for face, scene in rows]

@@ -1,4 +1,4 @@
-"""What a network learns, as the training loop, the converter and the gates see it; one class for each role.
+"""A network's training task for the training loop, the converter and the gates; one class for each role.
 
 expression.py, detector.py and landmarks.py hold the three. Everything that makes a role special is there; train.py,
 to_int8.py and publish.py know this protocol only.
@@ -31,7 +31,7 @@ Predict = Callable[[Floats], list[Floats]]  # inputs [N,H,W,1] -> the network's 
 
 
 class Task(Protocol):
-    """What one network learns, and from what."""
+    """One network's training task and data."""
 
     role: Role
     steps: int  # batches in an epoch

@@ -1,5 +1,5 @@
-"""What another detector, YuNet, answers in every cell for a picture: the detector's dense training signal. Its grids
-have the same strides, so that its answers are turned into ours cell by cell."""
+"""The outputs of another detector, YuNet, in every cell of a picture: the detector's dense training signal. Its grids
+have the same strides, so that its outputs are converted into ours cell by cell."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Answers:
 
     scores: Floats  # f32[N,cells] 0..1
     places: Floats  # f32[N,cells,4+2K] distances to the box's sides, offsets to the key points, from the centre
-    features: Any  # f16[N,cells,64] what the answers are made of
+    features: Any  # f16[N,cells,64] the features of the outputs
 
 
 class Teacher:
-    """Answers for pictures."""
+    """Outputs for pictures."""
 
     def __init__(self, path: Path) -> None:
         network = load_yunet(path)
         self._run = tf.function(lambda images: network(images, training=False), reduce_retracing=True)
 
     def __call__(self, images: Image) -> Answers:
-        """Answer for u8[N,H,W]."""
+        """Outputs for u8[N,H,W]."""
         parts = [self._batch(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return Answers(*(np.concatenate(same) for same in zip(*parts, strict=True)))
 
@@ -50,7 +50,7 @@ class Teacher:
 
 
 def silence(images: Image) -> Answers:
-    """What no teacher says about u8[N,H,W]: there is nothing anywhere."""
+    """The outputs without a teacher for u8[N,H,W]: no face anywhere."""
     count, cells = len(images), len(cell_centers(*images.shape[1:]))
     places = np.zeros((count, cells, 4 + 2 * KEYPOINTS), np.float32)
     return Answers(np.zeros((count, cells), np.float32), places, np.zeros((count, cells, 1), np.float16))

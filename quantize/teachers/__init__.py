@@ -1,4 +1,4 @@
-"""Networks of others that teach the expression network; none of their weights is shipped or begins a network of ours.
+"""Third-party networks that teach the expression network; none of their weights is shipped or initialises our networks.
 
 tfjs.py      weights as TensorFlow.js stores them
 faceres.py   a MobileNet that others trained on many faces, fine-tuned here on expressions

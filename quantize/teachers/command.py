@@ -1,4 +1,4 @@
-"""Others' networks as teachers of the expression network.
+"""Third-party networks as teachers of the expression network.
 
     python -m quantize.teachers tune --data data --faceres FOLDER --out runs/faceres
     python -m quantize.teachers answers --data data --run runs/faceres --face-api FOLDER
@@ -42,7 +42,7 @@ from quantize.train.command import Plan, fit
 from quantize.train.warm_start import PROBED, averaged_network
 
 ROLE = "faceres"
-FACE_API_SHARE = 0.45  # of what is said of natural faces
+FACE_API_SHARE = 0.45  # of the committee on natural faces
 GUESS_SHARE = 0.25  # where the guess is one of CREDIBLE
 CREDIBLE = ("neutral", "happiness", "surprise", "sadness", "anger", "fear")
 GUESS_SURENESS = 0.84
@@ -138,7 +138,7 @@ def _tuned(task: FaceresTask, run: Path) -> Teacher:
 
 
 def judged(faces: Natural, ours: Floats, others: Floats) -> Floats:
-    """What is to be learned of natural faces: our networks, a stranger's and, where it can be believed, the guess."""
+    """The targets of natural faces: our networks, a third-party one and, where it can be trusted, the guess."""
     given = (1 - FACE_API_SHARE) * ours + FACE_API_SHARE * others
     guess = np.full_like(given, (1 - GUESS_SURENESS) / len(LABELS))
     guess[np.arange(len(guess)), faces.guesses] += GUESS_SURENESS

@@ -1,4 +1,4 @@
-"""What the fine-tuned teacher learns: the same faces and targets as the expression network, enlarged."""
+"""The fine-tuned teacher's task: the same faces and targets as the expression network's, enlarged."""
 
 from __future__ import annotations
 

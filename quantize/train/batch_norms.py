@@ -1,4 +1,4 @@
-"""Batch norms for use: their statistics taken anew, on whole pictures instead of training's varied cuts, with the
+"""Batch norms for inference: their statistics recomputed on whole pictures instead of training's crops, with the
 averaged weights instead of those of the last steps (as Izmailov et al. 2018, arXiv:1803.05407, do)."""
 
 from __future__ import annotations

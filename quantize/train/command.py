@@ -2,7 +2,7 @@
 
 Every epoch ends with one file, `last.npz`, that holds the whole state: weights, their running average, the
 optimizer and the number of the epoch. It is replaced in one step, so a run killed at any moment starts again from
-a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), goes on as if nothing had happened.
+a whole epoch, and, as every epoch draws its random numbers from (seed, epoch), continues as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ BATCHES_AHEAD = 8  # made by a second thread while the network learns
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is; two runs with equal plans and threads are the same run."""
+    """A run's plan; two runs with equal plans and threads are the same run."""
 
     role: str
     epochs: int
@@ -113,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quantize.train", description="Train one of the networks.")
     parser.add_argument("role", choices=tuple(ROLES))
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets that quantize.data.sets names")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this run; an unfinished run in it goes on")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of this run; an unfinished run in it is resumed"
+    )
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
@@ -140,8 +142,8 @@ def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | Non
     """Train to the end of the plan, from the last whole epoch found in `out`.
 
     Args:
-        plan: what the run is.
-        task: what the network learns.
+        plan: the run's plan.
+        task: the network's task.
         out: folder of the run.
         begin: puts weights into the untrained network; default: those of `plan.start`.
 

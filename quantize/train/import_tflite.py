@@ -43,7 +43,7 @@ def load_published(network: Any, path: Path, inputs: Floats) -> None:
     for layer in (each for each in network.layers if isinstance(each, WEIGHTED)):
         name = _plain(network, layer)
         if name not in known and isinstance(layer, layers.Dense):
-            continue  # a head that is newer than the file: it begins anew
+            continue  # a head newer than the file: it is initialised
         kernel, bias = known.get(name, nothing)
         if kernel.shape != layer.kernel.shape:
             raise DataError(f"{path}: expected {layer.name} of shape {tuple(layer.kernel.shape)} as in this network")

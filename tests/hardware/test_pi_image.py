@@ -137,7 +137,13 @@ def test_arm64_runs_under_emulation(tmp_path: Path) -> None:
     board = Board(
         suite="trixie", layers=(arm64.root,), packages=(), shared=shared, variables=(*variables, ("PYTHONPATH", ""))
     )
-    (shared / "config.yaml").write_text("camera: {backend: replay, source: demo}\nmqtt: {enabled: false}\n")
+    (shared / "config.yaml").write_text(
+        "camera: {backend: replay, source: demo}\nmqtt: {enabled: false}\n"
+        "jsonl: {enabled: true, path: /shared/events.jsonl}\nstate: {folder: /shared/state}\n"
+    )
     said = board.run(*arm64.command("check", "--config", "/shared/config.yaml"), check=False)
     assert "match their cards; ai-edge-litert" in said, said
     assert "replay demo delivers 640x480 px" in said
+    board.run(*arm64.command("run", "--config", "/shared/config.yaml"), timeout=900)  # until the demo has ended
+    events = [json.loads(line)["event_type"] for line in (shared / "events.jsonl").read_text().splitlines()]
+    assert (events[0], events.count("start")) == ("start", events.count("end"))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from msgspec import structs
 
+from fer_edge.commands import COMMANDS, parser
 from fer_edge.config import Config
 from fer_edge.settings.loader import NAMED as NAMED_SECTIONS
 from fer_edge.settings.loader import parse_config
@@ -118,3 +124,66 @@ def test_the_table_of_threads_names_every_thread() -> None:
     table = (ROOT / "docs/architecture.md").read_text().partition("## Threads")[2].partition("\n\nSignals")[0]
     cells = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`([\w-]+)`", cells)) == threads
+
+
+SHOWN = re.compile(r"(?:^|[\s`/(])fer-edge (\w+(?: [^`\n]*)?)(?=`|\n|$)")
+
+
+MENTIONED = {"analyze": ["x"], "tune": ["x"], "notice": ["-o", "x"]}
+"""What a command in a sentence may leave out."""
+
+
+def commands_shown(page: str) -> list[list[str]]:
+    """The arguments of every `fer-edge ...` in a page's blocks of commands and between its backticks."""
+    text = (ROOT / page).read_text()
+    mentioned = _commands(re.findall(r"`(?:sudo )?fer-edge [^`\n]+`", text))
+    return [*_commands(re.findall(r"^(?: {4,}|\t)\S.*$", text, re.MULTILINE)), *map(_whole, mentioned)]
+
+
+def _whole(arguments: list[str]) -> list[str]:
+    begins = len(arguments) > 1 and not arguments[1].startswith("-")
+    return arguments if begins else [arguments[0], *MENTIONED.get(arguments[0], ()), *arguments[1:]]
+
+
+def _commands(lines: list[str]) -> Iterator[list[str]]:
+    for command in (command for line in lines for command in SHOWN.findall(line)):
+        plain = re.split(r" [|>#] | {2,}#| &&|;|…| \.\.\.", command)[0]
+        if plain.split()[0] in COMMANDS:
+            yield shlex.split(plain)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_every_command_shown_is_understood(page: str) -> None:
+    for arguments in commands_shown(page):
+        named = arguments[-1].startswith("-") and understood([*arguments, "x"])  # without its value, in a sentence
+        assert named or understood(arguments), arguments
+
+
+def understood(arguments: list[str]) -> bool:
+    if {"--help", "--schema"} & {*arguments}:  # these are done as soon as they are understood
+        return True
+    try:
+        return bool(parser(arguments[:1]).parse_args(arguments).command == arguments[0])
+    except SystemExit:
+        return False
+
+
+def test_commands_shown_are_found() -> None:
+    assert ["report", "--since", "7d", "--compare", "previous", "-o", "week.html"] in commands_shown("docs/shop.md")
+    assert sum(len(commands_shown(page)) for page in PAGES) > 60
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_part_that_setup_is_given_exists(page: str) -> None:
+    extras = {*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]}
+    given = re.findall(r"\./scripts/setup((?: [a-z][\w-]*)*)", (ROOT / page).read_text())
+    assert {name for names in given for name in names.split()} - extras == set()
+
+
+@pytest.mark.parametrize("page", ["docs/home-assistant.md", "docs/care.md", "docs/security.md"])
+def test_every_automation_shown_can_be_read(page: str) -> None:
+    blocks = re.findall(r"^ {4}triggers:\n(?: {4}.*\n|\n(?= {4}))+", (ROOT / page).read_text(), re.MULTILINE)
+    for block in blocks:
+        found = yaml.safe_load(textwrap.dedent(block))
+        assert {*found} <= {"triggers", "conditions", "actions", "mode"}
+        assert all(each["entity_id"].startswith("binary_sensor.fer_edge_") for each in found["triggers"])

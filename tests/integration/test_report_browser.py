@@ -12,7 +12,8 @@ from fer_edge.commands.report.page import write_report
 from fer_edge.config import Models
 from tests.support.axe import VERSION, axe_source, violations
 from tests.support.browser import CHROMIUM, REASON, complaints
-from tests.unit.commands.report.test_page import EVENTS, MINUTES, shop, story
+from tests.support.stories import EVENTS, MINUTES, story
+from tests.unit.commands.report.test_page import shop
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 
@@ -26,6 +27,8 @@ COVERING = """() => [...document.querySelectorAll(".chart svg")].filter(each => 
         return text.left < box.left - 2 || text.right > box.right + 2;
     }).map(each => each.textContent);
 })"""
+CUT_OFF = """() => [...document.querySelectorAll("[aria-label=differences], [aria-label='figures of both periods']")]
+    .filter(each => each.scrollWidth > each.clientWidth).map(each => each.ariaLabel)"""
 CONTRAST = """() => getComputedStyle(document.body).backgroundColor + " " + getComputedStyle(
     [...document.querySelectorAll(".chart text")].find(each => each.checkVisibility())).fill"""
 
@@ -59,6 +62,7 @@ def test_charts_are_read_everywhere(name: str, width: int, scheme: str, tab: Pag
     assert min(sizes) >= LEAST_TEXT_PX
     assert tab.evaluate(COVERING) == [], "text that is cut off"
     assert tab.evaluate("document.documentElement.scrollWidth") == width, "the page itself never scrolls sideways"
+    assert tab.evaluate(CUT_OFF) == [], "of what has changed all is seen without scrolling"
     dark, light = "rgb(21, 23, 26)", "rgb(255, 255, 255)"
     background, ink = (dark, "rgb(232, 234, 237)") if scheme == "dark" else (light, "rgb(22, 24, 29)")
     assert tab.evaluate(CONTRAST) == f"{background} {ink}"

@@ -54,6 +54,16 @@ def test_calibration_error_is_zero_when_confidence_is_accuracy() -> None:
     assert metrics.calibration_error(sure(*[0.75] * 4), np.array([0, 0, 0, 1])) == pytest.approx(0, abs=1e-6)
 
 
+def test_biases_bring_chosen_classes_to_their_shares() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(400, 4)).astype(np.float32) - np.array([0, 0, 3, 3], np.float32)
+    shares = np.tile(np.array([0.5, 0.35, 0.15, 0.0], np.float32), (400, 1))
+    biases = metrics.fit_biases(logits, shares, rows=[2, 3])
+    assert biases[[0, 1, 3]].tolist() == [0, 0, 0]  # nobody asked for the first two; nothing is known of the last
+    assert softmax(logits, temperature=1.0)[:, 2].mean() < 0.05
+    assert softmax(logits + biases, temperature=1.0)[:, 2].mean() == pytest.approx(0.15, abs=1e-4)
+
+
 def test_reliability_bins() -> None:
     bins = metrics.reliability(sure(0.5, 0.625, 0.75, 1.0), np.array([0, 1, 0, 0]), bins=4)
     assert bins.count.tolist() == [0, 1, 2, 1]  # 0.5 and 0.75 close the bins below them

@@ -58,6 +58,22 @@ def test_every_figure_by_hand() -> None:
     assert figures.ap_16_32 == 0  # the large one is neither right nor wrong there
 
 
+def test_recall_by_height_turn_and_light() -> None:
+    faces = photo(LARGE, MIDDLE, SMALL)
+    faces.image[:40, :40] = 200
+    faces.points[0, :2, 0], faces.points[1, :2, 0] = (10, 30), (58, 62)  # 0.5 and 0.2 of the width apart
+    kinds = varied.measure(finds(LARGE, SMALL), [faces], []).kinds
+    assert {name: (each.faces, each.recall) for name, each in kinds.items()} == {
+        "height 8% to 12%": (1, 1),
+        "height 16% to 32%": (1, 0),
+        "height from 32%": (1, 1),
+        "facing, eyes 40 % of the width apart and more": (1, 1),
+        "turned far, eyes less than 28 % apart": (1, 0),
+        "dark, mean level below 60": (2, 0.5),
+        "bright, from 180": (1, 1),
+    }
+
+
 def test_the_share_of_masked_faces_that_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, count in (("with_mask", 30), ("without_mask", 20)):
         (tmp_path / "masks" / kind).mkdir(parents=True)

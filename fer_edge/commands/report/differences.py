@@ -57,7 +57,7 @@ class Verdicts:
         """How that was found."""
         unit = "hours" if self._seconds == HOUR_SECONDS else "minutes" if self._seconds >= 60 else "moments"
         return (
-            f"More than chance: of {RESAMPLES:,} pairs of periods drawn anew from the watched {unit} of both, 95 % "
+            f"More than chance: of {RESAMPLES:,} pairs of periods resampled from the watched {unit} of both, 95 % "
             "differ in the same direction (bootstrap). One in twenty comparisons looks like that by chance alone."
         )
 

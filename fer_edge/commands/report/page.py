@@ -221,7 +221,7 @@ def _thumbnail(jpeg: bytes) -> str:
 
 def _span(story: ReportData) -> str:
     if story.pictures is not None:
-        return "Pictures that stand for themselves: nobody was followed from one to the next."
+        return "Independent pictures: faces are not tracked from one to the next."
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
     begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))

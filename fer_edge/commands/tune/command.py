@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fer_edge.commands.arguments import LOCAL_CONFIG, seconds
+from fer_edge.commands.camera_options import add_camera_argument, chosen_camera
 from fer_edge.commands.tune.compare import TuneOptions, tune
 from fer_edge.config import Config
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="of the source (live: 60)")
     parser.add_argument("--write", metavar="NAME", help="write this column's thresholds into the configuration")
+    add_camera_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -35,5 +37,5 @@ def run(config: Config, options: argparse.Namespace) -> int:
         source=options.source, tries=options.tries, seconds=options.seconds, json=options.json, write=options.write
     )
     path = None if options.config == LOCAL_CONFIG and not options.config_named else options.config
-    tune(config, path, wanted)  # what lies here by chance is not written to
+    tune(chosen_camera(config, options.camera), path, wanted)  # what lies here by chance is not written to
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.picture_ring import picture_bytes
-from fer_edge.sinks.web.auth import AuthMiddleware, BelowPath, TokenAuth, address_of
+from fer_edge.sinks.web.auth import AuthMiddleware, Below, BelowPath, TokenAuth, address_of
 from fer_edge.sinks.web.gallery import gallery
 from fer_edge.sinks.web.messages import ClientMessage, NextMessage, decode
 from fer_edge.sinks.web.viewers import Live, TooSlow, Viewer
@@ -60,25 +60,55 @@ class File:
             return Response(status_code=304, headers=headers)
         return Response(self._body, media_type=self._type, headers=headers)
 
-    def filled(self, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
-        """The file with a message in its place for one."""
-        body = self._body.replace(b"<!-- message -->", message.encode())
+    def filled(
+        self, message: str, status: int, headers: dict[str, str] | None = None, places: Mapping[str, str] | None = None
+    ) -> Response:
+        """The file with a message in its place for one, and more in other places."""
+        body = self._body
+        for place, text in {"message": message, **(places or {})}.items():
+            body = body.replace(f"<!-- {place} -->".encode(), text.encode())
         return Response(body, status, headers, self._type)
 
 
 def make_app(site: Site, names: tuple[str, ...], root_path: str = "") -> ASGIApp:
     """The application, behind its door. `names`: what else the machine is called; `root_path`: of a proxy."""
+    return BelowPath(_page(site, names), root_path)
+
+
+def make_cameras_app(
+    sites: Mapping[str, Site], keys: TokenAuth, places: Mapping[str, str], names: tuple[str, ...], root_path: str = ""
+) -> ASGIApp:
+    """The same for several cameras by name: each at `/camera/NAME/`, and at `/` an overview, whose file is filled with
+    `places`."""
+    files = _files()
+    body = files["cameras.html"].filled("", 200, places=places)
+
+    async def overview(_: Request) -> Response:
+        return body
+
+    async def slash(request: Request) -> Response:
+        return RedirectResponse(f"{request.path_params['name']}/", 307)
+
+    first = [Route("/", overview), Route("/camera/{name}", slash), *_door(keys, files)]
+    app: ASGIApp = AuthMiddleware(Starlette(routes=first), keys, names)
+    for name, site in sites.items():
+        app = Below(f"/camera/{name}", _page(site, names), app)
+    return BelowPath(app, root_path)
+
+
+def _files() -> dict[str, File]:
+    """The files of all pages, by name."""
     static = resources.files("fer_edge.sinks.web").joinpath("static")
-    files = {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
-    form = files.pop("login.html")
-    index, album = files.pop("index.html"), files.pop("pictures.html")
+    return {each.name: File(each.name) for each in static.iterdir() if each.name.rpartition(".")[2] in TYPES}
+
+
+def _page(site: Site, names: tuple[str, ...]) -> ASGIApp:
+    """The page of a camera, behind its door."""
+    files = _files()
+    index, album = files["index.html"], files["pictures.html"]
 
     async def home(request: Request) -> Response:
         return index.answer(request)
-
-    async def file(request: Request) -> Response:
-        found = files.get(request.path_params["name"])
-        return found.answer(request) if found else Response("Not found.\n", 404, media_type="text/plain")
 
     def pictures(_: Request) -> Response:  # no coroutine: the disk is waited for in a thread
         return album.filled(gallery(site.pictures), 200)
@@ -88,33 +118,47 @@ def make_app(site: Site, names: tuple[str, ...], root_path: str = "") -> ASGIApp
         missing = Response("Not found: it was deleted, or never was.\n", 404, media_type="text/plain")
         return Response(jpeg, media_type="image/jpeg") if jpeg else missing
 
-    async def session(_: Request) -> Response:
-        return Response(status_code=204)
-
-    async def login(request: Request) -> Response:
-        if not site.keys.needed:
-            return RedirectResponse(".", 303)
-        return await _login(request, site.keys, form) if request.method == "POST" else form.filled("", 200)
-
-    async def logout(request: Request) -> Response:
-        response = RedirectResponse("login", 303)
-        site.keys.clear_cookie(request.headers, response)
-        return response
-
     async def live(websocket: WebSocket) -> None:
         await _live(websocket, site)
 
     routes = [
         Route("/", home),
-        Route("/static/{name}", file),
         Route("/pictures", pictures),
         Route("/pictures/{name}", picture),
+        WebSocketRoute("/live", live),
+        *_door(site.keys, files),
+    ]
+    return AuthMiddleware(Starlette(routes=routes), site.keys, names)
+
+
+def _door(keys: TokenAuth, files: Mapping[str, File]) -> list[Route]:
+    """What every page has: its files, and how one comes in and goes."""
+    form = files["login.html"]
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        found = None if name.endswith(".html") else files.get(name)
+        return found.answer(request) if found else Response("Not found.\n", 404, media_type="text/plain")
+
+    async def session(_: Request) -> Response:
+        return Response(status_code=204)
+
+    async def login(request: Request) -> Response:
+        if not keys.needed:
+            return RedirectResponse(".", 303)
+        return await _login(request, keys, form) if request.method == "POST" else form.filled("", 200)
+
+    async def logout(request: Request) -> Response:
+        response = RedirectResponse("login", 303)
+        keys.clear_cookie(request.headers, response)
+        return response
+
+    return [
+        Route("/static/{name}", file),
         Route("/session", session),
         Route("/login", login, methods=["GET", "POST"]),
         Route("/logout", logout, methods=["POST"]),
-        WebSocketRoute("/live", live),
     ]
-    return BelowPath(AuthMiddleware(Starlette(routes=routes), site.keys, names), root_path)
 
 
 async def _login(request: Request, keys: TokenAuth, form: File) -> Response:
@@ -172,7 +216,7 @@ async def _send(websocket: WebSocket, viewer: Viewer, live: Live) -> None:
             try:
                 item = await live.next(viewer)
             except TooSlow:
-                await websocket.close(TRY_LATER, "too slow; begin anew")
+                await websocket.close(TRY_LATER, "too slow; reconnect")
                 return
             send = websocket.send_text(item) if isinstance(item, str) else websocket.send_bytes(item)
             await asyncio.wait_for(send, SEND_SECONDS)

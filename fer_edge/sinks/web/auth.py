@@ -125,6 +125,21 @@ class BelowPath:
         await self._app(scope, receive, send)
 
 
+class Below:
+    """One application below a path, another one everywhere else."""
+
+    def __init__(self, path: str, app: ASGIApp, other: ASGIApp) -> None:
+        self._path, self._app, self._other = path, app, other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        path = scope.get("path", "")
+        if path.startswith(f"{self._path}/"):
+            await self._app({**scope, "path": path.removeprefix(self._path)}, receive, send)
+        else:
+            await self._other(scope, receive, send)
+
+
 class AuthMiddleware:
     """Admits authorised requests, and adds HEADERS to every response."""
 

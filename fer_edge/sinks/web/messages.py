@@ -87,6 +87,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     entries: list[Entry]
     groups: list[Group]
     shapes: dict[str, Any]
+    cameras: tuple[str, ...] = ()  # where there are several: their names, this one's too; their pages are at ../NAME/
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):

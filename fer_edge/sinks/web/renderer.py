@@ -47,6 +47,11 @@ class FrameRenderer:
         """Start the thread."""
         self._worker.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._worker.started
+
     def submit(self, update: Update) -> None:
         """Take an update; a waiting one is replaced. Returns at once."""
         if self._live.watched and update.frame:

@@ -18,7 +18,7 @@ SLOWED = {
     "under_voltage": "weak power supply",
     "throttled": "slowed by the firmware",
     "soft_limit": "warm",
-    "idle": "nobody is there",
+    "idle": "nobody is in view",
 }
 
 

@@ -7,6 +7,8 @@ from fer_edge.records import FaceMemory, Reason, Track
 from fer_edge.tracking.signals.eyes_mouth import intensity
 from fer_edge.tracking.signals.signal import Measured, Signal, Switch
 
+LATE = 1.1  # cameras are not on time to the millisecond
+
 
 def _lids(track: Track, config: Config) -> FaceMemory | Reason:
     """The last minute of the eyelids, or why it says nothing."""
@@ -17,7 +19,7 @@ def _lids(track: Track, config: Config) -> FaceMemory | Reason:
         return track.quality.reason
     if track.intensities is None or memory is None:
         return Reason.UNCERTAIN
-    if memory.interval_s and memory.interval_s > 1 / own.min_fps:
+    if memory.interval_s and memory.interval_s > LATE / own.min_fps:
         return Reason.TOO_SLOW
     return memory if _known_s(memory) >= own.watched_seconds else Reason.TOO_SHORT
 
@@ -62,6 +64,7 @@ BLINKS = Signal(
     enabled=lambda config: config.drowsiness.enabled,
     measure=blinks,
     form=".0f",
+    decimals=0,
     remembers=True,
 )
 PERCLOS = Signal(

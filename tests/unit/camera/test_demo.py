@@ -1,4 +1,4 @@
-"""The demo of replay.py: where its camera looks."""
+"""The demo: what its camera shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.camera.replay import DEMO, PICTURES, ReplayCamera, view_at
+from fer_edge.camera.demo import DEMO, view_at
+from fer_edge.camera.replay import PICTURES, ReplayCamera
 from fer_edge.errors import CameraError
 from fer_edge.records import Box
 from tests.support.replaying import config, replay

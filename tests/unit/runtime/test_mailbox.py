@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from threading import Condition, Thread
 
 import pytest
 
-from fer_edge.runtime.mailbox import Closed, Mailbox
+from fer_edge.runtime.mailbox import Closed, Mailbox, wait_for_any
 
 
 def test_the_latest_wins_and_the_others_are_counted() -> None:
@@ -56,3 +56,16 @@ def test_closing_wakes_who_waits_to_put() -> None:
     box.close()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_one_thread_waits_for_several_mailboxes() -> None:
+    changed = Condition()
+    first, second = Mailbox[str](changed), Mailbox[str](changed)
+    assert wait_for_any([first, second], changed, 0.01) == []
+    put = Thread(target=second.put, args=("news",))
+    put.start()
+    assert wait_for_any([first, second], changed, 30.0) == [second]
+    put.join()
+    assert second.get(0.0) == "news"
+    first.close()
+    assert wait_for_any([first, second], changed, 30.0) == [first]  # nothing will come: that is to be known, too

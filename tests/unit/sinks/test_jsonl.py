@@ -232,7 +232,7 @@ def test_a_reader_that_leaves_stops_only_the_lines() -> None:
         daemon.stdout.close()
         errors = daemon.stderr.read().decode()
         assert daemon.wait(SECONDS) == 0
-    assert errors.count("nobody reads stdout any more") == 1
+    assert errors.count("stdout has no reader any more") == 1
     assert "the daemon goes on" in errors
     assert "Traceback" not in errors
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Tracking
 from fer_edge.records import LABELS, Box, Reading, Track
-from fer_edge.tracking.tracker import Tracker, distance, untracked
+from fer_edge.tracking.tracker import Tracker, deduplicate, distance, untracked
 from tests.support.samples import reading
 
 MS = 1_000_000
@@ -208,3 +208,31 @@ def test_a_snapshot_keeps_motions() -> None:
         follow(tracker, at(step * 10), step * 33 * MS)
     other.restore(tracker.snapshot())
     assert other.active_faces(330 * MS)[0].box == tracker.active_faces(330 * MS)[0].box != at(90)
+
+
+def test_faces_that_are_apart_are_all_kept_and_those_that_are_tracked_come_first() -> None:
+    each = [reading(at(0)), reading(at(300), track_id=2), reading(at(600)), reading(at(900), track_id=1)]
+    assert deduplicate(each) == [each[1], each[3], each[0], each[2]]
+    assert deduplicate(each[:1]) == each[:1]
+    assert len(deduplicate([*each, reading(at(304))])) == 4
+
+
+boxes = st.builds(at, st.floats(0, 200), st.floats(0, 200), st.floats(1, 200))
+
+
+@given(boxes, boxes)
+def test_the_shared_part_of_two_boxes(one: Box, other: Box) -> None:
+    width = max(0.0, min(one.x1, other.x1) - max(one.x0, other.x0))
+    height = max(0.0, min(one.y1, other.y1) - max(one.y0, other.y0))
+    smaller = min(one.width * one.height, other.width * other.height)
+    assert one.within(other) == other.within(one) == pytest.approx(width * height / smaller)
+    assert one.iou(other) <= one.within(other) <= 1 + 1e-9
+
+
+@given(boxes, boxes)
+def test_a_found_face_is_known_by_overlap_by_part_or_by_place(one: Box, other: Box) -> None:
+    small, large = sorted((one.height, other.height))
+    part = one.within(other) >= 0.7 and small >= 0.25 * large
+    known = part or one.iou(other) >= 0.3 or distance(one, other) < 0.25
+    (found,) = [reading(one)]
+    assert bool(untracked([found.face], [reading(other, track_id=1)])) != known

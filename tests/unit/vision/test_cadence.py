@@ -71,6 +71,24 @@ def test_somebody_who_comes_is_seen_at_the_next_look() -> None:
     assert looks([room] * 6 + [entered] * 6) == [0, 4, 6, 10]
 
 
+def test_a_face_in_a_still_picture_is_looked_for_by_new_thresholds_at_once() -> None:
+    cadence, room = DetectionSchedule(DetectorConfig()), frame(scene(1), 0)
+    due = []
+    for number in range(8):
+        if number == 6:
+            cadence.configure(DetectorConfig(min_score=0.3))
+        shown = Frame(number, number * 100_000_000, room.image, room.gray)
+        due += [number] if cadence.due(shown, (), lost=False, missing=False)[0] else []
+    assert due == [0, 4, 6]
+
+
+def test_a_high_threshold_for_motion_makes_no_picture_still_that_changes() -> None:
+    room = scene(1)
+    entered = room.copy()
+    entered[100:124, 140:164] += 20
+    assert looks([room] * 6 + [entered] * 2, motion=0.9) == [0, 4, 6]
+
+
 def test_a_slow_change_adds_up() -> None:
     rooms = [np.clip(scene(1).astype(int) + 3 * number, 0, 255).astype(np.uint8) for number in range(13)]
     assert looks(rooms) == [0, 3, 6, 9, 12], "after three frames of three gray levels each it is more than six"

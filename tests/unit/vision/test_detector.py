@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Floats, Frame, Image
 from fer_edge.vision.detector import AREA_SLACK, Detector, decode, input_size, weighted_nms
 from fer_edge.vision.model_card import SsdCard, TensorCard
-from fer_edge.vision.schedule import DetectionSchedule
 from fer_edge.vision.tflite import Held, Model, dequantize, sigmoid
 from tests.support.paths import DATA
 from tests.support.samples import frame_of
@@ -149,10 +148,13 @@ class TestDecode:
         assert scores.tolist() == [0.5]
 
 
-steps = st.sampled_from(["int8", "uint8"])
-
-
-@given(st.data(), steps, st.sampled_from(["distances", "yunet"]), st.floats(0, 1), st.integers(-20, 20))
+@given(
+    st.data(),
+    st.sampled_from(["int8", "uint8"]),
+    st.sampled_from(["distances", "yunet"]),
+    st.floats(0, 1),
+    st.integers(-20, 20),
+)
 def test_what_a_model_holds_says_the_same_as_its_real_numbers(
     data: st.DataObject, dtype: str, coding: Literal["distances", "yunet"], min_score: float, zero_point: int
 ) -> None:
@@ -195,6 +197,8 @@ def test_nothing_stays_nothing() -> None:
 
 
 corner = st.floats(0, 100, width=32)
+
+
 candidates = st.lists(st.tuples(corner, corner, st.floats(1, 50, width=32), st.floats(1, 50, width=32)), max_size=12)
 
 
@@ -342,57 +346,3 @@ def test_the_frame_is_not_distorted(
 def test_no_face_is_found_in_noise(pipeline: Pipeline) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     assert pipeline.detector(frame_of(noise)) == []
-
-
-def gray_frame(seconds: float, spot: int | None = None) -> Frame:
-    image = np.full((120, 160, 3), 90, np.uint8)
-    if spot is not None:
-        image[spot : spot + 20, spot : spot + 20] = 255
-    return frame_of(image, seconds=seconds)
-
-
-class TestCadence:
-    KNOWN = (Box(40, 40, 80, 80),)
-
-    def start(self) -> DetectionSchedule:
-        cadence = DetectionSchedule(DetectorConfig(every_seconds=0.5))
-        assert cadence.should_detect(gray_frame(0), (), lost=False, missing=False)
-        return cadence
-
-    def test_seldom_while_faces_are_followed(self) -> None:
-        cadence = self.start()
-        looks = [cadence.should_detect(gray_frame(n / 30), self.KNOWN, lost=False, missing=False) for n in range(1, 31)]
-        assert sum(looks) == 2
-        assert looks[14]
-
-    def test_more_often_while_nobody_is_there_or_somebody_is_missing(self) -> None:
-        for known, missing in (((), False), (self.KNOWN, True)):
-            cadence = self.start()
-            looks = [
-                cadence.should_detect(gray_frame(n / 30), known, lost=False, missing=missing) for n in range(1, 31)
-            ]
-            assert 7 <= sum(looks) <= 10
-
-    def test_at_once_when_a_face_is_lost(self) -> None:
-        assert self.start().should_detect(gray_frame(0.001), self.KNOWN, lost=True, missing=False)
-
-    def test_when_something_moves_elsewhere_but_not_where_a_face_is(self) -> None:
-        assert self.start().should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
-        assert not self.start().should_detect(gray_frame(0.11, spot=50), self.KNOWN, lost=False, missing=False)
-
-    def test_motion_can_be_switched_off(self) -> None:
-        cadence = DetectionSchedule(DetectorConfig(motion=1.0))
-        assert cadence.should_detect(gray_frame(0), (), lost=False, missing=False)
-        assert not cadence.should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
-
-
-@settings(max_examples=20)
-@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=50))
-def test_two_looks_are_never_further_apart_than_the_pause(steps: list[float]) -> None:
-    cadence, now, last = DetectionSchedule(DetectorConfig(every_seconds=0.5)), 0.0, None
-    for step in steps:
-        now += step
-        if cadence.should_detect(gray_frame(now), TestCadence.KNOWN, lost=False, missing=False):
-            last = now
-        assert last is not None
-        assert now - last < 0.5

@@ -14,7 +14,8 @@ from fer_edge.records import Image
 from fer_edge.vision.detector import TILE_SCORE_ODDS, TILES
 from fer_edge.vision.schedule import DetectionSchedule
 from tests.support.samples import frame_of
-from tests.unit.vision.test_detector import gray_frame, spots, tiny
+from tests.unit.vision.test_detector import spots, tiny
+from tests.unit.vision.test_schedule import gray_frame
 
 WIDE, HIGH, SIDE = 480, 320, 48  # at whole size 5 px to one of the input's 96x64; a quarter shows 3
 

@@ -48,3 +48,14 @@ export function setTones(colors) {
     document.documentElement.style.setProperty(`--of-${name}`, color);
   }
 }
+
+// Shows a JPEG on a canvas of the same size.
+export async function draw(canvas, blob) {
+  const bitmap = await createImageBitmap(blob);
+  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+    canvas.width = bitmap.width;
+    canvas.height = bitmap.height;
+  }
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+}

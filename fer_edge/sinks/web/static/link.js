@@ -6,8 +6,9 @@ const AT_A_TIME = 2; // pictures under way: one travels while the other is shown
 const SILENT_MS = 5000; // the daemon says how it fares every second
 
 export class Link {
-  constructor({ onMessage, onPicture, onState }) {
-    Object.assign(this, { onMessage, onPicture, onState });
+  // base: where the daemon's page is, seen from this one
+  constructor({ onMessage, onPicture, onState, base = "" }) {
+    Object.assign(this, { onMessage, onPicture, onState, base });
     this.pause = FIRST_PAUSE_MS;
     this.heard = performance.now();
     document.addEventListener("visibilitychange", () => this.ask());
@@ -16,7 +17,7 @@ export class Link {
   }
 
   open() {
-    const url = new URL("live", location.href);
+    const url = new URL(`${this.base}live`, location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url);
     socket.binaryType = "blob";
@@ -76,7 +77,7 @@ export class Link {
   // A browser does not tell why a websocket was refused: ask.
   async reason() {
     try {
-      const answer = await fetch("session", { cache: "no-store" });
+      const answer = await fetch(`${this.base}session`, { cache: "no-store" });
       return answer.status === 401 ? "login" : "lost";
     } catch {
       return "lost";

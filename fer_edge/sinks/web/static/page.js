@@ -1,7 +1,7 @@
 // The page: takes what the daemon says to the part that shows it.
 
 import { Alerts } from "./alerts.js";
-import { byId, setClock, setTones, write } from "./dom.js";
+import { byId, draw, make, setClock, setTones, write } from "./dom.js";
 import { Faces } from "./faces.js";
 import { Header } from "./header.js";
 import { Health } from "./health.js";
@@ -39,6 +39,7 @@ const receive = {
     byId("logout").hidden = !message.login;
     picture.setAttribute("aria-label", message.images ? "Live picture with marked faces" : "Outlines of the faces in view");
     for (const part of [faces, journal, timeline]) part.reset(message.labels, message);
+    others(message.cameras);
     take(message.entries, { news: false });
     settings.show(message.groups);
     shapes.take(message.shapes);
@@ -65,6 +66,18 @@ function take(entries, { news }) {
   alerts.add(fresh, { news });
 }
 
+// The way to the other cameras' pages, where there are some.
+function others(names) {
+  const here = decodeURIComponent(location.pathname.split("/").at(-2));
+  byId("cameras").hidden = !names.length;
+  byId("cameras").replaceChildren(...[["All cameras", "../../"], ...names.map((name) => [name, `../${name}/`])].map(([text, href]) => {
+    const link = make("a", "", text);
+    link.href = href;
+    if (text === here) link.setAttribute("aria-current", "page");
+    return link;
+  }));
+}
+
 // What stands over the picture where there is none, or none that is new.
 function notice() {
   const old = state !== "open" || camera.state !== "good";
@@ -73,19 +86,9 @@ function notice() {
   write(byId("notice"), old ? text[0].toUpperCase() + text.slice(1) : "");
 }
 
-async function show(blob) {
-  const bitmap = await createImageBitmap(blob);
-  if (picture.width !== bitmap.width || picture.height !== bitmap.height) {
-    picture.width = bitmap.width;
-    picture.height = bitmap.height;
-  }
-  picture.getContext("2d").drawImage(bitmap, 0, 0);
-  bitmap.close();
-}
-
 const link = new Link({
   onMessage: (message) => receive[message.type]?.(message),
-  onPicture: show,
+  onPicture: (blob) => draw(picture, blob),
   onState(next) {
     state = next;
     const [tone, short, long] = LINKS[state];

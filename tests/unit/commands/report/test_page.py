@@ -7,7 +7,6 @@ import io
 import json
 import re
 import sys
-import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,130 +21,18 @@ from fer_edge.commands.report.differences import Verdicts, differences, interval
 from fer_edge.commands.report.page import minutes_csv, page, write_report
 from fer_edge.commands.report.rhythm import WEEKDAYS, by_hour, by_weekday
 from fer_edge.commands.report.summary import (
-    MOST_BARS,
     PictureRow,
     ReportData,
     Segment,
     Visit,
-    bars,
     figures,
-    stay_counts,
-    visits,
 )
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.runtime.time_text import clock_text, span_text
-from fer_edge.tracking.minutes import EventRow, Minute, ZoneMinute
+from fer_edge.tracking.minutes import Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
-
-DAY = 86_400
-
-
-def told(
-    at_s: float, kind: str, expression: str | None = "neutral", *, track: int = 1, dwell_s: float = 0.0
-) -> EventRow:
-    return EventRow(at_s, "run", track, kind, expression, None if expression else "turned", dwell_s)
-
-
-def story(minutes: list[Minute] | None = None, events: list[EventRow] | None = None, **more: Any) -> ReportData:
-    fields: dict[str, Any] = {"title": "A hall", "name": "this period", "begin_s": 0.0, "end_s": 600.0, "wall": False}
-    return ReportData(minutes=minutes or [], visits=visits(events or []), **(fields | more))
-
-
-MINUTES = [
-    Minute(
-        begin_s=60,
-        watched_s=60.0,
-        visitors=2,
-        left=2,
-        dwell_s=40.0,
-        most_faces=2,
-        shown_s={"neutral": 30.0, "happiness": 10.0, "none": 10.0},
-        abstained_s={"turned": 8.0, "uncertain": 2.0},
-        heat_s={20: 50.0},
-    ),
-    Minute(begin_s=120, watched_s=40.0, visitors=1, most_faces=1, shown_s={"neutral": 20.0}, heat_s={21: 20.0}),
-]
-EVENTS = [
-    told(62.0, "start", dwell_s=0.5),
-    told(70.0, "update", "happiness", dwell_s=8.5),
-    told(75.0, "update", "happiness", dwell_s=13.5),  # a heartbeat
-    told(80.0, "start", None, track=2),
-    told(83.0, "end", "happiness", dwell_s=20.0),
-    told(130.0, "update", None, track=2, dwell_s=50.0),
-]
-
-
-def test_visits_by_hand() -> None:
-    first, second = visits(EVENTS)
-    assert (first.name, first.ended, second.ended) == ("#1", True, False)
-    assert first.segments == (
-        Segment(61.5, 70.0, "neutral", None),
-        Segment(70.0, 81.5, "happiness", None),  # seen last 20 s after it came; the end is told later
-    )
-    assert second.segments == (Segment(80.0, 130.0, None, "turned"),)
-    assert first.dwell_s == 20.0
-
-
-def test_a_face_of_before_the_period() -> None:
-    [one] = visits([told(1010.0, "end", "fear", dwell_s=300.0)], begin_s=1000.0)
-    assert (one.segments, one.dwell_s) == ((Segment(1000.0, 1010.0, "fear", None),), 300.0)
-    [one] = visits([told(1010.0, "update", "fear", dwell_s=300.0), told(1020.0, "end", "fear", dwell_s=308.0)])
-    assert (one.segments, one.dwell_s) == ((Segment(1010.0, 1020.0, "fear", None),), 308.0)
-    assert figures(story(events=[told(1010.0, "end", "fear", dwell_s=300.0)])).median_dwell_s == 300.0
-
-
-def test_a_face_that_is_still_there() -> None:
-    events = [told(1.0, "start", track=1), EventRow(20.0, "next run", 1, "start", "fear", None, 0.5)]
-    before, now = visits(events, end_s=31.0)
-    assert (before.end_s, before.ended) == (1.0, False), "the run that ended in between told no end"
-    assert (now.begin_s, now.end_s, now.dwell_s, now.ended) == (19.5, 31.0, 11.5, False)
-
-
-def test_ids_of_two_runs_are_two_faces() -> None:
-    two = visits([told(1.0, "start"), EventRow(5.0, "other run", 1, "start", "fear", None, 0.0)])
-    assert [visit.segments[0].expression for visit in two] == ["neutral", "fear"]
-
-
-def test_figures_by_hand() -> None:
-    one = figures(story(MINUTES, EVENTS))
-    assert (one.visitors, one.most_faces, one.watched_s, one.faces_s) == (3, 2, 100.0, 70.0)
-    assert (one.mean_dwell_s, one.median_dwell_s) == (20.0, 20.0)
-    assert one.mean_faces == pytest.approx(0.7)
-    assert one.judged_share == pytest.approx(60 / 70)
-    assert one.shares["neutral"] == pytest.approx(50 / 60)
-    assert sum(one.shares.values()) == pytest.approx(1.0)
-    assert list(one.abstained) == ["turned", "uncertain"]
-    assert one.abstained["turned"] == pytest.approx(8 / 70)
-
-
-def test_figures_of_nothing() -> None:
-    one = figures(story())
-    assert (one.mean_dwell_s, one.mean_faces, one.judged_share) == (None, None, None)
-    assert set(one.shares.values()) == {0.0}
-
-
-def test_bars_add_up_and_show_gaps() -> None:
-    step_s, steps = bars(story(MINUTES, end_s=301.0))
-    assert step_s == 60
-    assert [(step.begin_s, step.watched_s, step.visitors) for step in steps] == [
-        (0, 0.0, 0),
-        (60, 60.0, 2),
-        (120, 40.0, 1),
-        (180, 0.0, 0),
-        (240, 0.0, 0),
-        (300, 0.0, 0),
-    ]
-    assert bars(story(end_s=30 * DAY))[0] == DAY
-    assert len(bars(story(end_s=20_000 * DAY))[1]) <= MOST_BARS + 1
-
-
-def test_a_short_film_has_short_bars_and_its_last_one_too() -> None:
-    seconds = [Minute(begin_s=second, watched_s=1.0) for second in range(4)]
-    step_s, steps = bars(story(seconds, end_s=3.4, minute_s=1))
-    assert (step_s, [step.begin_s for step in steps]) == (1, [0, 1, 2, 3])
-    assert bars(story(end_s=91.0, minute_s=1))[0] == 5
-    assert bars(story(end_s=3.4, minute_s=60))[0] == 60, "never shorter than what is known"
+from tests.support.stories import EVENTS, MINUTES, story
 
 
 def test_words_beside_charts() -> None:
@@ -157,18 +44,6 @@ def test_words_beside_charts() -> None:
     assert "Hatched: nobody watched." in html
     whole = page([story([MINUTES[0], Minute(begin_s=0, watched_s=60.0)], EVENTS, end_s=120.0)], Models())
     assert "Hatched" not in whole
-
-
-def test_days_begin_at_midnight_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Asia/Kolkata")  # +05:30
-    time.tzset()
-    try:
-        begin_s = datetime(2026, 11, 1).timestamp()
-        _, steps = bars(story(begin_s=begin_s + 3600, end_s=begin_s + 30 * DAY, wall=True))
-        assert steps[0].begin_s == begin_s
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -335,14 +210,6 @@ def test_how_long_they_stayed() -> None:
     assert table.count("<tr>") == 11, "the ten longest, and the heads"
 
 
-def test_bins_of_stays() -> None:
-    lasting = [
-        Visit("#1", (Segment(0, d, None, None),), d, ended) for d, ended in ((2, True), (3, True), (2000, False))
-    ]
-    assert stay_counts(lasting) == [("to 2 s", 1), ("to 5 s", 1)]
-    assert stay_counts([]) == []
-
-
 def test_pictures_have_a_report_of_their_own() -> None:
     seen = [PictureRow("a.jpg", ["happiness", "none (turned away)"]), PictureRow("<b>.jpg", [])]
     total = Minute(begin_s=0, watched_s=2.0, most_faces=2, shown_s={"happiness": 1.0, "none": 1.0}, heat_s={3: 2.0})
@@ -404,8 +271,3 @@ def test_zones_have_a_table_and_columns() -> None:
     assert "<h2>Zones</h2>" not in page([story(MINUTES, EVENTS)], Models())
     first, second = csv.DictReader(io.StringIO(minutes_csv(minutes, wall=False)))
     assert (first["zone_door_visits"], first["zone_door_faces_s"], second["zone_door_visits"]) == ("3", "9.0", "0")
-
-
-def test_enters_and_leaves_are_no_part_of_a_visit() -> None:
-    moved = EventRow(66.0, "run", 1, "leave", "neutral", None, 1.0, zone="door")
-    assert visits([*EVENTS[:2], moved]) == visits(EVENTS[:2])

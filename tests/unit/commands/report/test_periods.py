@@ -24,7 +24,7 @@ from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import HistoryTable
 from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.tracking.minutes import Minute
-from tests.unit.commands.report.test_page import DAY, told
+from tests.support.stories import DAY, told
 
 NOW = 1_800_000_000.0
 

@@ -18,16 +18,15 @@ import pytest
 from rich.console import Console
 
 from fer_edge.commands.watch import watch
-from fer_edge.commands.watch.lines import Lines, event_line
-from fer_edge.commands.watch.received import ReceivedEvent
 from fer_edge.commands.watch.view import WatchOptions
 from fer_edge.config import Mqtt
-from fer_edge.contract.encode import event_payload, state_payload
+from fer_edge.contract.encode import state_payload
 from fer_edge.errors import SinkError
 from fer_edge.records import EventType, Reason
 from fer_edge.runtime.backoff import Backoff
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, free_port, wait_for
-from tests.support.face_events import IDENTITY, face_event, face_state
+from tests.support.face_events import face_state
+from tests.support.watch_views import event
 
 
 class Watching:
@@ -81,10 +80,6 @@ def watching(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Watchi
             yield seen
         finally:
             seen.stop.set()
-
-
-def event(seq: int = 1, **changes: Any) -> bytes:
-    return msgspec.json.encode(event_payload(face_event(seq, **changes), IDENTITY))
 
 
 def test_a_life_of_a_face_reads_well(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +168,7 @@ def test_a_payload_cannot_steer_the_terminal(mosquitto: Mosquitto, monkeypatch: 
     with Recorder(mosquitto.port) as daemon, watching(monkeypatch, port=mosquitto.port) as seen:
         seen.listens(daemon)
         daemon.publish("fer-edge/kitchen/availability", "\x1b[2J[bold]gone[/bold]")
-        seen.wait("says")
+        seen.wait("reports")
         daemon.publish("fer-edge/kitchen/event", json.dumps({"event_type": "start", "expression": "\x1b[31mred"}))
         seen.wait("start")
     assert "\x1b" not in seen.out.getvalue()
@@ -225,15 +220,6 @@ def test_no_broker_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.result.result(20)
         everything = seen.out.getvalue() + str(raised.value)
     assert everything.count("no broker listens there") == 1
-
-
-@pytest.mark.parametrize(
-    "seen", [ReceivedEvent("update", 123, None, "happiness", 1.0, previous="neutral", dwell_s=9999.9)]
-)
-def test_a_line_fits_60_columns(seen: ReceivedEvent) -> None:
-    line = event_line("living-room", seen, narrow=True)
-    assert line == "--:--:--  living-ro…  #123  update  happiness 100%  9999.9 s"
-    assert len(line) <= 60
 
 
 def test_it_ends_after_the_time_it_was_given(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,42 +306,3 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("fer_edge.commands.watch._follow", interrupt)
     assert watch(WatchOptions()) == 0
-
-
-@pytest.mark.parametrize("topic", ["fer-edge/attic/alert/smiling", "fer-edge/attic", "elsewhere"])
-def test_what_was_not_subscribed_to_is_ignored(capsys: pytest.CaptureFixture[str], topic: str) -> None:
-    Lines(WatchOptions()).show(topic, b"{}")
-    assert capsys.readouterr() == ("", "")
-
-
-def test_output_to_a_pipe_has_no_colours_and_is_not_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
-    viewer = Lines(WatchOptions())
-    viewer.show("fer-edge/a-device-with-a-very-long-name/event", event())
-    viewer.show("fer-edge/kitchen/availability", b"offline")
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert "\x1b" not in "".join(lines)
-    assert "a-device-…  #7" in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("seen", "line"),
-    [
-        (ReceivedEvent("start"), "--:--:--  hall        ?     start   no expression             0.0 s"),
-        (
-            ReceivedEvent("update", 3, reason="of_the_future"),
-            "--:--:--  hall        #3    update  of_the_future             0.0 s",
-        ),
-        (
-            ReceivedEvent("update", 12, "nonsense", "surprise", 7.5, replayed=True, dwell_s=3600),
-            "--:--:--  hall        #12   update  surprise  100% ######  3600.0 s  replayed",
-        ),
-        (
-            ReceivedEvent("leave", 3, reason="dark", dwell_s=99.0, zone="front_door_left", zone_dwell_s=4.2),
-            "--:--:--  hall        #3    leave   too dark                  4.2 s  front_door_",
-        ),
-    ],
-)
-def test_lines_of_odd_events(seen: ReceivedEvent, line: str) -> None:
-    assert event_line("hall", seen, ascii_only=True) == line
-    assert len(line) <= 80

@@ -14,68 +14,77 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web, Zone
-from fer_edge.config import Stats as StatsConfig
-from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload, zone_payload
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web
+from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
 from fer_edge.contract.payloads import ConfigPayload
-from fer_edge.records import LABELS, AlertState, EventType, Reason, ZoneState
-from fer_edge.settings.overrides import Tuning
-from fer_edge.settings.tunables import Tunable
-from fer_edge.sinks.mqtt.discovery import discovery, removals, split
-from fer_edge.sinks.mqtt.entities import MISSED_STATS, THROTTLED_BITS
-from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
+from fer_edge.records import LABELS, AlertState, EventType, Reason
+from fer_edge.sinks.mqtt.discovery import discovery, removals
+from fer_edge.sinks.mqtt.entities import THROTTLED_BITS
+from fer_edge.sinks.mqtt.short_names import abbreviated
+from tests.support.discovery import (
+    ANNOUNCED,
+    BASE,
+    CONFIG,
+    DIAGNOSTIC,
+    TUNABLES,
+    Payload,
+    components,
+    plain,
+    render,
+    told,
+)
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT
 
-Payload = dict[str, Any]
-BASE = "fer-edge/kitchen"
 TOPIC = "homeassistant/device/fer-edge-kitchen/config"
+
+
 CONTRACT_TOPICS = re.compile(
     rf"{BASE}/(availability|camera/availability|camera/status|state|event|stats|snapshot|alert/[\w-]+|"
     r"(set|config)/events/enter|(set|config)/readings/enabled|request/(reload|restart|snapshot))"
 )
-CONFIG = Config(
-    alerts={
-        "distress-long": Alert(expressions=("sadness", "fear")),
-        "smile": Alert(expressions=("happiness",), enabled=False),
-    },
-    privacy=Privacy(images=True),
-)
-TUNABLES = (
-    Tunable("events.enter", "number", 0.5, 0.5, 0.5, minimum=0.1, maximum=0.9),
-    Tunable("readings.enabled", "bool", False, False, False),
-)
-ANNOUNCED = discovery(IDENTITY, CONFIG, tunables=TUNABLES)
+
+
 STATE = state_payload((face_state("sadness"), face_state("sadness"), face_state(None)))
+
+
 NOBODY = state_payload(())
+
+
 ALERT = alert_payload(AlertState("distress-long", on=True, mono_ns=0, expressions=("sadness",), faces=2))
+
+
 FIGURES = stats_payload(replace(STATS, throttled=0x50005), queue=4, dropped_events=2)
+
+
 NO_PI = stats_payload(replace(STATS, throttled=None, temperature_c=None, rate_reason=None), queue=0, dropped_events=0)
+
+
 COOL = stats_payload(replace(STATS, throttled=0xF0000), queue=0, dropped_events=0)
+
+
 ENTER = ConfigPayload(v=1, key="events.enter", value=0.55, status="refused", reason="too high")
+
+
 READINGS = ConfigPayload(v=1, key="readings.enabled", value=True, status="ok", reason=None)
+
+
 OFF = structs.replace(READINGS, value=False)
 
+
 FACES = ["sensor.faces", "sensor.dominant", "event.face", *(f"binary_sensor.expression.{label}" for label in LABELS)]
+
+
 ALERTS = ["binary_sensor.alert.distress-long"]
-FIGURE_KEYS = ("fps", "latency", "temperature", "memory", "queue", "rate_reason", "dropped_frames", "dropped_events")
-DIAGNOSTIC = [*(f"sensor.{key}" for key in FIGURE_KEYS), "binary_sensor.throttled", "binary_sensor.camera"]
+
+
 SETTINGS = ["number.set.events.enter", "switch.set.readings.enabled"]
+
+
 PICTURES = ["button.snapshot", "image.snapshot"]
+
+
 COMPONENTS = [*FACES, *ALERTS, *DIAGNOSTIC, *SETTINGS, "button.reload", "button.restart", *PICTURES]
-
-
-def plain(payload: bytes) -> Payload:
-    """A message with full names of options."""
-    return spelled_out(msgspec.json.decode(payload))
-
-
-def told(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
-    return plain(discovery(IDENTITY, config, tunables=tunables)[1])
-
-
-def components(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> dict[str, Payload]:
-    return dict(told(config, tunables)["components"])
 
 
 def topics(node: object) -> Iterator[str]:
@@ -88,14 +97,6 @@ def topics(node: object) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from topics(value)
-
-
-def render(template: str, payload: msgspec.Struct) -> str:
-    """A template's result. A field that the payload does not have is an error."""
-    jinja2 = pytest.importorskip("jinja2", reason="pip install jinja2")
-    value = msgspec.json.encode(payload).decode()
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    return str(environment.from_string(template).render(value=value, value_json=msgspec.json.decode(value)))
 
 
 def test_the_device_is_announced_in_one_message() -> None:
@@ -178,32 +179,6 @@ def test_pictures_are_offered_only_where_they_may_leave_the_machine() -> None:
     assert not any("snapshot" in topic for topic in topics(private))
     picture = components()["image.snapshot"]
     assert (picture["image_topic"], picture["content_type"]) == (f"{BASE}/snapshot", "image/jpeg")
-
-
-def test_a_setting_has_its_range_and_its_topics() -> None:
-    number = components()["number.set.events.enter"]
-    assert (number["min"], number["max"], number["step"]) == (0.1, 0.9, 0.01)
-    assert "unit_of_measurement" not in number
-    assert [number["command_topic"], number["state_topic"]] == [
-        f"{BASE}/{verb}/events/enter" for verb in ("set", "config")
-    ]
-    switch = components()["switch.set.readings.enabled"]
-    assert not switch.keys() & {"min", "max", "step", "unit_of_measurement", "payload_on", "payload_off"}
-    assert {number["entity_category"], switch["entity_category"]} == {"config"}
-
-
-@pytest.mark.parametrize(("interval", "seconds"), [(10.0, 30), (0.1, 1), (3.5, 11)])
-def test_figures_that_stay_away_expire(interval: float, seconds: int) -> None:
-    entities = components(structs.replace(CONFIG, stats=StatsConfig(interval_seconds=interval)))
-    expiring = {key: entity["expire_after"] for key, entity in entities.items() if "expire_after" in entity}
-    assert set(expiring.values()) == {seconds}
-    assert seconds >= MISSED_STATS * interval
-    assert expiring.keys() == {key for key, entity in entities.items() if entity.get("state_topic") == f"{BASE}/stats"}
-
-
-def test_the_figures_are_diagnostic_and_the_rest_is_not() -> None:
-    diagnostic = [key for key, entity in components().items() if entity.get("entity_category") == "diagnostic"]
-    assert diagnostic == DIAGNOSTIC
 
 
 @pytest.mark.parametrize(
@@ -352,60 +327,6 @@ def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
     assert "ok  button.gone" in lines
 
 
-def test_settings_and_rare_figures_wait_until_somebody_wants_them() -> None:
-    shown = {key for key, entity in everything().items() if entity.get("enabled_by_default", True)}
-    assert len(shown) < 25
-    assert {"switch.set.camera.paused", "binary_sensor.camera", "sensor.temperature", "button.restart"} <= shown
-    assert not [key for key in shown if key.startswith("number.")]
-    assert not {"sensor.queue", "sensor.memory", "sensor.dropped_events", "switch.set.rate.enabled"} & shown
-
-
-def test_every_setting_has_a_name_for_people_and_its_unit() -> None:
-    settings = {key: entity for key, entity in everything().items() if ".set." in key}
-    for key, entity in settings.items():
-        assert not re.search(r"_|\b(px|deg|seconds|fps| c)$", entity["name"]), entity["name"]
-        if key.endswith("_c"):
-            assert entity["unit_of_measurement"] == "°C"
-    assert settings["switch.set.camera.paused"]["name"] == "Privacy pause"
-    assert "entity_category" not in settings["switch.set.camera.paused"]
-
-
-def test_settings_become_numbers_and_switches_that_can_hold_them() -> None:
-    tunables = Tuning(CONFIG, None).tunables()
-    made = everything()
-    assert made["number.set.detector.max_faces"]["min"] == made["number.set.detector.max_faces"]["step"] == 1
-    assert made["number.set.stats.interval_seconds"]["min"] > 0  # 0 itself is refused
-    assert made["number.set.events.dwell_seconds"]["unit_of_measurement"] == "s"
-    assert made["switch.set.alerts.smile.enabled"]["name"] == "Alert smile: enabled"
-    assert not {"number.set.alerts.smile.min_faces", "number.set.log.level"} & made.keys()
-    for tunable in tunables:
-        entity = made.get(f"number.set.{tunable.key}")
-        if entity is not None:
-            assert entity["min"] <= tunable.value <= entity["max"]
-            assert (entity["max"] - entity["min"]) / entity["step"] <= 40_000
-
-
-def everything() -> dict[str, Payload]:
-    """All entities of a real configuration."""
-    return components(CONFIG, tuple(Tuning(CONFIG, None).tunables()))
-
-
-def test_split_entities_are_the_same_ones_and_fit_a_small_broker() -> None:
-    message = discovery(IDENTITY, CONFIG, tunables=Tuning(CONFIG, None).tunables())
-    whole = plain(message[1])
-    parts = dict(split(message, "homeassistant", IDENTITY))
-    assert len(parts) == len(whole["components"])
-    assert all(len(topic) + len(payload) < 4000 for topic, payload in parts.items())
-    for topic, payload in parts.items():
-        part = plain(payload)
-        assert re.fullmatch(r"homeassistant/[a-z_]+/fer-edge-kitchen/[a-zA-Z0-9_-]+/config", topic)
-        mine = part["default_entity_id"]
-        key = next(key for key, each in whole["components"].items() if each["default_entity_id"] == mine)
-        own = {name: value for name, value in whole["components"][key].items() if name != "platform"}
-        assert topic.split("/")[1] == whole["components"][key]["platform"]
-        assert part == {name: whole[name] for name in whole if name != "components"} | own
-
-
 def test_the_live_page_is_linked_where_other_machines_reach_it() -> None:
     def link(**web: Any) -> str | None:
         page: str | None = told(structs.replace(CONFIG, web=Web(**web)))["device"].get("configuration_url")
@@ -415,24 +336,3 @@ def test_the_live_page_is_linked_where_other_machines_reach_it() -> None:
     assert (link(enabled=True, host="0.0.0.0", port=8080) or "").endswith(".local:8080/")
     assert link(enabled=True, host="127.0.0.1") is None
     assert link(enabled=False, host="192.0.2.7") is None
-
-
-def test_a_zone_has_a_count_and_an_occupancy() -> None:
-    config = structs.replace(CONFIG, zones={"front_door": Zone(points=((0, 0), (1, 0), (1, 1)))})
-    found = components(config)
-    payload = zone_payload(ZoneState("front_door", ("happiness", None), 0))
-    count, occupancy = found["sensor.zone.front_door"], found["binary_sensor.zone.front_door"]
-    assert (count["name"], occupancy["name"]) == ("Zone front door faces", "Zone front door")
-    assert {count["state_topic"], occupancy["state_topic"]} == {f"{BASE}/zone/front_door"}
-    assert render(count["value_template"], payload) == "2"
-    assert render(occupancy["value_template"], payload) == "ON"
-    assert msgspec.json.decode(render(count["json_attributes_template"], payload))["none"] == 1
-    assert removals(discovery(IDENTITY, config, tunables=TUNABLES), ANNOUNCED) is not None
-    face = found["event.face"]
-    enter = event_payload(face_event(event_type=EventType.ENTER, zone="front_door", zones=("front_door",)), IDENTITY)
-    jinja2 = pytest.importorskip("jinja2", reason="pip install jinja2")  # as Home Assistant: what is missing is none
-    for event, zone in ((enter, "front_door"), (event_payload(face_event(event_type=EventType.START), IDENTITY), None)):
-        value = msgspec.json.decode(msgspec.json.encode(event))
-        fired = msgspec.json.decode(jinja2.Environment().from_string(face["value_template"]).render(value_json=value))
-        assert fired["event_type"] in face["event_types"]
-        assert fired["zone"] == zone
