@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from strangers import storm
 from tap import Listener
 
-from fer_edge.camera.replay import demo
+from fer_edge.camera import open_camera
 from fer_edge.config import Camera
 from fer_edge.testing.brokers import Mosquitto, free_port, wait_for
 
@@ -54,8 +54,8 @@ log: {{level: error}}
 
 def film(port: int, sent: Any) -> None:
     """Serve the demo at 30 frames a second, over and over; count what was sent."""
-    frames, _ = demo("both", Camera(width=320, height=240, fps=FPS))
-    pictures = [cv2.imencode(".jpg", image)[1].tobytes() for _, image in frames]
+    camera = open_camera(Camera(backend="replay", source="demo", width=320, height=240, fps=FPS, pace="max"))
+    pictures = [cv2.imencode(".jpg", frame.image)[1].tobytes() for frame in iter(camera.read, None)]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
