@@ -279,12 +279,8 @@ def _permissions(config: Config) -> Finding:
 
 def _secret_files(config: Config, path: Path | None) -> list[Path]:
     """The files that others have no business to read: config.yaml where it holds a password, or is the service's."""
-    named = (
-        config.mqtt.password_file,
-        config.mqtt.key_file,
-        config.web.token_file if config.web.enabled else None,
-        config.camera.password_file,
-    )
+    mqtt, web = config.mqtt, config.web
+    named = (mqtt.password_file, mqtt.key_file, web.token_file if web.enabled else None, config.camera.password_file)
     own = [path] if path and (holds_password(config.camera.source) or path.is_relative_to("/etc")) else []
     return [*own, *(Path(each) for each in named if each)]
 

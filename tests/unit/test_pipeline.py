@@ -49,10 +49,7 @@ def events_of(path: Path) -> list[dict[str, object]]:
 class TestStep:
     def play(self, pipeline: Pipeline, source: str = "demo") -> list[Update]:
         camera = open_camera(msgspec.structs.replace(DEMO, source=source))
-        updates = []
-        while (frame := camera.read()) is not None:
-            updates.append(pipeline.step(frame))
-        return updates
+        return [pipeline.step(frame) for frame in iter(camera.read, None)]
 
     def test_the_demo_tells_its_story(self, pipeline: Pipeline) -> None:
         updates = self.play(pipeline)
