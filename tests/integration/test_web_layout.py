@@ -76,6 +76,19 @@ def test_no_area_is_dead(page: Page, tmp_path: Path, faces: int) -> None:
             assert last["x"] + last["width"] == pytest.approx(row["x"] + row["width"], abs=1)
 
 
+def test_thresholds_beside_each_other_are_in_line(page: Page, tmp_path: Path) -> None:
+    """However long the explanation of one is."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    with fed(tmp_path, count=0) as site:
+        look(page, site, 0)
+        of_settings = (
+            "each => each.map(one => [one, one.querySelector('.line')].map(it => it.getBoundingClientRect().top))"
+        )
+        tops = page.locator(".setting").evaluate_all(of_settings)
+    assert len(tops) > 20
+    assert [line - top for top, line in tops] == pytest.approx([0.0] * len(tops), abs=1)
+
+
 def test_health_is_one_row_and_stands_before_the_thresholds_on_a_phone(page: Page, tmp_path: Path) -> None:
     with fed(tmp_path, images=True) as site:
         look(page, site, 0)
