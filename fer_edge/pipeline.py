@@ -117,7 +117,8 @@ class Pipeline:
     def step(self, frame: Frame) -> Update:
         """Process one frame: follow known faces, detect new ones when due, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        if self.cadence.cut(frame, watched=self.tracker.watched) or self.tracker.in_a_hole(frame.taken_ns):
+        # no "or": both take note of the frame
+        if self.cadence.cut(frame, watched=self.tracker.watched) | self.tracker.in_a_hole(frame.taken_ns):
             self.tracker.clear()
         followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)
