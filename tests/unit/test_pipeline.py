@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from fer_edge.camera import open_camera
+from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, Image, Update
 from fer_edge.runtime.meter import Stopwatch
 from tests.support.samples import frame_of
+
+DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 
 
 class TestStep:
