@@ -109,6 +109,12 @@ class Mosquitto:
         wait_for(lambda: accepts(self.port) or self._process.poll() is not None, "mosquitto listens")  # type: ignore[union-attr]
         assert self._process.poll() is None, self.log.read_text()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs, or ran."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: no goodbye to anybody."""
         assert self._process is not None

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from fer_edge.__main__ import main
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, free_port, wait_for
+from tests.support.axe import axe_source, violations
 from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.support.mjpeg_server import MjpegServer
 from tests.support.web_helpers import TOKEN
@@ -203,6 +204,21 @@ def test_one_page_shows_all_cameras_and_leads_to_each(page: Page, tmp_path: Path
         page.locator("#cameras a", has_text="All cameras").click()
         expect(page.locator("[data-camera=front] .link-text")).to_have_text("Live")
     assert not [line for line in said if "canvas" not in line.lower() and "failed:" not in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_core_finds_nothing_on_the_overview(page: Page, tmp_path: Path, scheme: Literal["light", "dark"]) -> None:
+    if axe_source() is None:
+        pytest.skip("axe-core cannot be fetched: npm is missing, or the network")
+    port = free_port()
+    web = {"enabled": True, "port": port}
+    page.emulate_media(color_scheme=scheme)
+    with daemon(settings(tmp_path, 0, mqtt={"enabled": False}, web=web)) as process:
+        wait_for(lambda: "the live page is at" in (tmp_path / "log").read_text() or process.poll(), "the page")
+        page.goto(f"http://127.0.0.1:{port}/")
+        expect(page.locator("[data-camera=back] .link-text")).to_have_text("Live")
+        assert violations(page) == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)

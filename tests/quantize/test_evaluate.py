@@ -289,7 +289,7 @@ def test_training_pictures_are_pointed_out(tmp_path: Path, photos: Path, capsys:
     shutil.copy(BRIGHT / "bright.tflite", tmp_path / "bright.tflite")
     arguments = ["detector", "--model", str(tmp_path / "bright.tflite"), "--data", str(photos)]
     assert command.main(arguments) == 0
-    assert "includes pictures that the model learned from" in capsys.readouterr().out
+    assert "includes pictures that the model was trained on" in capsys.readouterr().out
     assert run(capsys, *arguments)["includes_training"] is True
     assert run(capsys, *arguments, "--split", "heldout")["includes_training"] is False
 

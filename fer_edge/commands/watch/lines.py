@@ -14,6 +14,7 @@ from fer_edge.commands.watch.view import PATIENCE_SECONDS, QUIET_SECONDS, WatchO
 from fer_edge.errors import SinkError
 from fer_edge.runtime.count_text import counted
 from fer_edge.sinks.mqtt.broker import Broker
+from fer_edge.tracking.signals import SIGNALS
 
 NARROW = 80
 """Cells below which lines leave out what can be missed."""
@@ -189,7 +190,13 @@ def signal_texts(event: ReceivedEvent) -> list[str]:
     """A face's signals when it left: as in "looks 3.2 s"."""
     each = event.signals.items()
     on = [f"{printable(name)} {signal.seconds:.1f} s" for name, signal in each if signal.seconds]
-    return on + [f"{printable(name)} {signal.mean:+.2f}" for name, signal in each if signal.mean is not None]
+    means = [(name, signal.mean) for name, signal in each if signal.mean is not None]
+    return on + [f"{printable(name)} {mean:{_form(name)}}" for name, mean in means]
+
+
+def _form(signal: str) -> str:
+    """How a level is written; one of a newer device as most are."""
+    return SIGNALS[signal].form if signal in SIGNALS else "+.2f"
 
 
 def _remark(event: ReceivedEvent) -> str:

@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from jsonschema import Draft202012Validator
 
 from fer_edge.contract import topics
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
@@ -56,13 +58,18 @@ def daemon(
         print(said)
 
 
+@cache
+def validator(topic: str) -> Draft202012Validator:
+    """Of a topic's payload, by the published schema."""
+    schema = json.loads((ROOT / "docs" / "mqtt.schema.json").read_text())
+    return Draft202012Validator({**schema["topics"][topic], "$defs": schema["$defs"]})
+
+
 def check(name: str, payload: bytes) -> None:
     """Hold a message against the published schema."""
-    schema = json.loads((ROOT / "docs" / "mqtt.schema.json").read_text())
     topic = topics.topic_of(name)
     if not isinstance(topic.payload, str):
-        reference = schema["topics"][topic.name]
-        jsonschema.validate(json.loads(payload), {**reference, "$defs": schema["$defs"]})
+        validator(topic.name).validate(json.loads(payload))
 
 
 def test_the_published_page_and_schema_are_current() -> None:
