@@ -66,6 +66,11 @@ class Opener:
     changed: Condition  # of every camera's mailbox: one thread waits for all
     health: HealthWatch
 
+    @property
+    def close_seconds(self) -> float:
+        """How long each sink may take at the end: with many cameras less, so that systemd does not lose patience."""
+        return max(1.0, min(CLOSE_SECONDS, 2 * CLOSE_SECONDS / len(self.names)))
+
     def stations(self, config: Config) -> list[Station]:
         """Every camera of a configuration. Raises FerEdgeError."""
         if not isinstance(config, CamerasConfig):
@@ -103,7 +108,7 @@ class Opener:
         source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
         log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
         found = (sinks or open_sinks)(config, who, control)
-        self.stack.callback(_close, found)
+        self.stack.callback(_close, found, self.close_seconds)
         control.start()
         self.stack.callback(control.close)
         governor = Governor(pipeline.config, lambda: self.health.latest, live=feed.live)
@@ -235,6 +240,6 @@ def drop_pictures(config: Config) -> None:
         log.warning("%s: pictures of earlier runs cannot be deleted: %s", folder, error.strerror)
 
 
-def _close(sinks: list[Sink]) -> None:
+def _close(sinks: list[Sink], seconds: float) -> None:
     for sink in sinks:
-        sink.close(CLOSE_SECONDS)
+        sink.close(seconds)

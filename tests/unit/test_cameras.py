@@ -6,15 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 
 import msgspec
 import pytest
 
 import fer_edge.daemon as daemon_module
 import fer_edge.pipeline as pipeline_module
+from fer_edge.board.health import HealthWatch
 from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import CamerasConfig, Config, Device, Jsonl, Models, Mqtt, NamedCamera, Stats
@@ -216,6 +217,13 @@ def test_a_reload_takes_each_cameras_own_part() -> None:
         own_part(config, name="front", names=("front", "side"))
     with pytest.raises(ConfigError, match=r"expected the cameras that run \(one camera\), got front, back; restart"):
         own_part(config, name="", names=("",))
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 3.0), (2, 3.0), (4, 1.5), (9, 1.0)])
+def test_many_cameras_have_less_time_each_to_end(count: int, seconds: float) -> None:
+    names = tuple(f"camera{number}" for number in range(count))
+    with ExitStack() as stack:
+        assert Opener(Signals(), names, None, stack, Condition(), HealthWatch()).close_seconds == seconds
 
 
 def test_one_camera_is_one_station_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,7 +284,8 @@ class TestRun:
         assert stats
         assert stats[-1].frames > stats[0].frames
         assert stats[0].fps > 10 / PATIENCE
-        assert set(stats[-1].stage_ms) >= {"detect", "landmarks", "classify", "track", "total"}
+        ran = {stage for each in stats for stage in each.stage_ms}  # not each runs in every interval
+        assert ran >= {"detect", "landmarks", "classify", "track", "total"}
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         assert stats[-1].rss_mb == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, rel=0.5)
         assert seen[-1].frame is None

@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from fer_edge.commands.analyze.checkpoint import pack, unpack
 from fer_edge.config import Alert, Config, Drowsiness
 from fer_edge.config import Intensities as IntensitiesConfig
 from fer_edge.contract import encode
 from fer_edge.records import Intensities, Reason
 from fer_edge.tracking.alerts import AlertMaker
 from fer_edge.tracking.signals import signal_words
+from fer_edge.tracking.tracker import TrackerSnapshot
 from tests.support.faces_over_time import Shown, Story
 
 CONFIG = Config(drowsiness=Drowsiness(enabled=True), intensities=IntensitiesConfig(enabled=True))
@@ -161,7 +163,7 @@ def test_state_is_not_a_message_a_frame() -> None:
 def test_what_a_face_was_is_part_of_the_trackers_snapshot() -> None:
     story, resumed = story_at(15), story_at(15)
     blink(story, every_s=5, times=8)
-    resumed.tracker.restore(story.tracker.snapshot())
+    resumed.tracker.restore(unpack(pack(story.tracker.snapshot()), TrackerSnapshot))  # as --resume does
     resumed.now_s, resumed.track_id = story.now_s, story.track_id
     for each in (story, resumed):
         each.show(1, shown())
