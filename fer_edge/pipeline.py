@@ -117,8 +117,8 @@ class Pipeline:
     def step(self, frame: Frame) -> Update:
         """Process one frame: follow known faces, detect new ones when due, classify, track, make events."""
         self._size, watch = (frame.width, frame.height), Stopwatch()
-        cut = self.cadence.cut(frame, watched=self.tracker.watched)
-        if self.tracker.in_a_hole(frame.taken_ns) or cut:
+        # no "or": both take note of the frame
+        if self.cadence.cut(frame, watched=self.tracker.watched) | self.tracker.in_a_hole(frame.taken_ns):
             self.tracker.clear()
         followed = self.tracker.active_faces(frame.taken_ns)
         readings = self.read(frame, followed, watch)

@@ -15,7 +15,7 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def packages(tmp_path: Path) -> Path:
     """A copy of the packages and their contracts."""
     for package in ("fer_edge", "quantize"):
         shutil.copytree(
@@ -25,20 +25,20 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lint(house: Path) -> subprocess.CompletedProcess[str]:
+def lint(packages: Path) -> subprocess.CompletedProcess[str]:
     command = [str(LINTER), "--no-cache"]
     return subprocess.run(
         command,
-        cwd=house,
-        env={"PYTHONPATH": str(house), "COLUMNS": "300"},
+        cwd=packages,
+        env={"PYTHONPATH": str(packages), "COLUMNS": "300"},
         text=True,
         capture_output=True,
         check=False,
     )
 
 
-def test_the_house_stands_as_it_is_drawn(house: Path) -> None:
-    assert lint(house).returncode == 0
+def test_the_contracts_hold(packages: Path) -> None:
+    assert lint(packages).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_house_stands_as_it_is_drawn(house: Path) -> None:
         ("tracking/events.py", "import quantize.metrics", "Nothing in the daemon knows the toolkit"),
     ],
 )
-def test_an_import_upward_is_refused_and_named(house: Path, file: str, line: str, contract: str) -> None:
-    path = house / "fer_edge" / file
+def test_an_import_upward_is_refused_and_named(packages: Path, file: str, line: str, contract: str) -> None:
+    path = packages / "fer_edge" / file
     path.write_text(f"{path.read_text()}\n{line}\n")
-    done = lint(house)
+    done = lint(packages)
     assert done.returncode == 1
     assert any(contract in said and "BROKEN" in said for said in done.stdout.splitlines())

@@ -48,12 +48,12 @@ def plain(payload: bytes) -> Payload:
     return spelled_out(msgspec.json.decode(payload))
 
 
-def told(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
+def announced(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> Payload:
     return plain(discovery(IDENTITY, config, tunables=tunables)[1])
 
 
 def components(config: Config = CONFIG, tunables: tuple[Tunable, ...] = TUNABLES) -> dict[str, Payload]:
-    return dict(told(config, tunables)["components"])
+    return dict(announced(config, tunables)["components"])
 
 
 def render(template: str, payload: msgspec.Struct) -> str:

@@ -127,6 +127,12 @@ class TestStep:
         assert between.quality.height_px != bright.quality.height_px, "that is new in every frame"
         assert [track.classified_ns for track in (bright, between, dark)] == [0, 0, 100_000_000]
 
+    def test_a_cut_is_a_frame_as_well(self, pipeline: Pipeline, astronaut: Image) -> None:
+        frames = [astronaut, astronaut, 255 - astronaut, 255 - astronaut]
+        for number, image in enumerate(frames):
+            pipeline.step(frame_of(np.ascontiguousarray(image), seconds=number / 10))
+            assert pipeline.tracker._frame_ns == number * 100_000_000, "else a cut would look like a missing frame"
+
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))
         update = pipeline.step(frame_of(both))

@@ -1,4 +1,4 @@
-"""What Home Assistant is told: topics of the contract, ids that stay, templates that read the real payloads."""
+"""What Home Assistant is announced: topics of the contract, ids that stay, templates that read the real payloads."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.support.discovery import (
     DIAGNOSTIC,
     TUNABLES,
     Payload,
+    announced,
     components,
     plain,
     render,
-    told,
 )
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.paths import ROOT
@@ -121,11 +121,11 @@ def test_a_large_installation_stays_below_64_kib() -> None:
 
 
 def test_every_topic_is_one_of_the_contract() -> None:
-    named = list(topics(told()))
+    named = list(topics(announced()))
     assert len(named) > len(COMPONENTS)
     for topic in named:
         assert CONTRACT_TOPICS.fullmatch(topic), topic
-    other = set(topics(told(structs.replace(CONFIG, mqtt=Mqtt(topic="shop/cameras")))))
+    other = set(topics(announced(structs.replace(CONFIG, mqtt=Mqtt(topic="shop/cameras")))))
     assert other == {topic.replace("fer-edge/", "shop/cameras/") for topic in named}
 
 
@@ -145,8 +145,8 @@ def test_ids_outlast_another_name_topic_and_prefix() -> None:
         CONFIG, mqtt=Mqtt(topic="elsewhere"), homeassistant=HomeAssistant(name="Shop window", prefix="ha/one")
     )
     assert discovery(IDENTITY, renamed)[0] == "ha/one/device/fer-edge-kitchen/config"
-    assert told(renamed)["device"]["name"] == "Shop window"
-    assert told(renamed)["device"]["identifiers"] == told()["device"]["identifiers"]
+    assert announced(renamed)["device"]["name"] == "Shop window"
+    assert announced(renamed)["device"]["identifiers"] == announced()["device"]["identifiers"]
     assert _ids(components(renamed)) == _ids(components())
 
 
@@ -164,7 +164,7 @@ def test_two_devices_never_share_an_id() -> None:
 
 
 def test_what_needs_the_camera_is_unavailable_without_it() -> None:
-    message = told()
+    message = announced()
     assert message["availability"] == [{"topic": f"{BASE}/availability"}, {"topic": f"{BASE}/camera/availability"}]
     assert message["availability_mode"] == "all"
     own = [{"topic": f"{BASE}/availability"}]
@@ -314,7 +314,7 @@ def test_home_assistant_takes_the_message(tmp_path: Path) -> None:
 
 def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
     """Otherwise the test above would say nothing."""
-    message = told()
+    message = announced()
     message["components"]["sensor.fps"]["value_template"] = "{{ value_json."
     message["components"]["sensor.queue"]["misspelt"] = 1
     message["components"]["button.gone"] = {"platform": "button"}
@@ -329,7 +329,7 @@ def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:
 
 def test_the_live_page_is_linked_where_other_machines_reach_it() -> None:
     def link(**web: Any) -> str | None:
-        page: str | None = told(structs.replace(CONFIG, web=Web(**web)))["device"].get("configuration_url")
+        page: str | None = announced(structs.replace(CONFIG, web=Web(**web)))["device"].get("configuration_url")
         return page
 
     assert link(enabled=True, host="192.0.2.7", port=8080) == "http://192.0.2.7:8080/"
