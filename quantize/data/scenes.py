@@ -24,7 +24,7 @@ LEAST_VISIBLE = 0.4  # of a face at the edge
 MISTAKEN = 0.5  # of the scenes without faces, if mistakes are known, are cut around one
 KINDS = {"crowd": 0.16, "people": 0.16, "varied": 0.36, "still": 0.08, "pasted": 0.08, "empty": 0.16}
 # To finish a run with: more of the crowds, whose boxes people drew.
-FINAL_KINDS = {"crowd": 0.28, "people": 0.12, "varied": 0.32, "still": 0.06, "pasted": 0.06, "empty": 0.16}
+FINAL_KINDS = {"crowd": 0.26, "people": 0.11, "varied": 0.30, "still": 0.04, "pasted": 0.09, "empty": 0.20}
 WHOLE_KINDS = {"crowd": 0.25, "people": 0.15, "varied": 0.6}
 WHOLE_EMPTY = 0.2
 COMPLETE = ("people", "varied")  # there every face has a box, a sure or an unsure one

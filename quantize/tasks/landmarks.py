@@ -25,6 +25,7 @@ from quantize.data.sets import (
     pick,
     read_crowd,
     read_ferplus,
+    read_more,
     read_people,
     read_pictures,
     read_stills,
@@ -101,9 +102,10 @@ class Landmarks:
         scenes = read_pictures(data / "photos" / "scenes.zip")
         apart = held_out_scenes(scenes)
         varied, more = negatives.read_varied(data / "photos2", split="train")
-        self._scenes = pick(scenes, ~apart) + read_pictures(data / "photos" / "hardneg.zip") + more
+        labelled, empty = read_more(data / "photos3")
+        self._scenes = [*pick(scenes, ~apart), *read_pictures(data / "photos" / "hardneg.zip"), *more, *empty]
         self._held_out_scenes = pick(scenes, apart)
-        self._people = negatives.photos_with_room(read_people(data / "photos") + varied)
+        self._people = negatives.photos_with_room([*read_people(data / "photos"), *varied, *labelled])
         self._boxed = faces_with_boxes(data, self._people)
         self._fer, _ = training_rows(read_ferplus(data))
         self.steps = VIEWS * len(self.training) // FACES
