@@ -177,11 +177,12 @@ def stills_films(data: Path) -> list[StillsFilm]:
         near = np.abs(faces.poses[:, 0] - faces.poses[row, 0]) < 15
         others = np.flatnonzero(same & near)
         if len(others) >= 2 and not str(faces.groups[row]).startswith("fold"):
-            films.append(_put_together(faces, int(row), rng.permutation(others), rng))
+            films.append(put_together(faces, int(row), rng.permutation(others), rng))
     return films
 
 
-def _put_together(faces: MeshFaces, closed: int, others: NDArray[np.intp], rng: np.random.Generator) -> StillsFilm:
+def put_together(faces: MeshFaces, closed: int, others: NDArray[np.intp], rng: np.random.Generator) -> StillsFilm:
+    """A film of stills: one face with open eyes, and `closed` in its blinks."""
     seconds = np.arange(0, STILLS_S, 1 / STILLS_FPS)
     rows = others[(seconds // OPEN_EACH_S).astype(int) % len(others)]
     starts = np.arange(BLINK_EACH_S, STILLS_S - 1, BLINK_EACH_S)

@@ -46,7 +46,7 @@ def test_what_was_read_counts_more_than_the_mesh(tmp_path: Path) -> None:
 
 
 def test_a_film_of_stills_has_known_blinks() -> None:
-    film = drowsiness._put_together(faces(3), 0, np.array([1, 2]), np.random.default_rng(5))
+    film = drowsiness.put_together(faces(3), 0, np.array([1, 2]), np.random.default_rng(5))
     assert len(film.faces) == len(film.closed) == 75 * 15
     starts = int((np.diff(film.closed.astype(int)) == 1).sum())
     assert starts == film.blinks + len(drowsiness.LONG_AT_S)

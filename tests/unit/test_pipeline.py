@@ -104,7 +104,7 @@ class TestStep:
         frames = [astronaut, astronaut, 255 - astronaut, 255 - astronaut]
         for number, image in enumerate(frames):
             pipeline.step(frame_of(np.ascontiguousarray(image), seconds=number / 10))
-            assert pipeline.tracker._frame_ns == number * 100_000_000, "else a cut would look like a missing frame"
+            assert pipeline.tracker.snapshot().frame_ns == number * 100_000_000, "else a cut would seem a missing frame"
 
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))

@@ -82,13 +82,11 @@ class EmbeddedBroker:
 
     async def _serve(self) -> None:
         from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
-        from amqtt.broker import Broker
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(_note)
         _hush()
-        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-        broker = Broker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
+        broker = _broker()
 
         class BoundedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
             """Ends a connection at a packet that says it is larger than MAX_MESSAGE_BYTES, before it is read."""
@@ -114,6 +112,20 @@ class EmbeddedBroker:
         await asyncio.sleep(LINGER_SECONDS)  # amqtt acknowledges before it forwards, and drops the rest at shutdown
         with contextlib.suppress(TimeoutError):  # it waits for ever for the acknowledgement of a client that left
             await asyncio.wait_for(broker.shutdown(), STOP_SECONDS)
+
+
+def _broker() -> Any:
+    """amqtt's, without one of its habits: whoever connects gets the retained messages of everybody's subscriptions."""
+    from amqtt.broker import Broker
+
+    class ReservedBroker(Broker):  # type: ignore[misc]  # amqtt has no types
+        async def _publish_retained_messages_for_subscription(self, subscription: Any, session: Any) -> None:
+            theirs = self._subscriptions.get(subscription[0], ())
+            if any(other.client_id == session.client_id for other, _ in theirs):
+                await super()._publish_retained_messages_for_subscription(subscription, session)
+
+    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    return ReservedBroker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
 
 
 def _hush() -> None:

@@ -35,6 +35,20 @@ def test_the_embedded_broker_serves_strangers(caplog: pytest.LogCaptureFixture) 
     assert said(caplog, f"fer-edge watch --port {sink.port}") == 1
 
 
+def test_retained_messages_go_to_those_who_asked_for_them() -> None:
+    broker = embedded_broker.EmbeddedBroker(0)
+    broker.start()
+    with Recorder(broker.port, topic="a/#") as one:
+        one.publish("a/x", "1", retain=True)
+        one.publish("b/y", "2", retain=True)
+        one.wait("x")
+        with Recorder(broker.port, topic="b/#") as other:
+            other.publish("b/z", "3")
+            other.wait("z")
+            assert {message.topic for message in other.messages} == {"b/y", "b/z"}
+    broker.close()
+
+
 def test_the_embedded_broker_is_quiet_about_odd_clients(caplog: pytest.LogCaptureFixture) -> None:
     broker = embedded_broker.EmbeddedBroker(0)
     broker.start()
