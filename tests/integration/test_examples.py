@@ -43,6 +43,7 @@ INSTEAD = {
     "bench --report": "bench --report --frames 5 --seconds 0",
     "fer-edge notice": "fer-edge notice -c notice.yaml",
     "--host mybroker.local": "--host 127.0.0.1 --port {port}",
+    "--camera front": "--camera front -c two.yaml",
     "forget kitchen": f"forget kitchen-{os.getpid()} --host 127.0.0.1 --port {{port}}",
     "watch --lines": "watch --lines --host 127.0.0.1 --port {port} --for 1",
     "watch --json": "watch --json --host 127.0.0.1 --port {port} --for 1",
@@ -80,17 +81,24 @@ def place(tmp_path_factory: pytest.TempPathFactory, astronaut: Image) -> Path:
     shutil.copy(PICTURES / "astronaut.jpg", path / "holiday")
     demo = "camera: {backend: replay, source: demo, pace: max}\nmqtt: {enabled: false}\n"
     (path / "my.yaml").write_text(f"device: {{id: example-{os.getpid()}}}\n{demo}")
+    (path / "two.yaml").write_text("cameras: {front: {source: '0'}, back: {source: '1'}}\n")
     (path / "notice.yaml").write_text("privacy: {purpose: home, controller: A. Body, contact: a@example.org}\n")
     (path / "config.yaml").write_text("events: {enter: 0.5}\n")
-    history, disk = HistoryTable(History(enabled=True, keep_days=3660)), path / "state/fer-edge" / device_id(Config())
-    disk.mkdir(parents=True)
-    file = SqliteFile(disk / "history.db", write_every_seconds=3600)
+    for device in (device_id(Config()), f"{device_id(Config())}-front"):
+        remember(path / "state/fer-edge" / device)
+    return path
+
+
+def remember(folder: Path) -> None:
+    """A history of some days, to two minutes ago."""
+    history = HistoryTable(History(enabled=True, keep_days=3660))
+    folder.mkdir(parents=True)
+    file = SqliteFile(folder / "history.db", write_every_seconds=3600)
     file.add(history)
     today = int(time.time()) // 60 * 60
     for begin_s in (int(datetime(2026, 11, 3, 12).timestamp()), today - 10 * DAY, today - 2 * DAY, today - 120):
         history.add(Minute(begin_s=begin_s, watched_s=60.0, visitors=1, shown_s={"neutral": 8.0}), [])
     file.close()
-    return path
 
 
 @pytest.fixture(scope="module")
