@@ -20,11 +20,11 @@ from fer_edge.camera.replay import ReplayCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.config import CamerasConfig, Config, Device, Jsonl, Models, Mqtt, NamedCamera, Stats
 from fer_edge.daemon import Opener, Signals, own_part, run
+from fer_edge.daemon.station import Station
 from fer_edge.errors import CameraError, ConfigError
 from fer_edge.instance import is_running
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Update
-from fer_edge.station import Station
 from fer_edge.testing.brokers import wait_for
 from fer_edge.vision.tflite import Model
 

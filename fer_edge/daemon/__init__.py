@@ -19,6 +19,7 @@ from fer_edge.board.health import HealthWatch
 from fer_edge.camera import is_live_source, open_camera, shown
 from fer_edge.camera.capture import CaptureThread
 from fer_edge.config import CamerasConfig, Config
+from fer_edge.daemon.station import Station, submit_to_all
 from fer_edge.errors import ConfigError
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -33,7 +34,6 @@ from fer_edge.settings.cameras import each_camera
 from fer_edge.settings.control import Control
 from fer_edge.sinks import Sink, open_sinks
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, delete_pictures
-from fer_edge.station import Station, submit_to_all
 from fer_edge.vision.tflite import Model
 
 __all__ = ["Signals", "drop_pictures", "run", "submit_to_all"]
