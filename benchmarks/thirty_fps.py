@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing import Process, Value
@@ -65,6 +66,10 @@ def film(port: int, sent: Any) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
             self.end_headers()
+            with suppress(ConnectionError):  # the daemon ends
+                self.send()
+
+        def send(self) -> None:
             due = time.monotonic()
             while True:
                 for picture in pictures:
