@@ -19,7 +19,7 @@ from fer_edge.board.health import HealthWatch
 from fer_edge.camera import is_live_source, open_camera, shown
 from fer_edge.camera.capture import CaptureThread
 from fer_edge.config import CamerasConfig, Config
-from fer_edge.daemon.station import Station, submit_to_all
+from fer_edge.daemon.station import Station, do_all, submit_to_all
 from fer_edge.errors import ConfigError
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
@@ -139,7 +139,7 @@ def run(config: Config, signals: Signals, *, path: Path | None = None) -> bool:
             _watch(stations, changed, notifier, signals)
         finally:
             notifier.stopping()
-            _end(stations)
+            do_all([station.end for station in stations])
         return _restart_wanted(stations) and not signals.stop.is_set()
 
 
@@ -214,18 +214,6 @@ def _raise_failure(stations: list[Station]) -> None:
     for station in stations:
         if station.failure:
             raise station.failure
-
-
-def _end(stations: list[Station]) -> None:
-    """End all faces of all cameras. What fails raises, but only when the others have ended."""
-    failures = []
-    for station in stations:
-        try:
-            station.end()
-        except Exception as error:  # whatever stopped a sink's thread; raised below
-            failures.append(error)
-    if failures:
-        raise failures[0]
 
 
 def drop_pictures(config: Config) -> None:

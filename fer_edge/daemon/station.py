@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fer_edge.board.governor import Governor
 from fer_edge.camera.capture import PAUSED, CaptureThread
@@ -124,11 +126,16 @@ class Station:
 
 def submit_to_all(sinks: list[Sink], update: Update) -> None:
     """Hand an update to every sink. A failed one raises, but only after the others have it."""
+    do_all([partial(sink.submit, update) for sink in sinks])
+
+
+def do_all(actions: Sequence[Callable[[], None]]) -> None:
+    """Do each; the first one that fails raises, but only after the others are done."""
     failures = []
-    for sink in sinks:
+    for action in actions:
         try:
-            sink.submit(update)
-        except Exception as error:  # whatever stopped its thread; raised below
+            action()
+        except Exception as error:  # whatever stopped a sink's thread; raised below
             failures.append(error)
     if failures:
         raise failures[0]

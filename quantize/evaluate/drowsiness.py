@@ -26,7 +26,8 @@ from fer_edge.tracking.signals.memory import WARM_UP_S
 from quantize.data import eyes_read, mesh_faces
 from quantize.data.mesh_faces import HELD_OUT_FOLDS, MeshFaces
 from quantize.evaluate import worsened
-from quantize.evaluate.eyes_mouth import Bools, Reader, precision_recall
+from quantize.evaluate.eyes_mouth import Reader, precision_recall
+from quantize.metrics import Bools
 
 NEAR_S = 0.25  # a blink is found within so much
 FILM_PX = (None, 80, 48, 36)  # None: as filmed

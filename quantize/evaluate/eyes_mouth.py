@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.config import EyesMouth, Quality
 from fer_edge.records import Image
@@ -26,6 +25,7 @@ from quantize.data.mesh_faces import INTENSITIES, MeshFaces
 from quantize.data.sets import Floats
 from quantize.evaluate import intensity, worsened
 from quantize.evaluate.landmark_heads import look
+from quantize.metrics import Bools
 
 STATES = {
     "eyes_closed": (("eye_closed_left", "eye_closed_right"), 0.5),
@@ -35,8 +35,6 @@ STATES = {
 """The mesh's intensities, and from what on it means that."""
 
 NEAR_INTENSITY = 0.1
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

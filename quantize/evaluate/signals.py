@@ -36,8 +36,6 @@ from quantize.evaluate.landmark_heads import look
 
 NEAR_DEG = 3.0
 
-Bools = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True)
 class LooksFigures:

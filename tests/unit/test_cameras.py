@@ -27,6 +27,7 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Update
 from fer_edge.testing.brokers import wait_for
 from fer_edge.vision.tflite import Model
+from tests.support.replaying import Plugged, Unplugged
 
 ID = f"cameras-{os.getpid()}"
 ASTRONAUT = NamedCamera(backend="replay", source="demo:astronaut", pace="max")
@@ -83,12 +84,6 @@ def test_models_are_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(loads) == 1
 
 
-class Plugged(ReplayCamera):
-    """The demo as a live camera."""
-
-    live = True
-
-
 def opening(kinds: dict[float, type[ReplayCamera]]) -> Callable[[CameraConfig], ReplayCamera]:
     """Opens a camera of a kind by its timeout, which no replay looks at."""
 
@@ -119,21 +114,6 @@ def live(timeout_seconds: float) -> NamedCamera:
 def test_a_camera_that_dies_ends_its_faces_and_comes_back_while_the_other_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Unplugged(Plugged):
-        reads, back = 0, 0.0
-
-        def open(self) -> None:
-            if self.reads and time.monotonic() < self.back:
-                raise CameraError("unplugged")
-            super().open()
-
-        def read(self) -> Frame | None:
-            self.reads += 1
-            if self.reads == 20:
-                self.back = time.monotonic() + 1
-                raise CameraError("unplugged")
-            return super().read()
-
     monkeypatch.setattr(daemon_module, "open_camera", opening({11: Unplugged, 12: Plugged}))
     with running(two(tmp_path, live(11), live(12)), Signals()):
         wait_for(lambda: told(tmp_path, "front")[:3] == [(1, "start"), (1, "end"), (2, "start")], "it is back")

@@ -20,6 +20,7 @@ from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.records import Frame, Image, Update
 from fer_edge.testing.brokers import PATIENCE, wait_for
+from tests.support.replaying import Unplugged
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
 
@@ -87,26 +88,13 @@ class TestRun:
     def test_camera_loss_ends_faces_once_and_they_start_anew(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pauses: None, astronaut: Image
     ) -> None:
-        class Unplugged(ReplayCamera):
-            """The demo, live, unplugged once after 20 frames for a second."""
-
-            live = True
-            reads, back = 0, 0.0
-
-            def open(self) -> None:
-                if self.reads and time.monotonic() < self.back:
-                    raise CameraError("unplugged")
-                super().open()
-
+        class Short(Unplugged):
             def read(self) -> Frame | None:
-                self.reads += 1
-                if self.reads == 20:
-                    self.back = time.monotonic() + 1
-                    raise CameraError("unplugged")
-                return super().read() if self.reads < 45 else None
+                frame = super().read()
+                return frame if self.reads < 45 else None
 
-        def open_unplugged(config: CameraConfig) -> Unplugged:
-            camera = Unplugged(config)
+        def open_unplugged(config: CameraConfig) -> Short:
+            camera = Short(config)
             camera.open()
             return camera
 
