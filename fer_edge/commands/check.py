@@ -89,7 +89,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
 def check(config: Config, path: Path | None, note: str | None = None, *, camera: str | None = None) -> int:
     """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is; `camera`:
-    the only one that is checked. Raises ConfigError where there is none of that name."""
+    the only one that is checked."""
     console, failed = Console(soft_wrap=True, highlight=False), False
     noted = [("config", Finding(False, note, fatal=False))] if note else []
     for name, finding in chain(findings(config, path, camera), noted):
@@ -112,10 +112,6 @@ def findings(config: Config, path: Path | None, camera: str | None = None) -> It
         yield name, replace(found, text=f"{called}: {found.text}") if called else found
 
 
-def _always(_: Config) -> bool:
-    return True
-
-
 Check = tuple[str, Callable[[Config], Finding], str, Config]
 """Its name, what does it, and for which camera with which configuration; no camera: for the daemon."""
 
@@ -124,7 +120,7 @@ def _checks(config: Config, path: Path | None, cameras: Mapping[str, Config]) ->
     """Everything that can be checked; where there are several cameras, what each has for itself is checked for each."""
 
     def each(
-        name: str, function: Callable[[Config], Finding], wanted: Callable[[Config], Any] = _always
+        name: str, function: Callable[[Config], Finding], wanted: Callable[[Config], Any] = bool
     ) -> Iterator[Check]:
         return ((name, function, camera, own) for camera, own in cameras.items() if wanted(own))
 
@@ -285,7 +281,7 @@ def _secret_files(config: Config, path: Path | None) -> list[Path]:
     mqtt, web = config.mqtt, config.web
     named = (mqtt.password_file, mqtt.key_file, web.token_file if web.enabled else None, config.camera.password_file)
     own = [path] if path and (holds_password(config.camera.source) or path.is_relative_to("/etc")) else []
-    return [*own, *(Path(each) for each in named if each)]
+    return own + [Path(each) for each in named if each]
 
 
 def _secrets(config: Config, path: Path | None) -> Finding:
@@ -347,7 +343,7 @@ def _thermal(config: Config) -> Finding:
     hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
     if not (hot or health.throttled):
         return Finding(True, degrees)
-    now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
-    slower = "; fewer frames are processed (section rate)" if now and rate.enabled else ""
+    slows = rate.enabled and (hot or (health.throttled or 0) % (1 << SINCE_BOOT))
+    slower = "; fewer frames are processed (section rate)" if slows else ""
     told = ", ".join(filter(None, (degrees, health.words())))
     return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)

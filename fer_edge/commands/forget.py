@@ -62,8 +62,10 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
 
 def devices_of(config: Config, camera: str | None) -> list[str]:
-    """The device ids of this machine's daemon: with several cameras each has its own, and one may be chosen."""
-    return [device_id(each) for each in camera_configs(config, camera).values()]
+    """The device ids of this machine's daemon: with several cameras each has its own, below the daemon's, and one may
+    be chosen."""
+    found = [device_id(each) for each in camera_configs(config, camera).values()]
+    return found if camera is not None else list(dict.fromkeys([*found, device_id(config)]))
 
 
 def _forget(config: Config, options: argparse.Namespace, device: str) -> None:
