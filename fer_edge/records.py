@@ -95,7 +95,7 @@ class Hub:
     """A daemon with several cameras: the device below which each camera's device stands."""
 
     device_id: str
-    name: str  # what people call it; empty: by its id
+    name: str | None  # what people call it; None: by its id
     first: str  # device id of the camera among whose topics the machine's figures are read
 
 

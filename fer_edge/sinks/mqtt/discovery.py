@@ -116,7 +116,7 @@ def _device(identity: Identity, config: Config) -> dict[str, Any]:
     return _described(identity.device_id, config.homeassistant.name, identity, own) | above
 
 
-def _described(device_id: str, name: str, identity: Identity, page: str | None) -> dict[str, Any]:
+def _described(device_id: str, name: str | None, identity: Identity, page: str | None) -> dict[str, Any]:
     return {
         "identifiers": [_object_id(device_id)],
         "name": name or f"fer-edge {device_id}",

@@ -25,7 +25,7 @@ MACHINE = {"sensor.temperature", "sensor.memory", "binary_sensor.throttled", "bu
 HUB_TOPIC = f"homeassistant/device/fer-edge-{SHOP}/config"
 
 
-def camera(name: str, *, first: str = "front", called: str = "") -> Identity:
+def camera(name: str, *, first: str = "front", called: str | None = None) -> Identity:
     return replace(IDENTITY, device_id=f"{SHOP}-{name}", hub=Hub(SHOP, called, first=f"{SHOP}-{first}"))
 
 
