@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole.add_argument("--teacher", type=Path, required=True, help="MediaPipe's face_landmarker.task")
     whole.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file, for pictures without boxes")
+    whole.add_argument("--write", type=Path, metavar="FILE", help="fit the filter anew: fer_edge/vision/iris.json")
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole.add_argument("--scenes", type=Path, required=True, help="zip or folder of pictures without faces")
@@ -155,7 +156,7 @@ def _end_to_end(options: argparse.Namespace) -> Report:
 
 
 def _iris(options: argparse.Namespace) -> Report:
-    figures = iris.measure(options.models, options.data, options.teacher, options.yunet)
+    figures = iris.measure(options.models, options.data, options.teacher, options.yunet, write=options.write)
     return {"iris": [asdict(each) for each in figures]}, iris.table(figures)
 
 

@@ -36,6 +36,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faces: str
     expressions: str
     attention: str
+    iris: str
     eyes_mouth: str
     drowsiness: str
     landmarks: str
@@ -113,6 +114,8 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
     yield texts.expressions
     if config.attention.enabled:
         yield texts.attention
+        if config.attention.iris:
+            yield texts.iris
     if config.eyes_mouth.enabled or config.intensities.enabled:
         yield texts.eyes_mouth
     if config.drowsiness.enabled:
