@@ -11,6 +11,7 @@ import math
 from functools import cache
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 
@@ -18,8 +19,9 @@ from fer_edge.records import EyeTurn, Floats, Image, Landmarks, Pose, Reason
 from fer_edge.vision import transforms
 
 WEIGHTS = Path(__file__).with_suffix(".json")
-SIDE, EYE_SHARE = 12, 1.5  # px of the square that an eye is cut to; the square in widths of the eye
-ROWS = slice(3, 9)  # of the square: brow and cheek are left out
+SIDE, EYE_SHARE = 48, 1.5  # px of the square that an eye is cut to; the square in widths of the eye
+ROWS = slice(12, 36)  # of the square: brow and cheek are left out
+PIXELS = (12, 6)  # that are left of these, columns and rows
 LEAST_CONTRAST = 4.0  # gray levels, added to the standard deviation that pixels are divided by
 MOST_YAW_DEG = 30.0  # beyond, the farther eye is a sliver
 CORNERS = ((36, 39), (42, 45))  # of the 68 points, left to right; the second eye is seen in a mirror
@@ -72,9 +74,10 @@ def eye_pixels(gray: Image, points: Floats, eye: int) -> Floats:
     (x0, y0), (x1, y1) = points[list(CORNERS[eye])].tolist()
     side, angle = EYE_SHARE * math.hypot(x1 - x0, y1 - y0), math.atan2(y1 - y0, x1 - x0)
     matrix = transforms.square_crop_matrix(((x0 + x1) / 2, (y0 + y1) / 2), side, angle, SIDE)
-    crop = transforms.warp(gray, matrix, SIDE)[ROWS]
-    pixels = (crop[:, ::-1] if eye else crop).reshape(-1).astype(np.float32)
-    pixels -= np.float32(pixels.mean())
+    crop = cv2.GaussianBlur(transforms.warp(gray, matrix, SIDE), (5, 5), 0)[ROWS].astype(np.float32)
+    small: Floats = np.asarray(cv2.resize(crop, PIXELS, interpolation=cv2.INTER_AREA), np.float32)
+    pixels = small[:, :: -1 if eye else 1].reshape(-1)
+    pixels = pixels - np.float32(pixels.mean())
     contrast = math.sqrt(float(pixels @ pixels) / len(pixels))
     return np.asarray(pixels / np.float32(contrast + LEAST_CONTRAST), np.float32)
 

@@ -31,7 +31,6 @@ from quantize import daemon_stages
 from quantize.data.mesh_faces import PITCH_ZERO, SURE_LOGIT, is_held_out
 from quantize.data.mesh_labels import SETS, BoxTeacher
 from quantize.data.mesh_teacher import Seen, Teacher
-from quantize.data.sets import chosen
 from quantize.evaluate import worsened
 from quantize.evaluate.eyes_mouth import precision_recall
 from quantize.evaluate.iris_ways import dark_place, gradient_place
@@ -42,8 +41,7 @@ WIDTHS_PX = (8, 12, 16, 24, 32)  # of an eye, corner to corner
 CONDITIONS = (*((px, 1.0) for px in WIDTHS_PX), (16, worsened.DIM), (16, worsened.BRIGHT))
 WAYS = ("dark", "gradients", "filter")
 SOURCES = ("varied", "stills", "wild")
-FITTED = ((12, 1.0), (24, 1.0))  # conditions
-FITTED_ONE_IN = 3  # pictures that may be learned from; more change nothing
+FITTED = ((8, 1.0), (12, 1.0), (16, 1.0), (24, 1.0))  # conditions
 RIDGE = 30.0
 MOST_CLOSED = 0.4  # by the mesh
 FRONTAL_DEG = 10.0
@@ -92,8 +90,7 @@ class Row:
     found: Floats  # f32[2,2] the ways that learn nothing: share of the way; NaN: not found
     pixels: Floats  # f32[2,72] of each eye, for the filter
     pose: Pose  # by the daemon's landmarks
-    head: Floats  # f32[2] yaw and pitch by the mesh, degrees
-    eyes: Floats  # f32[2] turn of the eyes by the mesh
+    gaze: Floats  # f32[2] by the mesh, across and down, degrees: its head's yaw and pitch, and its eyes' turn
 
 
 def measure(
@@ -116,9 +113,9 @@ def measure(
 
 
 def _faces(data: Path, find: BoxTeacher, *, learn: bool) -> Iterator[Seen]:
-    """Those kept from training, and some of the others where the filter learns from these."""
+    """Those kept from training, and the others where the filter learns from these."""
     for seen in (seen for name in SOURCES for seen in SETS[name](data, find)):
-        if is_held_out(seen.group) or (learn and chosen(seen.name.encode(), one_in=FITTED_ONE_IN)):
+        if learn or is_held_out(seen.group):
             yield seen
 
 
@@ -128,13 +125,13 @@ def _rows(model: Model, teacher: Teacher, seen: Seen) -> Iterator[Row]:
     blend, (yaw, pitch, _) = teacher.blendshapes(mesh), teacher.pose(mesh).tolist()
     if logit < SURE_LOGIT or abs(yaw) > MOST_YAW_DEG or blend[9:11].max() > MOST_CLOSED:
         return
-    head, eyes = np.array([yaw, pitch - PITCH_ZERO], np.float32), eyes_turned(blend)
+    gaze = np.array([yaw, pitch - PITCH_ZERO], np.float32) + eyes_turned(blend)
     width = float(np.mean([np.hypot(*(mesh[b, :2] - mesh[a, :2])) for a, b, _ in EYES_OF_MESH]))
     held_out = is_held_out(seen.group)
     for px, light in CONDITIONS if held_out else FITTED:
         if px <= width:
             gray, found = _look(model, seen, px / width, light)
-            yield _row(gray, found, mesh[:, :2], (px, light), held_out, head, eyes)
+            yield _row(gray, found, mesh[:, :2], (px, light), held_out, gaze)
 
 
 def _look(model: Model, seen: Seen, scale: float, light: float) -> tuple[Image, Landmarks]:
@@ -160,8 +157,7 @@ def _row(
     mesh: Floats,
     condition: tuple[int, float],
     held_out: bool,
-    head: Floats,
-    eyes: Floats,
+    gaze: Floats,
 ) -> Row:
     points = found.points
     return Row(
@@ -171,8 +167,7 @@ def _row(
         found=np.array([[way(gray, points[eye]) for eye in EYES_OF_68] for way in LEARN_NOTHING if held_out]),
         pixels=np.stack([eye_pixels(gray, points, eye) for eye in (0, 1)]),
         pose=found.pose,
-        head=head,
-        eyes=eyes,
+        gaze=gaze,
     )
 
 
@@ -196,7 +191,8 @@ def place(point: Floats, corners: Floats) -> tuple[float, float]:
 
 
 def fit(rows: Sequence[Row]) -> IrisWeights:
-    """The filter to the mesh's places (ridge regression), then the angles to those of its eyes (least squares)."""
+    """The filter to the mesh's places (ridge regression), then the angles to what its gaze has beyond the daemon's head
+    (least squares)."""
     pixels = np.concatenate([row.pixels for row in rows])
     columns = np.column_stack([pixels, np.ones(len(pixels))]).astype(np.float64)
     squares = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
@@ -204,13 +200,17 @@ def fit(rows: Sequence[Row]) -> IrisWeights:
     filters = np.linalg.solve(squares, columns.T @ wanted).T
     places = filters.round(6).tolist()
     right, below = np.array([place_of_both(_places(row, places)) for row in rows]).T
-    yaw, pitch = np.array([(row.pose.yaw_deg, row.pose.pitch_deg) for row in rows]).T
-    across, down = np.stack([row.eyes for row in rows]).T
+    yaw, pitch = _heads(rows).T
+    across, down = (np.stack([row.gaze for row in rows]) - _heads(rows)).T
     return IrisWeights(
         places,
         across=_least_squares(np.column_stack([right, yaw]), across),
         down=_least_squares(np.column_stack([below, pitch, np.ones(len(rows))]), down),
     )
+
+
+def _heads(rows: Sequence[Row]) -> NDArray[Any]:
+    return np.array([(row.pose.yaw_deg, row.pose.pitch_deg) for row in rows])
 
 
 def _least_squares(columns: NDArray[Any], wanted: NDArray[Any]) -> list[float]:
@@ -263,8 +263,7 @@ def gaze_figures(rows: Sequence[Row], weights: IrisWeights) -> GazeFigures:
     """What the filter adds under one condition."""
     turns = [turn(_places(row, weights.place), row.pose, weights) for row in rows]
     eyes = np.array([(each.across_deg, each.down_deg) for each in turns])
-    head = np.array([(row.pose.yaw_deg, row.pose.pitch_deg) for row in rows])
-    gaze = np.stack([row.head + row.eyes for row in rows])
+    head, gaze = _heads(rows), np.stack([row.gaze for row in rows])
     looking = _looks(gaze)
     said = [_looks(head), _looks(head + eyes)]
     scores = [precision_recall(each, looking, np.ones(len(rows), np.bool_)) for each in said]

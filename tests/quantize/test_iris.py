@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_edge.records import Floats, Image, Pose
-from fer_edge.vision.iris import SIDE, IrisWeights, eye_pixels, stored_weights
+from fer_edge.vision.iris import PIXELS, IrisWeights, eye_pixels, stored_weights
 from quantize.evaluate.iris import (
     EYES_OF_68,
     GazeFigures,
@@ -68,8 +68,7 @@ def rows(count: int, *, seed: int = 1) -> list[Row]:
                 found=np.array([[share, share], [share, 0.5]]),
                 pixels=np.stack([eye_pixels(picture, points, eye) for eye in (0, 1)]),
                 pose=Pose(float(rng.uniform(-20, 20)), float(rng.uniform(-9, 9)), 0.0),
-                head=np.zeros(2, np.float32),
-                eyes=np.array([100 * (share - 0.5), 100 * below], np.float32),
+                gaze=np.array([100 * (share - 0.5), 100 * below], np.float32),
             )
         )
     return made
@@ -77,7 +76,7 @@ def rows(count: int, *, seed: int = 1) -> list[Row]:
 
 def test_the_filter_learns_where_irises_are() -> None:
     weights = fit(rows(60))
-    assert [len(row) for row in weights.place] == [SIDE * SIDE // 2 + 1] * 2
+    assert [len(row) for row in weights.place] == [PIXELS[0] * PIXELS[1] + 1] * 2
     figures = place_figures(rows(40, seed=2), "filter", weights)
     assert figures.face > 0.97
     assert figures.error < 0.02
@@ -100,5 +99,5 @@ def test_what_the_filter_adds_to_a_head_that_says_nothing() -> None:
 def test_the_published_weights_are_of_the_right_shape() -> None:
     weights = stored_weights()
     assert isinstance(weights, IrisWeights)
-    assert [len(row) for row in weights.place] == [SIDE * SIDE // 2 + 1] * 2
+    assert [len(row) for row in weights.place] == [PIXELS[0] * PIXELS[1] + 1] * 2
     assert (len(weights.across), len(weights.down)) == (2, 3)
