@@ -306,5 +306,5 @@ def _span(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def probabilities(values: Floats | None) -> dict[str, float]:
-    """Label -> probability, rounded to four digits; empty where a face was never judged."""
+    """Label -> probability of f32[8], rounded to four digits; empty where a face was never classified."""
     return {} if values is None else {label: round(float(p), 4) for label, p in zip(LABELS, values, strict=True)}

@@ -79,7 +79,7 @@ class Painter:
         return canvas
 
     def notice(self, text: str, size: tuple[int, int]) -> Image:
-        """A black picture of this width and height with a line in its middle."""
+        """A black picture u8[H,W,3], BGR, with a line of text in its middle. `size`: width and height, px."""
         canvas = self._blank(*size)
         text_px = text_height(size[1])
         mask = self._font.draw(text, text_px)

@@ -167,7 +167,7 @@ def _read_at_most(path: Path, size: int) -> bytes:
 
 
 def check_role(card: Card, where: Path) -> None:
-    """A card must carry what its role needs, and that must fit its own tensors."""
+    """A card must carry what its role needs, and that must fit its own tensors. Raises ModelError."""
     needed = {
         "detector": card.ssd,
         "landmarks": card.points,

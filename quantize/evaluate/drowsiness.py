@@ -183,7 +183,8 @@ def stills_films(data: Path) -> list[StillsFilm]:
 
 
 def put_together(faces: MeshFaces, closed: int, others: NDArray[np.intp], rng: np.random.Generator) -> StillsFilm:
-    """A film of stills: one face with open eyes, and `closed` in its blinks."""
+    """A film of stills: one after the other of the faces in rows `others`, i[n], whose eyes are open, and the face in
+    row `closed` in its blinks."""
     seconds = np.arange(0, STILLS_S, 1 / STILLS_FPS)
     rows = others[(seconds // OPEN_EACH_S).astype(int) % len(others)]
     starts = np.arange(BLINK_EACH_S, STILLS_S - 1, BLINK_EACH_S)

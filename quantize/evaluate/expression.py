@@ -50,7 +50,7 @@ class Answers:
     """A model's outputs for a set."""
 
     logits: Floats  # f32[N,8]
-    labels: Labels  # [N]
+    labels: Labels  # i[N]
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ def _figures(condition: str, said: Bools, right: Bools, which: Bools, clear: Boo
 
 
 def precision_recall(positive: Bools, right: Bools, which: Bools) -> tuple[float, float]:
-    """Of what is said about those that are looked at."""
+    """Precision and recall of the predictions `positive` against the truth `right`, among the faces `which`; bool[N]
+    each."""
     hits = int((positive & right & which).sum())
     return hits / max(1, int((positive & which).sum())), hits / max(1, int((right & which).sum()))
 

@@ -103,7 +103,8 @@ def _correlation(wanted: Floats, got: Floats) -> float:
 
 
 def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
-    """How often a positive one has the higher score than another, ties half: the area under the ROC curve."""
+    """How often a positive one, bool[N], has a higher score, f32[N], than another, ties half: the area under the ROC
+    curve."""
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
         return float("nan")

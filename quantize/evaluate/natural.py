@@ -54,7 +54,7 @@ def run(model: Model, data: Path) -> NaturalFigures:
 
 
 def balanced(faces: Natural) -> Labels:
-    """Rows of the people kept from training: at most MOST of each guess, always the same."""
+    """Rows i[n] of the people kept from training: at most MOST of each guess, always the same."""
     rng = np.random.default_rng(SEED)
     held_out = np.flatnonzero(faces.held_out())
     guesses = faces.guesses[held_out]

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Measure what was asked for."""
+    """Measure what was requested. Raises ConfigError for options that exclude each other."""
     if options.report:
         if options.source != "demo" or options.models or options.json:
             raise ConfigError(

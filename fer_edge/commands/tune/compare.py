@@ -130,7 +130,8 @@ def tune(config: Config, path: Path | None, options: TuneOptions) -> None:
 
 
 def play_all(config: Config, tried: Sequence[Candidate], options: TuneOptions) -> dict[str, Outcome]:
-    """Every candidate's outcome. Those that want something else of the networks have the source played for them."""
+    """Every candidate's outcome. The source is played once for those that share what the networks do. Raises
+    ConfigError for candidates that change that on a live camera."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in tried:
         groups.setdefault(networks(each.config), []).append(each)
