@@ -26,6 +26,9 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     intro: str
+    title_several: str
+    intro_several: str
+    one_of_several: str
     purpose: str
     purposes: dict[str, str]
     medical_or_safety: str
@@ -50,6 +53,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     responsible: str
     rights: str
     more: str
+    more_several: str
     law: str
 
 
@@ -74,8 +78,8 @@ class Notice:
     url: str  # of the QR code; empty: there is none
 
 
-def notice(config: Config, language: str) -> Notice:
-    """The page in one of LANGUAGES.
+def notice(config: Config, language: str, *, cameras: int = 1, camera: str | None = None) -> Notice:
+    """The page in one of LANGUAGES, about so many cameras, or about the one of several that is named.
 
     Raises:
         ConfigError: config.yaml does not say what the notice has to.
@@ -93,7 +97,14 @@ def notice(config: Config, language: str) -> Notice:
         Section(texts.kept, tuple(_kept(config, texts))),
         Section(texts.responsible, (privacy.controller, privacy.contact, texts.rights)),
     )
-    return Notice(language, texts.title, texts.intro, sections, texts.law, texts.more, privacy.notice_url)
+    one, several = (
+        (texts.title, texts.intro, texts.more),
+        (texts.title_several, texts.intro_several, texts.more_several),
+    )
+    title, intro, more = several if cameras > 1 else one
+    if camera:
+        intro = f"{intro} {texts.one_of_several.format(name=camera)}"
+    return Notice(language, title, intro, sections, texts.law, more, privacy.notice_url)
 
 
 def _recorded(config: Config, texts: Texts) -> Iterator[str]:
