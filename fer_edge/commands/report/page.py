@@ -315,13 +315,13 @@ def _dominant(one: Figures) -> str:
 
 
 def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
-    told = [
+    shown = [
         f"{segment.expression or why_text(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
         for segment in visit.segments
     ]
-    more = f", and {len(told) - 12} more" if len(told) > 12 else ""
+    more = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
-    return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
+    return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(shown[:12]) + more
 
 
 def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -> list[tuple[str, list[str]]]:

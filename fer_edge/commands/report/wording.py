@@ -24,22 +24,22 @@ def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
 
 def busiest_text(story: ReportData) -> str:
     """When most came."""
-    told = []
+    times = []
     for name, _, slots in rhythms(story):
         slot = busiest(slots)
         if slot and slot.rate:
             when = f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00" if name == "hours" else f"on {slot.name}"
-            told.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
-    return f"Most came {' and '.join(told)}." if told else ""
+            times.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
+    return f"Most came {' and '.join(times)}." if times else ""
 
 
 def share_words(columns: Sequence[tuple[str, Figures]], of: str) -> str:
     """The chart of shares in words."""
-    told = (
+    parts = (
         f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
         for name, one in columns
     )
-    return f"Bars: share of {of} per expression. {'; '.join(told)}."
+    return f"Bars: share of {of} per expression. {'; '.join(parts)}."
 
 
 def came_words(story: ReportData) -> str:
