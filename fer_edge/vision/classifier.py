@@ -22,7 +22,7 @@ class Classifier:
         return transforms.align(frame.gray, landmarks.points, self.template, self._model.card.input.shape[1])
 
     def __call__(self, crop: Image) -> Expression:
-        """Calibrated probabilities for a crop."""
+        """Calibrated probabilities for an aligned crop u8[S,S] of the model's input size."""
         (logits,) = self._model.infer(crop)
         return Expression(softmax(logits.reshape(-1), temperature=self._model.card.temperature))
 

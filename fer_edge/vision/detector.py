@@ -119,7 +119,8 @@ def _lowered(score: float) -> float:
 
 
 def touches_no_cut(box: Box, low: tuple[float, float], high: tuple[float, float]) -> bool:
-    """Whether a box keeps a little away from the edges where a part of a picture was cut off."""
+    """Whether a box keeps CUT_PX away from the edges where a part of a picture was cut off; `low`, `high`: its corners
+    (x, y), px."""
     near = min(box.x0 - low[0], box.y0 - low[1], high[0] - box.x1, high[1] - box.y1)
     return near > CUT_PX
 

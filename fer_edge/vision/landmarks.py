@@ -79,8 +79,8 @@ def _logit(share: float) -> float:
 def decode_outputs(
     outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int, *, mean: Floats | None = None
 ) -> Landmarks:
-    """Landmarks from a model's outputs for a crop of size x size px to which a matrix maps. `mean`: the card's
-    mean shape, where it is at hand."""
+    """Landmarks in the frame from a model's outputs, in the card's order, for a crop of size x size px. `matrix`:
+    f64[2,3], from frame to crop. `mean`: the card's mean shape f32[68,2], where it is at hand."""
     assert card.points is not None  # tflite.py refuses a landmarks card without it
     offsets, logit, *heads = outputs
     placed = decode_landmarks(offsets, card.points.shape() if mean is None else mean, size)
@@ -109,8 +109,8 @@ def decode_landmarks(offsets: Floats, mean: Floats, size: int) -> Floats:
 
 
 def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
-    """The crop around a face, rotated so that its eyes are level: from its 68 points where it is tracked,
-    else from the detector's box and eyes."""
+    """The matrix f64[2,3] from the frame to the crop of size x size px around a face, rotated so that its eyes are
+    level: from its 68 points where it is tracked, else from the detector's box and eyes."""
     points = face.keypoints
     if face.track_id is None:
         return crop_around_box(face.box, card, size, _slope(points[0], points[1]))
@@ -129,8 +129,9 @@ def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0
 
 
 def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
-    """The matrix to a crop of size x size px around a detector's box: a square turned by `angle` rad (clockwise in
-    the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by `box_shift`."""
+    """The matrix f64[2,3] to a crop of size x size px around a detector's box: a square turned by `angle` rad
+    (clockwise in the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by
+    `box_shift`."""
     x, y = box.center
     shift = card.box_shift * box.height
     center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
@@ -167,14 +168,14 @@ def pose(points: Floats) -> Pose:
 
 
 def face_box(points: Floats) -> Box:
-    """The face by its landmarks: as wide as its outline, from the forehead to the chin. The forehead has no
+    """The face by its landmarks f32[68,2]: as wide as its outline, from the forehead to the chin. The forehead has no
     landmarks; it is taken to be a quarter of the height from eyebrows to chin."""
     x0, y0, x1, y1 = extent(points)
     return Box(x0, y0 - 0.25 * (y1 - y0), x1, y1)
 
 
 def extent(points: NDArray[np.floating[Any]]) -> tuple[float, float, float, float]:
-    """Least x and y of points [N,2], and most."""
+    """Least x and y of points f[N,2], and greatest."""
     x, y = points.T.copy()
     (x0, x1, _, _), (y0, y1, _, _) = cv2.minMaxLoc(x), cv2.minMaxLoc(y)
     return x0, y0, x1, y1
