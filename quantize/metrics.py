@@ -65,10 +65,10 @@ def accuracy(table: Labels) -> float:
 def per_class(table: Labels) -> list[PerClass]:
     """Precision, recall and F1 of each class of a confusion matrix i[classes,classes]; 0 where nothing is divided by
     nothing."""
-    hits, said, counts = np.diag(table), table.sum(axis=0), table.sum(axis=1)
+    hits, predicted, counts = np.diag(table), table.sum(axis=0), table.sum(axis=1)
     return [
-        PerClass(_share(hit, all_said), _share(hit, count), _share(2 * hit, all_said + count), int(count))
-        for hit, all_said, count in zip(hits, said, counts, strict=True)
+        PerClass(_share(hit, all_predicted), _share(hit, count), _share(2 * hit, all_predicted + count), int(count))
+        for hit, all_predicted, count in zip(hits, predicted, counts, strict=True)
     ]
 
 

@@ -28,9 +28,9 @@ class Layer:
     kind: str
     name: str
     shape: tuple[int, ...]  # of its output
-    error: float
-    alone: float
-    share: float
+    error: float  # of its output: root mean square, in standard deviations of the float one
+    alone: float  # of the network's outputs if this layer alone is int8
+    share: float  # of the sum of these over all layers
     int8_range: tuple[float, float]  # what its int8 output can hold
     float_range: tuple[float, float]  # what its float output held
 

@@ -33,7 +33,7 @@ class ExpressionFigures:
 
     set: str
     pictures: int
-    temperature: float
+    temperature: float  # divides the logits
     accuracy: float
     macro_f1: float  # mean F1 over the expressions, rare ones counting as much as common ones
     ece: float  # expected calibration error, 15 equal bins of confidence

@@ -43,5 +43,5 @@ def worse(crops: Image, px: int, light: float) -> Image:
 
 
 def name(px: int, light: float) -> str:
-    """Of a condition."""
+    """The name of a condition: a face `px` high in a share `light` of the light."""
     return f"{px} px" + ("" if light == 1.0 else f", light {light:.0%}")

@@ -166,7 +166,7 @@ def play(
     `draw` gets what is known so far, now and then.
     """
     recording = Recording(group[0].config)
-    told = {each.name: Replay(each.config) for each in group}
+    replays = {each.name: Replay(each.config) for each in group}
     begun_ns, count = None, 0
     with suppress(KeyboardInterrupt):
         while (frame := source.read()) is not None:
@@ -174,12 +174,12 @@ def play(
             if seconds is not None and frame.taken_ns - begun_ns > seconds * 1e9:
                 break
             look = recording.look(frame)
-            for retelling in told.values():
-                retelling.add(look)
+            for replay in replays.values():
+                replay.add(look)
             count += 1
             if draw and count % REDRAW_FRAMES == 0:
-                draw({name: retelling.outcome() for name, retelling in told.items()})
-    return {name: retelling.outcome() for name, retelling in told.items()}
+                draw({name: replay.outcome() for name, replay in replays.items()})
+    return {name: replay.outcome() for name, replay in replays.items()}
 
 
 ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
