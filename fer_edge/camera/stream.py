@@ -245,7 +245,7 @@ class StreamCamera:
         self._losses.end(reader.bad)
         if reader.bad:
             self.damaged += self._losses.frames
-            self._note(self._losses.told())
+            self._note(self._losses.summary())
         index_alone = reader.format == "avi" and self._count >= (reader.frames or self._count + 1)
         if not self._is_url and not index_alone and missing_bytes(self._source):
             promised = reader.frames if reader.frames and reader.frames > self._count else 0
