@@ -294,13 +294,6 @@ def _is_webp_film(path: str) -> bool:
         return is_animated_webp(file.read(32))
 
 
-def _is_webp_film(path: str) -> bool:
-    if not os.path.isfile(path):  # a FIFO may be read only once
-        return False
-    with open(path, "rb") as file:
-        return is_animated_webp(file.read(32))
-
-
 def _path(source: str) -> str:
     """A `file://` address as the path that it means, `-` as standard input; all else as it is."""
     if source == "-":
