@@ -160,7 +160,7 @@ class Box:
 
     @property
     def center(self) -> tuple[float, float]:
-        """Its middle (x, y)."""
+        """Its middle (x, y), px."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
     def normalised(self, width: int, height: int) -> Box:

@@ -24,7 +24,7 @@ def announced_pixels(data: bytes) -> int | None:
         if re.match(starts, data, re.DOTALL):
             try:
                 return size(data)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, LookupError):
                 return None
     return None
 
@@ -47,7 +47,7 @@ def is_animated_webp(data: bytes) -> bool:
 
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
+    """Byte offset of a JPEG's frame header (SOFn, ITU-T T.81), height and width in px; zeros for anything else."""
     at = 2
     while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -58,7 +58,9 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG lacks its end: OpenCV would fill the rest with gray silently."""
+    """Whether a JPEG or a PNG lacks its end: OpenCV would fill the rest of a JPEG with gray silently."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
     at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
 

@@ -177,15 +177,15 @@ def _settings(config: Config) -> Finding:
 def _zones(config: Config) -> Finding:
     """Each zone's share of the picture; one in which no face can be found is worth a warning."""
     left, top, right, bottom = config.detector.region
-    told, outside = [], []
+    zones, outside = [], []
     for name, zone in config.zones.items():
         outline = np.array(zone.points, np.float32)
-        told.append(f"{name} ({cv2.contourArea(outline):.0%} of the picture)")
+        zones.append(f"{name} ({cv2.contourArea(outline):.0%} of the picture)")
         (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
         if x1 <= left or x0 >= right or y1 <= top or y0 >= bottom:
             outside.append(name)
     advice = f"; outside detector.region, where no new face is found: {', '.join(outside)}" if outside else ""
-    return Finding(not outside, ", ".join(told) + advice, fatal=False)
+    return Finding(not outside, ", ".join(zones) + advice, fatal=False)
 
 
 def _camera(config: Config) -> Finding:
@@ -345,5 +345,5 @@ def _thermal(config: Config) -> Finding:
         return Finding(True, degrees)
     slows = rate.enabled and (hot or (health.throttled or 0) % (1 << SINCE_BOOT))
     slower = "; fewer frames are processed (section rate)" if slows else ""
-    told = ", ".join(filter(None, (degrees, health.words())))
-    return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)
+    reported = ", ".join(filter(None, (degrees, health.words())))
+    return Finding(False, f"{reported}: check power supply and cooling{slower}", fatal=False)

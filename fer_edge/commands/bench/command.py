@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Measure what was asked for."""
+    """Measure what was requested. Raises ConfigError for options that exclude each other."""
     which = options.camera or ("all cameras" if len(camera_configs(config)) > 1 else None)
     config = config if options.camera is None else chosen_camera(config, options.camera)
     if options.report:

@@ -87,20 +87,20 @@ class RetainedTopics:
             self._refresh()
 
     def _refresh(self) -> None:
-        told = self._discover()
+        discovery = self._discover()
         info = info_payload(self._identity, restart_required=self._control.restart_required)
         values = {f"{self._base}/info": msgspec.json.encode(info)}
         for answer in self._control.answers():
             values[f"{self._base}/config/{topic_of(answer.key)}"] = msgspec.json.encode(config_payload(answer))
-        for topic, payload in (told | values).items():
+        for topic, payload in (discovery | values).items():
             self._outgoing.retain(topic, payload)
         named = self._named()
         for topic in named.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
             self._outgoing.retain(topic, named[topic])
         others = set() if self._is_first else self._hub_topics()  # the first camera sees to them
-        self._remove(self._fixed | values.keys() | named.keys() | told.keys() | others)
+        self._remove(self._fixed | values.keys() | named.keys() | discovery.keys() | others)
         device = discovery_topic(self._identity, self._control.config)
-        described = (device, told[device]) if device in told else None
+        described = (device, discovery[device]) if device in discovery else None
         source = str(self._control.path) if self._control.path else None
         topics = sorted(self._outgoing.known() - {device} | named.keys())
         self._note(Published(topics=topics, discovery=described, split=self._split, source=source))
