@@ -60,8 +60,8 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
 def averaged(image: Image, shrink: int) -> Image:
     """A picture u8[H,W] or u8[H,W,3], the mean over each shrink x shrink px: u8[H/shrink,W/shrink]. As INTER_AREA, to
     the bit; that has fast code for 2 only, so sums of 16 bits take a third to half of its time."""
-    height, width = image.shape[0] // shrink, image.shape[1] // shrink
-    if image.ndim > 2 or not 2 < shrink <= MOST_SUMMED:
+    height, width = max(1, image.shape[0] // shrink), max(1, image.shape[1] // shrink)  # thin ones get one row
+    if image.ndim > 2 or not 2 < shrink <= min(MOST_SUMMED, *image.shape):
         whole = image[: height * shrink, : width * shrink]
         return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     columns = cv2.transpose(_added(image, height, shrink))

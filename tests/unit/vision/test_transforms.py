@@ -80,6 +80,12 @@ def test_averaged_is_the_mean_of_each_block_to_the_bit(shrink: int, depth: tuple
     assert np.array_equal(found, expected)
 
 
+def test_a_picture_thinner_than_a_block_is_averaged_across() -> None:
+    line = np.array([[10, 20]] * 9, np.uint8)
+    assert transforms.averaged(line, 3).tolist() == [[15], [15], [15]]
+    assert transforms.averaged(line.T, 3).tolist() == [[15, 15, 15]]
+
+
 def test_the_brightest_blocks_do_not_run_over() -> None:
     white = np.full((64, 80), 255, np.uint8)
     assert (transforms.averaged(white, 16) == 255).all()
