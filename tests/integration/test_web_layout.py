@@ -272,8 +272,22 @@ def test_the_states_stand_in_one_line(page: Page, tmp_path: Path) -> None:
         page.goto(f"http://{site.host}/")
         expect(page.locator("#link-text")).to_have_text("Live")
         assert box(page, "#link")["y"] > box(page, "header h1")["y"]
-        tops = {round(box(page, where)["y"]) for where in ("#parts > :first-child", "#parts > :last-child", "#link")}
-        assert len(tops) == 1
+        shown = [each for each in page.locator("#parts li, #link").all() if each.is_visible()]
+        assert len({round((each.bounding_box() or {"y": -1})["y"]) for each in shown}) == 1
+
+
+def test_log_out_stands_beside_the_name_on_a_phone(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    with fed(tmp_path, count=0, token_file=str(file)) as site:
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.goto(f"http://{site.host}/")
+        page.get_by_label("Token of this device").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#link-text")).to_have_text("Live")
+        name, out, link = (box(page, where) for where in ("header h1", "#logout", "#link"))
+        assert out["y"] <= name["y"] <= out["y"] + out["height"]
+        assert link["y"] >= out["y"] + out["height"]
 
 
 def test_axe_core_would_find_something(page: Page, tmp_path: Path) -> None:
