@@ -96,7 +96,7 @@ class Tail(threading.Thread):
                 time.sleep(0.01)
 
     def in_words(self, begun: float, ended: float) -> str:
-        """How late the events of a time were, and how far apart: that is up to the film too."""
+        """How late the events between two moments were, and how far apart; the latter depends on the film, too."""
         told = [each for each in list(self.told) if begun <= each[0] < ended]
         gap = max(second - first for (first, _), (second, _) in pairwise(told))
         return f"{len(told)} events, at most {max(late for _, late in told):.2f} s late, at most {gap:.2f} s apart"

@@ -60,7 +60,7 @@ def film(port: int, sent: Any) -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def do_GET(self) -> None:
             self.send_response(200)
@@ -84,7 +84,7 @@ def film(port: int, sent: Any) -> None:
 
 @dataclass(slots=True)
 class Heard:
-    """What a subscriber gets: when an event arrived and when it happened, and the newest figures (both in seconds)."""
+    """What a subscriber receives: when an event arrived and when it happened (both in seconds), the newest figures."""
 
     events: list[tuple[float, float]] = field(default_factory=list)
     stats: dict[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Bench:
-    """The daemon, and all around it."""
+    """The daemon and everything around it."""
 
     broker: Mosquitto
     daemon: subprocess.Popen[bytes]
@@ -115,7 +115,7 @@ class Bench:
         Listener(self.broker.port, "fer-edge/bench/+", self.heard.add)
 
     def figures(self) -> tuple[int, int, int, int]:
-        """Sent by the camera, looked at, overwritten before they were looked at, left out on purpose: new figures."""
+        """Frames sent by the camera, processed, overwritten before that, skipped on purpose: new figures."""
         for _ in range(2):  # the first may have waited for the broker
             begun = time.monotonic()
             wait_for(lambda: self.heard.at > begun, "figures", seconds=90)  # noqa: B023 - called at once

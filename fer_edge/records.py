@@ -180,7 +180,7 @@ class Box:
         return shared / min(self.width * self.height, other.width * other.height) if shared else 0.0
 
     def _shared(self, other: Box) -> float:
-        # without min and max, which take most of the time of it: every pair of faces asks in every frame
+        # without min and max, which take most of the time of it: it runs for every pair of faces in every frame
         left, right = self.x0 if self.x0 > other.x0 else other.x0, self.x1 if self.x1 < other.x1 else other.x1
         if right <= left:
             return 0.0

@@ -103,7 +103,7 @@ class StreamCamera:
 
     @property
     def left_out(self) -> LeftOut:
-        """Frames that came and were not given, since the start."""
+        """Frames that came and were not delivered, since the start."""
         late = self._packets.skipped if self._packets else 0
         return LeftOut(self._left_out.late + late, self._left_out.damaged + (self._reader.bad if self._reader else 0))
 

@@ -1,4 +1,4 @@
-"""Whose turn it is, of several that share one thread."""
+"""Which of several that share one thread is next."""
 
 from __future__ import annotations
 

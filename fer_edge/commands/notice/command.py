@@ -57,7 +57,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _pages(config: Config, languages: Sequence[str], camera: str | None) -> list[Notice]:
-    """A page a language. What all cameras have in common is what one page about all of them says."""
+    """One page for each language. One page about all cameras states what they have in common."""
     many = len(camera_configs(config))
     own, about = (config, many) if camera is None else (chosen_camera(config, camera), 1)
     named = camera if many > 1 else None

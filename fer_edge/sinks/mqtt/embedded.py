@@ -115,7 +115,8 @@ class EmbeddedBroker:
 
 
 def _broker() -> Any:
-    """amqtt's, without one of its habits: whoever connects gets the retained messages of everybody's subscriptions."""
+    """The broker of amqtt without one of its faults: it sends whoever connects the retained messages of all
+    subscriptions."""
     from amqtt.broker import Broker
 
     class ReservedBroker(Broker):  # type: ignore[misc]  # amqtt has no types

@@ -132,7 +132,7 @@ def _page(site: Site, names: tuple[str, ...]) -> ASGIApp:
 
 
 def _door(keys: TokenAuth, files: Mapping[str, File]) -> list[Route]:
-    """What every page has: its files, and how one comes in and goes."""
+    """The routes of every page: its files, login and logout."""
     form = files["login.html"]
 
     async def file(request: Request) -> Response:
