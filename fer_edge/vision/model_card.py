@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
-from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.count_text import bytes_text, counted
 
 Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
@@ -163,7 +163,7 @@ def _read_at_most(path: Path, size: int) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     if found.st_size > size:
-        raise OSError(errno.EFBIG, f"{counted(found.st_size, 'byte')}, expected at most {size}")
+        raise OSError(errno.EFBIG, f"{bytes_text(found.st_size)}, expected at most {size}")
     return path.read_bytes()
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import Floats, Frame, Image
-from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.count_text import bytes_text, counted
 from fer_edge.vision.delegate import Delegate, Share, keep, load, share
 from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
 from fer_edge.vision.probe import try_model
@@ -48,7 +48,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
-            raise ModelError(_not_its_cards(path, card, counted(found.st_size, "byte")))
+            raise ModelError(_not_its_cards(path, card, bytes_text(found.st_size)))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
@@ -60,7 +60,7 @@ def read_model(folder: Path, card: Card) -> bytes:
 
 def _not_its_cards(path: Path, card: Card, got: str) -> str:
     return (
-        f"{path}: expected {counted(card.bytes, 'byte')} with sha256 {card.sha256}, got {got}; "
+        f"{path}: expected {bytes_text(card.bytes)} with sha256 {card.sha256}, got {got}; "
         "the file is damaged or belongs to another card: restore both from the release"
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fer_edge.commands.report.rhythm import LEAST_WATCHED_S
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
 from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, SignalMinute, added
@@ -22,6 +23,9 @@ STAYS_SECONDS = {"to 2 s": 2, "to 5 s": 5, "to 10 s": 10, "to 30 s": 30, "to 1 m
 }  # fmt: skip
 
 MOST_BARS = 90
+
+NOTHING = "–"
+"""Stands for a figure of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,8 @@ class Figures:
 
     @property
     def per_hour(self) -> float | None:
-        """Faces that came per watched hour."""
-        return self.visitors / self.watched_s * 3600 if self.watched_s else None
+        """Faces that came per watched hour; None: hardly anything was watched."""
+        return self.visitors / self.watched_s * 3600 if self.watched_s >= LEAST_WATCHED_S else None
 
 
 def figures(story: ReportData) -> Figures:
