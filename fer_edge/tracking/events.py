@@ -181,7 +181,9 @@ class EventStateMachine:
 
     def _doubtful(self, label: str, expression: Expression) -> bool:
         """Whether a face classified as neutral may as well be sad, angry, disgusted, afraid or contemptuous."""
-        return label == NEUTRAL and float(expression.probabilities[_NEGATIVE].sum()) >= self._config.neutral_doubt
+        if label != NEUTRAL:
+            return False
+        return float(np.add.reduce(expression.probabilities.take(_NEGATIVE))) >= self._config.neutral_doubt
 
     def _event(self, pending: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
         """Make a numbered event."""
@@ -226,7 +228,7 @@ def _leave(face: OpenFace, zones: Sequence[str], until_ns: int) -> list[PendingE
 
 def _reached(face: OpenFace) -> tuple[str, ...]:
     """What its signals have reached since the last call."""
-    if face.track.misses:
+    if face.track.misses or not face.track.signals:
         return ()
     new = tuple(name for name in milestones(face.track.signals) if name not in face.reached)
     face.reached += new

@@ -30,5 +30,7 @@ class Classifier:
 def softmax(logits: Floats, *, temperature: float = 1.0) -> Floats:
     """Probabilities f32[...,K] of logits f32[...,K]. A temperature over 1 softens them: it is fitted on data
     that training did not see (Guo et al. 2017, arXiv:1706.04599)."""
-    powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+    # the functions behind an array's `max` and `sum`, which take half of the time
+    most = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    powers = np.exp((logits - most) / np.float32(temperature))
+    return np.asarray(powers / np.add.reduce(powers, axis=-1, keepdims=True), np.float32)

@@ -163,11 +163,11 @@ def decode(
     found = [cells for cells in each if cells]
     if not found:
         return np.zeros((0, 2 + ssd.keypoints, 2), np.float32), np.zeros(0, np.float32)
-    strides, origins, *values = (np.concatenate(same) for same in zip(*found, strict=True))
+    strides, origins, *values = map(np.concatenate, zip(*found, strict=True)) if found[1:] else found[0]
     rows, scores = coding.decode(origins, *values)
     rows *= strides
     sure = scores >= min_score
-    return (rows, scores) if sure.all() else (rows[sure], scores[sure])
+    return (rows, scores) if np.logical_and.reduce(sure) else (rows[sure], scores[sure])
 
 
 def logit_of(score: float) -> float:
@@ -261,7 +261,7 @@ def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Float
         close[0] = True  # itself, even where its area is 0
         group = order[close]
         weights = scores[group][:, None, None]
-        merged.append((rows[group] * weights).sum(axis=0) / weights.sum(axis=0))
+        merged.append(np.add.reduce(rows[group] * weights, 0) / np.add.reduce(weights, 0))
         best.append(scores[first])
         order = order[~close]
     return np.asarray(merged, np.float32).reshape(-1, *rows.shape[1:]), np.asarray(best, np.float32)

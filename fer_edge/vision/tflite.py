@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_RUNTIME = "ai-edge-litert"
 
+_SIGN = np.uint8(128)
+
 Held = np.ndarray[Any, Any]
 """A tensor as the runtime holds it, in its own type."""
 
@@ -151,7 +153,7 @@ class Model:
         """The same for u8[H,W] or u8[H,W,3], with quantized outputs i8 of the card's shapes: for callers that need few
         of their values (`dequantize`)."""
         colored = np.asarray(crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8)
-        return self._invoke((colored ^ 128).view(np.int8) if self._flips else cv2.LUT(colored, self._levels))
+        return self._invoke((colored ^ _SIGN).view(np.int8) if self._flips else cv2.LUT(colored, self._levels))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
         """Feed real numbers f32[...] of the input's shape; returns the outputs as real numbers."""
@@ -160,7 +162,7 @@ class Model:
     def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
         """`dequantize` for all outputs, by tables of all values of a byte."""
         each = zip(outputs, self._reals, strict=True)
-        return tuple([held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each])
+        return tuple([held if reals is None else reals.take(held) for held, reals in each])
 
     def _allocate(self, width: int, height: int) -> None:
         """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
@@ -222,7 +224,8 @@ def dequantize(tensor: Held, card: TensorCard) -> Floats:
 
 
 def _reals_of(card: TensorCard) -> Floats | None:
-    """The real number for each byte value of a tensor: f32[256], in the order of u8. None: it holds real numbers."""
+    """The real number for each byte value of a tensor: f32[256], in the order of u8, as negative ones count from the
+    end. None: it holds real numbers."""
     if card.dtype == "float32":
         return None
     return dequantize(np.arange(256, dtype=np.uint8).view(card.dtype), card)
@@ -230,7 +233,8 @@ def _reals_of(card: TensorCard) -> Floats | None:
 
 def sigmoid(logits: Floats) -> Floats:
     """Logits f32[...] as probabilities f32[...]."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+    bounded = np.minimum(np.maximum(logits, -80), 80)  # `np.clip` takes twice as long
+    return np.asarray(1 / (1 + np.exp(-bounded)), np.float32)
 
 
 def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:
