@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def loaded(tmp_path: Path, sections: str) -> set[str]:
     picture = ROOT / "fer_edge" / "camera" / "pictures" / "astronaut.jpg"
     path = tmp_path / "config.yaml"
     path.write_text(
-        f"device: {{id: lean}}\nstate: {{folder: {tmp_path / 'state'}}}\n"
+        f"device: {{id: lean-{os.getpid()}}}\nstate: {{folder: {tmp_path / 'state'}}}\n"
         f"camera: {{backend: replay, source: {picture}}}\nlog: {{level: warning}}\n{sections}"
     )
     run = subprocess.run([sys.executable, "-c", PROBE, path], capture_output=True, text=True, check=True, cwd=tmp_path)
