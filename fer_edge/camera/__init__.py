@@ -80,7 +80,7 @@ class Recording(Camera, Protocol):
     damaged: int
     """How many pictures or frames could not be read, at least 1 for a film that breaks off; rises while it is read."""
     trouble: str | None
-    """What could not be read of it, as a report says it; complete at the end."""
+    """What could not be read of it, as a report states it; complete at the end."""
     picture: Path | None
     """The file of the last frame, where each has its own."""
 

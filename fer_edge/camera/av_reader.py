@@ -167,7 +167,7 @@ class AvReader:
 
 
 class UnknownCodec(ValueError):
-    """The film is encoded in a way that is not read here; says how."""
+    """The film is encoded in a way that is not supported; the message names it."""
 
 
 class NoVideo(Exception):
@@ -210,5 +210,5 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _is_decoded(frame: av.VideoFrame) -> bool:
-    """Whether a decoder made all of it: it conceals what is missing and says so."""
+    """Whether a decoder made all of it: it conceals what is missing and sets a flag."""
     return not frame.is_corrupt and frame.width > 0 and frame.height > 0

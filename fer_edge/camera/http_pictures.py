@@ -98,8 +98,8 @@ class HttpPictures:
 
 
 def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
-    """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg says better
-    what is wrong.
+    """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg reports
+    better what is wrong.
 
     Raises:
         av.error.TimeoutError: nothing comes.

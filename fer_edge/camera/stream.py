@@ -1,7 +1,7 @@
 """Video files, RTSP and HTTP streams, as PyAV reads them.
 
 A URL (anything with `://`) is a live camera: its end, or a break, is a CameraError and the daemon connects
-again. A film at an HTTP address has an end, and so has a file; `camera.pace` says whether it runs in real time or as
+again. A film at an HTTP address has an end, and so has a file; `camera.pace` sets whether it runs in real time or as
 fast as it is read. An address that gives a single picture is a camera for snapshots, asked `camera.fps` times a second.
 Frames come in the size that the source has, their long side at most 1920 px; `camera.width`, `height` and
 `fps` play no other part.

@@ -83,7 +83,7 @@ class Model:
         """Load NAME.tflite by NAME.json.
 
         Raises:
-            ModelError: missing, damaged, of another role, or not what the card says; or the delegate does not work.
+            ModelError: missing, damaged, of another role, or unlike its card; or the delegate does not work.
 
         """
         self.card = read_card(folder, name)

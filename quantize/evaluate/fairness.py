@@ -157,4 +157,4 @@ def table(report: GroupsReport) -> list[str]:
         cells = "".join(f"{share:>9.1%}  {f'{low:.1%} to {high:.1%}':<16}" for share, (low, high) in shares)
         lines.append(f"{name:<12}{each.pictures:>9}{cells}{'behind' if each.behind else ''}".rstrip())
     behind = [name for name, each in report.groups.items() if each.behind]
-    return [*lines, f"behind: {', '.join(behind) or 'no group, as far as so many pictures can tell'}"]
+    return [*lines, f"behind: {', '.join(behind) or 'no group, as far as so many pictures can show'}"]

@@ -1,6 +1,6 @@
 """The signals of `fer_edge/tracking/signals`, frame by frame, beside labels, by how high the face is.
 
-`looks` beside the pose that a mesh tells, on people and photos kept from training (faces of at least 80 px in their
+`looks` against the pose by a mesh, on people and photos kept from training (faces of at least 80 px in their
 own pictures, made smaller; profiles whose yaw is all that is known too). Precision and recall are of the faces of which
 it says either; `sure` leaves out those that the mesh has within NEAR_DEG of the cone's edge, where it is not exact
 either. `balance` beside the votes of FER+ pictures of the test splits: positive share minus negative ones. Over time

@@ -255,7 +255,7 @@ def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
         ("most shown expression", [_dominant(one) for one in each]),
     ]
     rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
-    if len(each) > 1:  # else the heading says it
+    if len(each) > 1:  # else the heading has it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
     return _known([name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour")
 
@@ -344,5 +344,5 @@ def _model_row(card: Mapping[str, Any], role: str) -> tuple[str, str, str]:
 
 
 def _limits(card: Mapping[str, Any]) -> str:
-    """What the expression model must not be used for, and what it cannot tell."""
+    """What the expression model must not be used for, and its limits."""
     return " ".join(str(card[key]) for key in ("misuse", "limits") if key in card)

@@ -41,7 +41,7 @@ class Site:
     keys: TokenAuth
     live: Live
     hello: Callable[[], str]  # the first message to a page
-    hear: Hear  # what a page says, but for `Next`
+    hear: Hear  # takes a page's messages, but for `Next`
     pictures: Path | None = None  # the folder of pictures at events; None: none may be shown
 
 

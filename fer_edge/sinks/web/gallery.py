@@ -8,7 +8,9 @@ from pathlib import Path
 from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.picture_ring import pictures_in
 
-NONE = "<p class='empty'>There is no picture. Section <code>pictures</code> of config.yaml says when one is taken.</p>"
+NONE = (
+    "<p class='empty'>There is no picture. Section <code>pictures</code> of config.yaml defines when one is taken.</p>"
+)
 
 
 def gallery(folder: Path | None) -> str:

@@ -139,7 +139,7 @@ def token_of(settings: Web) -> str | None:
 
 
 def listen(settings: Web) -> socket.socket:
-    """A socket where config says. Raises SinkError."""
+    """A socket at the configured address. Raises SinkError."""
     where = f"web: cannot listen on {settings.host}:{settings.port}"
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from fer_edge.__main__ import JournalFormatter
+from fer_edge.runtime import rate_limit
 from fer_edge.runtime.rate_limit import RateLimit
 from fer_edge.runtime.say_once import BURST, OneLineFormatter, SayOnce, one_line
 
@@ -61,8 +63,10 @@ def test_a_traceback_keeps_its_lines() -> None:
     assert len(stream.getvalue().splitlines()) > 3
 
 
-def test_a_rate_limit_lets_a_burst_pass_and_then_some() -> None:
+def test_a_rate_limit_lets_a_burst_pass_and_then_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
     limit = RateLimit(burst=3, every_seconds=0.05)
     assert [limit.allows() for _ in range(5)] == [True, True, True, False, False]
-    time.sleep(0.06)
+    now[0] += 0.06
     assert [limit.allows() for _ in range(2)] == [True, False]

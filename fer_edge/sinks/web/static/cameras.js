@@ -1,4 +1,4 @@
-// The overview: of each camera its picture, how it fares and who is seen; a click leads to its own page.
+// The overview: of each camera its picture, its state and who is seen; a click leads to its own page.
 
 import { draw, write } from "./dom.js";
 import { Link } from "./link.js";
@@ -20,13 +20,13 @@ class Camera {
       hello: (message) => this.begin(message),
       news: (message) => this.take(message.entries),
       faces: (message) => this.faces(message.faces),
-      health: (message) => this.fares(message.camera),
+      health: (message) => this.showState(message.camera),
     };
     this.link = new Link({
       base: `camera/${root.dataset.camera}/`,
       onMessage: (message) => receive[message.type]?.(message),
       onPicture: (blob) => draw(this.canvas, blob),
-      onState: (state) => { if (state !== "open") this.fares({ state: "lost", text: LOST[state] }); },
+      onState: (state) => { if (state !== "open") this.showState({ state: "lost", text: LOST[state] }); },
     });
   }
 
@@ -50,7 +50,7 @@ class Camera {
     write(this.seen, shown.length ? `${count}: ${shown.join(", ")}` : count);
   }
 
-  fares({ state, text }) {
+  showState({ state, text }) {
     const well = state === "good";
     this.pill.className = `pill ${well ? "good" : "bad"}`;
     write(this.state, well ? "Live" : state === "lost" ? "Not connected" : "No picture");
