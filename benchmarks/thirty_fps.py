@@ -128,12 +128,12 @@ class Bench:
         phase()
         ended = time.monotonic()
         sent, seen, dropped, skipped = (after - earlier for after, earlier in zip(self.figures(), before, strict=True))
-        told = [(at, happened) for at, happened in list(self.heard.events) if begun <= happened < ended]
-        late = max((at - happened for at, happened in told), default=0.0)
-        moments = sorted(happened for _, happened in told)
+        reported = [(at, happened) for at, happened in list(self.heard.events) if begun <= happened < ended]
+        late = max((at - happened for at, happened in reported), default=0.0)
+        moments = sorted(happened for _, happened in reported)
         gap = max((second - first for first, second in pairwise(moments)), default=0.0)
         frames = f"{sent:6} sent {seen:6} looked at {dropped:4} dropped {skipped:4} skipped"
-        print(f"{name:20}{frames} {len(told):5} events, at most {late:.2f} s late, {gap:.2f} s apart", flush=True)
+        print(f"{name:20}{frames} {len(reported):5} events, at most {late:.2f} s late, {gap:.2f} s apart", flush=True)
 
     def killed(self, seconds: float) -> None:
         """The broker, again and again."""

@@ -63,7 +63,8 @@ def test_transform_keeps_the_shape(shape: tuple[int, ...]) -> None:
     source = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     matrix = transforms.square_crop_matrix((3.0, 4.0), 8.0, 0.5, 80)
     found = transforms.transform(source, matrix)
-    assert (found.shape, found.dtype) == (shape, np.float32)
+    assert found.shape == shape
+    assert found.dtype == np.float32
     assert found == pytest.approx(source.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2], rel=1e-5)
 
 
