@@ -117,6 +117,27 @@ def _hlg(signal: np.ndarray[Any, Any]) -> Any:
     return 1000 * scene**1.2
 
 
+class FrameTimes:
+    """When frames are to be shown, in seconds. Containers such as AVI store no such time, only that of decoding: where
+    the former runs backwards more often than the latter, the latter counts (as in FFmpeg's own players)."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._backwards = {"pts": 0, "dts": 0}
+
+    def __call__(self, frame: av.VideoFrame) -> float | None:
+        """The time of the next frame, None where it has none."""
+        times = {"pts": frame.pts, "dts": frame.dts}
+        for name, time in times.items():
+            if time is not None:
+                self._backwards[name] += time <= self._last.get(name, time - 1)
+                self._last[name] = time
+        pts, dts = times["pts"], times["dts"]
+        chosen = pts if dts is None or self._backwards["pts"] <= self._backwards["dts"] else dts
+        chosen = dts if chosen is None else chosen
+        return None if chosen is None or frame.time_base is None else float(chosen * frame.time_base)
+
+
 class Deinterlacer:
     """Passes progressive frames on untouched; from the first interlaced one on, all go through FFmpeg's bwdif, which
     leaves those that are progressive alone. It holds one frame back."""

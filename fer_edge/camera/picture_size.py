@@ -24,7 +24,7 @@ def announced_pixels(data: bytes) -> int | None:
         if re.match(starts, data, re.DOTALL):
             try:
                 return size(data)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, LookupError):
                 return None
     return None
 
@@ -58,7 +58,9 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG lacks its end: OpenCV would fill the rest with gray silently."""
+    """Whether a JPEG or a PNG lacks its end: OpenCV would fill the rest of a JPEG with gray silently."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
     at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
 

@@ -20,6 +20,7 @@ import numpy as np
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
 from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
 from fer_edge.camera.demo import Picture, demo
+from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, jpeg_frame
@@ -171,9 +172,10 @@ def read_picture(path: Path) -> Image:
     data = _bytes_of(path)
     if is_heif(data):
         return _shrunk(_heif(path, data))
+    kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])
     pixels = announced_pixels(data)
-    if pixels is None:
-        raise CameraError(f"{path}: cannot be decoded")
+    if pixels is None or kind is RAW_KIND:  # OpenCV would read the preview in it
+        raise CameraError(f"{path}: cannot be decoded{not_a_picture(kind)}")
     if pixels > max_pixels():
         raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}")
     try:
@@ -184,7 +186,9 @@ def read_picture(path: Path) -> Image:
             raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
     damage = jpeg_damage(words)
-    if image is None or is_cut_off(data) or damage:
+    if is_cut_off(data):
+        raise CameraError(f"{path}: cannot be decoded: it is truncated")
+    if image is None or damage:
         raise CameraError(f"{path}: {f'is damaged ({damage})' if damage else 'cannot be decoded'}")
     return _shrunk(image.astype(np.uint8, copy=False))
 

@@ -235,4 +235,4 @@ def test_odd_files_in_a_folder(tmp_path: Path, image: Image, caplog: pytest.LogC
     assert shapes == [image.shape, image.shape, (1, 1, 3), (8192, 2, 3)]
     links, empty = caplog.messages
     assert "1 file (.jpg) is left out" in links
-    assert empty.endswith("empty.png: cannot be decoded, skipped")
+    assert empty.endswith("empty.png: cannot be decoded: it is empty, skipped")

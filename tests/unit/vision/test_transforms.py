@@ -77,6 +77,31 @@ def test_the_eyes_are_the_first_two_anchors_and_all_are_means() -> None:
     assert np.array_equal(anchors, np.array(means))
 
 
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4, 5, 8, 15, 16, 17])
+@pytest.mark.parametrize("depth", [(), (3,)], ids=["gray", "colours"])
+def test_averaged_is_the_mean_of_each_block_to_the_bit(shrink: int, depth: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(shrink).integers(0, 256, (shrink * 7 + 1, shrink * 9 + shrink // 2, *depth))
+    image = pixels.astype(np.uint8)
+    rows, columns = image.shape[0] // shrink, image.shape[1] // shrink
+    whole = image[: rows * shrink, : columns * shrink]
+    expected = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    found = transforms.averaged(image, shrink)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected)
+
+
+def test_a_picture_thinner_than_a_block_is_averaged_across() -> None:
+    line = np.array([[10, 20]] * 9, np.uint8)
+    assert transforms.averaged(line, 3).tolist() == [[15], [15], [15]]
+    assert transforms.averaged(line.T, 3).tolist() == [[15, 15, 15]]
+
+
+def test_the_brightest_blocks_do_not_run_over() -> None:
+    white = np.full((64, 80), 255, np.uint8)
+    assert (transforms.averaged(white, 16) == 255).all()
+    assert (transforms.averaged(white[:51, :51], 17) == 255).all()
+
+
 @given(finite, finite, st.floats(0.1, 10), st.floats(-3, 3))
 def test_similarity_finds_the_transform_that_made_the_points(x: float, y: float, scale: float, angle: float) -> None:
     source = np.array([[0, 0], [40, 3], [11, 50]], np.float32)

@@ -176,3 +176,13 @@ def test_a_line_at_the_end(
     last = capfd.readouterr().err.splitlines()[-1]
     assert re.match(f"fer-edge: {reported}", last), last
     assert re.search(r"; took [\d.]+ s, [\d.e+]+ (frame|picture)s a second$", last)
+
+
+@pytest.mark.parametrize("name", ["two\nlines.jpg", "\x1b[31mred.jpg"])
+def test_a_name_does_not_control_the_terminal(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((64, 64, 3), np.uint8))
+    path = (tmp_path / "a.jpg").rename(tmp_path / name)
+    assert main(["analyze", str(path), "--csv", str(tmp_path / "o")]) == 0
+    (last,) = capfd.readouterr().err.splitlines()
+    assert last.startswith("fer-edge: read 1 picture of")
+    assert "\x1b" not in last
