@@ -140,7 +140,7 @@ def group_figures(
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of so many."""
+    """The 95 % interval of a share, 0..1, of `count` (Wilson 1927, J. Am. Stat. Assoc. 22)."""
     z = 1.96
     middle, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
     return (middle - spread) / (1 + z * z / count), (middle + spread) / (1 + z * z / count)

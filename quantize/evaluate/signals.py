@@ -165,7 +165,7 @@ def _balance(model: Model, images: Image, wanted: NDArray[Any], px: int) -> Bala
 def table(figures: dict[str, Any]) -> list[str]:
     """Lay out for people."""
     return [
-        "looks: precision and recall beside the mesh's pose; sure: without those near the cone's edge",
+        "looks: precision and recall against the mesh's pose; sure: without those near the cone's edge",
         *(_looks_row(each) for each in figures["looks"]),
         "balance beside the votes of FER+",
         *(_balance_row(each) for each in figures["balance"]),

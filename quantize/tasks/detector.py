@@ -297,7 +297,8 @@ def flat(grids: Sequence[Any]) -> Any:
 
 
 def quality_focal(logits: Any, quality: Any) -> Any:
-    """Cross-entropy with a target 0..1, weighted down where the prediction is already close."""
+    """Cross-entropy with a target 0..1, weighted down where the prediction is already close (quality focal loss, Li et
+    al. 2020, arXiv:2006.04388)."""
     off = ops.abs(quality - ops.sigmoid(logits))
     entropy = ops.maximum(logits, 0.0) - logits * quality + ops.log1p(ops.exp(-ops.abs(logits)))
     return ops.square(off) * entropy
