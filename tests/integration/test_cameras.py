@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -222,6 +223,32 @@ def test_axe_core_finds_nothing_on_the_overview(page: Page, tmp_path: Path, sche
         page.goto(f"http://127.0.0.1:{port}/")
         expect(page.locator("[data-camera=back] .link-text")).to_have_text("Live")
         assert violations(page) == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+def test_the_overview_says_what_is_wrong_and_counts_alerts(page: Page, tmp_path: Path) -> None:
+    port = free_port()
+    web = {"enabled": True, "port": port}
+    rule = {"expressions": ["happiness", "neutral"], "min_confidence": 0.0, "for_seconds": 0}
+    gone = {"backend": "stream", "source": f"http://127.0.0.1:{free_port()}/video"}
+    config = settings(
+        tmp_path,
+        free_port(),
+        web=web,
+        alerts={"seen": rule},
+        cameras={"front": DEMO | {"source": "demo"}, "back": gone},
+    )
+    with daemon(config) as process:
+        wait_for(lambda: "the live page is at" in (tmp_path / "log").read_text() or process.poll(), "the page")
+        page.goto(f"http://127.0.0.1:{port}/")
+        front, back = (page.locator(f"[data-camera={camera}]") for camera in ("front", "back"))
+        expect(front.locator(".link-text")).to_have_text("Not all is well")
+        expect(front.locator(".wrong")).to_contain_text("Broker: away")
+        expect(front.locator(".notice")).to_have_text("")
+        expect(back.locator(".link-text")).to_have_text("No picture")
+        expect(back.locator(".notice")).to_contain_text("http://127.0.0.1:")
+        for title in (r"^\(1\) fer-edge", "^fer-edge"):
+            expect(page).to_have_title(re.compile(title), timeout=SECONDS * 1000)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)

@@ -208,6 +208,9 @@ def picture(tried: Sequence[Candidate], outcomes: dict[str, Outcome]) -> Table:
     table.add_section()
     for title, of in ROWS:
         table.add_row(title, *(of(outcomes[each.name]) if each.name in outcomes else "" for each in tried))
+    for name in tried[0].config.alerts:
+        counts = (str(outcomes[each.name].alerts.get(name, 0)) if each.name in outcomes else "" for each in tried)
+        table.add_row(f"alert {name}", *counts)
     return table
 
 

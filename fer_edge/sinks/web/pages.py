@@ -68,5 +68,5 @@ def _card(name: str) -> str:
         '<p class="notice">Connecting to the daemon</p></div></a>'
         '<p class="row"><span class="pill" role="status"><span class="dot" aria-hidden="true"></span>'
         '<span class="link-text">Connecting</span></span> <span class="seen">Not known yet</span></p>'
-        '<p class="on" hidden></p></li>'
+        '<p class="on" hidden></p><p class="wrong" hidden></p></li>'
     )

@@ -5,6 +5,14 @@ import { byId, make, now, span, timeOf, write } from "./dom.js";
 
 const PARTS = [["camera", "Camera"], ["broker", "Broker"], ["board", "Board"]];
 
+// The parts that are not well: key and name of each.
+export const troublesOf = (health) => PARTS.filter(([key]) => isWrong(key, health[key]));
+
+export function stateOf(health) {
+  if (health.camera.state !== "good") return "No picture";
+  return troublesOf(health).length ? "Not all is well" : "Live";
+}
+
 export class Header {
   constructor() {
     this.pills = new Map(PARTS.map(([key, name]) => [key, pill(name)]));
@@ -17,16 +25,15 @@ export class Header {
   }
 
   show(health) {
-    const wrong = PARTS.filter(([key]) => isWrong(key, health[key]));
+    const wrong = troublesOf(health);
     for (const [key, name] of PARTS) {
       const bad = isWrong(key, health[key]);
       this.pills.get(key).show(name, bad ? "bad" : health[key].state);
       this.lines.get(key).show(bad ? health[key] : null);
     }
     this.list.hidden = !wrong.length;
-    const noPicture = health.camera.state !== "good";
     byId("link").className = `pill ${wrong.length ? "bad" : "good"}`;
-    write(byId("link-text"), noPicture ? "No picture" : wrong.length ? "Not all is well" : "Live");
+    write(byId("link-text"), stateOf(health));
     this.tick();
   }
 

@@ -31,7 +31,7 @@ from fer_edge.commands.tune.compare import (
     write,
 )
 from fer_edge.commands.tune.replay import Recording, Replay, outcome
-from fer_edge.config import Config, Events, Quality, Tracking
+from fer_edge.config import Alert, Attention, Config, Events, Quality, Tracking
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EventType, FaceEvent, Frame
@@ -206,6 +206,34 @@ def test_the_table_names_what_differs() -> None:
     lines = said.get().splitlines()
     assert any(line.split() == ["events.enter", "0.5", "0.8"] for line in lines)
     assert any("flips" in line for line in lines)
+
+
+def test_alerts_are_counted_at_any_hour() -> None:
+    rules = {
+        "smile": Alert(expressions=("happiness",), for_seconds=0.0, cooldown_seconds=0.0),
+        "fright": Alert(expressions=("fear",), for_seconds=0.0),
+        "looked": Alert(signals=("looks",), for_seconds=0.0, cooldown_seconds=0.0),
+    }
+    config = Config(alerts=rules, attention=Attention(enabled=True))
+    with closing(open_camera(source_config(config.camera, "demo"))) as camera:
+        pipeline = Pipeline(config)
+        turned = [alert for frame in iter(camera.read, None) for alert in pipeline.step(frame).alerts if alert.on]
+    begun = {name: sum(alert.name == name for alert in turned) for name in rules}
+    assert begun["smile"] >= 2
+    assert begun["looked"] >= 1
+    at_night = {name: structs.replace(rule, active_hours="03:00-03:01") for name, rule in rules.items()}
+    late = {name: structs.replace(rule, for_seconds=60.0) for name, rule in rules.items()}
+    tried = [
+        Candidate(name, structs.replace(config, alerts=each)) for name, each in (("now", at_night), ("late", late))
+    ]
+    with closing(open_camera(source_config(config.camera, "demo"))) as camera:
+        outcomes = play(camera, tried)
+    assert outcomes["now"].alerts == begun
+    assert outcomes["late"].alerts == dict.fromkeys(rules, 0)
+    console = Console(width=80, color_system=None)
+    with console.capture() as said:
+        console.print(picture(tried, outcomes))
+    assert ["alert", "smile", str(begun["smile"]), "0"] in [line.split() for line in said.get().splitlines()]
 
 
 def test_words_of_the_table_stay_whole_in_80_columns() -> None:
