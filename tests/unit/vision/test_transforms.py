@@ -88,6 +88,10 @@ def test_averaged_is_the_mean_of_each_block_to_the_bit(shrink: int, depth: tuple
     found = transforms.averaged(image, shrink)
     assert found.dtype == np.uint8
     assert np.array_equal(found, expected)
+    canvas = np.zeros((rows + 2, columns + 3, *depth), np.uint8)
+    transforms.averaged(image, shrink, into=canvas[1:-1, 2:-1])
+    assert np.array_equal(canvas[1:-1, 2:-1], expected)
+    assert canvas.sum() == expected.sum()  # nothing beside it
 
 
 def test_a_picture_thinner_than_a_block_is_averaged_across() -> None:
