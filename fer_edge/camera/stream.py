@@ -73,6 +73,7 @@ class StreamCamera:
         """How often the file ended early, and frames of it that could not be decoded."""
         self.trouble: str | None = None
         """What was wrong with the file, known at its end."""
+        self.note: str | None = None  # nothing is left out of a film
         self._left_out = LeftOut()  # before this connection
         self.picture: Path | None = None  # frames of a film have no files of their own
 
