@@ -183,6 +183,8 @@ class Attention(Section, frozen=True):
     min_height_px: Pixels = 24
     max_pose_error_deg: Degrees = 8.0
     lasting_seconds: Seconds = 2.0
+    iris: bool = False
+    min_eye_px: Pixels = 8
 
 
 class EyesMouth(Section, frozen=True):
@@ -434,7 +436,7 @@ class OwnDetector(Section, frozen=True):
 
 
 class NamedCamera(Camera, frozen=True):
-    """One of several cameras; its name is its key in section `cameras`. null: as all others have it."""
+    """One of several cameras; its name is its key in section `cameras`. null: as for all others."""
 
     detector: OwnDetector = OwnDetector()
     zones: dict[Name, Zone] | None = None

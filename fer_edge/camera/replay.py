@@ -23,7 +23,7 @@ from fer_edge.camera.demo import Picture, demo
 from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, jpeg_frame
+from fer_edge.camera.picture_size import announced_pixels, has_film_beside, is_cut_off, is_heif, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame, Image
@@ -61,10 +61,17 @@ class ReplayCamera:
         """How many there are, damaged ones included; None with `loop`, and before `open`."""
         self.damaged = 0
         """How many pictures could not be decoded and were skipped."""
+        self.films_inside = 0
+        """How many pictures have a film in their file, which is not read."""
+
+    @property
+    def note(self) -> str | None:
+        """What is left out though nothing is wrong."""
+        return films_beside(self.films_inside) if self.films_inside else None
 
     @property
     def trouble(self) -> str | None:
-        """What could not be read, as a report says it."""
+        """What could not be read, as a report states it."""
         return f"{of_all(self.damaged, self.frames or 0, 'picture')} could not be decoded" if self.damaged else None
 
     def open(self) -> None:
@@ -121,13 +128,17 @@ class ReplayCamera:
         good = []
         for path in paths:
             try:
-                image = read_picture(path)
+                data = _bytes_of(path)
+                image, film = decode_picture(path, data), has_film_beside(data)
             except CameraError as error:
                 log.warning("%s, skipped", error)
                 self.damaged += 1
                 continue
             good.append(path)
+            self.films_inside += film
             yield path, image
+        if self.note:
+            log.warning("%s: %s", self.title, self.note)
         if not good:
             raise CameraError(f"none of the {counted(len(paths), 'picture')} in {paths[0].parent} can be decoded")
         while self._config.loop:
@@ -158,7 +169,8 @@ def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
 
 
 def read_picture(path: Path) -> Image:
-    """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
+    """Read a picture file as u8[H,W,3] BGR, turned by its EXIF orientation, without alpha, its long side at most
+    MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
     3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS
@@ -168,7 +180,11 @@ def read_picture(path: Path) -> Image:
         CameraError: the file cannot be read or decoded.
 
     """
-    data = _bytes_of(path)
+    return decode_picture(path, _bytes_of(path))
+
+
+def decode_picture(path: Path, data: bytes) -> Image:
+    """The same of a file's content. Raises CameraError."""
     if is_heif(data):
         return _shrunk(_heif(path, data))
     kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])
@@ -190,6 +206,13 @@ def read_picture(path: Path) -> Image:
     if image is None or damage:
         raise CameraError(f"{path}: {f'is damaged ({damage})' if damage else 'cannot be decoded'}")
     return _shrunk(image.astype(np.uint8, copy=False))
+
+
+def films_beside(count: int) -> str:
+    """That so many pictures, at least one, have a film in their file that is not read: live and motion photos."""
+    if count == 1:
+        return "the film or sequence beside 1 picture is not read"
+    return f"the films or sequences beside {counted(count, 'picture')} are not read"
 
 
 def _heif(path: Path, data: bytes) -> Image:

@@ -1,7 +1,7 @@
 """Faces that a mesh has labelled: `mesh/SET.npz` in the data folder, as `quantize.data.mesh_labels` writes them.
 
-What the teacher says is believed where it is sure that there is a face, or where its points lie on a detector's five
-(on turned faces it finds the points long after it has ceased to be sure), and where both tell about the same turn.
+The teacher is believed where it is sure that there is a face, or where its points lie on a detector's five
+(on turned faces it finds the points long after it has ceased to be sure), and where both give about the same turn.
 Beyond 60 to 70 degrees the mesh, which always draws both halves of a face, goes wrong: for these profiles, the yaw of
 the detector's five points is all that is known.
 """
@@ -104,11 +104,12 @@ class MeshFaces:
     @property
     def held_out(self) -> NDArray[np.bool_]:
         """bool[N]: a fifth of the groups, the same people as in `data.held_out_stills`; of `varied`, two folds."""
-        known = {group: _held_out(group) for group in set(self.groups.tolist())}
+        known = {group: is_held_out(group) for group in set(self.groups.tolist())}
         return np.array([known[group] for group in self.groups.tolist()], np.bool_)
 
 
-def _held_out(group: str) -> bool:
+def is_held_out(group: str) -> bool:
+    """Whether a group is kept from training."""
     return group in HELD_OUT_FOLDS if group.startswith("fold") else chosen(group.encode(), one_in=5)
 
 

@@ -48,8 +48,8 @@ def test_every_line_is_understood(tmp_path: Path) -> None:
     unit.write_text(UNIT.read_text().replace("/opt/fer-edge/bin/fer-edge", "/bin/true"))  # it is not installed here
     done = analyze("verify", str(unit))
     assert done.returncode == 0, done.stderr
-    said = [line for line in done.stderr.splitlines() if not any(f"'{key}'" in line for key in SINCE_254)]
-    assert said == []
+    message = [line for line in done.stderr.splitlines() if not any(f"'{key}'" in line for key in SINCE_254)]
+    assert message == []
 
 
 def test_the_sandbox_is_as_tight_as_promised() -> None:

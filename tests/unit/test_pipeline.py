@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fer_edge.camera import open_camera
+from fer_edge.config import Attention, Config
 from fer_edge.config import Camera as CameraConfig
-from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import EventType, Image, Update
+from fer_edge.records import EventType, EyeTurn, Image, Update
 from fer_edge.runtime.meter import Stopwatch
 from tests.support.samples import frame_of
 
@@ -29,14 +29,14 @@ class TestStep:
 
     def test_the_demo_tells_its_story(self, pipeline: Pipeline) -> None:
         updates = self.play(pipeline)
-        told = [(event.track_id, event.event_type.value, event.expression) for u in updates for event in u.events]
+        reported = [(event.track_id, event.event_type.value, event.expression) for u in updates for event in u.events]
         ends = pipeline.end_all(time.monotonic_ns()).events
-        told += [(event.track_id, event.event_type.value, event.expression) for event in ends]
-        assert told[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
-        third = [each[1:] for each in told if each[0] == 3]  # with OpenCV 4.11 it starts undecided
+        reported += [(event.track_id, event.event_type.value, event.expression) for event in ends]
+        assert reported[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
+        third = [each[1:] for each in reported if each[0] == 3]  # with OpenCV 4.11 it starts undecided
         assert (third[0][0], third[-1]) == ("start", ("end", "neutral"))
         assert {expression for _, expression in third} <= {None, "neutral"}
-        assert (2, "end", "happiness") in told
+        assert (2, "end", "happiness") in reported
         assert max(len(update.faces) for update in updates) == 2
 
     def test_boxes_move_and_stay_on_the_face(self, pipeline: Pipeline) -> None:
@@ -105,6 +105,15 @@ class TestStep:
         for number, image in enumerate(frames):
             pipeline.step(frame_of(np.ascontiguousarray(image), seconds=number / 10))
             assert pipeline.tracker.snapshot().frame_ns == number * 100_000_000, "else a cut would seem a missing frame"
+
+    def test_eyes_are_followed_where_config_asks_for_it(self, pipeline: Pipeline, astronaut: Image) -> None:
+        assert pipeline.step(frame_of(astronaut)).tracks[0].eyes is None
+        pipeline.configure(Config(attention=Attention(enabled=True, iris=True)))
+        update = pipeline.step(frame_of(astronaut, seconds=0.1))
+        assert isinstance(update.tracks[0].eyes, EyeTurn)
+        assert update.readings[0].eyes == update.tracks[0].eyes
+        pipeline.configure(Config(attention=Attention(iris=True)))  # the section as a whole is off
+        assert pipeline.step(frame_of(astronaut, seconds=0.2)).tracks[0].eyes is None
 
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))

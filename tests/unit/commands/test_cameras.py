@@ -101,17 +101,17 @@ def test_analyze_has_the_zones_and_the_id_of_its_camera(tmp_path: Path) -> None:
 def test_check_looks_at_the_chosen_camera_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = config(tmp_path, TWO)
     assert main(["check", "--camera", "back", *where]) == 0
-    said = capsys.readouterr().out
-    assert "back: replay " in said
-    assert "front:" not in said
-    assert " models " in said, "what they have in common is checked, too"
+    message = capsys.readouterr().out
+    assert "back: replay " in message
+    assert "front:" not in message
+    assert " models " in message, "what they have in common is checked, too"
 
 
 def test_bench_says_whose_settings_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = config(tmp_path, TWO)
-    for options, said in ((["--camera", "front"], "front"), ([], "all cameras")):
+    for options, message in ((["--camera", "front"], "front"), ([], "all cameras")):
         assert main(["bench", "--frames", "1", "--json", *options, *where]) == 0
-        assert json.loads(capsys.readouterr().out)["camera"] == said
+        assert json.loads(capsys.readouterr().out)["camera"] == message
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,7 @@ def test_a_notice_is_about_all_cameras_or_names_one(
     assert f"<h1>{title}</h1>" in page
     assert ("This notice is about the camera “back”." in page) == named
     assert ("these cameras" in page) != named
+    assert ("In which marked areas" in page) != named, "the front one has a zone"
     intros = re.findall(r'<p class="intro">(.*?)</p>', page)
     assert len(set(intros)) == 7
     assert all(("back" in intro) == named for intro in intros)
