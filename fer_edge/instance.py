@@ -17,7 +17,7 @@ from pathlib import Path
 from fer_edge import __version__
 from fer_edge.config import Config
 from fer_edge.errors import AlreadyRunning
-from fer_edge.records import Identity, ModelId
+from fer_edge.records import Hub, Identity, ModelId
 from fer_edge.vision.model_card import Card
 from fer_edge.vision.tflite import runtime_name
 
@@ -49,8 +49,8 @@ def state_folder(config: Config, device_id: str) -> Path:
     return Path(config.state.folder or systemd or Path(home, "fer-edge"), device_id)
 
 
-def identity(config: Config, cards: Sequence[Card]) -> Identity:
-    """The sender's identity in every message of this run."""
+def identity(config: Config, cards: Sequence[Card], hub: Hub | None = None) -> Identity:
+    """The sender's identity in every message of this run; `hub`: of which daemon, where that has several cameras."""
     return Identity(
         device_id=device_id(config),
         boot_id=uuid.uuid4().hex[:12],
@@ -59,6 +59,7 @@ def identity(config: Config, cards: Sequence[Card]) -> Identity:
         runtime=runtime_name(config.models.runtime),
         purpose=config.privacy.purpose,
         medical_or_safety=config.privacy.medical_or_safety,
+        hub=hub,
     )
 
 

@@ -91,6 +91,15 @@ class ModelId:
 
 
 @dataclass(frozen=True, slots=True)
+class Hub:
+    """A daemon with several cameras: the device below which each camera's device stands."""
+
+    device_id: str
+    name: str | None  # what people call it; None: by its id
+    first: str  # device id of the camera among whose topics the machine's figures are read
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who sends: the same for a whole run."""
 
@@ -101,6 +110,7 @@ class Identity:
     runtime: str  # the TFLite runtime and its version
     purpose: str | None = None  # what the device is for (privacy.purpose); None: not declared
     medical_or_safety: bool = False  # declared as the reason (privacy.medical_or_safety)
+    hub: Hub | None = None  # of a camera that is one of several
 
     @property
     def model(self) -> str:
@@ -150,7 +160,7 @@ class Box:
 
     @property
     def center(self) -> tuple[float, float]:
-        """Its middle (x, y)."""
+        """Its middle (x, y), px."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
     def normalised(self, width: int, height: int) -> Box:

@@ -47,9 +47,9 @@ class PerClass:
 class Reliability:
     """Bins of equal width over the confidence 0..1; a bin without pictures holds zeros."""
 
-    confidence: Doubles  # [bins] mean
-    accuracy: Doubles  # [bins]
-    count: Labels  # [bins] pictures
+    confidence: Doubles  # f64[bins] mean
+    accuracy: Doubles  # f64[bins]
+    count: Labels  # i[bins] pictures
 
 
 def confusion(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
@@ -58,21 +58,23 @@ def confusion(labels: Labels, predicted: Labels, *, classes: int) -> Labels:
 
 
 def accuracy(table: Labels) -> float:
-    """Accuracy of a confusion matrix."""
+    """Accuracy of a confusion matrix i[classes,classes]."""
     return _share(int(np.trace(table)), int(table.sum()))
 
 
 def per_class(table: Labels) -> list[PerClass]:
-    """Precision, recall and F1 of each class of a confusion table; 0 where nothing is divided by nothing."""
-    hits, said, counts = np.diag(table), table.sum(axis=0), table.sum(axis=1)
+    """Precision, recall and F1 of each class of a confusion matrix i[classes,classes]; 0 where nothing is divided by
+    nothing."""
+    hits, predicted, counts = np.diag(table), table.sum(axis=0), table.sum(axis=1)
     return [
-        PerClass(_share(hit, all_said), _share(hit, count), _share(2 * hit, all_said + count), int(count))
-        for hit, all_said, count in zip(hits, said, counts, strict=True)
+        PerClass(_share(hit, all_predicted), _share(hit, count), _share(2 * hit, all_predicted + count), int(count))
+        for hit, all_predicted, count in zip(hits, predicted, counts, strict=True)
     ]
 
 
 def macro_f1(table: Labels) -> float:
-    """Mean F1, rare classes counting as much as common ones; a class neither true nor predicted is left out."""
+    """Mean F1 of a confusion matrix i[classes,classes], rare classes counting as much as common ones; a class neither
+    true nor predicted is left out."""
     concerned = (table.sum(axis=0) + table.sum(axis=1)) > 0
     return float(np.mean([each.f1 for each, counts in zip(per_class(table), concerned, strict=True) if counts]))
 
@@ -89,13 +91,14 @@ def reliability(probabilities: Floats, labels: Labels, *, bins: int = ECE_BINS) 
 
 def calibration_error(probabilities: Floats, labels: Labels) -> float:
     """Average the gap between confidence and accuracy over 15 bins, weighted by their pictures (Guo et al. 2017,
-    arXiv:1706.04599)."""
+    arXiv:1706.04599); probabilities f32[N,classes], labels i[N]."""
     bins = reliability(probabilities, labels)
     return float((np.abs(bins.confidence - bins.accuracy) * bins.count).sum() / max(len(labels), 1))
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """Find the temperature, to two decimals, under which the true labels are most likely (Guo et al. 2017)."""
+    """Find the temperature, to two decimals, under which the true labels i[N] of logits f32[N,classes] are most likely
+    (Guo et al. 2017)."""
     best = min(TEMPERATURES, key=lambda each: _surprise(logits, labels, temperature=float(each)))
     return round(float(best), 2)
 
@@ -131,7 +134,7 @@ def bootstrap(
     """The 95 % intervals of figures, by percentiles over samples drawn with replacement (Efron and Tibshirani 1993).
 
     Args:
-        figures: works out the figures of some rows; NaN where rows have none.
+        figures: works out the figures of some rows i[n]; NaN where rows have none.
         groups: [N] what each row belongs to; groups are drawn whole: pictures of one person are not independent.
         rounds: how many samples are drawn.
 
@@ -161,9 +164,9 @@ class Matched:
     """One picture's boxes against its faces."""
 
     scores: Floats  # f32[n]
-    right: Bools  # [n] the box found a face that counts
-    asked: Bools  # [n] False: it found a face that does not count, which is neither right nor wrong
-    found: Bools  # [m] the face was found
+    right: Bools  # bool[n] the box found a face that counts
+    asked: Bools  # bool[n] False: it found a face that does not count, which is neither right nor wrong
+    found: Bools  # bool[m] the face was found
 
     def wrong(self) -> int:
         """How many boxes are on no face."""
@@ -174,9 +177,9 @@ class Matched:
 class Curve:
     """Precision against recall: value i is for taking the i+1 best boxes of the whole set."""
 
-    precision: Doubles
-    recall: Doubles
-    scores: Floats  # of the last box taken
+    precision: Doubles  # f64[n]
+    recall: Doubles  # f64[n]
+    scores: Floats  # f32[n] of the last box taken
 
 
 def overlaps(boxes: Floats, faces: Floats) -> Floats:

@@ -34,7 +34,7 @@ class Health:
     """What the board reports."""
 
     temperature_c: float | None = None  # of the SoC; None where it is unknown
-    throttled: int | None = None  # the firmware's bits; None elsewhere
+    throttled: int | None = None  # the firmware's bits (vcgencmd get_throttled); None elsewhere
 
     def words(self) -> str:
         """The bits in words; empty where none is set."""
@@ -83,10 +83,10 @@ def ask_firmware() -> int | None:
     if program is None or not os.access(VCIO, os.R_OK | os.W_OK):
         return None
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [program, "get_throttled"], capture_output=True, text=True, timeout=VCGENCMD_SECONDS, check=True
         )
-        return int(said.stdout.strip().removeprefix("throttled="), 16)
+        return int(output.stdout.strip().removeprefix("throttled="), 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 

@@ -29,7 +29,7 @@ class TooManyPixels(ValueError):
 
 
 class Grid(NamedTuple):
-    """How tiles lie: row by row, the last ones cut at the picture's width and height."""
+    """How tiles lie: row by row, the last ones cut at the picture's width and height in px."""
 
     rows: int
     columns: int

@@ -65,7 +65,7 @@ class Losses:
         """How many frames are missing: those that were counted, or that would fit into the gaps."""
         return max(self._bad, sum(gap.missing for gap in self.gaps) - self._late)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What is missing, and where."""
         places = _places(self.gaps)
         more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""

@@ -255,7 +255,8 @@ def _mode(configuration: dict[str, Any]) -> str:
 
 
 def nv12_to_bgr(nv12: Image, size: tuple[int, int]) -> Image:
-    """u8[H*3/2,W], Y above interleaved U and V, all of the full range (OpenCV's own NV12 is limited to 16..235)."""
+    """u8[H*3/2,W], Y above interleaved U and V, to u8[H,W,3]; all of the full range (OpenCV's own NV12 is limited to
+    16..235). `size`: width and height, px."""
     width, height = size
     chroma = cv2.resize(nv12[height:].reshape(height // 2, width // 2, 2), size)
     merged = cv2.merge([nv12[:height], chroma[:, :, 1], chroma[:, :, 0]])  # the order is Y, V (Cr), U (Cb)

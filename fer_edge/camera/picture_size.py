@@ -47,7 +47,7 @@ def is_animated_webp(data: bytes) -> bool:
 
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """Where a JPEG's frame header lies, its height and its width; zeros for anything else."""
+    """Byte offset of a JPEG's frame header (SOFn, ITU-T T.81), height and width in px; zeros for anything else."""
     at = 2
     while data.startswith(b"\xff\xd8") and at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

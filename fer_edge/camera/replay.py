@@ -26,7 +26,7 @@ from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, 
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame, Image
-from fer_edge.runtime.count_text import counted, of_all
+from fer_edge.runtime.count_text import bytes_text, counted, of_all
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def _bytes_of(path: Path) -> bytes:
             return path.read_bytes()
     except OSError as error:
         raise CameraError(f"{path}: cannot be read: {error.strerror}") from None
-    large = f"has {counted(size, 'byte')}, expected at most {MAX_PICTURE_BYTES}; make it smaller"
+    large = f"has {bytes_text(size)}, expected at most {MAX_PICTURE_BYTES}; make it smaller"
     raise CameraError(f"{path}: {large if size else 'not a regular file; expected a picture'}")
 
 

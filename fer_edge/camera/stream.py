@@ -242,7 +242,7 @@ class StreamCamera:
         self._losses.end(reader.bad)
         if reader.bad:
             self.damaged += self._losses.frames
-            self._note(self._losses.told())
+            self._note(self._losses.summary())
         missing = 0 if self._is_url else missing_bytes(self._source)
         if missing:
             promised = reader.frames if reader.frames and reader.frames > self._count else 0

@@ -16,7 +16,7 @@ DISPOSED, NOT_BLENDED = 1, 2
 
 
 class Part(NamedTuple):
-    """One frame: where it lies, how long it is shown, and its picture."""
+    """One frame: where on the canvas it lies, in px, how long it is shown, and its picture."""
 
     x: int
     y: int

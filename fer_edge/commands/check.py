@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ from rich.markup import escape
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.camera.credentials import holds_password
-from fer_edge.commands.camera_options import camera_configs
+from fer_edge.commands.camera_options import add_camera_argument, camera_configs
 from fer_edge.config import Config, Jsonl, Privacy, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
@@ -62,6 +62,7 @@ class Finding:
 EXAMPLES = """\
 Examples:
   fer-edge check -c my.yaml              one line each: ok, warn (it runs all the same) or FAIL, and what to do
+  fer-edge check --camera front          with section cameras: what is common, and this camera
   fer-edge check --schema > schema.json  for completion in an editor
 """
 
@@ -78,50 +79,48 @@ class PrintSchema(argparse.Action):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What else it can print."""
     parser.add_argument("--schema", action=PrintSchema, nargs=0, help="print the JSON Schema of config.yaml and exit")
+    add_camera_argument(parser, "only this one, where the configuration has section cameras (default: all of them)")
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Check what the configuration names."""
-    return check(config, options.config, options.config_note)
+    return check(config, options.config, options.config_note, camera=options.camera)
 
 
-def check(config: Config, path: Path | None, note: str | None = None) -> int:
-    """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is."""
+def check(config: Config, path: Path | None, note: str | None = None, *, camera: str | None = None) -> int:
+    """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is; `camera`:
+    the only one that is checked."""
     console, failed = Console(soft_wrap=True, highlight=False), False
     noted = [("config", Finding(False, note, fatal=False))] if note else []
-    for name, finding in chain(findings(config, path), noted):
+    for name, finding in chain(findings(config, path, camera), noted):
         color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
         console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
         failed |= not finding.ok and finding.fatal
     return int(failed)
 
 
-def findings(config: Config, path: Path | None) -> Iterator[tuple[str, Finding]]:
+def findings(config: Config, path: Path | None, camera: str | None = None) -> Iterator[tuple[str, Finding]]:
     """Every check's name and outcome, one after the other: some take seconds."""
+    cameras = camera_configs(config, camera)
     file = path or "defaults (no configuration file)"
     yield "config", Finding(True, f"{file}; device id {device_id(config)}; {_purpose(config.privacy)}")
-    for name, function, camera, own in _checks(config, path):
+    for name, function, called, own in _checks(config, path, cameras):
         try:
             found = function(own)
         except FerEdgeError as error:
             found = Finding(False, str(error))
-        yield name, replace(found, text=f"{camera}: {found.text}") if camera else found
-
-
-def _always(_: Config) -> bool:
-    return True
+        yield name, replace(found, text=f"{called}: {found.text}") if called else found
 
 
 Check = tuple[str, Callable[[Config], Finding], str, Config]
 """Its name, what does it, and for which camera with which configuration; no camera: for the daemon."""
 
 
-def _checks(config: Config, path: Path | None) -> Iterator[Check]:
+def _checks(config: Config, path: Path | None, cameras: Mapping[str, Config]) -> Iterator[Check]:
     """Everything that can be checked; where there are several cameras, what each has for itself is checked for each."""
-    cameras = camera_configs(config)
 
     def each(
-        name: str, function: Callable[[Config], Finding], wanted: Callable[[Config], Any] = _always
+        name: str, function: Callable[[Config], Finding], wanted: Callable[[Config], Any] = bool
     ) -> Iterator[Check]:
         return ((name, function, camera, own) for camera, own in cameras.items() if wanted(own))
 
@@ -178,15 +177,15 @@ def _settings(config: Config) -> Finding:
 def _zones(config: Config) -> Finding:
     """Each zone's share of the picture; one in which no face can be found is worth a warning."""
     left, top, right, bottom = config.detector.region
-    told, outside = [], []
+    zones, outside = [], []
     for name, zone in config.zones.items():
         outline = np.array(zone.points, np.float32)
-        told.append(f"{name} ({cv2.contourArea(outline):.0%} of the picture)")
+        zones.append(f"{name} ({cv2.contourArea(outline):.0%} of the picture)")
         (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
         if x1 <= left or x0 >= right or y1 <= top or y0 >= bottom:
             outside.append(name)
     advice = f"; outside detector.region, where no new face is found: {', '.join(outside)}" if outside else ""
-    return Finding(not outside, ", ".join(told) + advice, fatal=False)
+    return Finding(not outside, ", ".join(zones) + advice, fatal=False)
 
 
 def _camera(config: Config) -> Finding:
@@ -282,7 +281,7 @@ def _secret_files(config: Config, path: Path | None) -> list[Path]:
     mqtt, web = config.mqtt, config.web
     named = (mqtt.password_file, mqtt.key_file, web.token_file if web.enabled else None, config.camera.password_file)
     own = [path] if path and (holds_password(config.camera.source) or path.is_relative_to("/etc")) else []
-    return [*own, *(Path(each) for each in named if each)]
+    return own + [Path(each) for each in named if each]
 
 
 def _secrets(config: Config, path: Path | None) -> Finding:
@@ -344,7 +343,7 @@ def _thermal(config: Config) -> Finding:
     hot = health.temperature_c is not None and health.temperature_c >= rate.warm_c
     if not (hot or health.throttled):
         return Finding(True, degrees)
-    now = hot or (health.throttled or 0) % (1 << SINCE_BOOT)
-    slower = "; fewer frames are processed (section rate)" if now and rate.enabled else ""
-    told = ", ".join(filter(None, (degrees, health.words())))
-    return Finding(False, f"{told}: check power supply and cooling{slower}", fatal=False)
+    slows = rate.enabled and (hot or (health.throttled or 0) % (1 << SINCE_BOOT))
+    slower = "; fewer frames are processed (section rate)" if slows else ""
+    reported = ", ".join(filter(None, (degrees, health.words())))
+    return Finding(False, f"{reported}: check power supply and cooling{slower}", fatal=False)

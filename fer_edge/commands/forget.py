@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
-from fer_edge.commands.camera_options import add_camera_argument, camera_configs, chosen_camera
+from fer_edge.commands.camera_options import add_camera_argument, camera_configs, only_one_given
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
 from fer_edge.instance import SERVICE_FOLDER, device_id, is_running, state_folder
@@ -45,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="its device id (default: this machine's; with cameras, each of them)",
     )
     parser.add_argument("--pictures", action="store_true", help="delete its pictures here instead; it may be running")
-    add_camera_argument(parser)
+    add_camera_argument(parser, "only this one, where the configuration has section cameras (default: all of them)")
     add_broker_arguments(parser)
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Forget it, and say how much that was."""
+    if options.device and options.camera is not None:
+        raise only_one_given(options.device, options.camera)
     for device in [options.device] if options.device else devices_of(config, options.camera):
         if options.pictures:
             print(forget_pictures(config, device))  # noqa: T201 - this is the output
@@ -60,9 +62,10 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
 
 def devices_of(config: Config, camera: str | None) -> list[str]:
-    """The device ids of this machine's daemon: with several cameras each has its own, and one may be chosen."""
-    chosen = camera_configs(config).values() if camera is None else [chosen_camera(config, camera)]
-    return [device_id(each) for each in chosen]
+    """The device ids of this machine's daemon: with several cameras each has its own, below the daemon's, and one may
+    be chosen."""
+    found = [device_id(each) for each in camera_configs(config, camera).values()]
+    return found if camera is not None else list(dict.fromkeys([*found, device_id(config)]))
 
 
 def _forget(config: Config, options: argparse.Namespace, device: str) -> None:

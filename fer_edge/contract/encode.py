@@ -161,14 +161,14 @@ def zone_payload(zone: ZoneState) -> ZonePayload:
 
 
 def _state_signals(each: Sequence[Mapping[str, SignalState]], names: Sequence[str]) -> dict[str, float | None]:
-    told: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     for name in names:
         states = [signals[name] for signals in each if name in signals]
         values = [state.value for state in states if state.value is not None]
         signal = SIGNALS[name]
         mean = round(sum(values) / len(values), signal.decimals) + 0.0 if values else None  # -0.0 is 0.0
-        told[name] = mean if signal.has_value else sum(bool(state.on) for state in states)
-    return told
+        figures[name] = mean if signal.has_value else sum(bool(state.on) for state in states)
+    return figures
 
 
 def alert_payload(alert: AlertState) -> AlertPayload:
@@ -306,5 +306,5 @@ def _span(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def probabilities(values: Floats | None) -> dict[str, float]:
-    """Label -> probability, rounded to four digits; empty where a face was never judged."""
+    """Label -> probability of f32[8], rounded to four digits; empty where a face was never classified."""
     return {} if values is None else {label: round(float(p), 4) for label, p in zip(LABELS, values, strict=True)}

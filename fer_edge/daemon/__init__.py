@@ -23,7 +23,7 @@ from fer_edge.daemon.station import Station, do_all, submit_to_all
 from fer_edge.errors import ConfigError
 from fer_edge.instance import device_id, identity, lock, state_folder
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import Identity
+from fer_edge.records import Hub, Identity
 from fer_edge.runtime.atomic_file import remove_strays
 from fer_edge.runtime.fair_share import FairShare
 from fer_edge.runtime.mailbox import Mailbox, wait_for_any
@@ -80,19 +80,27 @@ class Opener:
         shared, found = SharedSinks(config, device_id(config)), list[Station]()
         self.stack.callback(shared.close, CLOSE_SECONDS)
         shared.start()
-        for name, own in each_camera(config, device_id(config)).items():
+        cameras = each_camera(config, device_id(config))
+        hub = Hub(device_id(config), config.homeassistant.name, first=device_id(next(iter(cameras.values()))))
+        for name, own in cameras.items():
             with speaking_of(name):
                 self.stack.enter_context(lock(own))
                 models = found[0].pipeline.models if found else ()
-                found.append(self.station(name, own, models=models, sinks=partial(shared.open, name)))
+                found.append(self.station(name, own, models=models, sinks=partial(shared.open, name), hub=hub))
         shared.serve()
         return found
 
     def station(
-        self, name: str, config: Config, *, models: tuple[Model, ...] = (), sinks: OpenSinks | None = None
+        self,
+        name: str,
+        config: Config,
+        *,
+        models: tuple[Model, ...] = (),
+        sinks: OpenSinks | None = None,
+        hub: Hub | None = None,
     ) -> Station:
         """One camera. `models`: of another camera, which this one shares; `sinks`: what opens them, if not
-        `open_sinks`."""
+        `open_sinks`; `hub`: the daemon, where it has several."""
         folder = state_folder(config, device_id(config))
         remove_strays(folder)
         drop_pictures(config)
@@ -104,7 +112,7 @@ class Opener:
         feed.mailbox, feed.paused = Mailbox(self.changed), control.config.camera.paused
         self.stack.callback(feed.close)
         feed.start(self.signals.stop, wait=not (name and feed.live))  # of several, none waits for another one
-        who = identity(config, pipeline.cards)
+        who = identity(config, pipeline.cards, hub)
         source = f"{config.camera.backend} {shown(config.camera.source)}".rstrip()
         log.info("fer-edge %s as %s, camera %s", who.version, who.device_id, source)
         found = (sinks or open_sinks)(config, who, control)

@@ -23,9 +23,9 @@ class Wanted:
 class Placed:
     """Which form of a label goes where."""
 
-    form: int
-    left: int
-    top: int
+    form: int  # index into `Wanted.sizes`
+    left: int  # px
+    top: int  # px
 
 
 def place_labels(wanted: Sequence[Wanted], canvas: Size, taken: Sequence[Place] = ()) -> list[Placed | None]:

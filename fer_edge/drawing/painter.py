@@ -79,7 +79,7 @@ class Painter:
         return canvas
 
     def notice(self, text: str, size: tuple[int, int]) -> Image:
-        """A black picture of this width and height with a line in its middle."""
+        """A black picture u8[H,W,3], BGR, with a line of text in its middle. `size`: width and height, px."""
         canvas = self._blank(*size)
         text_px = text_height(size[1])
         mask = self._font.draw(text, text_px)
@@ -182,12 +182,12 @@ def text_height(height: int) -> int:
 
 def caption(face: FaceState) -> str:
     """What is said of a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
-    said = (
+    words = (
         f"{face.expression} {percentage(confidence(face))} %"
         if face.expression
         else (face.reason.words if face.reason else "waiting")
     )
-    return f"{name_of(face)} {said}" if face.track.id else said
+    return f"{name_of(face)} {words}" if face.track.id else words
 
 
 def name_of(face: FaceState) -> str:
@@ -219,7 +219,8 @@ def status_line(faces: Sequence[FaceState], stats: Stats | None) -> str:
 
 
 def fitted(width: int, height: int, within: tuple[int, int]) -> Place:
-    """Where a picture of this size goes, as large as it can be, in the middle, its shape kept."""
+    """Where a picture of this size goes in `within` (width, height), as large as it can be, in the middle, its aspect
+    ratio kept; all in px."""
     scale = min(within[0] / width, within[1] / height)
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (within[0] - wide) // 2, (within[1] - high) // 2

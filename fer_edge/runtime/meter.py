@@ -19,6 +19,7 @@ class Stage:
     __slots__ = ("_begun", "_name", "_spent")
 
     def __init__(self, name: str, spent: dict[str, float]) -> None:
+        """`spent`: ms by name; the block's are added."""
         self._name, self._spent = name, spent
 
     def __enter__(self) -> None:
@@ -86,7 +87,7 @@ class Meter:
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """(p50, p95); of nothing 0."""
+    """(p50, p95), in the values' unit; of nothing 0."""
     p50, p95 = np.percentile(values or [0.0], (50, 95)).tolist()
     return p50, p95
 

@@ -31,7 +31,7 @@ def in_context(target: Callable[[], None]) -> Callable[[], None]:
 
 
 class NamePart(logging.Filter):
-    """Puts the camera's name before what is said."""
+    """Puts the camera's name before each log line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Lets everything pass."""

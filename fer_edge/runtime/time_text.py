@@ -30,7 +30,7 @@ def span_text(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{hours / 24:.1f} days"
+    return f"{round(hours / 24, 1):,.12g} days"
 
 
 def figure_text(value: float) -> str:

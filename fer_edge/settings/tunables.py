@@ -36,7 +36,7 @@ Value = float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Tunable:
-    """A key that can be set."""
+    """A key that can be set; its values are in `unit`."""
 
     key: str
     type: str  # number, int, bool or choice
@@ -55,19 +55,19 @@ class Tunable:
 
     @property
     def step(self) -> float:
-        """How finely it is worth setting."""
+        """By how much one press of a button changes it."""
         if self.type == "int" or self.unit in WHOLE_UNITS:
             return 1.0
         return 0.01 if self.high <= 1 else 0.1
 
     @property
     def low(self) -> float:
-        """The lowest value that is offered."""
+        """The lowest value on offer."""
         return float(self.minimum or 0.0) + (self.step if self.above_minimum else 0.0)
 
     @property
     def high(self) -> float:
-        """The highest value that is offered."""
+        """The highest value on offer."""
         return 1.0 if self.maximum is None else float(self.maximum)
 
 

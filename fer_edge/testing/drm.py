@@ -24,8 +24,8 @@ SIZES = {abi.XRGB8888: 4, abi.RGB565: 2}
 
 @dataclass
 class Memory:
-    size: int
-    pixels: Image
+    size: int  # bytes
+    pixels: Image  # u8[size]
 
 
 @dataclass

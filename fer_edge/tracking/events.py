@@ -105,17 +105,20 @@ class EventStateMachine:
         """
         size = (width, height)
         here = {track.id: track for track in tracks}
-        told: list[PendingEvent] = []
+        pending: list[PendingEvent] = []
         for id_ in sorted(self._open.keys() - here.keys()):
             face = self._open.pop(id_)
-            told += [*_leave(face, list(face.entered_ns), face.track.last_ns), PendingEvent(EventType.END, face, None)]
+            pending += [
+                *_leave(face, list(face.entered_ns), face.track.last_ns),
+                PendingEvent(EventType.END, face, None),
+            ]
         for track in tracks:
-            told += self._follow(track, now_ns)
-            told += self._move(self._open.get(track.id), now_ns, size)
-        return tuple(self._event(each, now_ns, size) for each in told), self._states()
+            pending += self._follow(track, now_ns)
+            pending += self._move(self._open.get(track.id), now_ns, size)
+        return tuple(self._event(each, now_ns, size) for each in pending), self._states()
 
     def end_all(self, now_ns: int, *, width: int, height: int) -> tuple[FaceEvent, ...]:
-        """End every open face: shutdown, or the camera is lost."""
+        """End every open face: shutdown, or the camera is lost. `width`, `height`: of the last frame, px."""
         events, _ = self.update((), now_ns, width=width, height=height)
         return events
 
@@ -178,25 +181,27 @@ class EventStateMachine:
 
     def _doubtful(self, label: str, expression: Expression) -> bool:
         """Whether a face classified as neutral may as well be sad, angry, disgusted, afraid or contemptuous."""
-        return label == NEUTRAL and float(expression.probabilities[_NEGATIVE].sum()) >= self._config.neutral_doubt
+        if label != NEUTRAL:
+            return False
+        return float(np.add.reduce(expression.probabilities.take(_NEGATIVE))) >= self._config.neutral_doubt
 
-    def _event(self, told: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
+    def _event(self, pending: PendingEvent, now_ns: int, size: tuple[int, int]) -> FaceEvent:
         """Make a numbered event."""
         self._seq += 1
-        track, (label, reason) = told.face.track, told.face.decision
+        track, (label, reason) = pending.face.track, pending.face.decision
         judged = track.expression if reason in (None, Reason.UNCERTAIN) else None
         confidence = 0.0 if judged is None else judged.confidence
         if judged is not None and label is not None:
             confidence = float(judged.probabilities[LABELS.index(label)])
         return FaceEvent(
-            event_type=told.kind,
+            event_type=pending.kind,
             seq=self._seq,
             track_id=track.id,
             mono_ns=now_ns,
             expression=label,
             confidence=confidence,
             probabilities=None if judged is None else judged.probabilities,
-            previous=label if told.kind is EventType.END else told.previous,
+            previous=label if pending.kind is EventType.END else pending.previous,
             dwell_s=(track.last_ns - track.first_ns) / 1e9,
             box=track.box.normalised(*size),
             landmarks=np.asarray(track.landmarks.points / size, np.float32) if self._landmarks else None,
@@ -204,9 +209,9 @@ class EventStateMachine:
             quality=track.quality,
             reason=reason,
             face_count=sum(not face.track.misses for face in self._open.values()),
-            zones=tuple(told.face.entered_ns) if self._zones or told.zone else None,
-            zone=told.zone,
-            zone_dwell_s=told.zone_dwell_s,
+            zones=tuple(pending.face.entered_ns) if self._zones or pending.zone else None,
+            zone=pending.zone,
+            zone_dwell_s=pending.zone_dwell_s,
             signals=track.signals,
         )
 
@@ -223,7 +228,7 @@ def _leave(face: OpenFace, zones: Sequence[str], until_ns: int) -> list[PendingE
 
 def _reached(face: OpenFace) -> tuple[str, ...]:
     """What its signals have reached since the last call."""
-    if face.track.misses:
+    if face.track.misses or not face.track.signals:
         return ()
     new = tuple(name for name in milestones(face.track.signals) if name not in face.reached)
     face.reached += new

@@ -42,7 +42,7 @@ class Motion:
 
 
 def shifted(box: Box, by: tuple[float, float]) -> Box:
-    """A box elsewhere."""
+    """A box moved by (x, y) px."""
     return Box(box.x0 + by[0], box.y0 + by[1], box.x1 + by[0], box.y1 + by[1])
 
 

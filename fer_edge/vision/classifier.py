@@ -22,7 +22,7 @@ class Classifier:
         return transforms.align(frame.gray, landmarks.points, self.template, self._model.card.input.shape[1])
 
     def __call__(self, crop: Image) -> Expression:
-        """Calibrated probabilities for a crop."""
+        """Calibrated probabilities for an aligned crop u8[S,S] of the model's input size."""
         (logits,) = self._model.infer(crop)
         return Expression(softmax(logits.reshape(-1), temperature=self._model.card.temperature))
 
@@ -30,5 +30,7 @@ class Classifier:
 def softmax(logits: Floats, *, temperature: float = 1.0) -> Floats:
     """Probabilities f32[...,K] of logits f32[...,K]. A temperature over 1 softens them: it is fitted on data
     that training did not see (Guo et al. 2017, arXiv:1706.04599)."""
-    powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+    # the functions behind an array's `max` and `sum`, which take half of the time
+    most = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    powers = np.exp((logits - most) / np.float32(temperature))
+    return np.asarray(powers / np.add.reduce(powers, axis=-1, keepdims=True), np.float32)

@@ -119,7 +119,8 @@ def _lowered(score: float) -> float:
 
 
 def touches_no_cut(box: Box, low: tuple[float, float], high: tuple[float, float]) -> bool:
-    """Whether a box keeps a little away from the edges where a part of a picture was cut off."""
+    """Whether a box keeps CUT_PX away from the edges where a part of a picture was cut off; `low`, `high`: its corners
+    (x, y), px."""
     near = min(box.x0 - low[0], box.y0 - low[1], high[0] - box.x1, high[1] - box.y1)
     return near > CUT_PX
 
@@ -162,11 +163,11 @@ def decode(
     found = [cells for cells in each if cells]
     if not found:
         return np.zeros((0, 2 + ssd.keypoints, 2), np.float32), np.zeros(0, np.float32)
-    strides, origins, *values = (np.concatenate(same) for same in zip(*found, strict=True))
+    strides, origins, *values = map(np.concatenate, zip(*found, strict=True)) if found[1:] else found[0]
     rows, scores = coding.decode(origins, *values)
     rows *= strides
     sure = scores >= min_score
-    return (rows, scores) if sure.all() else (rows[sure], scores[sure])
+    return (rows, scores) if np.logical_and.reduce(sure) else (rows[sure], scores[sure])
 
 
 def logit_of(score: float) -> float:
@@ -260,7 +261,7 @@ def weighted_nms(rows: Floats, scores: Floats, *, overlap: float) -> tuple[Float
         close[0] = True  # itself, even where its area is 0
         group = order[close]
         weights = scores[group][:, None, None]
-        merged.append((rows[group] * weights).sum(axis=0) / weights.sum(axis=0))
+        merged.append(np.add.reduce(rows[group] * weights, 0) / np.add.reduce(weights, 0))
         best.append(scores[first])
         order = order[~close]
     return np.asarray(merged, np.float32).reshape(-1, *rows.shape[1:]), np.asarray(best, np.float32)

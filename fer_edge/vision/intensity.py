@@ -16,11 +16,11 @@ class IntensityReader:
         assert card.template is not None  # tflite.py refuses a card without it
         assert card.intensities is not None  # as well
         self._template = card.template.points()
-        self._told = list(card.intensities.told())
-        self.names = tuple(card.intensities.names[index] for index in self._told)
+        self._published = list(card.intensities.published())
+        self.names = tuple(card.intensities.names[index] for index in self._published)
 
     def __call__(self, frame: Frame, landmarks: Landmarks) -> Intensities:
         """The intensities that the model's card publishes."""
         crop = transforms.align(self._model.view(frame), landmarks.points, self._template, self._model.size[0])
         (logits,) = self._model.infer(crop)
-        return Intensities(self.names, sigmoid(logits.reshape(-1)[self._told]))
+        return Intensities(self.names, sigmoid(logits.reshape(-1)[self._published]))

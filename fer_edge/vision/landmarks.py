@@ -79,14 +79,14 @@ def _logit(share: float) -> float:
 def decode_outputs(
     outputs: Sequence[Floats], card: Card, matrix: transforms.Matrix, size: int, *, mean: Floats | None = None
 ) -> Landmarks:
-    """Landmarks from a model's outputs for a crop of size x size px to which a matrix maps. `mean`: the card's
-    mean shape, where it is at hand."""
+    """Landmarks in the frame from a model's outputs, in the card's order, for a crop of size x size px. `matrix`:
+    f64[2,3], from frame to crop. `mean`: the card's mean shape f32[68,2], where it is at hand."""
     assert card.points is not None  # tflite.py refuses a landmarks card without it
     offsets, logit, *heads = outputs
     placed = decode_landmarks(offsets, card.points.shape() if mean is None else mean, size)
     points = transforms.transform(placed, transforms.invert(matrix))
     turned = pose_of(heads[0], heads[1], card.pose, matrix) if card.pose else pose(points)
-    return Landmarks(points, _presence(float(logit[0, 0])), turned)
+    return Landmarks(points, _presence(logit.item()), turned)
 
 
 @lru_cache(maxsize=512)  # an int8 logit has 256 values
@@ -98,7 +98,7 @@ def pose_of(angles: Floats, logarithm: Floats, card: PoseCard, matrix: transform
     """The pose in the picture, from outputs f32[1,3] and f32[1,1] that are about the crop: only the roll differs."""
     yaw, pitch, roll = (angles.reshape(-1) * card.unit_deg).tolist()
     roll += math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
-    error = min(90.0, card.error_unit_deg * math.exp(float(logarithm.reshape(-1)[0])))
+    error = min(90.0, card.error_unit_deg * math.exp(logarithm.item()))
     return Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=(roll + 180) % 360 - 180, error_deg=error)
 
 
@@ -109,28 +109,29 @@ def decode_landmarks(offsets: Floats, mean: Floats, size: int) -> Floats:
 
 
 def region(face: Face, card: PointsCard, size: int) -> transforms.Matrix:
-    """The crop around a face, rotated so that its eyes are level: from its 68 points where it is tracked,
-    else from the detector's box and eyes."""
+    """The matrix f64[2,3] from the frame to the crop of size x size px around a face, rotated so that its eyes are
+    level: from its 68 points where it is tracked, else from the detector's box and eyes."""
     points = face.keypoints
     if face.track_id is None:
         return crop_around_box(face.box, card, size, _slope(points[0], points[1]))
-    left_eye, right_eye, _ = transforms.anchors3(points)
-    return crop_around_points(points, card.points_scale, size, _slope(left_eye, right_eye))
+    return crop_around_points(points, card.points_scale, size, _slope(*transforms.eyes(points)))
 
 
 def crop_around_points(points: Floats, scale: float, size: int, angle: float = 0.0) -> transforms.Matrix:
     """The matrix to a crop of size x size px around points f32[N,2]: a square rotated by `angle` rad (clockwise in
     the picture), around the middle of their bounding box, `scale` times as wide as that is at its longer side."""
     cos, sin = math.cos(angle), math.sin(angle)
-    x0, y0, x1, y1 = extent(points @ np.array([[cos, -sin], [sin, cos]]))
+    # `dot` of equal types: with a float32, NumPy's `@` takes twice as long
+    x0, y0, x1, y1 = extent(points.astype(np.float64).dot(np.array([[cos, -sin], [sin, cos]])))
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     middle = cos * x - sin * y, sin * x + cos * y
     return transforms.square_crop_matrix(middle, scale * max(x1 - x0, y1 - y0), angle, size)
 
 
 def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -> transforms.Matrix:
-    """The matrix to a crop of size x size px around a detector's box: a square turned by `angle` rad (clockwise in
-    the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by `box_shift`."""
+    """The matrix f64[2,3] to a crop of size x size px around a detector's box: a square turned by `angle` rad
+    (clockwise in the picture), `box_scale` times as wide as the box's longer side, shifted towards the chin by
+    `box_shift`."""
     x, y = box.center
     shift = card.box_shift * box.height
     center = (x - shift * math.sin(angle), y + shift * math.cos(angle))
@@ -139,7 +140,8 @@ def crop_around_box(box: Box, card: PointsCard, size: int, angle: float = 0.0) -
 
 def _slope(left: Floats, right: Floats) -> float:
     """Angle of the line through both eyes, rad, clockwise in the picture."""
-    return math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
+    x, y = (right - left).tolist()
+    return math.atan2(y, x)
 
 
 def pose(points: Floats) -> Pose:
@@ -166,16 +168,14 @@ def pose(points: Floats) -> Pose:
 
 
 def face_box(points: Floats) -> Box:
-    """The face by its landmarks: as wide as its outline, from the forehead to the chin. The forehead has no
+    """The face by its landmarks f32[68,2]: as wide as its outline, from the forehead to the chin. The forehead has no
     landmarks; it is taken to be a quarter of the height from eyebrows to chin."""
     x0, y0, x1, y1 = extent(points)
     return Box(x0, y0 - 0.25 * (y1 - y0), x1, y1)
 
 
 def extent(points: NDArray[np.floating[Any]]) -> tuple[float, float, float, float]:
-    """Least x and y of points [N,2], and most."""
-    ((x0, y0),), ((x1, y1),) = (
-        cv2.reduce(points, 0, cv2.REDUCE_MIN).tolist(),
-        cv2.reduce(points, 0, cv2.REDUCE_MAX).tolist(),
-    )
+    """Least x and y of points f[N,2], and greatest."""
+    x, y = points.T.copy()
+    (x0, x1, _, _), (y0, y1, _, _) = cv2.minMaxLoc(x), cv2.minMaxLoc(y)
     return x0, y0, x1, y1

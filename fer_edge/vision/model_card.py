@@ -12,7 +12,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Floats
-from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.count_text import bytes_text, counted
 
 Role = Literal["detector", "landmarks", "expression", "intensity"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
@@ -22,7 +22,8 @@ MAX_CARD_BYTES = 1_000_000
 
 
 class TensorCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One input or output. Values q that are not float32 stand for (q - zero_point) * scale."""
+    """One input or output. Values q that are not float32 stand for (q - zero_point) * scale (TensorFlow Lite 8-bit
+    quantization specification)."""
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int8", "uint8"]
@@ -42,7 +43,7 @@ class InputCard(TensorCard, frozen=True, kw_only=True):
 
 class SsdCard(msgspec.Struct, frozen=True, kw_only=True):
     """How a detector's outputs become boxes: one shot (Liu et al. 2016, arXiv:1512.02325) without anchors (FCOS,
-    Tian et al. 2019, arXiv:1904.01355). `detect.decode` says what the outputs hold."""
+    Tian et al. 2019, arXiv:1904.01355). `detector.decode` explains what the outputs hold."""
 
     strides: tuple[int, ...]  # of the grids, in input px
     keypoints: int
@@ -71,7 +72,7 @@ class PointsCard(msgspec.Struct, frozen=True, kw_only=True):
 
 class PoseCard(msgspec.Struct, frozen=True, kw_only=True):
     """A landmarks model's third and fourth output: yaw, pitch and roll within the crop, and the natural logarithm of
-    how far they are off, in the mean. Without this entry the pose is worked out from the points."""
+    their mean error. Without this entry the pose is computed from the points."""
 
     unit_deg: Scale  # degrees that are 1 in the third output
     error_unit_deg: Scale  # degrees that are 0 in the fourth
@@ -81,10 +82,10 @@ class IntensitiesCard(msgspec.Struct, frozen=True, kw_only=True):
     """An intensity model's output: a logit for each of these."""
 
     names: tuple[str, ...]
-    withheld: tuple[str, ...] = ()  # not good enough to be told
+    withheld: tuple[str, ...] = ()  # not good enough to be published
 
-    def told(self) -> tuple[int, ...]:
-        """Where in the output those are that are told."""
+    def published(self) -> tuple[int, ...]:
+        """Indices into the output of those that are published."""
         return tuple(index for index, name in enumerate(self.names) if name not in self.withheld)
 
 
@@ -115,7 +116,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     macs: Count | None = None  # multiplications of one run at the card's input size
     parameters: Count | None = None
     labels: tuple[str, ...] = ()
-    temperature: float = 1.0
+    temperature: float = 1.0  # divides the logits (Guo et al. 2017, arXiv:1706.04599)
     template: TemplateCard | None = None
     ssd: SsdCard | None = None
     points: PointsCard | None = None
@@ -162,12 +163,12 @@ def _read_at_most(path: Path, size: int) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     if found.st_size > size:
-        raise OSError(errno.EFBIG, f"{counted(found.st_size, 'byte')}, expected at most {size}")
+        raise OSError(errno.EFBIG, f"{bytes_text(found.st_size)}, expected at most {size}")
     return path.read_bytes()
 
 
 def check_role(card: Card, where: Path) -> None:
-    """A card must carry what its role needs, and that must fit its own tensors."""
+    """A card must carry what its role needs, and that must fit its own tensors. Raises ModelError."""
     needed = {
         "detector": card.ssd,
         "landmarks": card.points,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.config import Quality as QualityConfig
 from fer_edge.records import Image, Landmarks, Pose, Quality, Reason
-from fer_edge.vision.landmarks import extent
 
 Real = NDArray[np.float32]
 
@@ -31,9 +32,11 @@ def reassess(before: Quality, landmarks: Landmarks, config: QualityConfig) -> Qu
 
 
 def _judged(landmarks: Landmarks, lost: float, brightness: float, config: QualityConfig) -> Quality:
-    pose, (_, top, _, bottom) = landmarks.pose, extent(landmarks.points)
-    measures = pose.yaw_deg, float(np.float32(bottom - top)), lost, brightness
-    return Quality(*measures, reason_of(Quality(*measures, None), pose, config))
+    pose = landmarks.pose
+    top, bottom, _, _ = cv2.minMaxLoc(landmarks.points[:, 1])
+    measured = Quality(pose.yaw_deg, float(np.float32(bottom - top)), lost, brightness, None)
+    reason = reason_of(measured, pose, config)
+    return replace(measured, reason=reason) if reason else measured
 
 
 def turned(pose: Pose, config: QualityConfig) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import Floats, Frame, Image
-from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.count_text import bytes_text, counted
 from fer_edge.vision.delegate import Delegate, Share, keep, load, share
 from fer_edge.vision.model_card import Card, Role, TensorCard, check_role, output_shapes, read_card
 from fer_edge.vision.probe import try_model
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 DEFAULT_RUNTIME = "ai-edge-litert"
+
+_SIGN = np.uint8(128)
 
 Held = np.ndarray[Any, Any]
 """A tensor as the runtime holds it, in its own type."""
@@ -48,7 +50,7 @@ def read_model(folder: Path, card: Card) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != card.bytes:  # before it is read: it may be endless
-            raise ModelError(_not_its_cards(path, card, counted(found.st_size, "byte")))
+            raise ModelError(_not_its_cards(path, card, bytes_text(found.st_size)))
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
@@ -60,7 +62,7 @@ def read_model(folder: Path, card: Card) -> bytes:
 
 def _not_its_cards(path: Path, card: Card, got: str) -> str:
     return (
-        f"{path}: expected {counted(card.bytes, 'byte')} with sha256 {card.sha256}, got {got}; "
+        f"{path}: expected {bytes_text(card.bytes)} with sha256 {card.sha256}, got {got}; "
         "the file is damaged or belongs to another card: restore both from the release"
     )
 
@@ -143,22 +145,24 @@ class Model:
         return frame.gray if self.card.input.color == "gray" else frame.image
 
     def infer(self, crop: Image) -> tuple[Floats, ...]:
-        """Feed a crop of `view` that has the model's input size; returns the outputs as real numbers."""
+        """Feed a crop of `view`, u8[H,W] or BGR u8[H,W,3], that has the model's input size; returns the outputs as real
+        numbers, f32 of the card's shapes in its order."""
         return self._real(self.infer_held(crop))
 
     def infer_held(self, crop: Image) -> tuple[Held, ...]:
-        """The same, with quantized outputs: for callers that need few of their values (`dequantize`)."""
+        """The same for u8[H,W] or u8[H,W,3], with quantized outputs i8 of the card's shapes: for callers that need few
+        of their values (`dequantize`)."""
         colored = np.asarray(crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8)
-        return self._invoke((colored ^ 128).view(np.int8) if self._flips else cv2.LUT(colored, self._levels))
+        return self._invoke((colored ^ _SIGN).view(np.int8) if self._flips else cv2.LUT(colored, self._levels))
 
     def run(self, values: Floats) -> tuple[Floats, ...]:
-        """Feed real numbers f32 of the input's shape; returns the outputs as real numbers."""
+        """Feed real numbers f32[...] of the input's shape; returns the outputs as real numbers."""
         return self._real(self._invoke(quantize(values, self.card.input)))
 
     def _real(self, outputs: tuple[Held, ...]) -> tuple[Floats, ...]:
         """`dequantize` for all outputs, by tables of all values of a byte."""
         each = zip(outputs, self._reals, strict=True)
-        return tuple([held if reals is None else reals.take(held.view(np.uint8)) for held, reals in each])
+        return tuple([held if reals is None else reals.take(held) for held, reals in each])
 
     def _allocate(self, width: int, height: int) -> None:
         """Give the interpreter's tensors the shapes that an input of this size asks for. Raises ModelError."""
@@ -202,7 +206,8 @@ def runtime_name(runtime: str) -> str:
 
 
 def quantize(values: Floats, card: TensorCard) -> Held:
-    """Quantize real numbers to a tensor's type."""
+    """Quantize real numbers f32[...] to a tensor's type, by its scale and zero point (TensorFlow Lite 8-bit
+    quantization specification: real = (quantized - zero point) * scale); f32 stays as it is."""
     if card.dtype == "float32":
         return values
     limits = np.iinfo(card.dtype)
@@ -212,22 +217,24 @@ def quantize(values: Floats, card: TensorCard) -> Held:
 
 
 def dequantize(tensor: Held, card: TensorCard) -> Floats:
-    """Dequantize a tensor's values."""
+    """Real numbers f32[...] of a tensor's values; the inverse of `quantize`."""
     if card.dtype == "float32":
         return tensor
     return (tensor.astype(np.float32) - card.zero_point) * np.float32(card.scale)
 
 
 def _reals_of(card: TensorCard) -> Floats | None:
-    """The real number for each byte value of a tensor: f32[256], in the order of u8. None: it holds real numbers."""
+    """The real number for each byte value of a tensor: f32[256], in the order of u8, as negative ones count from the
+    end. None: it holds real numbers."""
     if card.dtype == "float32":
         return None
     return dequantize(np.arange(256, dtype=np.uint8).view(card.dtype), card)
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Logits as probabilities."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+    """Logits f32[...] as probabilities f32[...]."""
+    bounded = np.minimum(np.maximum(logits, -80), 80)  # `np.clip` takes twice as long
+    return np.asarray(1 / (1 + np.exp(-bounded)), np.float32)
 
 
 def open_interpreter(content: bytes, path: Path, *, threads: int = 1, runtime: str = DEFAULT_RUNTIME) -> Any:
@@ -287,8 +294,8 @@ def _refusal(error: Exception, delegate: Delegate | None) -> str:
 
 def _reason(error: Exception) -> str:
     """The runtime's message. It joins its messages without a space; the one left out is empty of information."""
-    said = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
-    return re.sub(r"(?<=\S)Node number", " Node number", said)
+    message = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
+    return re.sub(r"(?<=\S)Node number", " Node number", message)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from fer_edge.records import Floats
 from quantize.files.tflite_graph import Graph, Op
 
 SHOWN = 12
-Values = Mapping[int, Floats]  # tensor -> its values for one picture
+Values = Mapping[int, Floats]  # tensor -> its values for one picture, f32 of the tensor's shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Layer:
     kind: str
     name: str
     shape: tuple[int, ...]  # of its output
-    error: float
-    alone: float
-    share: float
+    error: float  # of its output: root mean square, in standard deviations of the float one
+    alone: float  # of the network's outputs if this layer alone is int8
+    share: float  # of the sum of these over all layers
     int8_range: tuple[float, float]  # what its int8 output can hold
     float_range: tuple[float, float]  # what its float output held
 
@@ -64,7 +64,7 @@ class Pair:
         return self.source(next(op for op in self.int8.ops if op.output == tensor).inputs[0])
 
     def outputs_with(self, op: Op, twin: Op, whole: Sequence[Values]) -> list[list[Floats]]:
-        """The network's outputs for each picture if `op` alone is int8."""
+        """The network's outputs, f32[...] each, for each picture if `op` alone is int8."""
         alone = self.int8.part([op], inputs=op.inputs, outputs=[op.output])
         later = [each for each in self.real.ops if each.index != twin.index]
         kept = [each for each in self._outputs if each != twin.output]
@@ -78,7 +78,7 @@ class Pair:
         return outputs
 
     def outputs_of(self, values: Values) -> list[Floats]:
-        """The float network's outputs, in the same order."""
+        """The float network's outputs, f32[...] each, in the same order."""
         return [values[each] for each in self._outputs]
 
 

@@ -29,7 +29,8 @@ def _some(images: Image, rng: Generator, share: float) -> NDArray[np.intp]:
 
 
 def relight(images: Image, rng: Generator, *, dark: float = 0.1) -> Image:
-    """Gamma, contrast and brightness, through one table of 256 gray levels per picture; some become dark."""
+    """Change gamma, contrast and brightness of pictures u8[N,H,W], through one table of 256 gray levels each; a share
+    of `dark` become dark."""
     column = (len(images), 1)
     gamma, contrast = MAX_GAMMA ** rng.uniform(-1, 1, column), MAX_CONTRAST ** rng.uniform(-1, 1, column)
     brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, column)
@@ -41,7 +42,7 @@ def relight(images: Image, rng: Generator, *, dark: float = 0.1) -> Image:
 
 
 def coarsen(images: Image, rng: Generator, *, share: float, sides_px: tuple[int, int]) -> Image:
-    """Make some pictures look as if they had been taken with so few px a side."""
+    """Make a share of pictures u8[N,H,W] look as if they had been taken with so few px a side (lowest and highest)."""
     images = images.copy()
     height, width = images.shape[1:]
     for row in _some(images, rng, share):
@@ -57,7 +58,7 @@ def lower_resolution(image: Image, width: int, height: int) -> Image:
 
 
 def blur(images: Image, rng: Generator, *, share: float) -> Image:
-    """Blur some pictures: out of focus, or smeared by a movement."""
+    """Blur a share of pictures u8[N,H,W]: out of focus, or smeared by a movement."""
     images = images.copy()
     for row in _some(images, rng, share):
         if rng.random() < 0.5:
@@ -68,7 +69,7 @@ def blur(images: Image, rng: Generator, *, share: float) -> Image:
 
 
 def smear(length_px: int, rng: Generator) -> NDArray[Any]:
-    """Draw the kernel of a straight movement in some direction."""
+    """Draw the kernel f32[length,length] of a straight movement in some direction."""
     kernel = np.zeros((length_px, length_px), np.float32)
     angle, middle = rng.uniform(0, np.pi), (length_px - 1) / 2
     reach = middle * np.array([np.cos(angle), np.sin(angle)])
@@ -78,7 +79,7 @@ def smear(length_px: int, rng: Generator) -> NDArray[Any]:
 
 
 def add_noise(images: Image, rng: Generator, *, share: float) -> Image:
-    """Add a sensor's noise to some pictures."""
+    """Add a sensor's noise to a share of pictures u8[N,H,W]."""
     images = images.copy()
     rows = _some(images, rng, share)
     strength = rng.uniform(0, MAX_NOISE, (len(rows), 1, 1)).astype(np.float32)
@@ -88,7 +89,7 @@ def add_noise(images: Image, rng: Generator, *, share: float) -> Image:
 
 
 def compress(images: Image, rng: Generator, *, share: float) -> Image:
-    """Leave JPEG's traces in some pictures."""
+    """Leave JPEG's traces in a share of pictures u8[N,H,W]."""
     images = images.copy()
     for row in _some(images, rng, share):
         quality = int(rng.integers(*JPEG_QUALITY))
@@ -98,7 +99,8 @@ def compress(images: Image, rng: Generator, *, share: float) -> Image:
 
 
 def erase(images: Image, rng: Generator, *, share: float, sides: tuple[float, float]) -> Image:
-    """Cover a part of some pictures with gray, `sides` of theirs wide and high: a hand, a cup, hair."""
+    """Cover a part of a share of pictures u8[N,H,W] with gray: a hand, a cup, hair. `sides`: its lowest and highest
+    width and height, in shares of the picture's."""
     images = images.copy()
     size = np.array(images.shape[1:])
     for row in _some(images, rng, share):

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cut(data: Path, models: Path, *, without: frozenset[str]) -> Natural:
-    """Find and cut the face of every picture; pictures in which no face is found in the middle are left out."""
+    """Find and cut the face of every picture; pictures in which no face is found in the middle are left out. Raises
+    DataError where none is left."""
     detector = daemon_stages.detector(
         daemon_stages.open_model(models / "detector.tflite", "detector"), min_score=MIN_SCORE
     )
@@ -78,7 +79,7 @@ def pictures_of(data: Path, without: frozenset[str]) -> Iterator[tuple[str, int,
 
 
 def cut_one(frame: Frame, detector: Detector, landmarker: Landmarker) -> Image | None:
-    """The canvas of the face nearest to the middle, if there is one."""
+    """The canvas u8[S,S] of the face nearest to the middle, if there is one."""
     height, width = frame.gray.shape
 
     def away(face: Face) -> float:

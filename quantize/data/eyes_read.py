@@ -34,17 +34,17 @@ def read_eyes(data: Path) -> Mapping[str, str]:
 
 
 def crop_name(crop: Image) -> str:
-    """By which a crop is known in the file."""
+    """The name of a crop u8[H,W] in the file: the beginning of its SHA-256."""
     return hashlib.sha256(crop.tobytes()).hexdigest()[:16]
 
 
 def read_as(faces: MeshFaces, read: Mapping[str, str], unread: str = "open") -> NDArray[np.str_]:
-    """`closed`, `open` or `unclear` for each face."""
+    """`closed`, `open` or `unclear` for each face: str[N]."""
     return np.array([read.get(crop_name(crop), unread) for crop in faces.crops], np.str_)
 
 
 def was_read(faces: MeshFaces, read: Mapping[str, str]) -> NDArray[np.bool_]:
-    """Of which faces it is known, by reading, whether the eyes are closed."""
+    """Of which faces it is known, by reading, whether the eyes are closed: bool[N]."""
     return np.isin(read_as(faces, read, unread=""), ("closed", "open"))
 
 

@@ -42,7 +42,7 @@ class Pool:
 
     @property
     def odds(self) -> NDArray[np.float64]:
-        """How likely each face is to be drawn from this pool; all together 1."""
+        """How likely each face is to be drawn from this pool, f64[N]; all together 1."""
         return odds(self.targets)
 
 
@@ -94,7 +94,8 @@ def one_label(labels: Labels) -> Floats:
 
 
 def draw(pools: Sequence[Pool], batch: int, rng: np.random.Generator) -> Iterator[tuple[Pool, Image, Floats]]:
-    """One batch: from each pool its share of faces, a part of them as the daemon cuts them."""
+    """One batch: from each pool its share n of faces u8[n,CANVAS,CANVAS], a part of them as the daemon cuts them, and
+    their targets f32[n,8]."""
     counts = rng.multinomial(batch, [pool.share for pool in pools])
     for pool, count in zip(pools, counts, strict=True):
         if not count:

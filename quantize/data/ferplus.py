@@ -34,12 +34,12 @@ class Labelled:
 
 
 def clean(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Drop the votes that a single annotator gave: FER+ treats them as noise."""
+    """Drop the votes u8[N,10] that a single annotator gave: FER+ treats them as noise (Barsoum et al. 2016)."""
     return np.where(votes < 2, 0, votes).astype(np.int64)
 
 
 def majority(votes: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Name per row the index of the agreed expression, or -1 where the row does not count.
+    """The index of the agreed expression for each row of votes u8[N,10], or -1 where the row does not count: i[N].
 
     Agreed is what holds more than half of the cleaned votes; it then also beats "unknown" and "NF".
     """
@@ -72,12 +72,12 @@ def duplicates_of(images: Image, others: Image) -> NDArray[np.bool_]:
 
 
 def held_out(images: Image) -> NDArray[np.bool_]:
-    """Choose about one picture in twenty by content so that copies of it stay on one side."""
+    """Choose about one picture u8[N,48,48] in twenty, by content so that copies of it stay on one side: bool[N]."""
     return np.array([chosen(image.tobytes(), one_in=HELD_OUT_ONE_IN) for image in images], np.bool_)
 
 
 def training_rows(data: FerPlus) -> tuple[Image, NDArray[np.uint8]]:
-    """Take pictures and votes of the Training split without the copies of test pictures."""
+    """Pictures u8[N,48,48] and votes u8[N,10] of the Training split without the copies of test pictures."""
     train = data.split == TRAIN
     images, votes = data.images[train], data.votes[train]
     leaked = duplicates_of(images, data.images[~train])

@@ -61,7 +61,7 @@ class Labelled:
     """A photo as it is kept."""
 
     name: str
-    image: Image
+    image: Image  # u8[H,W] gray
     rows: list[dict[str, Any]]  # of faces.csv; none: a photo without faces
 
 
@@ -100,7 +100,7 @@ def _numbers(place: Floats, scores: Sequence[float], *, sure: bool) -> dict[str,
 
 
 def known(data: Path) -> Iterator[Image]:
-    """All pictures of the other sets that hold whole photos."""
+    """All pictures u8[H,W] of the other sets that hold whole photos."""
     yield from (photo.image for photo in read_crowd(data / "crowd_faces.zip"))
     yield from (photo.image for photo in read_people(data / "photos"))
     yield from (photo.image for photo in read_varied(data / "photos2"))

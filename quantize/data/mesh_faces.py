@@ -80,7 +80,7 @@ class MeshFaces:
         return len(self.names)
 
     def pick(self, which: NDArray[Any]) -> MeshFaces:
-        """The faces that are chosen, by a mask or by rows."""
+        """The faces that are chosen, by a mask bool[N] or by rows i[n]."""
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
     @property
@@ -91,19 +91,19 @@ class MeshFaces:
 
     @property
     def believed(self) -> NDArray[np.bool_]:
-        """Where the teacher is sure, or lies on the five points, and is not contradicted."""
+        """bool[N]: where the teacher is sure, or lies on the five points, and is not contradicted."""
         apart = np.abs(self.poses[:, 0] - self.five_yaw)
         agreed = self.off_five <= ON_FIVE
         return np.asarray(((self.presence >= SURE_LOGIT) | agreed) & ~(apart > MOST_APART), np.bool_)
 
     @property
     def profile(self) -> NDArray[np.bool_]:
-        """Where only the yaw is known, from the five points."""
+        """bool[N]: where only the yaw is known, from the five points."""
         return np.asarray(~self.believed & (np.abs(self.five_yaw) >= PROFILE), np.bool_)
 
     @property
     def held_out(self) -> NDArray[np.bool_]:
-        """A fifth of the groups, the same people as in `data.held_out_stills`; of `varied`, two folds."""
+        """bool[N]: a fifth of the groups, the same people as in `data.held_out_stills`; of `varied`, two folds."""
         known = {group: _held_out(group) for group in set(self.groups.tolist())}
         return np.array([known[group] for group in self.groups.tolist()], np.bool_)
 
@@ -166,5 +166,5 @@ def mirror_intensities(intensities: Floats) -> Floats:
 
 
 def with_crops(faces: MeshFaces, crops: Image) -> MeshFaces:
-    """The same faces in other pictures."""
+    """The same faces in other pictures u8[N,160,160]."""
     return replace(faces, crops=crops)

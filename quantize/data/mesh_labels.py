@@ -163,7 +163,7 @@ def _bgr(gray: Picture) -> Picture:
 
 
 def label(teacher: Teacher, faces: Iterator[Seen]) -> dict[str, Any]:
-    """Everything about every face, as `mesh_faces.read` expects it."""
+    """Everything about every face, as `mesh_faces.read` expects it. Raises DataError where there is none."""
     rows: list[tuple[Any, ...]] = []
     fit = five_fit(teacher.shape)
     for seen in faces:
@@ -196,20 +196,23 @@ def label(teacher: Teacher, faces: Iterator[Seen]) -> dict[str, Any]:
 
 
 def keep_matrix(points: Floats) -> transforms.Matrix:
-    """The matrix to the crop that is kept: more than any crop of training needs."""
+    """The matrix f64[2,3] from the picture to the crop that is kept, more than any crop of training needs, by the
+    face's points f32[68,2]."""
     low, high = points.min(axis=0), points.max(axis=0)
     x, y = ((low + high) / 2).tolist()
     return transforms.square_crop_matrix((x, y), CROP_SCALE * float((high - low).max()), 0.0, CROP_SIDE)
 
 
 def five_fit(shape: Floats) -> NDArray[np.float64]:
-    """What takes five points f[5,2] to rows of scale x rotation, as in `landmarks.pose`."""
+    """The matrix f64[3,5], by the straight face f32[468,3], that takes five points f[5,2] to rows of scale x rotation,
+    as in `landmarks.pose`."""
     five = np.stack([shape[list(each)].mean(axis=0) for each in FIVE]) * np.array([1, -1, -1])
     return np.asarray(np.linalg.pinv(five - five.mean(axis=0)), np.float64)
 
 
 def five_yaw(five: Floats, fit: NDArray[np.float64]) -> float:
-    """Yaw in degrees by five points of a detector; NaN where they are unknown."""
+    """Yaw in degrees by the five points f32[5,2] of a detector; NaN where they are unknown. `fit`: f64[3,5], see
+    `five_fit`."""
     if not np.isfinite(five).all():
         return float("nan")
     first, second = (fit @ (five - five.mean(axis=0)).astype(np.float64)).T

@@ -50,6 +50,7 @@ class Teacher:
     """The three TFLite files of a Face Landmarker, without its own detector."""
 
     def __init__(self, task: Path) -> None:
+        """Read the networks of a `face_landmarker.task`. Raises DataError."""
         try:
             with zipfile.ZipFile(task) as files:
                 self._mesh = open_interpreter(files.read("face_landmarks_detector.tflite"), task)
@@ -135,7 +136,7 @@ def angles(turn: NDArray[np.float64]) -> Floats:
 
 def canonical(metadata: bytes) -> tuple[Floats, Floats]:
     """The face that looks straight ahead f32[468,3] (x right, y up, z towards the camera), and how much each of its
-    points counts f32[468], from a protocol buffer (GeometryPipelineMetadata)."""
+    points counts f32[468], from a protocol buffer (GeometryPipelineMetadata). Raises DataError."""
     mesh, weights = np.empty((0, 5), np.float32), np.zeros(468, np.float32)
     for number, value in _fields(metadata):
         if number == 1:  # Mesh3d: vertices of x, y, z, u, v, one float after the other

@@ -29,7 +29,7 @@ class Natural:
     names: tuple[str, ...]  # [N] of the pictures
 
     def held_out(self) -> NDArray[np.bool_]:
-        """Choose about a quarter of the people by name, for ever and on every machine the same."""
+        """Choose about a quarter of the people by name, always the same ones on every machine: bool[N]."""
         return np.array([chosen(person_of(name).encode(), one_in=HELD_OUT_ONE_IN) for name in self.names], np.bool_)
 
 

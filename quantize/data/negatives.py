@@ -24,8 +24,8 @@ FIVE = tuple(f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", 
 
 
 def read_varied(folder: Path, *, split: str) -> tuple[list[Photo], list[Image]]:
-    """Read `photos2`: photos of people and pictures without faces of one side, "train" or "heldout"; none where there
-    is no such folder. Raises DataError."""
+    """Read `photos2`: photos of people and pictures u8[H,W] without faces of one side, "train" or "heldout"; none where
+    there is no such folder. Raises DataError."""
     if not folder.exists():
         return [], []
     labels, pictures = Folder(folder / "labels.zip"), Folder(folder / "people_and_scenes.zip")

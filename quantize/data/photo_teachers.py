@@ -71,6 +71,8 @@ class Teachers:
     """Both detectors."""
 
     def __init__(self, yunet: Callable[[Color, int], Floats], centerface: Callable[[Color, int], Floats]) -> None:
+        """Each takes a picture u8[H,W,3] and its long side in px; returns f32[n,15] (`YuNet`), f32[n,5]
+        (`CenterFace`)."""
         self._yunet, self._centerface = yunet, centerface
 
     def __call__(self, picture: Color) -> tuple[Floats, Floats]:

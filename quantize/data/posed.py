@@ -59,5 +59,5 @@ def _image(folder: Folder, name: str) -> Image:
 
 
 def held_out_people(people: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Choose about a third of the people by name, for ever and on every machine the same."""
+    """Choose about a third of the people by name, always the same ones on every machine: bool[N]."""
     return np.array([chosen(person.encode(), one_in=HELD_OUT_ONE_IN) for person in people], np.bool_)

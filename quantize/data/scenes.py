@@ -45,7 +45,7 @@ class Scene:
     """One training picture; coordinates in its px."""
 
     image: Image  # u8[SIDE,SIDE]
-    boxes: Floats  # f32[n,4]
+    boxes: Floats  # f32[n,4] x0,y0,x1,y1
     exact: Floats  # f32[n] 1 where a box is known well enough to learn its place
     points: Floats  # f32[n,5,2]; NaN where unknown
     ignored: Floats  # f32[m,4] neither faces nor background
@@ -67,6 +67,8 @@ class Scenes:
         mistakes: Sequence[tuple[Image, Floats]] = (),
         final: bool = False,
     ) -> None:
+        """What scenes are made of: photos, stills, FER+ faces `crops` u8[N,48,48], pictures without faces `empty`
+        u8[H,W], and `mistakes`: pictures u8[H,W] and a box f32[4] that a detector wrongly found there."""
         self._kinds = FINAL_KINDS if final else KINDS
         photos = {"crowd": crowds, "people": people, "varied": varied}
         self._photos = {kind: [photo for photo in each if photo.sure.any()] for kind, each in photos.items()}
@@ -84,7 +86,7 @@ class Scenes:
         return mirror(scene) if rng.random() < 0.5 else scene
 
     def whole(self, rng: Generator) -> Image:
-        """All of a training photo, with faces or without."""
+        """All of a training photo u8[H,W], with faces or without."""
         if rng.random() < WHOLE_EMPTY:
             return _any_of(self._empty, rng)
         return _any_of(self._photos[str(rng.choice(list(WHOLE_KINDS), p=list(WHOLE_KINDS.values())))], rng).image
@@ -277,7 +279,7 @@ def _visible(boxes: Floats, sure: Any) -> tuple[Any, Any]:
 
 
 def paste(image: Image, crop: Image, *, left: int, top: int, side: int, rng: Generator) -> None:
-    """Lay a crop into a picture, with hard or soft edges."""
+    """Lay a crop u8[S,S] into a picture u8[H,W], in place, `side` px wide, with hard or soft edges."""
     enlarging = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
     face = cv2.resize(crop, (side, side), interpolation=enlarging if side > len(crop) else cv2.INTER_AREA)
     if rng.random() < 0.5:

@@ -100,6 +100,7 @@ class Folder:
     """Files of a zip or of the folder it was unpacked to."""
 
     def __init__(self, path: Path) -> None:
+        """Open it. Raises DataError."""
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
         try:
@@ -109,14 +110,14 @@ class Folder:
         self.path = path
 
     def read(self, name: str) -> bytes:
-        """The content of one file."""
+        """The content of one file. Raises DataError."""
         try:
             return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.path}: {name}: cannot be read: {error}") from None
 
     def image(self, name: str) -> Image:
-        """One picture in gray."""
+        """One picture in gray, u8[H,W]. Raises DataError."""
         return _gray(self.read(name), f"{self.path}: {name}")
 
     def pictures(self) -> list[str]:
@@ -128,7 +129,7 @@ class Folder:
         return sorted(name for name in names if name.lower().endswith((".jpg", ".jpeg", ".png")))
 
     def table(self, name: str, *, columns: Sequence[str]) -> list[dict[str, str]]:
-        """Rows of a CSV file that has these columns."""
+        """Rows of a CSV file that has these columns. Raises DataError."""
         try:
             rows = list(csv.DictReader(io.StringIO(self.read(name).decode())))
         except (UnicodeDecodeError, csv.Error) as error:
@@ -157,7 +158,7 @@ def _numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[fl
 
 
 def read_ferplus(path: Path) -> FerPlus:
-    """Read the whole set, from the .npz file or from the folder with `ferplus_images.zip` and its labels."""
+    """Read the whole set from the .npz file, or from `ferplus_images.zip` and its labels. Raises DataError."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected ferplus.npz or the folder it is made from")
     try:
@@ -231,7 +232,7 @@ def _without_tiny(photo: Photo) -> Photo:
 
 
 def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
-    """Read the photos without faces beside them, of one side."""
+    """Read the photos u8[H,W] without faces beside them, of one side."""
     rows = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
     names = [row["photo"] for row in rows if chosen(Path(row["photo"]).name.encode(), one_in=5) == held_out]
     folder = Folder(photos / "people_and_scenes.zip")
@@ -239,8 +240,8 @@ def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
 
 
 def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
-    """Read further photos to train on, with faces and without (`photos3/`, made by `quantize.data.label_photos`);
-    nothing where there is no such folder."""
+    """Read further photos to train on, with faces and without, u8[H,W] (`photos3/`, made by
+    `quantize.data.label_photos`); nothing where there is no such folder."""
     if not photos.is_dir():
         return [], []
     empty = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
@@ -249,8 +250,8 @@ def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
 
 
 def read_masks(folder: Path, *, held_out: bool) -> dict[str, list[Image]]:
-    """Read pictures that each show one face, "masked" or "bare", of one side (`masks/`: the folders `with_mask` and
-    `without_mask` of the repository chandrikadeb7/Face-Mask-Detection); none where there is no such folder."""
+    """Read pictures u8[H,W] that each show one face, "masked" or "bare", of one side (`masks/`: the folders `with_mask`
+    and `without_mask` of the repository chandrikadeb7/Face-Mask-Detection); none where there is no such folder."""
     found: dict[str, list[Image]] = {}
     for word, name in (("masked", "with_mask"), ("bare", "without_mask")):
         own = Folder(folder / name) if (folder / name).is_dir() else None
@@ -260,7 +261,7 @@ def read_masks(folder: Path, *, held_out: bool) -> dict[str, list[Image]]:
 
 
 def read_pictures(path: Path) -> list[Image]:
-    """Read all pictures of a zip or folder."""
+    """Read all pictures of a zip or folder in gray, u8[H,W]. Raises DataError."""
     folder = Folder(path)
     return [folder.image(name) for name in folder.pictures()]
 
@@ -313,30 +314,30 @@ def chosen(text: bytes, *, one_in: int) -> bool:
 
 
 def held_out_photos(photos: Sequence[Photo]) -> NDArray[np.bool_]:
-    """Choose a third of the photos; photos that show the same stay together, on the side of the first of them."""
+    """Choose a third of the photos, bool[N]; photos of the same thing stay together, on the side of the first one."""
     prints = np.array([difference_hash(photo.image) for photo in photos])
     leaders = [int(np.argmax(np.count_nonzero(prints != own, axis=1) <= ALIKE_BITS)) for own in prints]
     return np.array([chosen(Path(photos[leader].name).name.encode(), one_in=3) for leader in leaders], np.bool_)
 
 
 def held_out_stills(stills: Sequence[Still]) -> NDArray[np.bool_]:
-    """Choose a fifth of the people."""
+    """Choose the stills of a fifth of the people: bool[N]."""
     return np.array([chosen(still.person.encode(), one_in=5) for still in stills], np.bool_)
 
 
 def held_out_scenes(scenes: Sequence[Image]) -> NDArray[np.bool_]:
-    """Choose a tenth of the pictures without faces, for false alarms and as backgrounds of the end-to-end measure."""
+    """Choose a tenth of the pictures u8[H,W] without faces: bool[N]."""
     return np.array([chosen(scene.tobytes(), one_in=10) for scene in scenes], np.bool_)
 
 
 def difference_hash(image: Image) -> NDArray[np.bool_]:
-    """Describe a picture in 256 bits that small changes hardly touch: where brightness rises from left to right."""
+    """Describe a picture u8[H,W] in bool[256] that small changes hardly touch: where brightness rises to the right."""
     small = cv2.resize(image, (17, 16), interpolation=cv2.INTER_AREA)
     return np.asarray(small[:, 1:] > small[:, :-1]).reshape(-1)
 
 
 def pick(items: Sequence[Item], which: NDArray[np.bool_]) -> list[Item]:
-    """The items that are chosen."""
+    """The items that a mask bool[N] chooses."""
     return [item for item, wanted in zip(items, which, strict=True) if wanted]
 
 
@@ -344,6 +345,6 @@ SPLITS = ("all", "heldout", "train")
 
 
 def side_of(items: Sequence[Item], held_out: Callable[[Sequence[Item]], NDArray[np.bool_]], split: str) -> list[Item]:
-    """One side of a set: "heldout", "train", or "all" of it."""
+    """One side of a set: "heldout", "train", or "all" of it; `held_out` gives the mask bool[N] of the first."""
     which = np.ones(len(items), np.bool_) if split == "all" else held_out(items)
     return pick(items, which if split in ("all", "heldout") else ~which)

@@ -164,5 +164,5 @@ def _limits(options: argparse.Namespace) -> Report:
 
 def _signals(options: argparse.Namespace) -> Report:
     figures = signals.measure(options.models, options.data)
-    told = {name: [asdict(each) for each in rows] for name, rows in figures.items()}
-    return told, signals.table(figures)
+    figures_json = {name: [asdict(each) for each in rows] for name, rows in figures.items()}
+    return figures_json, signals.table(figures)

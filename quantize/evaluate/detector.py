@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def counted(self) -> Bools:
-        """Which faces count: [m]."""
+        """Which faces count: bool[m]."""
         return self.photo.shares >= COUNTED
 
 
@@ -115,7 +115,7 @@ def curve(findings: Sequence[Finding]) -> Curve:
 
 
 def recall(findings: Sequence[Finding], which: Sequence[Bools]) -> float:
-    """Share of some faces that the daemon finds at its default threshold."""
+    """Share of the chosen faces (bool[m] for each photo) that the daemon finds at its default threshold."""
     found = [each.daemon.found[chosen] for each, chosen in zip(findings, which, strict=True)]
     return sum(int(each.sum()) for each in found) / max(sum(map(len, found)), 1)
 

@@ -60,7 +60,7 @@ class PerclosFigures:
 
     condition: str
     films: int
-    told: int  # of these, where it is known at the end
+    known: int  # of these, where it is known at the end
     wanted: float  # mean over these
     got: float
     error: float  # mean absolute one
@@ -73,7 +73,7 @@ class YawnFigures:
     condition: str
     faces: int
     yawning: int
-    told: float  # share of the faces that the daemon classifies
+    known: float  # share of the faces that the daemon classifies
     precision: float
     recall: float
 
@@ -183,7 +183,8 @@ def stills_films(data: Path) -> list[StillsFilm]:
 
 
 def put_together(faces: MeshFaces, closed: int, others: NDArray[np.intp], rng: np.random.Generator) -> StillsFilm:
-    """A film of stills: one face with open eyes, and `closed` in its blinks."""
+    """A film of stills: one after the other of the faces in rows `others`, i[n], whose eyes are open, and the face in
+    row `closed` in its blinks."""
     seconds = np.arange(0, STILLS_S, 1 / STILLS_FPS)
     rows = others[(seconds // OPEN_EACH_S).astype(int) % len(others)]
     starts = np.arange(BLINK_EACH_S, STILLS_S - 1, BLINK_EACH_S)
@@ -221,10 +222,12 @@ def _stills(models: Path, data: Path) -> Iterator[BlinkFigures | PerclosFigures]
 def _perclos(condition: str, films: Sequence[StillsFilm], got: Sequence[float]) -> PerclosFigures:
     minute = round(60 * STILLS_FPS)
     wanted = np.array([film.closed[-minute:].mean() for film in films])
-    told = np.isfinite(got)
-    wanted, found = wanted[told], np.array(got)[told]
-    means = (float(wanted.mean()), float(found.mean()), float(np.abs(wanted - found).mean())) if told.any() else NOTHING
-    return PerclosFigures(condition, len(films), int(told.sum()), *means)
+    known = np.isfinite(got)
+    wanted, found = wanted[known], np.array(got)[known]
+    means = (
+        (float(wanted.mean()), float(found.mean()), float(np.abs(wanted - found).mean())) if known.any() else NOTHING
+    )
+    return PerclosFigures(condition, len(films), int(known.sum()), *means)
 
 
 def _follow(reader: Reader, film: StillsFilm, px: int, light: float) -> tuple[list[int], float]:
@@ -263,8 +266,8 @@ def _yawns(models: Path, data: Path) -> Iterator[YawnFigures]:
     for light, heights in worsened.LIGHTS.items():
         for px in heights:
             values, judged = reader(faces, worsened.worse(faces.crops, px, light))
-            said = values[:, reader.names.index("jaw_open")] >= limit
-            figures = precision_recall(said, yawning, judged)
+            predicted = values[:, reader.names.index("jaw_open")] >= limit
+            figures = precision_recall(predicted, yawning, judged)
             yield YawnFigures(
                 f"yawns, {worsened.name(px, light)}", len(faces), int(yawning.sum()), float(judged.mean()), *figures
             )
@@ -283,8 +286,8 @@ def _row(each: BlinkFigures | PerclosFigures | YawnFigures) -> str:
         return f"{each.condition:<48} {each.found} of {each.blinks}, {each.wrong} wrong in {each.minutes:.1f} minutes"
     if isinstance(each, PerclosFigures):
         means = f"{each.wanted:.1%} wanted, {each.got:.1%} got, mean error {each.error:.1%}"
-        return f"{each.condition:<48} {each.told} known; {means}"
+        return f"{each.condition:<48} {each.known} known; {means}"
     return (
-        f"{each.condition:<48} {each.faces} faces, {each.yawning} yawn; known {each.told:.1%}  "
+        f"{each.condition:<48} {each.faces} faces, {each.yawning} yawn; known {each.known:.1%}  "
         f"precision {each.precision:.2f} recall {each.recall:.2f}"
     )

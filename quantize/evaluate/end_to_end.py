@@ -87,7 +87,7 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
 
 
 def backgrounds(scenes: Path) -> list[Image]:
-    """Pictures without faces: those kept from training, or all where none is."""
+    """Pictures u8[H,W] without faces: those kept from training, or all where none is. Raises DataError."""
     pictures = read_pictures(located("scenes", scenes))
     if not pictures:
         raise DataError(f"{scenes}: expected pictures without faces, found none")

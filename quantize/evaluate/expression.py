@@ -33,7 +33,7 @@ class ExpressionFigures:
 
     set: str
     pictures: int
-    temperature: float
+    temperature: float  # divides the logits
     accuracy: float
     macro_f1: float  # mean F1 over the expressions, rare ones counting as much as common ones
     ece: float  # expected calibration error, 15 equal bins of confidence
@@ -50,7 +50,7 @@ class Answers:
     """A model's outputs for a set."""
 
     logits: Floats  # f32[N,8]
-    labels: Labels  # [N]
+    labels: Labels  # i[N]
 
 
 @dataclass(frozen=True, slots=True)

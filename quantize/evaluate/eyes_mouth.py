@@ -44,7 +44,7 @@ class StateFigures:
     condition: str
     faces: int
     on: int  # of them, by the labels
-    told: float  # share of the faces that the daemon classifies
+    known: float  # share of the faces that the daemon classifies
     precision: float
     recall: float  # of those that it classifies
     clear_precision: float
@@ -94,31 +94,34 @@ def _measure(reader: Reader, faces: MeshFaces, read: Mapping[str, str], *, px: i
     limits, rows = EyesMouth(), []
     for name, (of, least) in STATES.items():
         wanted = faces.intensities[:, [list(INTENSITIES).index(each) for each in of]].min(axis=1)
-        said = values[:, [reader.names.index(each) for each in of]].mean(axis=1) >= getattr(limits, name)
+        predicted = values[:, [reader.names.index(each) for each in of]].mean(axis=1) >= getattr(limits, name)
         right, clear, which = wanted >= least, np.abs(wanted - least) > NEAR_INTENSITY, judged
         if read and name == "eyes_closed":
             how = eyes_read.read_as(faces, read)
             right, clear, which = how == "closed", how != "unclear", judged & (how != "unclear")
         condition = f"{name}, {worsened.name(px, light)}"
-        rows.append(_figures(condition, said, right, which, clear & which, told=float(judged.mean())))
+        rows.append(_figures(condition, predicted, right, which, clear & which, known=float(judged.mean())))
     return rows
 
 
-def _figures(condition: str, said: Bools, right: Bools, which: Bools, clear: Bools, *, told: float) -> StateFigures:
-    wrong = said[clear & ~right]
+def _figures(
+    condition: str, predicted: Bools, right: Bools, which: Bools, clear: Bools, *, known: float
+) -> StateFigures:
+    wrong = predicted[clear & ~right]
     return StateFigures(
         condition,
         len(right),
         int((right & which).sum()),
-        told,
-        *precision_recall(said, right, which),
-        *precision_recall(said, right, clear),
+        known,
+        *precision_recall(predicted, right, which),
+        *precision_recall(predicted, right, clear),
         float(wrong.mean()) if wrong.size else 0.0,
     )
 
 
 def precision_recall(positive: Bools, right: Bools, which: Bools) -> tuple[float, float]:
-    """Of what is said about those that are looked at."""
+    """Precision and recall of the predictions `positive` against the truth `right`, among the faces `which`; bool[N]
+    each."""
     hits = int((positive & right & which).sum())
     return hits / max(1, int((positive & which).sum())), hits / max(1, int((right & which).sum()))
 
@@ -131,7 +134,7 @@ def table(figures: list[StateFigures]) -> list[str]:
 
 def _row(each: Any) -> str:
     return (
-        f"{each.condition:<28} {each.faces} faces, {each.on} on; known {each.told:6.1%}  "
+        f"{each.condition:<28} {each.faces} faces, {each.on} on; known {each.known:6.1%}  "
         f"precision {each.precision:.2f} recall {each.recall:.2f}  "
         f"clear {each.clear_precision:.2f} {each.clear_recall:.2f}, wrong {each.clear_wrong:.2%}"
     )

@@ -40,7 +40,7 @@ ROUNDING = 1e-9  # the interval of 100 % ends at 1, or a rounding error below
 class Person:
     """One picture and the labels in its name."""
 
-    image: Image
+    image: Image  # u8[H,W] gray
     groups: tuple[str, ...]
 
 
@@ -91,7 +91,7 @@ def read(where: Path) -> list[Person]:
 
 
 def groups_of_name(name: str, where: Path) -> tuple[str, ...]:
-    """The groups in a picture's name; those it leaves out are unknown."""
+    """The groups in a picture's name; those it leaves out are unknown. Raises DataError."""
     words = Path(name).stem.split("_")
     try:
         age, gender = int(words[0]), GENDERS[int(words[1])]
@@ -103,7 +103,7 @@ def groups_of_name(name: str, where: Path) -> tuple[str, ...]:
 
 
 def pasted(image: Image, side: int) -> Image:
-    """Put a picture into the middle of CANVAS, `side` px wide and high."""
+    """Put a picture u8[H,W] into the middle of CANVAS, `side` px wide and high."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     canvas = np.full(CANVAS, int(np.median(edge)), np.uint8)
@@ -128,7 +128,7 @@ def _fits(box: Box, side: int) -> bool:
 def group_figures(
     seen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everybody: GroupFigures | None
 ) -> GroupFigures:
-    """Work out a group's figures from [looks, (found, tracked)]."""
+    """A group's figures from bool[looks,2]: found, tracked."""
     pictures = len(seen) // len(SIDES_PX)
     found, tracked = (float(share) for share in seen.mean(axis=0))
     # The two sizes of one picture are no two people: the intervals count pictures.

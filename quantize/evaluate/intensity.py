@@ -94,8 +94,8 @@ def compare(names: Sequence[str], faces: MeshFaces, values: Floats, *, name: str
     pairs = {each: (wanted[each], values[:, index]) for index, each in enumerate(names)}
     correlations = {each: _correlation(w, got) for each, (w, got) in pairs.items()}
     aucs = {each: auc(w >= CLOSED, got) for each, (w, got) in pairs.items() if each in mesh_faces.SWAPPED}
-    told = len(names) - len(withheld({"correlations": correlations, "aucs": aucs}))
-    return IntensityFigures(name, len(faces), correlations, aucs, told)
+    good = len(names) - len(withheld({"correlations": correlations, "aucs": aucs}))
+    return IntensityFigures(name, len(faces), correlations, aucs, good)
 
 
 def _correlation(wanted: Floats, got: Floats) -> float:
@@ -103,7 +103,8 @@ def _correlation(wanted: Floats, got: Floats) -> float:
 
 
 def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
-    """How often a positive one has the higher score than another, ties half: the area under the ROC curve."""
+    """How often a positive one, bool[N], has a higher score, f32[N], than another, ties half: the area under the ROC
+    curve."""
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
         return float("nan")
@@ -113,8 +114,8 @@ def auc(positive: NDArray[np.bool_], scores: Floats) -> float:
 
 
 def withheld(figures: Mapping[str, Any]) -> list[str]:
-    """The intensities that, by figures as `IntensityFigures` has them, are not good enough to be told: closed eyes are
-    judged by both measures."""
+    """The intensities that, by figures as `IntensityFigures` has them, are not good enough to be published: closed eyes
+    are judged by both measures."""
     correlations, aucs = figures["correlations"], figures["aucs"]
     return [
         name

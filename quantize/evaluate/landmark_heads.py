@@ -37,7 +37,7 @@ class HeadsFigures:
     faces: int
     pose_30: float  # mean error of yaw, pitch and roll in degrees, of faces turned by 0 to 30 degrees
     pose_60: float  # ... by 30 to 60
-    yaw_30: float
+    yaw_30: float  # mean error of yaw alone in degrees, for the same faces
     yaw_60: float
     sign: float  # share of turned faces whose yaw has the right sign
     profiles_turned: float  # share of profiles estimated as turned beyond the daemon's limit, with the right sign

@@ -36,8 +36,8 @@ class LandmarksFigures:
     set: str
     images: int
     people: int
-    nme51: float
-    nme68: float
+    nme51: float  # mean error of the inner 51 points in distances of the outer eye corners
+    nme68: float  # ... of all
     median51: float
     failed: float  # share of faces with an error over 0.10
     presence_recall: float  # share of faces that the daemon would take for faces

@@ -49,12 +49,12 @@ def run(model: Model, data: Path) -> NaturalFigures:
     faces = read_natural(data / NATURAL)
     taught = read_teacher(data / TEACHER, natural=len(faces.names)).natural
     rows = balanced(faces)
-    said = daemon_stages.logits(model, crops_of(faces.canvases[rows])).argmax(axis=1)
-    return measure(said, taught[rows])
+    predicted = daemon_stages.logits(model, crops_of(faces.canvases[rows])).argmax(axis=1)
+    return measure(predicted, taught[rows])
 
 
 def balanced(faces: Natural) -> Labels:
-    """Rows of the people kept from training: at most MOST of each guess, always the same."""
+    """Rows i[n] of the people kept from training: at most MOST of each guess, always the same."""
     rng = np.random.default_rng(SEED)
     held_out = np.flatnonzero(faces.held_out())
     guesses = faces.guesses[held_out]
@@ -62,18 +62,18 @@ def balanced(faces: Natural) -> Labels:
     return np.sort(np.concatenate(groups))
 
 
-def measure(said: Labels, taught: Floats) -> NaturalFigures:
+def measure(predicted: Labels, taught: Floats) -> NaturalFigures:
     """Compare predictions [N] with the committee's probabilities f32[N,8]."""
     other = taught.argmax(axis=1)
-    agree = said == other
-    (interval,) = metrics.bootstrap(lambda rows: [agree[rows].mean()], range(len(said)))
+    agree = predicted == other
+    (interval,) = metrics.bootstrap(lambda rows: [agree[rows].mean()], range(len(predicted)))
     return NaturalFigures(
         set="natural faces of people kept from training, balanced by weak guesses",
-        pictures=len(said),
+        pictures=len(predicted),
         agreement=float(agree.mean()),
         interval=interval,
         by_answer={LABELS[each]: (float(agree[other == each].mean()), int(sum(other == each))) for each in set(other)},
-        neutral=float(np.mean(said == 0)),
+        neutral=float(np.mean(predicted == 0)),
         neutral_teacher=float(np.mean(other == 0)),
     )
 

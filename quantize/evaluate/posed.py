@@ -66,12 +66,12 @@ def run(model: Model, data: Path, *, split: str = "heldout") -> PosedFigures:
     posed = _side(read_posed(where), split)
     if not len(posed.labels):
         raise DataError(f"{where}: split {split!r}: no faces")
-    said = daemon_stages.logits(model, posed.images).argmax(axis=1)
+    predicted = daemon_stages.logits(model, posed.images).argmax(axis=1)
     views = {f"{share - 1:.0%} wider": wider(posed.images, share) for share in WIDER}
     return measure(
         posed,
-        said,
-        wider={name: float(np.mean(_said(model, view) == posed.labels)) for name, view in views.items()},
+        predicted,
+        wider={name: float(np.mean(_predicted(model, view) == posed.labels)) for name, view in views.items()},
         name=f"{where.name}: {NAMES[split]}",
     )
 
@@ -80,7 +80,7 @@ def _side(posed: Posed, split: str) -> Posed:
     return posed if split == SPLITS[0] else posed.side(held_out=split == "heldout")
 
 
-def _said(model: Model, crops: Image) -> Labels:
+def _predicted(model: Model, crops: Image) -> Labels:
     return np.asarray(daemon_stages.logits(model, crops).argmax(axis=1), np.intp)
 
 
@@ -92,15 +92,15 @@ def wider(crops: Image, share: float) -> Image:
     return np.asarray(np.stack(views), np.uint8)
 
 
-def measure(posed: Posed, said: Labels, *, wider: dict[str, float], name: str) -> PosedFigures:
-    """Work out every figure."""
+def measure(posed: Posed, predicted: Labels, *, wider: dict[str, float], name: str) -> PosedFigures:
+    """Work out every figure from the predicted labels i[N]. `wider`: accuracy on wider crops, by name."""
     present = np.unique(posed.labels)
 
     def figures(rows: Labels) -> Sequence[float]:
-        right, labels = said[rows] == posed.labels[rows], posed.labels[rows]
+        right, labels = predicted[rows] == posed.labels[rows], posed.labels[rows]
         return [right.mean(), *(_mean(right[labels == label]) for label in present)]
 
-    values = figures(np.arange(len(said)))
+    values = figures(np.arange(len(predicted)))
     (interval, *intervals) = metrics.bootstrap(figures, posed.people)
     counts = np.bincount(posed.labels, minlength=len(LABELS))
     recalls = {
@@ -109,7 +109,7 @@ def measure(posed: Posed, said: Labels, *, wider: dict[str, float], name: str) -
     }
     return PosedFigures(
         set=name,
-        pictures=len(said),
+        pictures=len(predicted),
         people=len(set(posed.people)),
         accuracy=float(values[0]),
         interval=interval,

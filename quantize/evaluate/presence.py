@@ -45,7 +45,7 @@ class PresenceFigures:
 class Find:
     """The detector's candidates, and their true kind."""
 
-    picture: Image
+    picture: Image  # u8[H,W] gray
     face: Face
     kind: str  # "face", "turned", "other"
 
@@ -63,7 +63,8 @@ def measure(model: Model, data: Path) -> PresenceFigures | None:
 
 
 def finds(people: Sequence[Photo], scenes: Sequence[Image]) -> Iterator[Find]:
-    """The detector's finds that are clearly faces, or clearly none."""
+    """The detector's candidates in photos and in `scenes`, u8[H,W] without faces, that are clearly faces, or clearly
+    none."""
     config = DetectorConfig()
     model = daemon_stages.open_model(models_folder() / "detector.tflite", "detector")
     find = daemon_stages.detector(model, min_score=config.candidate_score)

@@ -44,31 +44,31 @@ Way = Callable[[Image, float], Image]  # a picture, and how high the face in it 
 
 
 def coarse(image: Image, face_px: float, *, side_px: int) -> Image:
-    """Take a picture so that its face has so few px, and enlarge it again."""
+    """A picture u8[H,W] as if its face, `face_px` high, had been taken only `side_px` high, enlarged again."""
     share = min(1.0, side_px / face_px)
     height, width = image.shape
     return lower_resolution(image, round(width * share), round(height * share))
 
 
 def blurred(image: Image, face_px: float, *, sigma: float) -> Image:
-    """Take a picture out of focus; sigma is a share of the face."""
+    """A picture u8[H,W] out of focus; `sigma` of the blur is a share of the face's height."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma * face_px), np.uint8)
 
 
 def dimmed(image: Image, _: float, *, light: float) -> Image:
-    """Take a picture with this share of the light."""
+    """A picture u8[H,W] with this share of the light."""
     return np.asarray(np.rint(image * np.float32(light)), np.uint8)
 
 
 def turned(image: Image, _: float, *, degrees: float) -> Image:
-    """Turn a picture around its middle; beyond its edge its last px are repeated."""
+    """Turn a picture u8[H,W] around its middle, counterclockwise; beyond its edge its last px are repeated."""
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     return np.asarray(cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def ways(sides_px: Sequence[int] = (), turns_degrees: Sequence[int] = ()) -> dict[str, Way]:
-    """The ways to make a picture worse, by name."""
+    """The ways to make a picture u8[H,W] worse, by name."""
     return {
         **{f"{side} px": partial(coarse, side_px=side) for side in sides_px},
         **{f"blur {sigma:.0%} of the face": partial(blurred, sigma=sigma) for sigma in BLURS},

@@ -44,7 +44,7 @@ class LooksFigures:
     condition: str
     faces: int
     looking: int  # of them, by the mesh
-    told: float  # share for which it is known
+    known: float  # share for which it is known
     precision: float
     recall: float  # of those for which it is known
     away: float  # share reported as not looking, of those that do not
@@ -97,8 +97,8 @@ def _looks(landmarks: Model, expression: Model, faces: MeshFaces, *, px: int, li
     found = look(landmarks, mesh_faces.with_crops(faces, crops))
     classifier, config = Classifier(expression), Attention(min_height_px=1)
     off = np.array([off_of(pose) for pose in faces.poses])
-    said = np.array([_said(classifier, crop, each, config) for crop, each in zip(crops, found, strict=True)])
-    return compare(off, said, name=worsened.name(px, light), cone=config.cone_deg)
+    predicted = np.array([_predicted(classifier, crop, each, config) for crop, each in zip(crops, found, strict=True)])
+    return compare(off, predicted, name=worsened.name(px, light), cone=config.cone_deg)
 
 
 def off_of(pose: NDArray[Any]) -> float:
@@ -107,25 +107,25 @@ def off_of(pose: NDArray[Any]) -> float:
     return off_camera_deg(Pose(yaw_deg=yaw, pitch_deg=pitch, roll_deg=0.0))
 
 
-def _said(classifier: Classifier, crop: Image, found: Landmarks, config: Attention) -> float:
+def _predicted(classifier: Classifier, crop: Image, found: Landmarks, config: Attention) -> float:
     """1 looks, 0 does not, NaN: it abstains."""
     quality = assess(classifier.crop(daemon_stages.frame_of(crop), found), found, Quality(min_height_px=1))
     measured = looks(found.pose, quality, config)
     return float("nan") if isinstance(measured, Reason) else float(measured >= 0)
 
 
-def compare(off: NDArray[Any], said: NDArray[Any], *, name: str, cone: float) -> LooksFigures:
+def compare(off: NDArray[Any], predicted: NDArray[Any], *, name: str, cone: float) -> LooksFigures:
     """Compare the reported f64[N] with the mesh's angles f64[N]."""
-    told, looking = np.isfinite(said), off <= cone
-    sure = told & (np.abs(off - cone) > NEAR_DEG)
+    known, looking = np.isfinite(predicted), off <= cone
+    sure = known & (np.abs(off - cone) > NEAR_DEG)
     return LooksFigures(
         name,
         len(off),
         int(looking.sum()),
-        float(told.mean()),
-        *precision_recall(said == 1, looking, told),
-        float((said == 0)[told & ~looking].mean()),
-        *precision_recall(said == 1, looking, sure),
+        float(known.mean()),
+        *precision_recall(predicted == 1, looking, known),
+        float((predicted == 0)[known & ~looking].mean()),
+        *precision_recall(predicted == 1, looking, sure),
     )
 
 
@@ -177,7 +177,7 @@ def table(figures: dict[str, Any]) -> list[str]:
 
 def _looks_row(each: LooksFigures) -> str:
     return (
-        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; known {each.told:6.1%}  "
+        f"{each.condition:<18} {each.faces} faces, {each.looking} looking; known {each.known:6.1%}  "
         f"precision {each.precision:.3f} recall {each.recall:.3f} away {each.away:.1%}  "
         f"sure {each.sure_precision:.3f} {each.sure_recall:.3f}"
     )

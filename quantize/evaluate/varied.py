@@ -62,13 +62,14 @@ class KindFigures:
 
 
 def read(data: Path, *, folds: Collection[int] = HELD_OUT_FOLDS) -> tuple[list[Photo], list[Image]]:
-    """Read photos with faces and photos without, both kept from training. Raises DataError."""
+    """Read photos with faces and photos u8[H,W] without, both kept from training. Raises DataError."""
     where = located("varied", data)
     return read_varied(where, folds=folds), read_varied_empty(where, held_out=True)
 
 
 def measure(find: Find, photos: Sequence[Photo], empty: Sequence[Image], *, every: Find | None = None) -> VariedFigures:
-    """Measure what finds faces; `every` finds them down to the lowest scores, for the average precision."""
+    """Measure what finds faces on photos and on pictures u8[H,W] without faces; `every` finds them down to the lowest
+    scores, for the average precision."""
     known = [_counted(photo, COUNTED) for photo in photos]
     sure = [match(*find(photo.image), photo.boxes, counted) for photo, counted in zip(photos, known, strict=True)]
     ranked = [every(photo.image) for photo in photos] if every else []
@@ -98,8 +99,8 @@ def _by_kind(matched: Sequence[Matched], photos: Sequence[Photo], known: Sequenc
 
 
 def kinds_of(photo: Photo) -> dict[str, Bools]:
-    """Which of a photo's faces are of each kind. A face is the further turned the closer its eyes lie together, in its
-    box's width; light is the box's mean gray level."""
+    """Which of a photo's faces are of each kind, bool[n]. A face is the further turned the closer its eyes lie
+    together, in its box's width; light is the box's mean gray level."""
     shares, boxes = photo.shares, photo.boxes
     apart = np.abs(photo.points[:, 1, 0] - photo.points[:, 0, 0]) / np.maximum(boxes[:, 2] - boxes[:, 0], 1e-6)
     light = np.array([_light(photo.image, box) for box in boxes])
@@ -166,7 +167,7 @@ def of_daemon(pipeline: Pipeline, data: Path, *, folds: Collection[int] = HELD_O
 
 
 def detector_finds(detector: Detector) -> Find:
-    """The daemon's detector alone."""
+    """The daemon's detector alone, as a `Find`: u8[H,W] -> f32[n,4], f32[n]."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         faces = detector(daemon_stages.frame_of(image))
@@ -176,7 +177,7 @@ def detector_finds(detector: Detector) -> Find:
 
 
 def daemon_finds(pipeline: Pipeline) -> Find:
-    """The whole daemon on a single picture."""
+    """The whole daemon on a single picture, as a `Find`: u8[H,W] -> f32[n,4], f32[n]."""
 
     def find(image: Image) -> tuple[Floats, Floats]:
         tracks = pipeline.look(daemon_stages.frame_of(image)).tracks
@@ -186,7 +187,7 @@ def daemon_finds(pipeline: Pipeline) -> Find:
 
 
 def arrays(boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Floats, Floats]:
-    """Boxes and scores as they are matched."""
+    """Boxes f32[n,4] x0,y0,x1,y1 and scores f32[n] as they are matched."""
     corners: list[Any] = [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
     return np.array(corners, np.float32).reshape(-1, 4), np.array(scores, np.float32)
 

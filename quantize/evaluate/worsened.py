@@ -33,7 +33,7 @@ def kept(data: Path) -> MeshFaces:
 
 
 def worse(crops: Image, px: int, light: float) -> Image:
-    """The faces at a height, in other light."""
+    """The faces u8[N,S,S] as if taken `px` high, with a share `light` of the light."""
     rng = np.random.default_rng(SEED)
     small = np.stack([lower_resolution(crop, round(CROP_SCALE * px), round(CROP_SCALE * px)) for crop in crops])
     if light == 1.0:
@@ -43,5 +43,5 @@ def worse(crops: Image, px: int, light: float) -> Image:
 
 
 def name(px: int, light: float) -> str:
-    """Of a condition."""
+    """The name of a condition: a face `px` high in a share `light` of the light."""
     return f"{px} px" + ("" if light == 1.0 else f", light {light:.0%}")

@@ -52,13 +52,13 @@ class Tensor:
     zero_point: int
 
     def hold(self, real: Floats) -> Array:
-        """Real values as the tensor holds them."""
+        """Real values f32[...] as the tensor holds them: i8[...], or f32[...] where it is not quantized."""
         if not self.scale:
             return real
         return np.asarray(np.clip(np.rint(real / self.scale) + self.zero_point, -128, 127), np.int8)
 
     def read(self, held: Array) -> Floats:
-        """The tensor's content as real values."""
+        """The tensor's content as real values f32[...]."""
         return np.asarray((held.astype(np.float32) - self.zero_point) * (self.scale or 1), np.float32)
 
     def limits(self) -> tuple[float, float]:
@@ -153,7 +153,8 @@ class Part:
         self._out = [each["index"] for each in self._interpreter.get_output_details()]
 
     def __call__(self, values: Sequence[Floats]) -> list[Floats]:
-        """Run on real values, in the order of the inputs; real values come back."""
+        """Run on real values f32[...], in the order of the inputs; real values come back, in the order of the
+        outputs."""
         for index, tensor, real in zip(self._in, self._inputs, values, strict=True):
             self._interpreter.set_tensor(index, tensor.hold(real))
         self._interpreter.invoke()

@@ -50,7 +50,7 @@ def assign(scores: Any, boxes: Any, faces: Any, exists: Any, *, cells: Floats) -
 
 
 def candidates(faces: Any, cells: Floats) -> Any:
-    """Which cells may be assigned to which faces: [B,F,C]."""
+    """Which cells f32[C,3] (column, row, stride) may be assigned to which faces f32[B,F,4]: bool[B,F,C]."""
     stride = cells[:, 2]
     x, y = ((cells[:, axis] + 0.5) * stride for axis in (0, 1))
     x0, y0, x1, y1 = (faces[..., side, None] for side in range(4))

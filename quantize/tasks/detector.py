@@ -94,7 +94,7 @@ class Detector:
     ) -> None:
         """Read the sets, and learn from YuNet's ONNX file too, if there is one, and from the mistakes of the detector
         of a .tflite file. A third of the crowds and two folds of the varied photos are left for the gates; a sixth of
-        the other crowds shows progress, as does a fold."""
+        the other crowds shows progress, as does a fold. Raises DataError."""
         crowds = side_of(read_crowd(data / "crowd_faces.zip"), held_out_photos, "train")
         checked = np.array([chosen(f"check {Path(photo.name).name}".encode(), one_in=6) for photo in crowds])
         photos, varied = data / "photos", data / "photos2"
@@ -154,18 +154,18 @@ class Detector:
         return loss + FEATURE_WEIGHT * features_loss(targets, flat(outputs[3 * levels :]))
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Average precision on photos set apart."""
+        """Average precision on photos set apart; `predict`: f32[N,H,W,1] -> the outputs."""
         return {f"{name}_ap": _average_precision(predict, photos) for name, photos in self.checked.items()}
 
     def sample(self) -> Image:
-        """Whole training photos at the default size, as the daemon lays them into it."""
+        """Whole training photos u8[N,H,W] at the default size, as the daemon lays them into it."""
         rng = np.random.default_rng(SAMPLE_SEED)
         height, width = DETECTOR_SIZE
         return np.stack([letterbox(self.scenes.whole(rng), width, height)[0] for _ in range(SAMPLE)])
 
     def finish(self, network: Any, sample: Image) -> Image:
-        """Give the batch norms the statistics of whole photos and the scores the level of the daemon's threshold, and
-        make channels alike for int8."""
+        """Give the batch norms the statistics of whole photos u8[N,H,W] and the scores the level of the daemon's
+        threshold, and make channels alike for int8."""
         twin = self.network()
         twin.set_weights(network.get_weights())
         settle(twin, to_input(sample))

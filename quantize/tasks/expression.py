@@ -122,7 +122,8 @@ class Expression:
         return keras.optimizers.SGD(self.peak_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """As many pictures as FER+ has, drawn so that rare expressions come more often."""
+        """As many pictures as FER+ has, drawn so that rare expressions come more often: f32[batch,48,48,1] and targets
+        f32[batch,8]."""
         teach = [_teacher(run) for run in self._teachers]
         for _ in range(self.steps):
             views, targets = self.views(BATCH, rng)
@@ -142,7 +143,7 @@ class Expression:
         return ops.mean(ops.categorical_crossentropy(targets, outputs[0], from_logits=True))
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Accuracy, and the mean recall of the expressions."""
+        """Accuracy, and the mean recall of the expressions; `predict`: f32[N,48,48,1] -> logits f32[N,8]."""
         return self.judged(predict(to_input(self.held_out.images))[0])
 
     def judged(self, logits: Floats) -> dict[str, float]:
@@ -153,7 +154,8 @@ class Expression:
         return {"heldout_accuracy": float(right.mean()), "heldout_recall": float(np.mean(recalls))}
 
     def sample(self) -> Image:
-        """From black to white: the input's range is then all of LOW..HIGH."""
+        """Training pictures u8[N,48,48], from black to white: the input's range is then all of LOW..HIGH. Raises
+        DataError where they are not."""
         rng = np.random.default_rng(SAMPLE_SEED)
         sample = self.examples.images[rng.choice(len(self.examples.images), SAMPLE)]
         if (sample.min(), sample.max()) != (0, 255):
@@ -161,8 +163,8 @@ class Expression:
         return sample
 
     def finish(self, network: Any, sample: Image) -> Image:
-        """Raise the logits of RARE, which a network that saw few of them says too seldom: at the temperature in use
-        each comes to as much on the held-out pictures as it has votes there."""
+        """Raise the logits of RARE, which a network that saw few of them predicts too rarely: at the temperature in
+        use, each comes to as much on the held-out pictures as it has votes there. Returns `sample`, u8[N,48,48]."""
         logits = network.predict(to_input(self.held_out.images), verbose=0)
         temperature = metrics.fit_temperature(logits, self.held_out.labels)
         votes = held_out_votes(self.data)

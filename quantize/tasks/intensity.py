@@ -48,7 +48,7 @@ class Intensity:
     peak_rate = 3e-3
 
     def __init__(self, data: Path) -> None:
-        """Read the faces that have been labelled."""
+        """Read the faces that have been labelled. Raises DataError."""
         if not mesh_faces.available(data):
             raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
         sets = mesh_faces.read_all(data, mesh_faces.LIVELY).values()
@@ -69,7 +69,8 @@ class Intensity:
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """Faces, lively ones more often, each time aligned a little otherwise."""
+        """Faces f32[batch,48,48,1], lively ones more often, each time aligned a little differently, and intensities
+        f32[batch,10]."""
         for _ in range(self.steps):
             rows = rng.choice(len(self.training), BATCH, p=self._odds)
             crops, wanted = views(self.training, rows, rng), self.training.intensities[rows]
@@ -84,7 +85,8 @@ class Intensity:
         return ops.mean(self._weights * (ops.softplus(logits) - targets * logits))
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Correlation with the mesh on people kept from training, aligned as in training."""
+        """Correlation with the mesh on people kept from training, aligned as in training; `predict`: f32[N,48,48,1] ->
+        logits f32[N,10]."""
         rng = np.random.default_rng(SAMPLE_SEED)
         (logits,) = predict(to_input(views(self.held_out, np.arange(len(self.held_out)), rng)))
         shares = 1 / (1 + np.exp(-logits))
@@ -92,12 +94,12 @@ class Intensity:
         return {name: float(np.corrcoef(wanted, got)[0, 1]) for name, wanted, got in pairs}
 
     def sample(self) -> Image:
-        """Training faces, aligned as in use."""
+        """Training faces u8[N,48,48], aligned as in use."""
         rng = np.random.default_rng(SAMPLE_SEED)
         return views(self.training, rng.choice(len(self.training), SAMPLE), rng)
 
     def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002
-        """Nothing is left to do."""
+        """Nothing is left to do: returns the sample u8[N,48,48]."""
         return sample
 
     def card(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def views(faces: MeshFaces, rows: NDArray[np.intp], rng: np.random.Generator) ->
 
 
 def varied(crops: Image, rng: np.random.Generator) -> Image:
-    """Augment as a camera varies."""
+    """Augment crops u8[N,48,48] as a camera varies."""
     crops = augment.coarsen(augment.relight(crops, rng), rng, share=0.3, sides_px=(20, 48))
     crops = augment.blur(crops, rng, share=0.1)
     return augment.compress(augment.add_noise(crops, rng, share=0.2), rng, share=0.1)

@@ -76,7 +76,7 @@ def shapes(points: Sequence[Floats], matrices: Sequence[transforms.Matrix]) -> F
 
 
 def jittered(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
-    """A crop off as the daemon's are: mostly little."""
+    """The matrix f64[2,3] to a crop around points f32[68,2], misplaced as the daemon's crops are: mostly little."""
     turn = np.clip(rng.normal(0, TURN_DEGREES), -MAX_TURN_DEGREES, MAX_TURN_DEGREES)
     smallest, largest = np.log(SCALES)
     scale = POINTS_SCALE * math.exp(rng.triangular(smallest, 0, largest))
@@ -86,7 +86,7 @@ def jittered(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
 
 
 def missing(points: Floats, rng: np.random.Generator) -> transforms.Matrix:
-    """A crop beside the face."""
+    """The matrix f64[2,3] to a crop beside the face with points f32[68,2]."""
     low, high = points.min(axis=0), points.max(axis=0)
     side, way, turn = float((high - low).max()), rng.uniform(0, 2 * math.pi), rng.uniform(-0.5, 0.5)
     x, y = (low + high) / 2 + side * rng.uniform(*MISS_DISTANCE) * np.array([math.cos(way), math.sin(way)])
@@ -104,7 +104,8 @@ def boxed(box: Floats, card: PointsCard, rng: np.random.Generator) -> transforms
 
 
 def anywhere(picture: Image, rng: np.random.Generator, size: int = LANDMARKS_SIDE) -> transforms.Matrix:
-    """A crop of a picture, a tenth of its shorter side wide or more, to size x size px."""
+    """The matrix f64[2,3] from a picture u8[H,W] to a crop of size x size px, anywhere, a tenth of the picture's
+    shorter side wide or more."""
     height, width = picture.shape
     side = min(height, width) * 10 ** rng.uniform(-1, 0)
     center = (rng.uniform(0, width), rng.uniform(0, height))
@@ -124,12 +125,12 @@ def mirror(crops: Image, placed: Floats, which: NDArray[np.bool_]) -> tuple[Imag
 
 
 def turned_by(matrix: transforms.Matrix) -> float:
-    """A crop's rotation in its picture, degrees clockwise."""
+    """A crop's rotation in its picture, degrees clockwise, by its matrix f64[2,3]."""
     return math.degrees(math.atan2(matrix[0, 1], matrix[0, 0]))
 
 
 def augmented(crops: Image, rng: np.random.Generator) -> Image:
-    """Augment as a camera varies: faces from 20 px up, dark, blurred, noisy, half covered."""
+    """Augment crops u8[N,80,80] as a camera varies: faces from 20 px up, dark, blurred, noisy, half covered."""
     crops = augment.coarsen(crops, rng, share=0.25, sides_px=(24, 64))
     crops = augment.blur(augment.relight(crops, rng), rng, share=0.1)
     crops = augment.compress(augment.add_noise(crops, rng, share=0.2), rng, share=0.1)

@@ -127,7 +127,8 @@ def bias(faces: MeshFaces, stills: Sequence[Still]) -> Floats:
 
 
 def still_matrix(points: Floats, box: Floats) -> transforms.Matrix:
-    """From a still to its kept crop: where the box around the labels came to lie there."""
+    """The matrix f64[2,3] from a still to its kept crop, by its points f32[68,2] and where the box around them came to
+    lie there, f32[2,2]."""
     (low, high), ((x0, _), (x1, y1)) = (points.min(axis=0), points.max(axis=0)), box.tolist()
     scale = (x1 - x0) / float(high[0] - low[0])
     return np.array([[scale, 0, x0 - scale * low[0]], [0, scale, y1 - scale * high[1]]])

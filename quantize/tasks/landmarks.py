@@ -130,7 +130,8 @@ class Landmarks:
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """Every still several times, each time as another view, among other faces and crops without a face."""
+        """Crops f32[n,80,80,1] and targets f32[n,...]: every still several times, each time as another view,
+        among other faces and crops without a face."""
         order = np.concatenate([rng.permutation(len(self.training)) for _ in range(VIEWS)])
         for start in range(0, self.steps * FACES, FACES):
             stills = [self.training[row] for row in order[start : start + FACES]]
@@ -141,7 +142,7 @@ class Landmarks:
             yield to_input(augmented(crops, rng)), rows
 
     def views(self, stills: Sequence[Still], rng: np.random.Generator) -> tuple[Image, Floats, Floats]:
-        """Views of stills, their points, and the heads' targets."""
+        """Views u8[N,80,80] of stills, their points f32[N,68,2] in crop sides, and the heads' targets f32[N,EXTRA]."""
         points = [still.points for still in stills]
         matrices = [jittered(own, rng) for own in points]
         mirrored = rng.random(len(stills)) < 0.5
@@ -228,7 +229,8 @@ class Landmarks:
         return off + SCORE_SHARE * doubt + heads.loss(extra, *others)
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces."""
+        """Errors on the people kept from training, in the measuring crop and in the daemon's; false faces. `predict`:
+        f32[N,80,80,1] -> the outputs."""
         rng = np.random.default_rng(SAMPLE_SEED)
         points, pictures = [each.points for each in self.held_out], [each.image for each in self.held_out]
         figures: dict[str, float] = {}
@@ -246,14 +248,14 @@ class Landmarks:
         return cut(scenes, [anywhere(scene, rng) for scene in scenes])
 
     def sample(self) -> Image:
-        """Training faces, moved as in use, and crops without a face: the score's range must hold its noes too."""
+        """Training faces u8[N,80,80], moved as in use, and crops without a face: the score's range must hold both."""
         rng = np.random.default_rng(SAMPLE_SEED)
         stills = [self.training[row] for row in rng.choice(len(self.training), SAMPLE)]
         crops, *_ = self.views(stills, rng)
         return np.concatenate([crops, *(self._without_face(rng) for _ in range(SAMPLE // 4 // (MISSES + SCENES)))])
 
     def finish(self, network: Any, sample: Image) -> Image:  # noqa: ARG002
-        """Nothing is left to do."""
+        """Nothing is left to do: returns the sample u8[N,80,80]."""
         return sample
 
     def card(self) -> dict[str, Any]:

@@ -50,13 +50,15 @@ class Task(Protocol):
         """The mean loss of a batch, in Keras operations."""
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """Figures on pictures that are kept from training; for the log, and to choose between networks."""
+        """Figures on pictures that are kept from training, for the log, and to choose between networks; `predict`:
+        f32[N,H,W,1] -> the outputs."""
 
     def sample(self) -> Image:
         """Training pictures u8[N,H,W], varied as little as in use, by which the converter sizes int8 ranges."""
 
     def finish(self, network: Any, sample: Image) -> Image:
-        """Change a trained network a last time before it is converted; return the pictures that set int8 ranges."""
+        """Change a trained network a last time before it is converted; return the pictures u8[N,H,W] that set int8
+        ranges."""
 
     def card(self) -> dict[str, Any]:
         """The card's entries that the role alone knows: labels, template, ssd or points; data, terms, use, limits."""

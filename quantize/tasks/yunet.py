@@ -62,7 +62,7 @@ def load_yunet(
 
 
 def read_convolutions(path: Path) -> list[tuple[Floats, Floats]]:
-    """Kernel [out,in,h,w] and bias of every convolution of an ONNX file, in its order. Raises DataError."""
+    """Kernel f32[out,in,h,w] and bias f32[out] of every convolution of an ONNX file, in its order. Raises DataError."""
     try:
         import onnx
         from onnx import numpy_helper

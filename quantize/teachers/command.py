@@ -138,7 +138,8 @@ def _tuned(task: FaceresTask, run: Path) -> Teacher:
 
 
 def judged(faces: Natural, ours: Floats, others: Floats) -> Floats:
-    """The targets of natural faces: our networks, a third-party one and, where it can be trusted, the guess."""
+    """The targets f32[N,8] of natural faces, from the probabilities f32[N,8] of our networks and of a third-party one
+    and, where it can be trusted, the guess."""
     given = (1 - FACE_API_SHARE) * ours + FACE_API_SHARE * others
     guess = np.full_like(given, (1 - GUESS_SURENESS) / len(LABELS))
     guess[np.arange(len(guess)), faces.guesses] += GUESS_SURENESS

@@ -39,11 +39,11 @@ class FaceresTask(Expression):
         return keras.optimizers.AdamW(self.peak_rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-        """The expression network's views, BATCH at a time."""
+        """The expression network's views f32[BATCH,112,112,1] and targets f32[BATCH,8]."""
         for _ in range(self.steps):
             views, targets = self.views(BATCH, rng)
             yield to_faceres(views), targets
 
     def progress(self, predict: Predict) -> dict[str, float]:
-        """As for the expression network."""
+        """As for the expression network; `predict`: f32[N,112,112,1] -> logits f32[N,8]."""
         return self.judged(predict(to_faceres(self.held_out.images))[0])

@@ -17,7 +17,7 @@ from quantize.data.sets import DataError, Floats
 
 
 def read_weights(path: Path) -> dict[str, Floats]:
-    """All weights by name, of `model.json` or a bare manifest. Raises DataError."""
+    """All weights f32[...] by name, of `model.json` or a bare manifest. Raises DataError."""
     try:
         read = json.loads(path.read_text())
         groups = read["weightsManifest"] if isinstance(read, dict) else read

@@ -69,10 +69,12 @@ class Average:
     """The running average of all weights (batch norm statistics included): better than any single step's."""
 
     def __init__(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Start at a network's weights, f32[...] each."""
         self.weights = [weight.copy() for weight in weights]
 
     def update(self, weights: Sequence[NDArray[np.float32]], *, step: int) -> None:
-        """Early steps are forgotten faster: they hold more of the random start."""
+        """Add the weights, f32[...] each, after a step. Early steps are forgotten faster: they hold more of the random
+        start."""
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         for mean, weight in zip(self.weights, weights, strict=True):
             mean += (1 - decay) * (weight - mean)
@@ -170,7 +172,7 @@ def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | Non
 
 
 def claim(out: Path, plan: Plan) -> None:
-    """Make `out` the folder of this plan; going on under another one would be neither the one run nor the other."""
+    """Make `out` the folder of this plan. Raises DataError where a run with another plan was begun there."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "plan.json"
     if not path.exists():
@@ -242,7 +244,7 @@ def rate_at(progress: float) -> float:
 
 
 def predictor(task: Task, average: Average) -> Predict:
-    """Runs averaged weights, batch by batch."""
+    """What runs the averaged weights, batch by batch: f32[N,H,W,C] -> the outputs f32[N,...]."""
     network = task.network()
     network.set_weights(average.weights)
     run = tf.function(lambda images: network(images, training=False), reduce_retracing=True)

@@ -36,7 +36,8 @@ def averaged_network(task: Task, run: Path, *, batch: int | None = None) -> tupl
 
 
 def load_average(network: Any, run: Path) -> int:
-    """Put a run's averaged weights into a network of its shape; the number of epochs it has done."""
+    """Put a run's averaged weights into a network of its shape; returns the number of epochs it has done. Raises
+    DataError."""
     try:
         with np.load(run / "last.npz") as saved:
             network.set_weights([saved[f"average_{i}"] for i in range(len(network.weights))])

@@ -88,8 +88,10 @@ def test_each_camera_has_a_subtree_of_its_own_and_a_clean_stop_ends_the_faces_of
                     seen.wait_last(f"{ID}-{camera}/camera/availability", b"online")
                     seen.wait(f"{ID}-{camera}/info")
             assert process.returncode == 0
-            named = {json.loads(payload)["dev"]["name"] for payload in told.of("config")}
-            assert named == {f"fer-edge {ID}-front", f"fer-edge {ID}-back"}
+            devices = [json.loads(payload)["dev"] for payload in told.of("config") if payload]
+            above = {device["name"]: device.get("via_device") for device in devices}
+            hub = f"fer-edge-{ID}"
+            assert above == {f"fer-edge {ID}": None, f"fer-edge {ID}-front": hub, f"fer-edge {ID}-back": hub}
         for camera in ("front", "back"):
             seen.wait_last(f"{ID}-{camera}/availability", b"offline")
             assert faces(seen, camera, "start") == faces(seen, camera, "end")
@@ -175,6 +177,7 @@ def test_the_commands_know_the_cameras(tmp_path: Path, capsys: pytest.CaptureFix
         said = capsys.readouterr().out
         assert f"{ID}-front at 127.0.0.1:{broker.port}: nothing was kept of it" in said
         assert f"{ID}-back at 127.0.0.1:{broker.port}: topics removed" in said
+        assert f"{ID} at 127.0.0.1:{broker.port}: topics removed: 1" in said  # the daemon's device in Home Assistant
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)

@@ -72,6 +72,10 @@ def test_charts_are_read_everywhere(name: str, width: int, scheme: str, tab: Pag
 def test_print_is_light_and_has_the_charts(tab: Page, pages: dict[str, Path]) -> None:
     tab.emulate_media(media="print", color_scheme="dark")
     tab.goto(pages["shop"].as_uri())
+    together = "each => [getComputedStyle(each).breakAfter, each.nextElementSibling.className]"
+    leads = tab.evaluate(f"[...document.querySelectorAll('.lead')].map({together})")
+    assert {following for after, following in leads if after == "avoid"} <= {"chart", "quiet lead", ""}
+    assert any(after == "avoid" for after, _ in leads)
     assert tab.evaluate(CONTRAST).endswith(" rgb(22, 24, 29)")
     assert tab.evaluate("document.querySelectorAll('.on-wide')[0].checkVisibility()")
     assert not tab.evaluate("[...document.querySelectorAll('details')].some(each => each.checkVisibility())")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.support.mjpeg_server import MjpegServer
 from tests.support.paths import ROOT
 
 COMMAND = (sys.executable, "-m", "fer_edge")
+DEVICE = f"secrets-{os.getpid()}"
 CAMERA, QUERY, BROKER, TOKEN = "mark-Camera7", "mark-Path7", "mark-Broker7", "mark-Token7-of-the-page"
 MARKS = (CAMERA, QUERY, BROKER, TOKEN)
 FORMS = [form for mark in MARKS for form in (mark, base64.b64encode(mark.encode()).decode().rstrip("=")[:-1])]
@@ -36,7 +38,7 @@ def config_in(folder: Path, source: str, broker: int, page: int) -> Path:
         (folder / name).chmod(0o600)
     path = folder / "config.yaml"
     path.write_text(
-        "device: {id: d}\n"
+        f"device: {{id: {DEVICE}}}\n"
         f"camera: {{backend: stream, source: '{source}', timeout_seconds: 1}}\n"
         f"mqtt: {{port: {broker}, username: fer, password_file: {folder}/broker}}\n"
         f"web: {{enabled: true, port: {page}, token_file: {folder}/token}}\n"
@@ -114,7 +116,7 @@ def asked(config: Path, page: int, seen: Recorder) -> dict[str, str]:
     seen.wait("info")
     told = {"page": "".join(page_says(page))}
     for what in ("set/camera/source", "request/reload", "request/state", "request/snapshot", "snapshot/set"):
-        seen.publish(f"fer-edge/d/{what}", "{}")
+        seen.publish(f"fer-edge/{DEVICE}/{what}", "{}")
     seen.wait("stats", 3)
     told["check"] = ran("check", "-c", str(config))
     return told
@@ -140,7 +142,7 @@ def test_no_mark_comes_out_of_a_run(tmp_path: Path) -> None:
         told["mqtt"] = repr([(message.topic, message.payload) for message in seen.messages])
     report = ran("report", "-c", str(config), "--since", "today", "-o", str(tmp_path / "state" / "report.html"))
     told |= {"log": log.read_text(), "report": report, **contents(tmp_path / "state")}
-    assert "d/info" in told["mqtt"]
+    assert f"{DEVICE}/info" in told["mqtt"]
     assert "http://***@127.0.0.1" in told["log"]
     assert {name: marks_in(text) for name, text in told.items() if marks_in(text)} == {}
 

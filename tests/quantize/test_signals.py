@@ -14,7 +14,7 @@ def test_looks_is_judged_on_what_it_says() -> None:
     said = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0, np.nan])
     found = compare(off, said, name="", cone=20.0)
     assert (found.faces, found.looking) == (7, 4)
-    assert found.told == pytest.approx(6 / 7)
+    assert found.known == pytest.approx(6 / 7)
     assert [found.precision, found.recall] == pytest.approx([2 / 3, 2 / 3])
     assert found.away == pytest.approx(2 / 3)
     assert (found.sure_precision, found.sure_recall) == (1.0, 1.0)  # both mistakes lie near the edge

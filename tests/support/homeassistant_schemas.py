@@ -35,7 +35,7 @@ def complaint(component: dict[str, Any], common: dict[str, Any], refusal: type[E
         taken = import_module(f"{MQTT}.{component['platform']}").DISCOVERY_SCHEMA(common | options)
     except refusal as error:
         return str(error)
-    unknown = options.keys() - taken.keys()
+    unknown = options.keys() - taken.keys() - {"object_id"}  # for versions before 2025.10; 2026.4 forgets it
     return f"unknown: {', '.join(sorted(unknown))}" if unknown else None
 
 

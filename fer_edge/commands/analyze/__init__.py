@@ -67,9 +67,9 @@ def _run(config: Config, options: AnalyzeOptions, stop: Event) -> int:
         run = Run(pipeline, options, outputs, keeper, begun, progress, stop)
         watch = _Watch(earlier.tally.frames if earlier else 0)
         run.all(earlier)
-        outputs.tell(lambda output: output.make(None))
+        outputs.for_each(lambda output: output.make(None))
         keeper.forget()
-        outputs.tell(lambda output: output.finish())
+        outputs.for_each(lambda output: output.finish())
     sys.stderr.write(f"fer-edge: {watch.line(run)}\n")
     return run.failed
 

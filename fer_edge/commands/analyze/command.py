@@ -9,6 +9,7 @@ from threading import Event
 
 from fer_edge.commands.analyze import AnalyzeOptions, analyze
 from fer_edge.commands.arguments import seconds
+from fer_edge.commands.camera_options import add_camera_argument, chosen_camera
 from fer_edge.config import Config
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -19,6 +20,7 @@ Examples:
   fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html
   fer-edge analyze clip.mp4 --video marked.mp4 --report clip.html --resume    after Ctrl-C, a crash or a full disk
   fer-edge analyze holiday/ --still --draw marked/
+  fer-edge analyze clip.mp4 --camera front --events -    with section cameras: with the zones and the region of this one
 Boxes and landmarks are pixels of the frame whose width and height the line gives. docs/analyze.md has every column.
 Ctrl-C leaves complete files of what was read (exit code 130). With --resume and otherwise the same options they are in
 the end what an uninterrupted run writes, byte for byte, on the same machine with the same libraries; after kill -9 too.
@@ -43,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draw", metavar="FOLDER", type=Path, help="each picture with its faces marked, as JPEG")
     parser.add_argument("--still", action="store_true", help="every picture stands for itself: no tracking, no events")
     parser.add_argument("--resume", action="store_true", help="resume an interrupted run")
+    add_camera_argument(
+        parser, "with the zones, the region and the device id of this one, where the configuration has section cameras"
+    )
     parser.add_argument(
         "--save-every", dest="save_seconds", metavar="SECONDS", type=seconds, default=10.0,
         help="what a killed run may lose of its time (default: %(default)g)",
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Analyse; a first signal ends with complete files, a second one at once."""
-    stop = Event()
+    stop, own = Event(), chosen_camera(config, options.camera)
 
     def on_stop(number: int, _: object) -> None:
         stop.set()
@@ -61,7 +66,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
     names = ("jsonl", "csv", "parquet", "events", "video", "report", "draw", "still", "resume", "save_seconds")
     wanted = AnalyzeOptions(sources=options.source, **{name: getattr(options, name) for name in names})
     try:
-        return 1 if analyze(config, wanted, stop) else 0
+        return 1 if analyze(own, wanted, stop) else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -33,7 +33,7 @@ class FaceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame."""
+    """One frame; width and height in px."""
 
     source: str
     frame: int  # counts from 0 within its source

@@ -230,7 +230,7 @@ class Outputs:
                 where = error.filename or output.where
                 raise SinkError(f"{where}: cannot write: {error.strerror}; choose another --{option}") from None
 
-    def tell(self, what: Callable[[Output], object]) -> None:
+    def for_each(self, what: Callable[[Output], object]) -> None:
         """Raises SinkError where one cannot write any more, BrokenPipeError where nobody reads."""
         for output in self._each.values():
             with self._named(output.where):

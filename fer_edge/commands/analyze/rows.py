@@ -86,8 +86,8 @@ def extra(look: AnalyzedFrame, number: int, column: str) -> str | bool | float |
     signal = face.signals.get(column) if isinstance(face.signals, dict) else None
     if signal is None:
         return None
-    told = signal.on if isinstance(signal.value, msgspec.UnsetType) else signal.value
-    return None if isinstance(told, msgspec.UnsetType) else told
+    value = signal.on if isinstance(signal.value, msgspec.UnsetType) else signal.value
+    return None if isinstance(value, msgspec.UnsetType) else value
 
 
 def row(look: AnalyzedFrame, number: int) -> list[Any]:

@@ -88,7 +88,7 @@ class Run:
             self.now_ns = there.now_ns
         else:
             self.pipeline.reset()
-        self.outputs.tell(lambda output: output.begin(name, index))
+        self.outputs.for_each(lambda output: output.begin(name, index))
 
     def _frames(self, camera: Recording, source: str, index: int, task: TaskID, skip: int) -> None:
         for look in looks(self.pipeline, camera, source, still=self.options.still, skip=skip):
@@ -102,22 +102,22 @@ class Run:
         assert look.update.frame is not None
         self.now_ns = look.update.frame.taken_ns
         self.tally.add(look)
-        self.outputs.tell(lambda output: output.write(look))
+        self.outputs.for_each(lambda output: output.write(look))
         done = look.line.frame + 1
         if done % SECTION_FRAMES == 0:
-            self.outputs.tell(lambda output: output.section())
+            self.outputs.for_each(lambda output: output.section())
             if self.keeper.due():
                 self._made(index, done)
 
     def _end(self, trouble: str | None) -> None:
         ends = self.pipeline.end_all(self.now_ns)
-        self.outputs.tell(lambda output: output.end(ends, trouble))
+        self.outputs.for_each(lambda output: output.end(ends, trouble))
 
     def _made(self, source: int, frame: int) -> None:
         """Bring everything up to date: what comes after this may be lost."""
         begun = time.monotonic()
         note = f"This run has not finished yet: it has reached {self._place(source)}."
-        self.outputs.tell(lambda output: output.make(note))
+        self.outputs.for_each(lambda output: output.make(note))
         self._keep(source, frame, begun=begun)
 
     def _keep(self, source: int, frame: int, *, begun: float | None = None) -> None:
@@ -137,10 +137,10 @@ class Run:
     def _leave(self, index: int) -> None:
         """End before the end. Raises Interrupted."""
         place = self._place(index)
-        self.outputs.tell(lambda output: output.make(f"The run was stopped at {place}."))
+        self.outputs.for_each(lambda output: output.make(f"The run was stopped at {place}."))
         on = "continue with the same command and --resume"
         if not self.keeper.path:
-            self.outputs.tell(lambda output: output.finish())
+            self.outputs.for_each(lambda output: output.finish())
             on = "this run cannot be resumed"
         raise Interrupted(f"stopped at {place}; what was read up to there is written; {on}")
 

@@ -47,8 +47,8 @@ def summary_line(tally: Tally, options: AnalyzeOptions, *, failed: int, frames: 
 
 def _read(tally: Tally) -> str:
     frames = tally.frames - tally.pictures
-    told = [counted(tally.pictures, "picture")] if tally.pictures else []
-    return " and ".join(told + ([counted(frames, "frame")] if frames or not told else []))
+    parts = [counted(tally.pictures, "picture")] if tally.pictures else []
+    return " and ".join(parts + ([counted(frames, "frame")] if frames or not parts else []))
 
 
 def _found(tally: Tally, *, still: bool) -> str:

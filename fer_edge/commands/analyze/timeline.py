@@ -112,11 +112,11 @@ class FilmTimeline:
         return sorted(found, key=lambda visit: visit.begin_s)
 
     def _notes(self) -> list[str]:
-        told = [f"{reel.name}: {reel.trouble}." for reel in self.reels if reel.trouble]
+        notes = [f"{reel.name}: {reel.trouble}." for reel in self.reels if reel.trouble]
         if len(self.reels) > 1:
             each = (f"{reel.name} from {clock_text(reel.begin_s, wall=False)}" for reel in self.reels)
-            told.append(f"Times run through all films, one after the other: {', '.join(each)}.")
-        return told
+            notes.append(f"Times run through all films, one after the other: {', '.join(each)}.")
+        return notes
 
 
 def shortened(name: str) -> str:

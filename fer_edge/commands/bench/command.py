@@ -7,6 +7,7 @@ import argparse
 from fer_edge.commands.arguments import positive, whole_seconds
 from fer_edge.commands.bench.measure import bench, bench_models
 from fer_edge.commands.bench.report import report
+from fer_edge.commands.camera_options import add_camera_argument, camera_configs, chosen_camera
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="?", default="demo", help="what to process (default: the built-in demo)")
     parser.add_argument("--frames", type=positive, default=300, help="frames to measure (default: %(default)s)")
     parser.add_argument("--models", action="store_true", help="measure each model alone instead: MACs, bytes, ms")
+    add_camera_argument(parser, "with the region, zones and pauses of this one (default: what all have in common)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--report",
@@ -43,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Measure what was asked for."""
+    """Measure what was requested. Raises ConfigError for options that exclude each other."""
+    which = options.camera or ("all cameras" if len(camera_configs(config)) > 1 else None)
+    config = config if options.camera is None else chosen_camera(config, options.camera)
     if options.report:
         if options.source != "demo" or options.models or options.json:
             raise ConfigError(
@@ -54,5 +58,5 @@ def run(config: Config, options: argparse.Namespace) -> int:
     elif options.models:
         bench_models(config, as_json=options.json)
     else:
-        bench(config, options.source, frames=options.frames, as_json=options.json)
+        bench(config, options.source, frames=options.frames, as_json=options.json, camera=which)
     return 0

@@ -33,9 +33,10 @@ RUNS = 300  # of each model, after WARM_UP
 STAGES = ("detect", "landmarks", "classify", "track", "total")
 
 
-def bench(config: Config, source: str, *, frames: int, as_json: bool) -> None:
-    """Run a source through the pipeline, decoding left out, and print what it cost."""
-    figures = measure(config, source, frames=frames)
+def bench(config: Config, source: str, *, frames: int, as_json: bool, camera: str | None = None) -> None:
+    """Run a source through the pipeline, decoding left out, and print what it cost. `camera`: whose settings these are,
+    where there are several."""
+    figures = {"camera": camera} | measure(config, source, frames=frames)
     if as_json:
         print(json.dumps(figures))  # noqa: T201 - this is the command's output
     else:
@@ -184,7 +185,8 @@ def _print(figures: dict[str, Any]) -> None:
         "p95 ms",
         "mean ms/frame",
         "ran in, of all frames",
-        title=f"fer-edge bench {figures['source']}",
+        title=f"fer-edge bench {figures['source']}"
+        + (f", settings of {figures['camera']}" if figures["camera"] else ""),
     )
     for name, row in figures["stages_ms"].items():
         cells = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.commands.notice.content import LANGUAGES, notice
+from fer_edge.commands.camera_options import add_camera_argument, camera_configs, chosen_camera
+from fer_edge.commands.notice.content import LANGUAGES, Notice, notice
 from fer_edge.commands.notice.html import html_page
 from fer_edge.config import Config
 from fer_edge.errors import ReportError
@@ -16,6 +18,7 @@ Examples:
   fer-edge notice -o notice.html              to print from a browser; one A4 page a language
   fer-edge notice -o notice.pdf               needs the extra: pip install 'fer-edge[notice]'
   fer-edge notice --language de --language fr -o notice.pdf
+  fer-edge notice --camera front -o front.html    with section cameras: about this one alone, by its name
 What it says comes from config.yaml: section privacy names purpose, controller, contact and notice_url (the QR code).
 """
 
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         help="one of its pages; may be given several times (default: all)",
     )
+    add_camera_argument(parser, "only this one, where the configuration has section cameras (default: all of them)")
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
@@ -38,7 +42,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
     path: Path = options.out
     if path.suffix not in (".html", ".pdf"):
         raise ReportError(f"{path}: cannot tell what to write; expected a name that ends in .html or .pdf")
-    pages = [notice(config, language) for language in dict.fromkeys(options.language or LANGUAGES)]
+    pages = _pages(config, options.language or LANGUAGES, options.camera)
     if path.suffix == ".html":
         data = html_page(pages).encode()
     else:
@@ -50,3 +54,11 @@ def run(config: Config, options: argparse.Namespace) -> int:
     except OSError as error:
         raise ReportError(f"{path}: cannot write the notice: {error.strerror}; choose another file") from None
     return 0
+
+
+def _pages(config: Config, languages: Sequence[str], camera: str | None) -> list[Notice]:
+    """A page a language. What all cameras have in common is what one page about all of them says."""
+    many = len(camera_configs(config))
+    own, about = (config, many) if camera is None else (chosen_camera(config, camera), 1)
+    named = camera if many > 1 else None
+    return [notice(own, language, cameras=about, camera=named) for language in dict.fromkeys(languages)]

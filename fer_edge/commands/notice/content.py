@@ -6,12 +6,14 @@ Regulation (EU) 2016/679 who is responsible, what for, and how long what is kept
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from fer_edge.commands.notice.numbers import Numbers
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 
@@ -26,6 +28,9 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     intro: str
+    title_several: str
+    intro_several: str
+    one_of_several: str
     purpose: str
     purposes: dict[str, str]
     medical_or_safety: str
@@ -50,7 +55,9 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     responsible: str
     rights: str
     more: str
+    more_several: str
     law: str
+    numbers: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,8 @@ class Notice:
     url: str  # of the QR code; empty: there is none
 
 
-def notice(config: Config, language: str) -> Notice:
-    """The page in one of LANGUAGES.
+def notice(config: Config, language: str, *, cameras: int = 1, camera: str | None = None) -> Notice:
+    """The page in one of LANGUAGES, about so many cameras, or about the one of several that is named.
 
     Raises:
         ConfigError: config.yaml does not say what the notice has to.
@@ -93,7 +100,14 @@ def notice(config: Config, language: str) -> Notice:
         Section(texts.kept, tuple(_kept(config, texts))),
         Section(texts.responsible, (privacy.controller, privacy.contact, texts.rights)),
     )
-    return Notice(language, texts.title, texts.intro, sections, texts.law, texts.more, privacy.notice_url)
+    one, several = (
+        (texts.title, texts.intro, texts.more),
+        (texts.title_several, texts.intro_several, texts.more_several),
+    )
+    title, intro, more = several if cameras > 1 else one
+    if camera:
+        intro = f"{intro} {texts.one_of_several.format(name=camera)}"
+    return Notice(language, title, intro, sections, texts.law, more, privacy.notice_url)
 
 
 def _recorded(config: Config, texts: Texts) -> Iterator[str]:
@@ -114,18 +128,19 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
 
 def _kept(config: Config, texts: Texts) -> Iterator[str]:
     """What stays on the device, and with those who receive it."""
-    history, jsonl, pictures = config.history, config.jsonl, config.pictures
+    history, jsonl, pictures, numbers = config.history, config.jsonl, config.pictures, texts.numbers
     waits = config.mqtt.enabled and config.outbox.enabled
     if history.enabled:
-        yield texts.kept_history.format(days=history.keep_days)
+        yield texts.kept_history.format(time=numbers.days_text(history.keep_days))
     if pictures.enabled:
-        yield texts.kept_pictures.format(hours=f"{pictures.keep_hours:g}")
+        yield texts.kept_pictures.format(time=numbers.hours_text(pictures.keep_hours))
     if jsonl.enabled:
-        yield texts.kept_file.format(megabytes=max(1, round(jsonl.max_bytes * (jsonl.backups + 1) / 1e6)))
+        megabytes = max(1, math.ceil(jsonl.max_bytes * (jsonl.backups + 1) / 1e6))
+        yield texts.kept_file.format(megabytes=numbers.text(megabytes))
     if waits:
-        yield texts.kept_outbox.format(events=config.outbox.max_events)
+        yield texts.kept_outbox.format(events=numbers.text(config.outbox.max_events))
     if not (history.enabled or pictures.enabled or jsonl.enabled or waits):
         yield texts.kept_nothing
     days = config.privacy.receivers_keep_days
     if days is not None:
-        yield texts.receivers_keep.format(days=days) if days else texts.receivers_keep_nothing
+        yield texts.receivers_keep.format(time=numbers.days_text(days)) if days else texts.receivers_keep_nothing

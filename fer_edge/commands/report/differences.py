@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.commands.report.summary import ReportData, figures
+from fer_edge.commands.report.summary import NOTHING, ReportData, figures
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import figure_text
 from fer_edge.tracking.minutes import Minute
@@ -154,7 +154,7 @@ def differences(stories: Sequence[ReportData], verdicts: Verdicts) -> list[tuple
         for label in LABELS
         if max(first.shares[label], second.shares[label]) >= LEAST_SHARE
     ]
-    return [(name, text, verdicts[measure] if text != "–" else "") for name, text, measure in rows]
+    return [(name, text, verdicts[measure]) for name, text, measure in rows if text != NOTHING]
 
 
 def _signed(difference: float, of: float, unit: str = "") -> str:
@@ -165,8 +165,8 @@ def _signed(difference: float, of: float, unit: str = "") -> str:
 
 
 def _less(one: float | None, other: float | None, unit: str) -> str:
-    return "–" if one is None or other is None else _signed(one - other, other, unit)
+    return NOTHING if one is None or other is None else _signed(one - other, other, unit)
 
 
 def _points(one: float | None, other: float | None) -> str:
-    return "–" if one is None or other is None else f"{100 * (one - other):+.1f} points".replace("-", "−")
+    return NOTHING if one is None or other is None else f"{100 * (one - other):+.1f} points".replace("-", "−")

@@ -10,7 +10,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from fer_edge import __version__
 from fer_edge.commands.report.differences import Verdicts, differences
 from fer_edge.commands.report.rhythm import in_words
-from fer_edge.commands.report.summary import Figures, ReportData, Visit, bars, figures, stay_counts
+from fer_edge.commands.report.summary import NOTHING, Figures, ReportData, Visit, bars, figures, stay_counts
 from fer_edge.commands.report.wording import (
     busiest_text,
     came_words,
@@ -31,6 +31,7 @@ from fer_edge.commands.report.wording import (
     ranges,
     rate_text,
     rhythms,
+    share_text,
     share_words,
     stay_text,
     stays_text,
@@ -101,19 +102,19 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
         template.render(
             version=__version__,
             title=story.title,
-            spans=[_span(each) for each in stories],
+            spans=[_span(each, alone=len(stories) == 1) for each in stories],
             notes=story.notes,
             columns=columns,
             figures=figure_rows(stories),
             differences=differences(stories, verdicts) if verdicts else [],
             how=verdicts.how if verdicts else "",
             faces=story.total.faces_s > 0,
-            charts=_charts(charts, import_module("markupsafe").Markup, stories, columns) if story.total.faces_s else {},
+            charts=_charts(charts, import_module("markupsafe").Markup, stories, columns),
             shares=_share_rows(columns, charts.share_labels(columns)),
             colours={label: charts.colour(label) for label in LABELS},
             rest=[label for label in LABELS if label not in charts.share_labels(columns)],
             pictures=[(what, _thumbnail(jpeg)) for what, jpeg in pictures],
-            gaps=any(not step.watched_s for step in bars(story)[1]),
+            gaps=_has_gaps(story),
             busiest=busiest_text(story),
             visits=[_visit_row(visit, story) for visit in _table_visits(story)],
             stays_text=stays_text(story),
@@ -137,11 +138,15 @@ def _charts(
     charts: Any, markup: Any, stories: Sequence[ReportData], columns: Sequence[tuple[str, Figures]]
 ) -> dict[str, Any]:
     """By name, the HTML of each chart that there is something to show in, which is safe, and the same in words."""
-    story, of = stories[0], "the judged time" if stories[0].pictures is None else "the judged faces"
-    found = {"share": (charts.share_chart(columns, of), share_words(columns, of))}
-    found["heat"] = (charts.heat_chart(story.total), "Heat map: where in the picture faces were.")
-    if story.pictures is None:
+    found, story = {}, stories[0]
+    if charts.share_labels(columns):
+        of = "the judged time" if story.pictures is None else "the judged faces"
+        found["share"] = (charts.share_chart(columns, of), share_words(columns, of))
+    if any(story.total.heat_s.values()):
+        found["heat"] = (charts.heat_chart(story.total), "Heat map: where in the picture faces were.")
+    if story.pictures is None and (story.total.visitors or _has_gaps(story)):
         found["came"] = (charts.came_chart(story), came_words(story))
+    if story.pictures is None and story.total.faces_s:
         what = "Bars: mean number of faces in view in each step of time, by what they showed."
         found["view"] = (charts.view_chart(story), what)
     if len(stay_counts(story.visits)) > 1:
@@ -154,6 +159,11 @@ def _charts(
         what = f"Bars: arrivals per watched hour, by {unit}. {in_words(slots)}."
         found[name] = (charts.rhythm_chart(name, slots, unit), what)
     return {name: {"html": markup(html), "alt": alt} for name, (html, alt) in found.items()}
+
+
+def _has_gaps(story: ReportData) -> bool:
+    """Whether there is a step of the charts that nobody watched."""
+    return any(not step.watched_s for step in bars(story)[1])
 
 
 def minutes_csv(minutes: Sequence[Minute], *, wall: bool = True) -> str:
@@ -201,12 +211,12 @@ def _zone_figures(zone: ZoneMinute, total: Minute) -> list[str]:
     judged_s = {label: zone.shown_s.get(label, 0.0) for label in LABELS}
     most, all_s = max(judged_s, key=judged_s.__getitem__), sum(judged_s.values())
     return [
-        str(zone.visits),
+        f"{zone.visits:,}",
         stay_text(zone.dwell_s / zone.left if zone.left else None),
         str(zone.most_faces),
-        f"{zone.faces_s / total.watched_s:.2f}" if total.watched_s else "–",
+        f"{zone.faces_s / total.watched_s:.2f}" if total.watched_s else NOTHING,
         span_text(zone.faces_s),
-        f"{most}, {judged_s[most] / all_s:.0%}" if all_s else "–",
+        f"{most}, {judged_s[most] / all_s:.0%}" if all_s else NOTHING,
     ]
 
 
@@ -219,13 +229,16 @@ def _thumbnail(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _span(story: ReportData) -> str:
+def _span(story: ReportData, *, alone: bool) -> str:
     if story.pictures is not None:
         return "Independent pictures: faces are not tracked from one to the next."
     if not story.wall:
         return f"{span_text(story.end_s)} of film"
-    begin, end = (clock_text(at, wall=story.wall) for at in (story.begin_s, story.end_s))
-    return f"{story.name}: {begin} to {end}, of which {span_text(story.total.watched_s)} were watched"
+    watched = span_text(story.total.watched_s)
+    if alone:  # the title has the times
+        return f"Watched for {watched} of {span_text(story.end_s - story.begin_s)}."
+    begin, end = (clock_text(at, wall=story.wall, seconds=False) for at in (story.begin_s, story.end_s))
+    return f"{story.name}: {begin} to {end}, of which {watched} were watched"
 
 
 def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
@@ -234,20 +247,25 @@ def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
     if stories[0].pictures is not None:
         return _picture_rows(stories[0], each[0])
     rows: list[tuple[str, list[str]]] = [
-        ("faces that came", [str(one.visitors) for one in each]),
+        ("faces that came", [f"{one.visitors:,}" for one in each]),
         ("came per watched hour", [rate_text(one) for one in each]),
         ("median stay", [stay_text(one.median_dwell_s) for one in each]),
         ("mean stay", [stay_text(one.mean_dwell_s) for one in each]),
         ("most faces at once", [str(one.most_faces) for one in each]),
-        ("faces in view, mean", ["–" if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
+        ("faces in view, mean", [NOTHING if one.mean_faces is None else f"{one.mean_faces:.2f}" for one in each]),
         ("face time", [span_text(one.faces_s) for one in each]),
-        ("face time that was judged", ["–" if one.judged_share is None else f"{one.judged_share:.0%}" for one in each]),
+        ("face time that was judged", [share_text(one.judged_share) for one in each]),
         ("most shown expression", [_dominant(one) for one in each]),
     ]
     rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
     if len(each) > 1:  # else the heading says it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
-    return [[name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour"]
+    return _known([name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour")
+
+
+def _known(rows: Iterable[list[str]]) -> list[list[str]]:
+    """Without those of which no period has anything to say."""
+    return [row for row in rows if any(value != NOTHING for value in row[1:])]
 
 
 def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
@@ -256,18 +274,21 @@ def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str,
     if not any(one.known_s for one in known):
         return
     if signal.has_value:
-        means = [f"{one.sum_s / one.known_s:{signal.form}}" if one.known_s else "–" for one in known]
+        means = [f"{one.sum_s / one.known_s:{signal.form}}" if one.known_s else NOTHING for one in known]
         yield f"{signal.words}, mean", means
     if signal.switch is None:
         return
     came = [one.visitors for one in each]
-    yield f"faces: {signal.words}", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
-    yield "… for long, added up", [_of(one.lasting, count) for one, count in zip(known, came, strict=True)]
-    yield "… face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
+    yield f"{signal.words}: faces", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
+    yield (
+        f"{signal.words}: for long, added up",
+        [_of(one.lasting, count) for one, count in zip(known, came, strict=True)],
+    )
+    yield f"{signal.words}: face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
 
 
 def _of(number: int, all_of_them: int) -> str:
-    return f"{number}{_percent(number, all_of_them)}"
+    return f"{number:,}{_percent(number, all_of_them)}"
 
 
 def _percent(part: float, whole: float) -> str:
@@ -276,29 +297,31 @@ def _percent(part: float, whole: float) -> str:
 
 def _picture_rows(story: ReportData, one: Figures) -> list[list[str]]:
     pictures = story.pictures or ()
-    return [
-        ["pictures", str(len(pictures))],
-        ["with a face", str(sum(bool(picture.faces) for picture in pictures))],
-        ["faces", f"{one.faces_s:.0f}"],
-        ["most in one picture", str(one.most_faces)],
-        ["faces that were judged", "–" if one.judged_share is None else f"{one.judged_share:.0%}"],
-        ["most shown expression", _dominant(one)],
-    ]
+    return _known(
+        [
+            ["pictures", f"{len(pictures):,}"],
+            ["with a face", f"{sum(bool(picture.faces) for picture in pictures):,}"],
+            ["faces", f"{one.faces_s:,.0f}"],
+            ["most in one picture", f"{one.most_faces:,}"],
+            ["faces that were judged", share_text(one.judged_share)],
+            ["most shown expression", _dominant(one)],
+        ]
+    )
 
 
 def _dominant(one: Figures) -> str:
     label = max(LABELS, key=lambda each: one.shares[each])
-    return f"{label}, {one.shares[label]:.0%}" if one.shares[label] else "–"
+    return f"{label}, {one.shares[label]:.0%}" if one.shares[label] else NOTHING
 
 
 def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
-    told = [
+    shown = [
         f"{segment.expression or why_text(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
         for segment in visit.segments
     ]
-    more = f", and {len(told) - 12} more" if len(told) > 12 else ""
+    more = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
-    return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(told[:12]) + more
+    return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(shown[:12]) + more
 
 
 def _share_rows(columns: Sequence[tuple[str, Figures]], labels: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -28,6 +28,7 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 NAMED_DAYS = {"today": 0, "yesterday": 1}
 PREVIOUS = "previous"
 MOST_PICTURES = 60
+MOST_SECONDS = 2.0**40  # later than any minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def report(config: Config, options: ReportOptions) -> None:
     if options.compare:
         length_s = until_s - since_s
         begin_s = since_s - length_s if options.compare == PREVIOUS else moment(options.compare, now_s, "--compare")
-        stories.append(_story(path, config, begin_s, begin_s + length_s, "compared with"))
+        stories.append(_story(path, config, begin_s, begin_s + length_s, "compared with", "--compare"))
     if options.csv:
         _write_csv(options.csv, minutes_csv([minute for story in reversed(stories) for minute in story.minutes]))
     if options.out:
@@ -134,11 +135,13 @@ def _days_ago(word: str, now_s: float) -> int | None:
     return NAMED_DAYS.get(word)
 
 
-def _story(path: Path, config: Config, since_s: float, until_s: float, name: str) -> ReportData:
+def _story(
+    path: Path, config: Config, since_s: float, until_s: float, name: str, option: str = "--since or --until"
+) -> ReportData:
     minutes, events = read_history(path, since_s=since_s, until_s=until_s)
     begin, end = (clock_text(at, wall=True, seconds=False) for at in (since_s, until_s))
     if not minutes:
-        raise ReportError(f"{path}: nothing between {begin} and {end}; choose another --since or --until")
+        raise ReportError(f"{path}: nothing between {begin} and {end}; {_what_there_is(path)}; choose another {option}")
     unsynced = sum(not minute.synced for minute in minutes)
     were, off = ("was", "its time") if unsynced == 1 else ("were", "their times")
     doubt = (
@@ -154,6 +157,15 @@ def _story(path: Path, config: Config, since_s: float, until_s: float, name: str
         visits=visits(events, begin_s=since_s, end_s=min(heard_s, until_s)),
         notes=[doubt] if unsynced else [],
     )
+
+
+def _what_there_is(path: Path) -> str:
+    """From when to when a history has minutes."""
+    minutes, _ = read_history(path, since_s=0, until_s=MOST_SECONDS)
+    if not minutes:
+        return "it has no minute yet (each is kept when it is over)"
+    first, last = (clock_text(at, wall=True, seconds=False) for at in (minutes[0].begin_s, minutes[-1].begin_s))
+    return f"it has minutes from {first} to {last}"
 
 
 def _write_csv(target: str, text: str) -> None:

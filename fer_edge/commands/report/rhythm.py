@@ -12,7 +12,7 @@ from fer_edge.runtime.time_text import figure_text, local
 from fer_edge.tracking.minutes import Minute
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-LEAST_WATCHED_S = 600.0  # of an hour or a weekday, to say anything of it
+LEAST_WATCHED_S = 600.0  # of a period, an hour or a weekday, to say how many come in an hour of it
 
 
 @dataclass(frozen=True, slots=True)

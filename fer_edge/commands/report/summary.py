@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fer_edge.commands.report.rhythm import LEAST_WATCHED_S
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import local
 from fer_edge.tracking.minutes import MINUTE_SECONDS, EventRow, Minute, SignalMinute, added
@@ -22,6 +23,9 @@ STAYS_SECONDS = {"to 2 s": 2, "to 5 s": 5, "to 10 s": 10, "to 30 s": 30, "to 1 m
 }  # fmt: skip
 
 MOST_BARS = 90
+
+NOTHING = "–"
+"""Stands for a figure of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +98,41 @@ def visits(events: Iterable[EventRow], *, begin_s: float = 0.0, end_s: float | N
         if event.zone:
             continue
         run = event.run
-        told = open_.setdefault((run, event.track_id), [])
-        told.append(event)
+        open_.setdefault((run, event.track_id), []).append(event)
         if event.kind == "end":
             found.append(_ended(open_.pop((run, event.track_id)), begin_s))
-    found += [_open(told, end_s if told[0].run == run else None) for told in open_.values()]
+    found += [_open(own, end_s if own[0].run == run else None) for own in open_.values()]
     return sorted(found, key=lambda visit: visit.begin_s)
 
 
-def _ended(told: Sequence[EventRow], begin_s: float) -> Visit:
+def _ended(events: Sequence[EventRow], begin_s: float) -> Visit:
     """A face that was last seen some time before its end event."""
-    first, last = told[0], told[-1]
-    if len(told) == 1:  # all the while it showed what its end says
-        return _visit(told, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)
+    first, last = events[0], events[-1]
+    if len(events) == 1:  # all the while it showed what its end says
+        return _visit(events, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)
     came_s = _came_s(first)
     gone_s = min(last.at_s, came_s + last.dwell_s) if first.kind == "start" else last.at_s
-    return _visit(told[:-1], [came_s, *(event.at_s for event in told[1:-1]), gone_s], last.dwell_s, ended=True)
+    return _visit(events[:-1], [came_s, *(event.at_s for event in events[1:-1]), gone_s], last.dwell_s, ended=True)
 
 
-def _open(told: Sequence[EventRow], end_s: float | None) -> Visit:
-    last = told[-1]
+def _open(events: Sequence[EventRow], end_s: float | None) -> Visit:
+    last = events[-1]
     until_s = last.at_s if end_s is None else max(last.at_s, end_s)
-    times = [_came_s(told[0]), *(event.at_s for event in told[1:]), until_s]
-    return _visit(told, times, last.dwell_s + until_s - last.at_s, ended=False)
+    times = [_came_s(events[0]), *(event.at_s for event in events[1:]), until_s]
+    return _visit(events, times, last.dwell_s + until_s - last.at_s, ended=False)
 
 
 def _came_s(first: EventRow) -> float:
     return first.at_s - (first.dwell_s if first.kind == "start" else 0.0)
 
 
-def _visit(told: Sequence[EventRow], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
+def _visit(events: Sequence[EventRow], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
     """What each event said held until the next of `times`, which has one more."""
     segments = [
         Segment(start, max(start, end), event.expression, event.reason)
-        for event, start, end in zip(told, times, times[1:], strict=False)
+        for event, start, end in zip(events, times, times[1:], strict=False)
     ]
-    return Visit(f"#{told[0].track_id}", tuple(_joined(segments)), dwell_s, ended)
+    return Visit(f"#{events[0].track_id}", tuple(_joined(segments)), dwell_s, ended)
 
 
 def _joined(segments: Sequence[Segment]) -> list[Segment]:
@@ -167,8 +170,8 @@ class Figures:
 
     @property
     def per_hour(self) -> float | None:
-        """Faces that came per watched hour."""
-        return self.visitors / self.watched_s * 3600 if self.watched_s else None
+        """Faces that came per watched hour; None: hardly anything was watched."""
+        return self.visitors / self.watched_s * 3600 if self.watched_s >= LEAST_WATCHED_S else None
 
 
 def figures(story: ReportData) -> Figures:

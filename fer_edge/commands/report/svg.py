@@ -44,7 +44,7 @@ STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One of the two widths."""
+    """One of the two widths, in inches."""
 
     css: str  # class in the page
     width_in: float
@@ -62,7 +62,7 @@ SIZES = (Size("on-wide", 7.2, 5, 9), Size("on-narrow", 3.6, 2, 5))
 
 
 def chart(name: str, height_in: float, draw: Callable[[Axes, Size], None]) -> str:
-    """HTML of a chart in both widths. `name`: unique in the page."""
+    """HTML of a chart in both widths, `height_in` inches high. `name`: unique in the page."""
     return "".join(
         f'<div class="{size.css}">{_inline(f"{name}-{size.css}", _drawn(size, height_in, draw))}</div>'
         for size in SIZES

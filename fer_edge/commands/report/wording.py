@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fer_edge.commands.report.differences import interval
 from fer_edge.commands.report.rhythm import Slot, busiest, by_hour, by_weekday
-from fer_edge.commands.report.summary import Figures, ReportData, bars, figures
+from fer_edge.commands.report.summary import NOTHING, Figures, ReportData, bars, figures
 from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import clock_text, figure_text, span_text
@@ -24,22 +24,22 @@ def rhythms(story: ReportData) -> list[tuple[str, str, list[Slot]]]:
 
 def busiest_text(story: ReportData) -> str:
     """When most came."""
-    told = []
+    times = []
     for name, _, slots in rhythms(story):
         slot = busiest(slots)
         if slot and slot.rate:
             when = f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00" if name == "hours" else f"on {slot.name}"
-            told.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
-    return f"Most came {' and '.join(told)}." if told else ""
+            times.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
+    return f"Most came {' and '.join(times)}." if times else ""
 
 
 def share_words(columns: Sequence[tuple[str, Figures]], of: str) -> str:
     """The chart of shares in words."""
-    told = (
+    parts = (
         f"{name}: " + (", ".join(f"{label} {one.shares[label]:.0%}" for label in LABELS if one.shares[label]) or "none")
         for name, one in columns
     )
-    return f"Bars: share of {of} per expression. {'; '.join(told)}."
+    return f"Bars: share of {of} per expression. {'; '.join(parts)}."
 
 
 def came_words(story: ReportData) -> str:
@@ -47,7 +47,8 @@ def came_words(story: ReportData) -> str:
     step_s, steps = bars(story)
     most = max(steps, key=lambda step: step.visitors)
     when = clock_text(max(most.begin_s, story.begin_s), wall=story.wall)
-    return f"Bars: arrivals in each {span_text(step_s)}; at most {most.visitors}, from {when} on."
+    told = f"at most {most.visitors:,}, from {when} on" if most.visitors else "nobody came"
+    return f"Bars: arrivals in each {span_text(step_s)}; {told}."
 
 
 def stays_text(story: ReportData) -> str:
@@ -78,7 +79,7 @@ def ranges(story: ReportData) -> list[tuple[str, str, str]]:
     low, high = (round(rate * one.watched_s) for rate in came)
     rates, stay = " to ".join(figure_text(rate * 3600) for rate in came), interval(story.minutes, "mean stay")
     rows = [
-        ("faces that came", str(one.visitors), f"{low} to {high}"),
+        ("faces that came", f"{one.visitors:,}", f"{low:,} to {high:,}"),
         ("came per watched hour", rate_text(one), rates),
     ]
     if stay:
@@ -107,12 +108,17 @@ def judged_text(one: Figures, *, still: bool) -> str:
 
 def rate_text(one: Figures) -> str:
     """Arrivals per watched hour."""
-    return "–" if one.per_hour is None else figure_text(one.per_hour)
+    return NOTHING if one.per_hour is None else figure_text(one.per_hour)
 
 
 def stay_text(seconds: float | None) -> str:
     """A stay; a dash where there is none."""
-    return "–" if seconds is None else span_text(seconds)
+    return NOTHING if seconds is None else span_text(seconds)
+
+
+def share_text(share: float | None) -> str:
+    """A share; a dash where it is of nothing."""
+    return NOTHING if share is None else f"{share:.0%}"
 
 
 def why_text(reason: str | None) -> str:

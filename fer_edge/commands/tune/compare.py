@@ -130,7 +130,8 @@ def tune(config: Config, path: Path | None, options: TuneOptions) -> None:
 
 
 def play_all(config: Config, tried: Sequence[Candidate], options: TuneOptions) -> dict[str, Outcome]:
-    """Every candidate's outcome. Those that want something else of the networks have the source played for them."""
+    """Every candidate's outcome. The source is played once for those that share what the networks do. Raises
+    ConfigError for candidates that change that on a live camera."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in tried:
         groups.setdefault(networks(each.config), []).append(each)
@@ -165,7 +166,7 @@ def play(
     `draw` gets what is known so far, now and then.
     """
     recording = Recording(group[0].config)
-    told = {each.name: Replay(each.config) for each in group}
+    replays = {each.name: Replay(each.config) for each in group}
     begun_ns, count = None, 0
     with suppress(KeyboardInterrupt):
         while (frame := source.read()) is not None:
@@ -173,12 +174,12 @@ def play(
             if seconds is not None and frame.taken_ns - begun_ns > seconds * 1e9:
                 break
             look = recording.look(frame)
-            for retelling in told.values():
-                retelling.add(look)
+            for replay in replays.values():
+                replay.add(look)
             count += 1
             if draw and count % REDRAW_FRAMES == 0:
-                draw({name: retelling.outcome() for name, retelling in told.items()})
-    return {name: retelling.outcome() for name, retelling in told.items()}
+                draw({name: replay.outcome() for name, replay in replays.items()})
+    return {name: replay.outcome() for name, replay in replays.items()}
 
 
 ROWS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (

@@ -132,13 +132,13 @@ class Outcome:
     shares: dict[str, float]  # label -> share of the labelled time
 
 
-def outcome(told: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -> Outcome:
+def outcome(events: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -> Outcome:
     """Sum events and face time up. Faces that are still there will have their end, too: it is counted."""
-    starts, ends = (sum(event.event_type is kind for event in told) for kind in (EventType.START, EventType.END))
+    starts, ends = (sum(event.event_type is kind for event in events) for kind in (EventType.START, EventType.END))
     faces_s = tally.shown_ns.total() / 1e9
     labelled_s = sum(tally.shown_ns[label] for label in LABELS) / 1e9
     lives: defaultdict[int, list[FaceEvent]] = defaultdict(list)
-    for event in told:
+    for event in events:
         lives[event.track_id].append(event)
     first = [
         event.dwell_s for life in lives.values() for event in [each for each in life if each.expression is not None][:1]
@@ -146,7 +146,7 @@ def outcome(told: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -
     return Outcome(
         seconds=seconds,
         faces=starts,
-        events_per_minute=60 * (len(told) + starts - ends) / seconds if seconds else None,
+        events_per_minute=60 * (len(events) + starts - ends) / seconds if seconds else None,
         changes_per_minute=60 * sum(map(_changes, lives.values())) / faces_s if faces_s else None,
         flips=sum(map(_flips, lives.values())),
         first_label_s=statistics.median(first) if first else None,

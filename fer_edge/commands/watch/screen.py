@@ -54,7 +54,7 @@ class TerminalScreen:
         self._others: set[str] = set()  # devices that were not asked for
         self.keys = Keys()
         self._forgetting = Forgetting(options.forget) if options.forget else None
-        self._paint_at, self._quiet_at = 0.0, float("inf")  # monotonic; not before, and: silence is said from then on
+        self._paint_at, self._quiet_at = 0.0, float("inf")  # monotonic: not painted before, shown as silent after
         self._log: deque[Text] = deque(maxlen=KEPT_EVENTS)
         self._status, self._trouble = "connecting", True
         self._connected_once = False
@@ -231,8 +231,8 @@ class TerminalScreen:
         return sorted(name for name, device in self._devices.items() if device.availability == "offline")
 
     def _last_line(self) -> Text:
-        said = self._forgetting.line(self._offline()) if self._forgetting and self.keys.there else ""
-        return Text(f"Ctrl-C ends   {said}".rstrip(), "dim")
+        hint = self._forgetting.line(self._offline()) if self._forgetting and self.keys.there else ""
+        return Text(f"Ctrl-C ends   {hint}".rstrip(), "dim")
 
     def _title(self, now: str, width: int) -> Text:
         status = Text(f"fer-edge  {self._status}", "bold yellow" if self._trouble else "bold")

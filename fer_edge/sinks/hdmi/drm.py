@@ -173,7 +173,7 @@ class DisplayCard:
         x: int = 0,
         y: int = 0,
     ) -> None:
-        """Show a frame buffer from (x, y) on in a mode; without any: switch the CRTC off."""
+        """Show a frame buffer from (x, y) px on in a mode; without any: switch the CRTC off."""
         ids = (abi.U32 * len(connectors))(*connectors)
         asked = abi.ModeCrtc(
             crtc_id=number, fb_id=fb, x=x, y=y, mode_valid=mode is not None, mode=mode or abi.ModeInfo()
@@ -182,7 +182,7 @@ class DisplayCard:
         self.node.ioctl(abi.SETCRTC, asked)
 
     def create(self, width: int, height: int, *, pixel_format: int) -> Buffer:
-        """A black frame buffer in abi.XRGB8888 or RGB565."""
+        """A black frame buffer of width x height px in abi.XRGB8888 or RGB565."""
         size = 4 if pixel_format == abi.XRGB8888 else 2  # bytes a pixel
         dumb = abi.CreateDumb(width=width, height=height, bpp=8 * size)
         self.node.ioctl(abi.CREATE_DUMB, dumb)

@@ -160,7 +160,7 @@ class DisplayScreen:
                 step()
 
     def settle(self) -> None:
-        """Wait until the last page flip is done: only then is the other buffer free."""
+        """Wait until the last page flip is done: only then is the other buffer free. Raises SinkError."""
         if self._pending:
             self._pending = False
             if not self._card.flipped(FLIP_SECONDS):

@@ -90,7 +90,7 @@ class HdmiSink:
             screen.close()
 
     def _loop(self, screen: DisplayScreen) -> None:
-        shown, looked, told = -self._quiet_seconds, time.monotonic(), False
+        shown, looked, logged = -self._quiet_seconds, time.monotonic(), False
         pace = {"max_per_second": self._settings.max_fps, "idle_seconds": LOOK_SECONDS}
         for update in newest(self._updates, self._closing, **pace):
             begun = time.monotonic()
@@ -103,8 +103,8 @@ class HdmiSink:
                 looked = begun
                 if not screen.is_connected():
                     raise SinkError(f"{screen.found.connector.name} is unplugged; waiting for a display")
-                if not told:  # only now: one that fails at once, again and again, must not fill the log
-                    told = True
+                if not logged:  # only now: one that fails at once, again and again, must not fill the log
+                    logged = True
                     self._trouble.changes_to(None)
                     log.info("HDMI: the preview is on %s%s", screen.found, _instead(self._settings, screen.found))
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from fer_edge.config import Config
-from fer_edge.records import Identity
+from fer_edge.records import Hub, Identity
 from fer_edge.settings.tunables import Tunable
-from fer_edge.sinks.mqtt.entities import Entity, entities_of
+from fer_edge.sinks.mqtt.entities import MACHINE_KEYS, Entity, entities_of
 from fer_edge.sinks.mqtt.short_names import abbreviated, spelled_out
 
 Message = tuple[str, bytes]
@@ -33,22 +33,46 @@ def discovery(identity: Identity, config: Config, *, tunables: Sequence[Tunable]
         "availability": [{"topic": f"{base}/availability"}, {"topic": f"{base}/camera/availability"}],
         "availability_mode": "all",
         "qos": 1,
-        "components": dict(_component(entity, identity.device_id) for entity in entities_of(base, config, tunables)),
+        "components": dict(
+            _component(entity, identity.device_id)
+            for entity in entities_of(base, config, tunables)
+            if identity.hub is None or entity.key not in MACHINE_KEYS
+        ),
     }
     return discovery_topic(identity, config), msgspec.json.encode(abbreviated(payload))
 
 
+def hub_discovery(hub: Hub, identity: Identity, config: Config) -> Message:
+    """The message that makes the daemon's own device appear, with what several cameras have in common; its figures are
+    those of the first camera, whose identity and configuration these are."""
+    base = f"{config.mqtt.topic}/{hub.first}"
+    payload = {
+        "device": _described(hub.device_id, hub.name, identity, _page(config)),
+        "origin": {"name": "fer-edge", "sw_version": identity.version},
+        "availability": [{"topic": f"{base}/availability"}],
+        "qos": 1,
+        "components": dict(
+            _component(entity, hub.device_id) for entity in entities_of(base, config, ()) if entity.key in MACHINE_KEYS
+        ),
+    }
+    return _topic(hub.device_id, config), msgspec.json.encode(abbreviated(payload))
+
+
 def discovery_topic(identity: Identity, config: Config) -> str:
     """Where the device is described."""
-    return f"{config.homeassistant.prefix}/device/{_object_id(identity)}/config"
+    return _topic(identity.device_id, config)
 
 
-def split(message: Message, prefix: str, identity: Identity) -> Iterator[Message]:
+def _topic(device_id: str, config: Config) -> str:
+    return f"{config.homeassistant.prefix}/device/{_object_id(device_id)}/config"
+
+
+def split(message: Message, prefix: str) -> Iterator[Message]:
     """The same as a message for each entity, for brokers that reject a large one."""
-    payload = spelled_out(msgspec.json.decode(message[1]))
+    payload, node = spelled_out(msgspec.json.decode(message[1])), message[0].split("/")[-2]
     shared = {name: value for name, value in payload.items() if name != "components"}
     for key, component in payload["components"].items():
-        node, name = _object_id(identity), re.sub(r"[^a-zA-Z0-9_-]", "-", key.partition(".")[2])
+        name = re.sub(r"[^a-zA-Z0-9_-]", "-", key.partition(".")[2])
         options = {option: value for option, value in component.items() if option != "platform"}
         topic = f"{prefix}/{component['platform']}/{node}/{name}/config"
         yield topic, msgspec.json.encode(abbreviated(shared | options))
@@ -79,18 +103,27 @@ def _platforms(payload: bytes) -> dict[str, str]:
         return {}
 
 
-def _object_id(identity: Identity) -> str:
-    return f"fer-edge-{identity.device_id}"
+def _object_id(device_id: str) -> str:
+    return f"fer-edge-{device_id}"
 
 
 def _device(identity: Identity, config: Config) -> dict[str, Any]:
+    hub, page = identity.hub, _page(config)
+    if hub is None:
+        return _described(identity.device_id, config.homeassistant.name, identity, page)
+    own = page and f"{page}camera/{identity.device_id.removeprefix(f'{hub.device_id}-')}/"
+    above = {"via_device": _object_id(hub.device_id)}
+    return _described(identity.device_id, config.homeassistant.name, identity, own) | above
+
+
+def _described(device_id: str, name: str | None, identity: Identity, page: str | None) -> dict[str, Any]:
     return {
-        "identifiers": [_object_id(identity)],
-        "name": config.homeassistant.name or f"fer-edge {identity.device_id}",
+        "identifiers": [_object_id(device_id)],
+        "name": name or f"fer-edge {device_id}",
         "manufacturer": "fer-edge",
         "model": "Facial expression sensor",
         "sw_version": identity.version,
-        **({"configuration_url": page} if (page := _page(config)) else {}),
+        **({"configuration_url": page} if page else {}),
     }
 
 
@@ -112,5 +145,6 @@ def _component(entity: Entity, device_id: str) -> tuple[str, dict[str, Any]]:
         "platform": entity.platform,
         "unique_id": f"fer-edge.{device_id}.{entity.key}",
         "default_entity_id": f"{entity.platform}.{slug}",
+        "object_id": slug,  # what Home Assistant reads before 2025.10
     }
     return f"{entity.platform}.{entity.key}", ids | entity.options

@@ -124,7 +124,7 @@ def _broker() -> Any:
             if any(other.client_id == session.client_id for other, _ in theirs):
                 await super()._publish_retained_messages_for_subscription(subscription, session)
 
-    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    plugins: dict[str, dict[str, Any]] = {"fer_edge.sinks.mqtt.embedded_login.Anyone": {}}
     return ReservedBroker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
 
 

@@ -42,6 +42,9 @@ THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "too_hot")
 
 PAUSE = "camera.paused"
 
+MACHINE_KEYS = ("temperature", "memory", "throttled", "restart")
+"""Keys of what several cameras in one daemon have in common."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:

@@ -20,7 +20,7 @@ from fer_edge.runtime.atomic_file import replace_file
 from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import topic_of
-from fer_edge.sinks.mqtt.discovery import discovery, discovery_topic, removals, split
+from fer_edge.sinks.mqtt.discovery import discovery, discovery_topic, hub_discovery, removals, split
 from fer_edge.sinks.mqtt.limits import HEADER_BYTES, Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 
@@ -73,7 +73,7 @@ class RetainedTopics:
         topic."""
         device = discovery_topic(self._identity, self._control.config)
         if refused and refused.startswith(f"{self._control.config.homeassistant.prefix}/"):
-            self._homeassistant &= refused == device
+            self._homeassistant &= refused == device or refused in self._hub_topics()
             self._split = True
             found = {topic for topic in self._outgoing.retained() if topic.endswith("/config")}
             self._outgoing.forget(found - self._outgoing.taken())
@@ -87,19 +87,20 @@ class RetainedTopics:
             self._refresh()
 
     def _refresh(self) -> None:
-        told = self._discover()
+        discovery = self._discover()
         info = info_payload(self._identity, restart_required=self._control.restart_required)
         values = {f"{self._base}/info": msgspec.json.encode(info)}
         for answer in self._control.answers():
             values[f"{self._base}/config/{topic_of(answer.key)}"] = msgspec.json.encode(config_payload(answer))
-        for topic, payload in (told | values).items():
+        for topic, payload in (discovery | values).items():
             self._outgoing.retain(topic, payload)
         named = self._named()
         for topic in named.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
             self._outgoing.retain(topic, named[topic])
-        self._remove(self._fixed | values.keys() | named.keys() | told.keys())
+        others = set() if self._is_first else self._hub_topics()  # the first camera sees to them
+        self._remove(self._fixed | values.keys() | named.keys() | discovery.keys() | others)
         device = discovery_topic(self._identity, self._control.config)
-        described = (device, told[device]) if device in told else None
+        described = (device, discovery[device]) if device in discovery else None
         source = str(self._control.path) if self._control.path else None
         topics = sorted(self._outgoing.known() - {device} | named.keys())
         self._note(Published(topics=topics, discovery=described, split=self._split, source=source))
@@ -127,16 +128,33 @@ class RetainedTopics:
         config = msgspec.structs.replace(tuning.config, alerts=tuning.base.alerts)
         return discovery(self._identity, config, tunables=tuning.tunables())
 
+    @property
+    def _is_first(self) -> bool:
+        """Whether the daemon's own device, if there is one, is described by this camera."""
+        return self._identity.hub is None or self._identity.hub.first == self._identity.device_id
+
+    def _of_hub(self) -> list[tuple[str, bytes]]:
+        """The message that describes the daemon's own device, where it has several cameras."""
+        hub = self._identity.hub
+        return [hub_discovery(hub, self._identity, self._control.config)] if hub else []
+
+    def _hub_topics(self) -> set[str]:
+        """Every topic that may describe the daemon's own device."""
+        prefix = self._control.config.homeassistant.prefix
+        return {topic for whole in self._of_hub() for topic in (whole[0], *dict(split(whole, prefix)))}
+
     def _discover(self) -> dict[str, bytes]:
         """Home Assistant's discovery messages, by topic."""
         if not self._homeassistant:
             return {}
         old, new = self._published.discovery, self._described()
+        messages = [*(self._of_hub() if self._is_first else ()), new]  # a device comes after the one above it
         if self._split:
-            return dict(split(new, self._control.config.homeassistant.prefix, self._identity))
+            prefix = self._control.config.homeassistant.prefix
+            return dict(part for message in messages for part in split(message, prefix))
         if old and old[0] == new[0] and (removal := removals(old, new)):
             self._outgoing.messages.put(Message(*removal))  # not retained: what is retained must not name it any more
-        return dict([new])
+        return dict(messages)
 
     def _note(self, published: Published) -> None:
         before, self._published = self._published, published

@@ -18,7 +18,7 @@ from fer_edge.config import Config
 from fer_edge.contract.encode import state_payload
 from fer_edge.records import Identity
 from fer_edge.runtime.backoff import Backoff
-from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.count_text import bytes_text
 from fer_edge.runtime.say_once import LastReason
 from fer_edge.runtime.worker import Worker
 from fer_edge.settings.control import Control
@@ -163,7 +163,7 @@ class Session:
             "MQTT broker %s ends the connection at each message of %s on %s: not sent until the restart; "
             "check the broker's limit for the size of messages, and its access rules",
             self._broker,
-            counted(len(guilty.payload), "byte"),
+            bytes_text(len(guilty.payload)),
             guilty.topic,
         )
         self._short_links = 0

@@ -227,11 +227,11 @@ async def _receive(websocket: WebSocket, viewer: Viewer, site: Site) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             try:
-                said = decode(await websocket.receive_text())
+                message = decode(await websocket.receive_text())
             except (ValueError, KeyError):  # KeyError: bytes instead of text
                 await websocket.close(BAD_MESSAGE, "not understood")
                 return
-            if isinstance(said, NextMessage):
+            if isinstance(message, NextMessage):
                 site.live.want(viewer)
             else:
-                site.hear(viewer, said)
+                site.hear(viewer, message)

@@ -49,7 +49,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     value: Value  # in force
     kept: Value  # in force after a restart
     default: Value  # of config.yaml
-    low: float = 0.0  # what can be set
+    low: float = 0.0  # what can be set, in `unit`
     high: float = 1.0
     top: float = 1.0  # where the slider ends: higher values are rare
     step: float = 0.01
@@ -179,8 +179,8 @@ def encode(message: msgspec.Struct) -> str:
 
 def decode(text: str) -> ClientMessage:
     """Decode a page's message. Raises ValueError."""
-    said: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
-    return said
+    message: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
+    return message
 
 
 def faces_message(faces: Sequence[FaceState], now_ns: int) -> Faces:
@@ -209,9 +209,9 @@ def colors() -> dict[str, str]:
 def purpose_words(privacy: Privacy) -> str:
     """The device's purpose and controller; empty where nothing is declared."""
     reasons = " (medical or safety reasons)" if privacy.medical_or_safety else ""
-    told = {
+    fields = {
         "Purpose": privacy.purpose and f"{privacy.purpose}{reasons}",
         "Responsible": privacy.controller,
         "Contact": privacy.contact,
     }
-    return ". ".join(f"{name}: {value}" for name, value in told.items() if value)
+    return ". ".join(f"{name}: {value}" for name, value in fields.items() if value)

@@ -73,8 +73,8 @@ class FrameRenderer:
 
     def _work(self, update: Update, frame: Frame) -> None:
         self.seen += 1
-        told = encode(faces_message(update.faces, frame.taken_ns))
-        self._deliver(told, self._jpeg(update, frame) if self._live.frame_requested else None)
+        message = encode(faces_message(update.faces, frame.taken_ns))
+        self._deliver(message, self._jpeg(update, frame) if self._live.frame_requested else None)
 
     def _jpeg(self, update: Update, frame: Frame) -> bytes | None:
         width = min(frame.width, self._settings.max_width)

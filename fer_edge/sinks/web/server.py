@@ -63,7 +63,7 @@ class PageServer:
         return TokenAuth(token, self.port)
 
     def every_second(self, beat: Callable[[], None], *, at_end: Callable[[], None]) -> None:
-        """Call this in the loop while it serves, and the other one when it ends. To be said before `serve`."""
+        """Call this in the loop while it serves, and the other one when it ends. To be called before `serve`."""
         self._beats.append(beat)
         self._ends.append(at_end)
 
@@ -79,7 +79,7 @@ class PageServer:
             self._loop.call_soon_threadsafe(what)
 
     def stop(self) -> None:
-        """Begin to end: pages are told."""
+        """Begin to shut down; open pages are notified."""
         if self._server:
             self._server.should_exit = True
 

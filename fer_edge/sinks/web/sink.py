@@ -177,7 +177,7 @@ class WebSink:
             )
         )
 
-    def _handle(self, viewer: Viewer, said: ClientMessage) -> None:
+    def _handle(self, viewer: Viewer, message: ClientMessage) -> None:
         """Carry out a page's request; the answer goes to it alone, changes go to all."""
 
         def reply(key: str, problem: str | None) -> None:
@@ -186,17 +186,19 @@ class WebSink:
         def answered(answer: Answer) -> None:
             reply(answer.key, answer.reason)
 
-        if (limit := self._limits.get(type(said))) and not limit.allows():
-            key = said.key if isinstance(said, SetMessage) else "shapes" if isinstance(said, DrawMessage) else ""
+        if (limit := self._limits.get(type(message))) and not limit.allows():
+            key = (
+                message.key if isinstance(message, SetMessage) else "shapes" if isinstance(message, DrawMessage) else ""
+            )
             reply(key, TOO_MANY)
-        elif isinstance(said, SetMessage):
-            payload = show(said.value).encode()
-            if not self._control.set(said.key, payload, answered, keep=False):
-                reply(said.key, TOO_MANY)
-        elif isinstance(said, SaveMessage) and not self._control.keep_all(lambda problem: reply("", problem)):
+        elif isinstance(message, SetMessage):
+            payload = show(message.value).encode()
+            if not self._control.set(message.key, payload, answered, keep=False):
+                reply(message.key, TOO_MANY)
+        elif isinstance(message, SaveMessage) and not self._control.keep_all(lambda problem: reply("", problem)):
             reply("", TOO_MANY)
-        elif isinstance(said, DrawMessage):
-            shapes = {"zones": said.zones, "detector.region": said.region}
+        elif isinstance(message, DrawMessage):
+            shapes = {"zones": message.zones, "detector.region": message.region}
             if not self._control.draw(shapes, lambda problem: reply("shapes", problem)):
                 reply("shapes", TOO_MANY)
 

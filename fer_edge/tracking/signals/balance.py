@@ -15,7 +15,8 @@ _MINUS = [LABELS.index(label) for label in NEGATIVE]
 
 
 def balance(probabilities: Floats) -> float:
-    """From -1, nothing but negative expressions, to 1, nothing but happiness. Neutral and surprise count as neither."""
+    """From -1, nothing but negative expressions, to 1, nothing but happiness; `probabilities`: f32[8]. Neutral and
+    surprise count as neither."""
     return float(probabilities[_PLUS].sum() - probabilities[_MINUS].sum())
 
 

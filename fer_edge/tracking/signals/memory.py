@@ -60,7 +60,7 @@ def _smoothed(before_s: float | None, elapsed_s: float) -> float:
 
 
 def _values(track: Track) -> Floats | None:
-    """The levels f32[K] of a frame; None where the face is not fit to be judged, or a model does not tell them."""
+    """The levels f32[K] of a frame; None where the face cannot be classified, or a model does not publish them."""
     if track.quality.reason is not None or track.intensities is None:
         return None
     smile, brow, left, right = (track.intensities.get(name) for name in FOLLOWED)
@@ -70,13 +70,13 @@ def _values(track: Track) -> Floats | None:
 
 
 def calm(memory: FaceMemory, level: str) -> float:
-    """How high an intensity is while the face is calm."""
+    """How high an intensity is while the face is calm, 0..1."""
     held = np.cumsum(memory.levels[LEVELS.index(level)])
     return (int(np.searchsorted(held, CALM_QUANTILE * float(held[-1]))) + 0.5) / BINS
 
 
 def closing(memory: FaceMemory, eyes: float) -> float:
-    """How far the eyes are from their calm state to closed; below 0: wider open."""
+    """How far the eyes (`eyes`: intensity, 0..1) are from their calm state, 0, to closed, 1; below 0: wider open."""
     base = min(calm(memory, "eyes"), CALM_EYES_MOST)
     return (eyes - base) / (1 - base)
 

@@ -19,7 +19,7 @@ LOST_S = 2.0  # frames that are further apart: nothing is counted in between
 class Switch:
     """When a binary signal is on or off."""
 
-    enter: float  # on from this value on ...
+    enter: float  # on from this value on, in the unit of what the signal measures ...
     leave: float  # ... until it falls below that one
     dwell_s: float  # either must last this long
     lasting_s: float  # added up: on for this long, a face counts as one with which it lasted
@@ -28,7 +28,7 @@ class Switch:
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One definition. Without a switch it is a level: its value is published. One with a switch may be a level too:
-    then both are told."""
+    then both are published."""
 
     name: str  # in payloads
     words: str  # for people, as in "looks at the camera"

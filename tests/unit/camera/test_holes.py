@@ -62,7 +62,7 @@ def told(times_s: list[float], damage_before: set[int]) -> str:
     for number, time_s in enumerate(times_s):
         bad += number in damage_before
         losses.frame(bad, time_s)
-    return losses.told()
+    return losses.summary()
 
 
 def test_holes_side_by_side_are_one_place() -> None:

@@ -227,9 +227,12 @@ def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> Non
         config.write_text(text.replace("pace: max", "pace: real"))
         watch = [*COMMAND, "watch", "-c", str(config), "--json", "--until-offline"]
         with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watcher:
-            wait_for(lambda: "fer-edge/+/event" in broker.log.read_text(), "a subscription")
-            assert main(["run", "-c", str(config)]) == 0
-            out, _ = watcher.communicate(timeout=30 * PATIENCE)
+            try:
+                wait_for(lambda: "fer-edge/+/event" in broker.log.read_text(), "a subscription")
+                assert main(["run", "-c", str(config)]) == 0
+                out, _ = watcher.communicate(timeout=30 * PATIENCE)
+            finally:
+                watcher.kill()
     events = [json.loads(line) for line in out.splitlines()]
     assert [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()] == events
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))

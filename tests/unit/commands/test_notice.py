@@ -16,7 +16,7 @@ import pytest
 from fer_edge.__main__ import main
 from fer_edge.commands.notice.content import FOLDER, LANGUAGES, Texts, notice
 from fer_edge.commands.notice.html import html_page
-from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Pictures, Privacy
+from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Outbox, Pictures, Privacy
 from fer_edge.errors import ConfigError
 
 URL = "https://example.org/camera?a=1&b=2"
@@ -41,9 +41,9 @@ def test_every_language_has_every_text() -> None:
     for language in LANGUAGES:
         texts = msgspec.toml.decode((FOLDER / f"{language}.toml").read_bytes(), type=Texts)
         assert texts.purposes.keys() == english.purposes.keys()
-        for name in Texts.__struct_fields__[:2] + Texts.__struct_fields__[3:]:
+        for name in Texts.__struct_fields__:
             mine, theirs = str(getattr(texts, name)), str(getattr(english, name))
-            if name != "purposes":
+            if name not in ("purposes", "numbers"):
                 assert re.findall(r"{\w+}", mine) == re.findall(r"{\w+}", theirs), (language, name)
 
 
@@ -73,9 +73,49 @@ def test_it_says_how_long_what_is_kept() -> None:
     )
     said = list(lines(kept))
     assert "On the device: figures and events for 14 days." in said
-    assert "On the device: a file of events, of which the last 10 MB are kept." in said
-    assert "On the device: events until they are delivered, at most the last 20000." in said
+    assert "On the device: a file of events of at most 10 MB." in said
+    assert "On the device: events until they are delivered, at most 20,000 of them." in said
     assert "Those who receive the data keep them for 90 days." in said
+
+
+def kept_lines(language: str, *, days: int, hours: float, events: int) -> str:
+    config = msgspec.structs.replace(
+        Config(privacy=msgspec.structs.replace(PRIVACY, images=True, receivers_keep_days=days)),
+        history=History(enabled=True, keep_days=days),
+        pictures=Pictures(enabled=True, keep_hours=hours),
+        outbox=Outbox(max_events=events),
+    )
+    return " ".join(lines(config, language))
+
+
+@pytest.mark.parametrize(
+    ("language", "days", "hours", "number", "one_day", "one_hour", "half"),
+    [
+        ("en", "90 days", "5 hours", "20,000", "for 1 day.", "1 hour", "1.5 hours"),
+        ("de", "90 Tage", "5 Stunden", "20.000", "1 Tag lang", "1 Stunde lang", "1,5 Stunden"),
+        ("fr", "90 jours", "5 heures", "20\u00a0000", "1 jour.", "1 heure.", "1,5 heure."),
+        ("es", "90 días", "5 horas", "20\u00a0000", "1 día.", "1 hora.", "1,5 horas"),
+        ("it", "90 giorni", "5 ore", "20.000", "1 giorno.", "1 ora.", "1,5 ore"),
+        ("nl", "90 dagen", "5 uur", "20.000", "1 dag.", "1 uur.", "1,5 uur"),
+        ("pl", "90 dni", "5 godzin.", "20\u00a0000", "1 dzień.", "1 godzinę.", "1,5 godziny"),
+    ],
+)
+def test_numbers_are_those_of_the_language(
+    language: str, days: str, hours: str, number: str, one_day: str, one_hour: str, half: str
+) -> None:
+    many = kept_lines(language, days=90, hours=5.0, events=20_000)
+    assert all(text in many for text in (days, hours, number)), many
+    one = kept_lines(language, days=1, hours=1.0, events=1)
+    assert all(text in one for text in (one_day, one_hour)), one
+    assert one.count(one_day.strip(".")) >= 2
+    assert half in kept_lines(language, days=1, hours=1.5, events=1)
+
+
+def test_small_numbers_and_whole_days() -> None:
+    numbers = msgspec.toml.decode((FOLDER / "pl.toml").read_bytes(), type=Texts).numbers
+    shown = [numbers.hours_text(hours) for hours in (2.0, 12.0, 22.0, 24.0, 72.0)]
+    assert shown == ["2 godziny", "12 godzin", "22 godziny", "24 godziny", "3 dni"]
+    assert [numbers.text(value) for value in (1234, 0.25, 12345)] == ["1234", "0,25", "12\u00a0345"]
 
 
 def test_it_has_to_name_who_is_responsible() -> None:

@@ -23,9 +23,13 @@ from fer_edge.contract import topics
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
 from tests.support.paths import ROOT
 
-BASE = "fer-edge/kitchen/"
-CONFIG = """
-device: {id: kitchen}
+DEVICE = f"kitchen-{os.getpid()}"
+"""An id of this process: a machine has one daemon of an id, and other runs of the tests start theirs beside us."""
+
+BASE = f"fer-edge/{DEVICE}/"
+CONFIG = (
+    f"device: {{id: {DEVICE}}}"
+    + """
 camera: {backend: replay, source: demo, loop: true}
 events: {heartbeat_seconds: 1.0}
 zones:
@@ -38,6 +42,7 @@ stats: {interval_seconds: 1}
 pictures: {enabled: true, at: [start]}
 privacy: {images: true, landmarks: true}
 """
+)
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def test_the_schema_refuses_what_is_not_in_the_contract() -> None:
 def test_every_message_of_a_whole_run_is_as_the_contract_says(tmp_path: Path, version: str) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         with daemon(tmp_path, broker.port, version=version) as (process, _):
-            seen.wait("kitchen/event", 3)
+            seen.wait(f"{DEVICE}/event", 3)
             for asked, payload in (
                 ("set/detector/min_score", b"0.45"),
                 ("set/events/leave", b"0.9"),
@@ -107,11 +112,11 @@ def test_every_message_of_a_whole_run_is_as_the_contract_says(tmp_path: Path, ve
             ):
                 seen.publish(BASE + asked, payload)
             seen.wait("response/snapshot")
-            seen.wait("kitchen/snapshot")
-            seen.wait("kitchen/summary", 2)
-            seen.wait("kitchen/stats", 2)
+            seen.wait(f"{DEVICE}/snapshot")
+            seen.wait(f"{DEVICE}/summary", 2)
+            seen.wait(f"{DEVICE}/stats", 2)
             process.send_signal(signal.SIGTERM)
-            seen.wait_last("kitchen/availability", b"offline")
+            seen.wait_last(f"{DEVICE}/availability", b"offline")
         ours = [message for message in seen.messages if message.topic.startswith(BASE)]
     names = set()
     for message in ours:
@@ -134,11 +139,11 @@ def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         seen.publish(BASE + "set/events/enter", "0.9", retain=True)  # left over from an earlier day
         with daemon(tmp_path, broker.port):
-            seen.wait("kitchen/event")
+            seen.wait(f"{DEVICE}/event")
             seen.publish(BASE + "set/stats/interval_seconds", "0.2")
             wait_for(lambda: answers(seen, "stats/interval_seconds")[-1]["value"] == 0.2, "the answer")
-            before = len(seen.of("kitchen/stats"))
-            seen.wait("kitchen/stats", before + 4)
+            before = len(seen.of(f"{DEVICE}/stats"))
+            seen.wait(f"{DEVICE}/stats", before + 4)
             seen.publish(BASE + "set/privacy/images", "true")
             seen.publish(BASE + "set/log/level", "error")
             seen.publish(BASE + "set/alerts/joy/enabled", "OFF")
@@ -146,10 +151,10 @@ def test_what_is_set_is_in_force_at_once_is_answered_and_outlasts_a_restart(
             refused = json.loads(seen.wait("config/privacy/images")[-1])
             assert (refused["status"], refused["value"]) == ("refused", None)
             assert "only be changed in config.yaml" in refused["reason"]
-        started = len(seen.of("kitchen/info"))
+        started = len(seen.of(f"{DEVICE}/info"))
         capsys.readouterr()
         with daemon(tmp_path, broker.port):
-            seen.wait("kitchen/info", started + 1)
+            seen.wait(f"{DEVICE}/info", started + 1)
             seen.wait("stats/interval_seconds", 3)
             assert answers(seen, "stats/interval_seconds")[-1]["value"] == 0.2
             assert answers(seen, "events/enter")[-1]["value"] == 0.5
@@ -163,13 +168,13 @@ def test_sighup_reads_the_file_again_and_keeps_the_last_good_one(tmp_path: Path)
         Recorder(broker.port) as seen,
         daemon(tmp_path, broker.port) as (process, path),
     ):
-        seen.wait("kitchen/event")
+        seen.wait(f"{DEVICE}/event")
         path.write_text(path.read_text().replace("heartbeat_seconds: 1.0", "heartbeat_seconds: 0.5"))
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: answers(seen, "events/heartbeat_seconds")[-1]["value"] == 0.5, "the new value")
         path.write_text(path.read_text().replace("source: demo", "source: demo, width: 800"))
         process.send_signal(signal.SIGHUP)
-        wait_for(lambda: json.loads(seen.of("kitchen/info")[-1])["restart_required"], "a restart is required")
+        wait_for(lambda: json.loads(seen.of(f"{DEVICE}/info")[-1])["restart_required"], "a restart is required")
         path.write_text("events: {enter: much}")
         seen.publish(BASE + "request/reload", b'{"transaction": 5}')
         response = json.loads(seen.wait("response/reload")[-1])
@@ -190,14 +195,14 @@ def test_an_alert_that_a_reload_removes_leaves_nothing_behind(tmp_path: Path) ->
         with Recorder(broker.port) as late:
             late.wait("alert/glee")
             late.publish(BASE + "end", "x")
-            late.wait("kitchen/end")
+            late.wait(f"{DEVICE}/end")
             assert not [message.topic for message in late.messages if "joy" in message.topic]
 
 
 def test_faces_that_a_kill_left_open_are_ended_at_the_next_start(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         with daemon(tmp_path, broker.port) as (process, _):
-            first = json.loads(seen.wait("kitchen/event")[0])
+            first = json.loads(seen.wait(f"{DEVICE}/event")[0])
             wait_for(lambda: written(tmp_path), "the open face is on the disk")
             process.kill()
         with daemon(tmp_path, broker.port):
@@ -208,13 +213,13 @@ def test_faces_that_a_kill_left_open_are_ended_at_the_next_start(tmp_path: Path)
 
 
 def ends(seen: Recorder, boot_id: str) -> list[dict[str, Any]]:
-    told = [json.loads(payload) for payload in seen.of("kitchen/event")]
+    told = [json.loads(payload) for payload in seen.of(f"{DEVICE}/event")]
     return [event for event in told if event["event_type"] == "end" and event["boot_id"] == boot_id]
 
 
 def written(folder: Path) -> bool:
     """Whether a face stands in the file as open."""
-    path = folder / "state" / "kitchen" / "outbox.sqlite"
+    path = folder / "state" / DEVICE / "outbox.sqlite"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         return bool(db.execute("SELECT count(*) FROM open_faces").fetchone()[0])
 
@@ -228,7 +233,7 @@ def test_events_outlast_the_daemon_while_the_broker_is_away(tmp_path: Path) -> N
         process.kill()
     held = waiting(tmp_path)
     with broker, Recorder(broker.port, session="recorder") as seen, daemon(tmp_path, broker.port):
-        told = [json.loads(payload) for payload in seen.wait("kitchen/event", held + 1)]
+        told = [json.loads(payload) for payload in seen.wait(f"{DEVICE}/event", held + 1)]
         old = [event for event in told if event["boot_id"] == told[0]["boot_id"] and event["seq"] < 1_000_000]
         assert [event["seq"] for event in old] == list(range(1, held + 1))
         assert all(event["replayed"] for event in old)
@@ -236,7 +241,7 @@ def test_events_outlast_the_daemon_while_the_broker_is_away(tmp_path: Path) -> N
 
 def waiting(folder: Path) -> int:
     """How many events stand in the file."""
-    path = folder / "state" / "kitchen" / "outbox.sqlite"
+    path = folder / "state" / DEVICE / "outbox.sqlite"
     if not path.exists():
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
@@ -266,9 +271,9 @@ def test_no_camera_at_the_start_is_said_and_waited_for(tmp_path: Path) -> None:
                 status = json.loads(seen.of("camera/status")[-1])
                 assert status["state"] == "away"
                 check("camera/status", seen.of("camera/status")[-1])
-                seen.wait_last("kitchen/availability", b"online")
+                seen.wait_last(f"{DEVICE}/availability", b"online")
                 assert seen.of("camera/availability")[-1] == b"offline"
-                seen.wait("kitchen/stats")
+                seen.wait(f"{DEVICE}/stats")
                 received = systemd.recv(4096)
                 while b"READY=1" not in received:
                     received = systemd.recv(4096)
@@ -284,11 +289,11 @@ def test_a_pause_closes_the_camera_and_is_over_when_it_is_lifted(tmp_path: Path)
         Recorder(broker.port) as seen,
         daemon(tmp_path, broker.port) as (process, _),
     ):
-        seen.wait("kitchen/event")
+        seen.wait(f"{DEVICE}/event")
         seen.publish(BASE + "set/camera/paused", "ON")
         seen.wait_last("camera/availability", b"offline")
         wait_for(lambda: json.loads(seen.of("camera/status")[-1])["state"] == "paused", "the pause")
-        assert json.loads(seen.of("kitchen/state")[-1])["faces"] == 0
+        assert json.loads(seen.of(f"{DEVICE}/state")[-1])["faces"] == 0
         seen.publish(BASE + "set/camera/paused", "OFF")
         seen.wait_last("camera/availability", b"online")
         assert process.poll() is None
@@ -303,8 +308,8 @@ def test_a_restart_that_is_asked_for_ends_the_daemon_so_that_systemd_starts_it_a
         Recorder(broker.port) as seen,
         daemon(tmp_path, broker.port) as (process, _),
     ):
-        seen.wait("kitchen/event")
+        seen.wait(f"{DEVICE}/event")
         seen.publish(BASE + "request/restart", b"{}")
         assert process.wait(SECONDS) == os.EX_TEMPFAIL
         assert json.loads(seen.wait("response/restart")[-1])["status"] == "ok"
-        seen.wait_last("kitchen/availability", b"offline")
+        seen.wait_last(f"{DEVICE}/availability", b"offline")

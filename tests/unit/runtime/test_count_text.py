@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fer_edge
-from fer_edge.runtime.count_text import counted, of_all
+from fer_edge.runtime.count_text import bytes_text, counted, of_all
 
 PACKAGE = Path(fer_edge.__file__).parent
 THINGS = (
@@ -33,6 +33,12 @@ ALWAYS_MANY = {"words", "step_s"}
         (counted(2, "event waits", "events wait"), "2 events wait"),
         (counted(1.0, "hour"), "1 hour"),
         (counted(0.5, "hour"), "0.5 hours"),
+        (counted(1234, "face"), "1234 faces"),
+        (counted(20_000, "face"), "20,000 faces"),
+        (counted(1_234_567.0, "hour"), "1,234,567 hours"),
+        (of_all(12_345, 1_234_567, "picture"), "12,345 of 1,234,567 pictures"),
+        (bytes_text(1), "1 byte"),
+        (bytes_text(623_640), "623640 bytes"),
         (of_all(1, 1, "picture"), "1 of 1 picture"),
         (of_all(1, 3, "picture"), "1 of 3 pictures"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -222,6 +223,7 @@ class TestCommands:
     def config(self, strict: Strict, tmp_path: Path) -> Path:
         path = tmp_path / "config.yaml"
         path.write_text(
+            f"device: {{id: delegate-{os.getpid()}}}\n"
             f"models: {{delegate: {strict.library}, delegate_options: {{log: {strict.log}, level: 3}}}}\n"
             "camera: {backend: replay, source: demo, pace: max}\n"
             "mqtt: {enabled: false}\n"

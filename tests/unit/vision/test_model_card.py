@@ -89,7 +89,7 @@ def test_landmarks_with_a_head_for_the_pose() -> None:
 def test_what_is_withheld_is_not_told() -> None:
     intensities = msgspec.convert(CARDS["intensity"], Card).intensities
     assert intensities is not None
-    assert intensities.told() == (0, 2)
+    assert intensities.published() == (0, 2)
 
 
 def test_a_detector_with_yunets_four_outputs_a_grid() -> None:

@@ -45,6 +45,28 @@ def test_letterbox_turns_fine_detail_to_gray_and_not_to_noise() -> None:
     assert canvas.mean() == pytest.approx(100, abs=2)
 
 
+@given(st.lists(st.tuples(finite, finite), min_size=1, max_size=68), st.floats(0.1, 10), st.floats(-3, 3))
+def test_transform_is_the_matrix_product_to_the_last_bit_but_one(
+    points: list[tuple[float, float]], scale: float, angle: float
+) -> None:
+    matrix = transforms.square_crop_matrix((3.0, 4.0), 80 / scale, angle, 80)
+    source = np.array(points, np.float32)
+    found = transforms.transform(source, matrix)
+    product = (source.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    assert found.dtype == np.float32
+    assert found.shape == source.shape
+    assert found == pytest.approx(product, rel=2e-7, abs=1e-9)
+
+
+def test_the_eyes_are_the_first_two_anchors_and_all_are_means() -> None:
+    points = np.random.default_rng(1).uniform(0, 400, (68, 2)).astype(np.float32)
+    anchors = transforms.anchors3(points)
+    assert anchors.dtype == np.float32
+    assert np.array_equal(anchors[:2], transforms.eyes(points))
+    means = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[48:60].mean(axis=0)]
+    assert np.array_equal(anchors, np.array(means))
+
+
 @given(finite, finite, st.floats(0.1, 10), st.floats(-3, 3))
 def test_similarity_finds_the_transform_that_made_the_points(x: float, y: float, scale: float, angle: float) -> None:
     source = np.array([[0, 0], [40, 3], [11, 50]], np.float32)

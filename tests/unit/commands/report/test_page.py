@@ -18,7 +18,7 @@ import pytest
 from msgspec import structs
 
 from fer_edge.commands.report.differences import Verdicts, differences, interval
-from fer_edge.commands.report.page import minutes_csv, page, write_report
+from fer_edge.commands.report.page import figure_rows, minutes_csv, page, write_report
 from fer_edge.commands.report.rhythm import WEEKDAYS, by_hour, by_weekday
 from fer_edge.commands.report.summary import (
     PictureRow,
@@ -55,7 +55,8 @@ def test_words_beside_charts() -> None:
         (4800, "80 min"),
         (7500, "2 h 5 min"),
         (10_800, "3 h"),
-        (260_000, "3.0 days"),
+        (260_000, "3 days"),
+        (300_000, "3.5 days"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
@@ -222,9 +223,74 @@ def test_pictures_have_a_report_of_their_own() -> None:
 
 
 def test_a_page_of_nobody() -> None:
-    html = page([story([Minute(begin_s=0, watched_s=60.0)])], Models())
+    html = page([story([Minute(begin_s=0, watched_s=60.0)], end_s=60.0)], Models())
     assert "Nobody was seen." in html
     assert charts(html) == {}
+    assert "Hatched" not in html
+    gap = page([story([Minute(begin_s=0, watched_s=60.0)])], Models())
+    assert set(charts(gap)) == {"came"}, "when nobody could have been seen"
+    assert "nobody came" in gap
+    stills = page([story([Minute(begin_s=0, watched_s=1.0)], end_s=1.0, pictures=[PictureRow("a.jpg", [])])], Models())
+    assert "No face was found." in stills
+    assert charts(stills) == {}
+
+
+EMPTY = re.compile(
+    r"\bnan\b|\binf\b|<d[dt]>(–|)</d[dt]>|<td[^>]*></td>|<h[23]>[^<]*</h[23]>\s*<(h2|/main)", re.IGNORECASE
+)
+"""What a report must not have: a figure that is none, a section of nothing."""
+
+
+def sparse() -> dict[str, list[ReportData]]:
+    """Periods with hardly anything in them."""
+    unjudged = Minute(begin_s=0, watched_s=60.0, visitors=1, shown_s={"none": 9.0}, abstained_s={"turned": 9.0})
+    one = Minute(begin_s=0, watched_s=0.5, visitors=1, left=0, most_faces=1, shown_s={"neutral": 0.5})
+    empty = Minute(begin_s=0)
+    wall: dict[str, Any] = {"wall": True, "end_s": 86_400.0}
+    return {
+        "nothing": [story()],
+        "one face for half a second": [story([one], EVENTS[:1], end_s=0.5)],
+        "nobody judged": [story([unjudged], end_s=60.0)],
+        "one minute of a day": [story([one], **wall)],
+        "not watched": [story([empty], **wall)],
+        "beside nobody": [story([MINUTES[0]], EVENTS, **wall), story([empty], **wall)],
+        "nobody, beside somebody": [story([empty], **wall), story([MINUTES[0]], EVENTS, **wall)],
+        "two of nobody": [story([empty], **wall), story([empty], **wall)],
+        "an empty picture": [story([Minute(begin_s=0, watched_s=1.0)], end_s=1.0, pictures=[PictureRow("a.jpg", [])])],
+        "a picture, not judged": [story([unjudged], end_s=1.0, pictures=[PictureRow("a.jpg", ["none (dark)"])])],
+    }
+
+
+@pytest.mark.parametrize("name", sparse())
+def test_no_section_is_empty_and_no_figure_is_none(name: str) -> None:
+    html = page(sparse()[name], Models()).partition("<main>")[2]
+    assert not EMPTY.search(html), EMPTY.search(html)
+    assert "None" not in html.partition("The models")[0]
+    for drawn in charts(html).values():
+        assert "nan" not in drawn
+    assert ("Where faces were" in html) == any(each.total.heat_s for each in sparse()[name][:1])
+
+
+def test_faces_of_which_none_was_judged() -> None:
+    html = page(sparse()["nobody judged"], Models())
+    assert "No face could be judged." in html
+    assert "0 %:" not in html
+    assert set(charts(html)) == {"came", "view"}
+
+
+def test_no_rate_an_hour_of_a_moment() -> None:
+    minute = Minute(begin_s=0, watched_s=20.0, visitors=5)
+    names = {row[0] for row in figure_rows([story([minute], wall=True)])}
+    assert "came per watched hour" not in names
+    assert {"median stay", "mean stay", "most shown expression"}.isdisjoint(names)
+    long = structs.replace(minute, watched_s=600.0)
+    assert ["came per watched hour", "30"] in figure_rows([story([long], wall=True)])
+
+
+def test_large_numbers_are_grouped() -> None:
+    minute = Minute(begin_s=0, watched_s=3600.0, visitors=12_345, shown_s={"neutral": 9.0})
+    assert ["faces that came", "12,345"] in figure_rows([story([minute])])
+    assert "<dd>12,345</dd>" in page([story([minute])], Models())
 
 
 def test_a_title_cannot_bring_markup() -> None:

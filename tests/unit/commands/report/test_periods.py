@@ -128,7 +128,12 @@ def test_the_services_history_is_found(
     ("options", "words"),
     [
         ({"since": "1m", "until": "2m"}, r"--since 1m: expected a time before --until"),
-        ({"since": "40w", "until": "39w"}, r"history\.db: nothing between .*; choose another --since or --until"),
+        (
+            {"since": "40w", "until": "39w"},
+            r"history\.db: nothing between .*; it has minutes from \d.* to \d.*; choose another --since",
+        ),
+        ({"compare": "2020-01-01"}, r"history\.db: nothing between 2020-01-01 .*; choose another --compare"),
+        ({"compare": "previous", "since": "26w"}, r"history\.db: nothing between .*; choose another --compare"),
         ({"csv": "/dev/null/a.csv"}, r"/dev/null/a\.csv: cannot write: File exists"),
     ],
 )

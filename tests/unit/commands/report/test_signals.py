@@ -21,9 +21,9 @@ def rows(minutes: tuple[Minute, ...]) -> dict[str, str]:
 
 def test_who_looked_and_how_the_mix_leaned() -> None:
     found = rows(MINUTES)
-    assert found["faces: looks at the camera"] == "3, 75%"
-    assert found["… for long, added up"] == "1, 25%"
-    assert found["… face time"] == "30 s, 50%"
+    assert found["looks at the camera: faces"] == "3, 75%"
+    assert found["looks at the camera: for long, added up"] == "1, 25%"
+    assert found["looks at the camera: face time"] == "30 s, 50%"
     assert found["balance of expressions, mean"] == "-0.25"
     assert not [name for name in rows((Minute(begin_s=0),)) if "looks" in name or "balance" in name]
 

@@ -17,8 +17,8 @@ from msgspec import structs
 from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Privacy, Web
 from fer_edge.contract.encode import alert_payload, event_payload, state_payload, stats_payload
 from fer_edge.contract.payloads import ConfigPayload
-from fer_edge.records import LABELS, AlertState, EventType, Reason
-from fer_edge.sinks.mqtt.discovery import discovery, removals
+from fer_edge.records import LABELS, AlertState, EventType, Hub, Reason
+from fer_edge.sinks.mqtt.discovery import discovery, hub_discovery, removals
 from fer_edge.sinks.mqtt.entities import THROTTLED_BITS
 from fer_edge.sinks.mqtt.short_names import abbreviated
 from tests.support.discovery import (
@@ -138,6 +138,7 @@ def test_ids_are_unique_and_follow_the_component() -> None:
         assert entity["platform"] == platform
         assert entity["unique_id"] == f"fer-edge.kitchen.{rest}"
         assert re.fullmatch(rf"{platform}\.fer_edge_kitchen_[a-z0-9_]+", entity["default_entity_id"])
+        assert entity["default_entity_id"] == f"{platform}.{entity['object_id']}"  # the same id in each of their versions
 
 
 def test_ids_outlast_another_name_topic_and_prefix() -> None:
@@ -310,6 +311,14 @@ def test_home_assistant_takes_the_message(tmp_path: Path) -> None:
     done = schemas(ANNOUNCED[1], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[1:] == [f"ok  {key}" for key in COMPONENTS]
+
+
+def test_home_assistant_takes_several_cameras_below_their_daemon(tmp_path: Path) -> None:
+    hub = Hub("shop", "Shop", first="shop-front")
+    camera = replace(IDENTITY, device_id="shop-front", hub=hub)
+    for _, payload in (hub_discovery(hub, camera, CONFIG), discovery(camera, CONFIG, tunables=TUNABLES)):
+        done = schemas(payload, tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_home_assistant_refuses_a_wrong_message(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def everything() -> dict[str, Payload]:
 def test_split_entities_are_the_same_ones_and_fit_a_small_broker() -> None:
     message = discovery(IDENTITY, CONFIG, tunables=Tuning(CONFIG, None).tunables())
     whole = plain(message[1])
-    parts = dict(split(message, "homeassistant", IDENTITY))
+    parts = dict(split(message, "homeassistant"))
     assert len(parts) == len(whole["components"])
     assert all(len(topic) + len(payload) < 4000 for topic, payload in parts.items())
     for topic, payload in parts.items():
