@@ -138,7 +138,7 @@ def test_ids_are_unique_and_follow_the_component() -> None:
         assert entity["platform"] == platform
         assert entity["unique_id"] == f"fer-edge.kitchen.{rest}"
         assert re.fullmatch(rf"{platform}\.fer_edge_kitchen_[a-z0-9_]+", entity["default_entity_id"])
-        assert entity["default_entity_id"] == f"{platform}.{entity['object_id']}"  # the same id in each of their versions
+        assert entity["default_entity_id"] == f"{platform}.{entity['object_id']}"
 
 
 def test_ids_outlast_another_name_topic_and_prefix() -> None:
