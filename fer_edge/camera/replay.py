@@ -39,8 +39,8 @@ MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels
 class ReplayCamera:
     """Replays `config.source` at `config.fps`.
 
-    With `pace: real`, `read` returns each frame when it is due (a late reader gets the next one at once; one that is far
-    behind plays in slow motion), with `pace: max` at once. Either way `taken_ns` follows `fps`.
+    With `pace: real`, `read` returns each frame when it is due (a late reader gets the next one at once, one that
+    is far behind gets slow motion), with `pace: max` at once. Either way `taken_ns` follows `fps`.
     """
 
     live = False
