@@ -314,7 +314,7 @@ def test_home_assistant_takes_the_message(tmp_path: Path) -> None:
 
 
 def test_home_assistant_takes_several_cameras_below_their_daemon(tmp_path: Path) -> None:
-    hub = Hub("shop", "Shop", first="shop-front")
+    hub = Hub("shop", "Shop", ("shop-front", "shop-back"))
     camera = replace(IDENTITY, device_id="shop-front", hub=hub)
     for _, payload in (hub_discovery(hub, camera, CONFIG), discovery(camera, CONFIG, tunables=TUNABLES)):
         done = schemas(payload, tmp_path)
