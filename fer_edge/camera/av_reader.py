@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from fer_edge.camera.decoded_picture import Deinterlacer, PictureMaker
+from fer_edge.camera.decoded_picture import Deinterlacer, FrameTimes, PictureMaker
 from fer_edge.camera.http_pictures import HttpPictures, open_pictures
 from fer_edge.camera.webp_film import TooLarge
 from fer_edge.records import Image
@@ -72,14 +72,14 @@ class AvReader:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
-        if context.name == "mjpeg":  # it gives what it has of a picture that breaks off, the rest gray, without a word
+        if context.name == "mjpeg":  # of a truncated picture it returns what there is, the rest gray, without an error
             context.options = {**context.options, "err_detect": "explode"}
         self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
         self.stream.codec_context.thread_count = 2 if pixels <= MOST_PX_FOR_TWO_THREADS else 1
         aspect = self.stream.sample_aspect_ratio
         self.picture = PictureMaker(aspect=float(aspect) if aspect and 0.1 < aspect < 10 else 1.0)
-        self._deinterlace = Deinterlacer()
+        self._deinterlace, self._times = Deinterlacer(), FrameTimes()
 
     @property
     def format(self) -> str:
@@ -132,6 +132,8 @@ class AvReader:
     def decoded(self, packet: Any) -> Iterator[av.VideoFrame]:
         """The frames that a packet completes; an empty packet: those that are left."""
         last = not packet.size and packet.dts is None
+        if not packet.size and not last:  # the frame before is shown again: Theora, AVI
+            return
         try:
             found = packet.decode()
         except av.error.EOFError:
@@ -151,7 +153,7 @@ class AvReader:
     def frames_of_file(self) -> Iterator[tuple[Image, float | None]]:
         """Every picture u8[H,W,3] BGR of a film and its time in seconds, if it has one."""
         for packet in self.packets():  # no frame, which takes 64 MB in 8K, is held while its picture is processed
-            found = [(self.picture(frame), frame.time) for frame in self.decoded(packet)]
+            found = [(self.picture(frame), self._times(frame)) for frame in self.decoded(packet)]
             self.picture.free_frames()
             yield from found
 
@@ -167,7 +169,7 @@ class AvReader:
 
 
 class UnknownCodec(ValueError):
-    """The film is encoded in a way that is not read here; says how."""
+    """The film is encoded in a way that is not supported; the message names it."""
 
 
 class NoVideo(Exception):
@@ -210,5 +212,5 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _is_decoded(frame: av.VideoFrame) -> bool:
-    """Whether a decoder made all of it: it conceals what is missing and says so."""
+    """Whether a decoder made all of it: it conceals what is missing and sets a flag."""
     return not frame.is_corrupt and frame.width > 0 and frame.height > 0

@@ -1,4 +1,4 @@
-"""Whether a film's file is as long as its container says: which a film's rate and duration do not show."""
+"""Whether a film's file is as long as its container states, which a film's rate and duration do not show."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import BinaryIO
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
 TS_SYNC = b"\x47"
+OGG, LONGEST_OGG_PAGE = b"OggS", 65_307
+ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+ASF_FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"
 RIFF_UNKNOWN = (0, 0xFFFFFFFF)  # as written to a pipe
 
 
 def missing_bytes(path: str | Path) -> int:
-    """How many bytes a Matroska, MP4, QuickTime, AVI, FLV or MPEG-TS file lacks at its end; 0 for other kinds, for
-    whole files and where the length was never filled in."""
+    """How many bytes a Matroska, MP4, QuickTime, AVI, FLV, Ogg, ASF or MPEG-TS file lacks at its end; 0 for other
+    kinds, for whole files and where the length was never filled in."""
     try:
         if not os.path.isfile(path):  # a FIFO may be read only once
             return 0
@@ -34,6 +37,10 @@ def _promised(file: BinaryIO) -> int:
         return _riff_end(file)
     if head[:3] == b"FLV":
         return _flv_end(file)
+    if head[:4] == OGG:
+        return _ogg_end(file)
+    if head.startswith(ASF):
+        return _asf_end(file)
     if head[0:1] == TS_SYNC or head[4:5] == TS_SYNC:
         return _ts_end(file)
     return _mp4_end(file) if head[4:8] in BOXES else 0
@@ -58,6 +65,26 @@ def _flv_end(file: BinaryIO) -> int:
     _, found, rest = file.read(4096).partition(b"filesize\0")
     size = struct.unpack(">d", rest[:8])[0] if found and len(rest) >= 8 else 0.0
     return int(size) if 0 < size < 2**53 else 0
+
+
+def _ogg_end(file: BinaryIO) -> int:
+    """By its last page (RFC 3533), whose header ends in the lengths of what it holds."""
+    start = max(0, os.fstat(file.fileno()).st_size - LONGEST_OGG_PAGE)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(OGG)
+    if at < 0 or at + 27 > len(tail):
+        return start + len(tail) + (at >= 0)
+    return start + at + 27 + tail[at + 26] + sum(tail[at + 27 : at + 27 + tail[at + 26]])
+
+
+def _asf_end(file: BinaryIO) -> int:
+    """By its file properties; what is broadcast has no length."""
+    _, found, rest = file.read(65_536).partition(ASF_FILE_PROPERTIES)
+    if not found or len(rest) < 76:
+        return 0
+    size, flags = int.from_bytes(rest[24:32], "little"), int.from_bytes(rest[72:76], "little")
+    return 0 if flags & 1 else size
 
 
 def _ts_end(file: BinaryIO) -> int:

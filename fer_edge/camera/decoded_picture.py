@@ -46,14 +46,14 @@ class PictureMaker:
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
         """Asked of the first frame, and where the rotation changes: PyAV's side data and their frame hold each other
-        in memory until `free_frames`, or the garbage collector, comes by."""
+        in memory until `free_frames`, or the garbage collector, runs."""
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = display_orientation(frame)
             self._held = frame.width * frame.height >= LARGE_PX
         return self._orientations[frame.rotation]
 
     def free_frames(self) -> None:
-        """Where a large frame is held though nobody knows it any more, free it: in 8K it takes 64 MB."""
+        """Free a large frame that is held though nothing refers to it any more: in 8K it takes 64 MB."""
         if self._held:
             self._held = False
             gc.collect()
@@ -115,6 +115,27 @@ def _hlg(signal: np.ndarray[Any, Any]) -> Any:
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
     return 1000 * scene**1.2
+
+
+class FrameTimes:
+    """When frames are to be shown, in seconds. Containers such as AVI store no such time, only that of decoding: where
+    the former runs backwards more often than the latter, the latter counts (as in FFmpeg's own players)."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._backwards = {"pts": 0, "dts": 0}
+
+    def __call__(self, frame: av.VideoFrame) -> float | None:
+        """The time of the next frame, None where it has none."""
+        times = {"pts": frame.pts, "dts": frame.dts}
+        for name, time in times.items():
+            if time is not None:
+                self._backwards[name] += time <= self._last.get(name, time - 1)
+                self._last[name] = time
+        pts, dts = times["pts"], times["dts"]
+        chosen = pts if dts is None or self._backwards["pts"] <= self._backwards["dts"] else dts
+        chosen = dts if chosen is None else chosen
+        return None if chosen is None or frame.time_base is None else float(chosen * frame.time_base)
 
 
 class Deinterlacer:

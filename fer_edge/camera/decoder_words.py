@@ -10,6 +10,9 @@ from contextlib import contextmanager
 
 STDERR = 2
 JPEG_DAMAGE = re.compile(r"Corrupt JPEG data: (?P<what>.*)|Premature end of JPEG file|Unsupported marker type")
+OTHERS = re.compile(
+    r"\[ ?(?:WARN|ERROR|INFO|FATAL):|libpng (?:error|warning)|TIFF\w*:|Warning: unknown JFIF|Invalid SOS|OpenJPEG"
+)
 PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 MOST_PADDING = 64
 """Some cameras fill up the end of a picture."""
@@ -50,7 +53,7 @@ def _sorted_out(kept: int) -> list[str]:
     """The decoders' lines; all others go to where they were meant to."""
     size = os.fstat(kept).st_size
     lines = os.pread(kept, size, 0).decode(errors="replace").splitlines(keepends=True) if size else []
-    decoders = [line for line in lines if JPEG_DAMAGE.match(line) or "[ WARN:" in line or "[ERROR:" in line]
+    decoders = [line for line in lines if JPEG_DAMAGE.match(line) or OTHERS.match(line)]
     others = "".join(line for line in lines if line not in decoders)
     if others and sys.__stderr__:
         os.write(STDERR, others.encode(errors="replace"))

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from fer_edge.camera.file_kinds import RAW
 from fer_edge.camera.picture_size import is_animated_webp, is_heif_film
 from fer_edge.errors import CameraError
 from fer_edge.runtime.count_text import counted
@@ -21,14 +22,17 @@ SUFFIXES = (
     *HEIF,
 )
 """Pictures. In a folder a GIF is a film: it may be one, and one of a single frame is read as a film just as well."""
+ALSO_JPEG = (".jfif", ".jpe", ".mpo")
+"""Other names of JPEG pictures; a stereo picture (MPO) is read as its first one."""
 ANIMATED = (".avif", ".png", ".webp", *HEIF)
 """What may be a picture or a film."""
 FILMS = (
     *(".3gp", ".apng", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
     *(".avifs", ".heics", ".heifs", ".ogv", ".webm", ".wmv"),
 )
-RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2")
 RAW_REFUSED = "raw pictures are not read here"
+OTHER = (".jxl", ".psd", ".svg", ".pdf", ".xcf", ".exr", ".ico")
+OTHER_REFUSED = "pictures of this kind are not read here"
 DANGLING = "they are links to what is not there"
 FILMS_ELSEWHERE = "films are sources of their own"
 
@@ -54,7 +58,7 @@ def _is_dangling(path: Path) -> bool:
 
 def is_listed(path: Path) -> bool:
     """Whether a folder's file is one of its pictures. `._NAME` is what macOS knows about a file."""
-    listed = path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+    listed = path.suffix.lower() in SUFFIXES + ALSO_JPEG and not path.name.startswith("._")
     return listed and not is_film(path) and not _is_dangling(path)
 
 
@@ -66,7 +70,8 @@ def is_film(path: Path) -> bool:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether a PNG has an animation's header before its picture; whether a WebP, AVIF or HEIC says it is a film."""
+    """Whether a PNG has an animation's header before its picture; whether a WebP, AVIF or HEIC declares itself a
+    film."""
     try:
         if not path.is_file():
             return False
@@ -96,7 +101,7 @@ def _why_left_out(path: Path) -> str | None:
     if path.name.startswith("."):
         return None
     if _is_dangling(path):
-        return DANGLING if suffix in SUFFIXES + FILMS else None
+        return DANGLING if suffix in SUFFIXES + ALSO_JPEG + FILMS else None
     if is_film(path):
         return FILMS_ELSEWHERE
-    return RAW_REFUSED if suffix in RAW else None
+    return RAW_REFUSED if suffix in RAW else OTHER_REFUSED if suffix in OTHER else None

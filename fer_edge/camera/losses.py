@@ -56,6 +56,11 @@ class Losses:
         self._bad = bad
 
     @property
+    def recent(self) -> bool:
+        """Whether there was damage near the frame that came last."""
+        return bool(self._bad_at) and self._count - self._bad_at[-1] <= NEAR
+
+    @property
     def gaps(self) -> list[Gap]:
         """Those that damage left; a film of a varying rate has others."""
         return [gap for gap in self._gaps if any(abs(gap.before - at) <= NEAR for at in self._bad_at)]

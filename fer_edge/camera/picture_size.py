@@ -24,13 +24,13 @@ def announced_pixels(data: bytes) -> int | None:
         if re.match(starts, data, re.DOTALL):
             try:
                 return size(data)
-            except (struct.error, ValueError, IndexError):
+            except (struct.error, ValueError, LookupError):
                 return None
     return None
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file says that it is one: in its major brand or a compatible one."""
+    """Whether a file is one by its major brand or a compatible one."""
     (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
     brands = data[8:12] + data[16 : min(length, 256)]
     return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))
@@ -58,7 +58,9 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG lacks its end: OpenCV would fill the rest with gray silently."""
+    """Whether a JPEG or a PNG lacks its end: OpenCV would fill the rest of a JPEG with gray silently."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
     at = jpeg_frame(data)[0]
     return at > 0 and data.find(b"\xff\xd9", at) < 0
 

@@ -19,6 +19,7 @@ import numpy as np
 from fer_edge.camera import FrameMaker, quiet_opencv, shown
 from fer_edge.camera.decoder_words import decoder_words, jpeg_damage
 from fer_edge.camera.demo import Picture, demo
+from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
 from fer_edge.camera.pace import wait_until
@@ -63,7 +64,7 @@ class ReplayCamera:
 
     @property
     def trouble(self) -> str | None:
-        """What could not be read, as a report says it."""
+        """What could not be read, as a report states it."""
         return f"{of_all(self.damaged, self.frames or 0, 'picture')} could not be decoded" if self.damaged else None
 
     def open(self) -> None:
@@ -159,7 +160,8 @@ def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
 
 
 def read_picture(path: Path) -> Image:
-    """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
+    """Read a picture file as u8[H,W,3] BGR, turned by its EXIF orientation, without alpha, its long side at most
+    MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
     3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS
@@ -172,9 +174,10 @@ def read_picture(path: Path) -> Image:
     data = _bytes_of(path)
     if is_heif(data):
         return _shrunk(_heif(path, data))
+    kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])
     pixels = announced_pixels(data)
-    if pixels is None:
-        raise CameraError(f"{path}: cannot be decoded")
+    if pixels is None or kind is RAW_KIND:  # OpenCV would read the preview in it
+        raise CameraError(f"{path}: cannot be decoded{not_a_picture(kind)}")
     if pixels > max_pixels():
         raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}")
     try:
@@ -185,7 +188,9 @@ def read_picture(path: Path) -> Image:
             raise CameraError(f"{path}: {TOO_MANY_PIXELS.format(max_pixels())}") from None
         image = None
     damage = jpeg_damage(words)
-    if image is None or is_cut_off(data) or damage:
+    if is_cut_off(data):
+        raise CameraError(f"{path}: cannot be decoded: it is truncated")
+    if image is None or damage:
         raise CameraError(f"{path}: {f'is damaged ({damage})' if damage else 'cannot be decoded'}")
     return _shrunk(image.astype(np.uint8, copy=False))
 

@@ -12,8 +12,11 @@ import msgspec
 
 from fer_edge.camera import Recording, open_camera
 from fer_edge.camera.demo import PORTRAITS
+from fer_edge.camera.file_kinds import file_kind
 from fer_edge.camera.folder import (
+    ALSO_JPEG,
     ANIMATED,
+    FILMS,
     SUFFIXES,
     folder_files,
     is_animated,
@@ -76,11 +79,22 @@ def source_config(config: CameraConfig, source: str) -> CameraConfig:
 
 def is_picture(source: str) -> bool:
     """A GIF is taken for a film: it may be one, and one of a single frame is read just as well; so is an animated
-    PNG, WebP or AVIF. A URL is a stream whatever its name, and a camera for snapshots where it gives a picture."""
+    PNG, WebP or AVIF. A URL is a stream whatever its name, and a camera for snapshots where it gives a picture. What
+    has a wrong name is taken for what it is."""
     suffix = Path(source).suffix.lower()
-    if "://" in source or suffix == ".gif" or (suffix in ANIMATED and is_animated(Path(source))):
+    if "://" in source or suffix == ".gif":
         return False
-    return suffix in SUFFIXES
+    kind = file_kind(source)
+    role = kind.role if kind else "other"
+    if suffix in SUFFIXES + ALSO_JPEG:
+        return role != "film" and not (suffix in ANIMATED and is_animated(Path(source)))
+    return role == "picture" and suffix not in FILMS and not _is_of_film(source)
+
+
+def _is_of_film(source: str) -> bool:
+    """Whether it is a picture of a kind that films without a container consist of."""
+    kind = file_kind(source)
+    return kind is not None and ("GIF" in kind.words or "JPEG picture" in kind.words or is_animated(Path(source)))
 
 
 def open_source(config: Config, source: str) -> Recording:

@@ -1,7 +1,7 @@
 """Video files, RTSP and HTTP streams, as PyAV reads them.
 
 A URL (anything with `://`) is a live camera: its end, or a break, is a CameraError and the daemon connects
-again. A film at an HTTP address has an end, and so has a file; `camera.pace` says whether it runs in real time or as
+again. A film at an HTTP address has an end, and so has a file; `camera.pace` sets whether it runs in real time or as
 fast as it is read. An address that gives a single picture is a camera for snapshots, asked `camera.fps` times a second.
 Frames come in the size that the source has, their long side at most 1920 px; `camera.width`, `height` and
 `fps` play no other part.
@@ -24,6 +24,8 @@ from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMAT
 from fer_edge.camera.connection import reason
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
+from fer_edge.camera.file_clock import FileClock
+from fer_edge.camera.file_kinds import STDIN, check_film, file_kind, not_a_film
 from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
@@ -38,7 +40,7 @@ from fer_edge.runtime.count_text import counted, of_all
 
 log = logging.getLogger(__name__)
 
-STDIN = "/dev/stdin"
+RESTARTING = ("mpegts", "mpeg")  # containers of recordings that may be joined of several, each with times of its own
 LAG_WARNING_SECONDS = 1.0
 LONGEST_WITHOUT_PICTURE_SECONDS = 0.5
 
@@ -59,7 +61,7 @@ class StreamCamera:
         self._packets: LivePackets | None = None
         self._ready: list[tuple[Image, int]] = []  # decoded, and not read yet
         self._arrivals: dict[int, int] = {}  # when packets came, by their time stamp
-        self._clock = _FileClock(0, period_ns=1)
+        self._clock = FileClock(0, period_ns=1)
         self._losses = Losses(1.0)
         self._count = 0  # frames since the start of the file
         self._told: set[str] = set()
@@ -78,7 +80,7 @@ class StreamCamera:
     def open(self) -> None:
         """Connect, or open the file. Raises CameraError (CameraTimeout: a URL that does not answer)."""
         if not self._is_url:
-            _check_file(self._source)
+            check_film(self._source)
         self._start(self._maker.start_ns())
 
     def read(self) -> Frame | None:
@@ -104,7 +106,7 @@ class StreamCamera:
 
     @property
     def left_out(self) -> LeftOut:
-        """Frames that came and were not given, since the start."""
+        """Frames that came and were not delivered, since the start."""
         late = self._packets.skipped if self._packets else 0
         return LeftOut(self._left_out.late + late, self._left_out.damaged + (self._reader.bad if self._reader else 0))
 
@@ -127,7 +129,8 @@ class StreamCamera:
             raise CameraError(f"{self.title} contains no video: only sound, or a cover picture") from None
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error, time.monotonic() - began) from None
-        self._clock = _FileClock(start_ns, period_ns=round(1e9 / (self._reader.fps or self._config.fps)))
+        period_ns = round(1e9 / (self._reader.fps or self._config.fps))
+        self._clock = FileClock(start_ns, period_ns=period_ns, restarts=self._reader.format in RESTARTING)
         self._losses = Losses(self._clock.period_ns / 1e9)
         self._count = 0
         self._start_reading(self._reader)
@@ -226,7 +229,7 @@ class StreamCamera:
         if self._reader:
             self._tell_transfer(self._reader)
             self._losses.frame(self._reader.bad, position_s)
-        step_ns = self._clock.step_ns((position_s or 0.0) * 1e3)
+        step_ns = self._clock.step_ns((position_s or 0.0) * 1e3, hole=self._losses.recent)
         if self._config.pace == "real":  # a gap in a recording must not look like a camera that hangs
             step_ns = min(step_ns, round(self._config.timeout_seconds * 1e9))
         taken_ns = self._clock.advance(step_ns)
@@ -244,8 +247,8 @@ class StreamCamera:
         if reader.bad:
             self.damaged += self._losses.frames
             self._note(self._losses.summary())
-        missing = 0 if self._is_url else missing_bytes(self._source)
-        if missing:
+        index_alone = reader.format == "avi" and self._count >= (reader.frames or self._count + 1)
+        if not self._is_url and not index_alone and missing_bytes(self._source):
             promised = reader.frames if reader.frames and reader.frames > self._count else 0
             frames = of_all(self._count, promised, "frame") if promised else counted(self._count, "frame")
             self._note(f"ended after {frames}, truncated or damaged")
@@ -270,9 +273,7 @@ class StreamCamera:
         if not self._is_url:
             if isinstance(error, av.error.DecoderNotFoundError):
                 return CameraError(f"{self.title} cannot be decoded here: this PyAV has no decoder for it")
-            return CameraError(
-                f"{self.title} cannot be read as a video: it is damaged, truncated or of a kind that is not read"
-            )
+            return CameraError(f"{self.title} cannot be read as a video{not_a_film(file_kind(self._source))}")
         if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or (
             seconds >= 0.9 * self._config.timeout_seconds
         ):
@@ -299,41 +300,3 @@ def _path(source: str) -> str:
     if source == "-":
         return STDIN
     return unquote(source.removeprefix("file://"), errors="surrogateescape") if source.startswith("file://") else source
-
-
-class _FileClock:
-    """When each frame of a file is due. Steps come from the file's time stamps; where those stand still or run
-    backwards (some containers have none), from its frame rate."""
-
-    def __init__(self, start_ns: int, *, period_ns: int) -> None:
-        self.period_ns = period_ns
-        self._due_ns = start_ns
-        self._position_ms: float | None = None
-
-    @property
-    def position_s(self) -> float:
-        """Of the last frame in the file; 0 where that has no times."""
-        return (self._position_ms or 0.0) / 1e3
-
-    def step_ns(self, position_ms: float) -> int:
-        """Time from the frame before to the one at `position_ms` of the file; 0 for the first."""
-        before, self._position_ms = self._position_ms, position_ms
-        if before is None:
-            return 0
-        return round((position_ms - before) * 1e6) if position_ms > before else self.period_ns
-
-    def advance(self, step_ns: int) -> int:
-        """Move on, to the monotonic time that is returned."""
-        self._due_ns += step_ns
-        return self._due_ns
-
-
-def _check_file(path: str) -> None:
-    if os.path.isdir(path):
-        raise CameraError(
-            f"camera.source {shown(path)} is a folder; for a folder of pictures use camera.backend: replay"
-        )
-    if not os.path.exists(path):
-        raise CameraError(f"camera.source {shown(path)} does not exist")
-    if not os.access(path, os.R_OK):
-        raise CameraError(f"camera.source {shown(path)}: no permission to read it")

@@ -66,7 +66,9 @@ def _pictures_of(pictures: Pictures, zones: Mapping[str, Zone]) -> Pictures:
 
 def _path_of(path: str, name: str) -> str:
     """Where a camera's JSON lines go: beside the file that config names; a stream takes those of all."""
-    return path if path == "-" or path.startswith("/dev/") else str(Path(path).with_stem(f"{Path(path).stem}-{name}"))
+    in_memory = path.startswith("/dev/shm/")  # noqa: S108 - a folder like any other
+    stream = path == "-" or (path.startswith("/dev/") and not in_memory)
+    return path if stream else str(Path(path).with_stem(f"{Path(path).stem}-{name}"))
 
 
 def several_errors(config: CamerasConfig) -> list[Combination]:

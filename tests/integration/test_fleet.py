@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fer_edge.testing.brokers import Mosquitto
+from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.paths import ROOT
 
@@ -38,6 +41,29 @@ def test_five_devices_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 20 < reports[0].memory_mb < 300  # its own, not that of the tests' process which began it
     show(figures, reports)
     assert re.search(r"^events, lost +0", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_docs_know_what_a_connection_costs(tmp_path: Path) -> None:
+    told = re.search(r"\| each connection \| (\d+) retained values \| (\d+) \|", (ROOT / "docs/fleet.md").read_text())
+    assert told
+    file = tmp_path / "config.yaml"
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
+        camera = {"backend": "replay", "source": "demo", "loop": True}
+        mqtt = {"broker": "127.0.0.1", "port": broker.port}
+        sections = {"device": {"id": f"fleet-{os.getpid()}"}, "camera": camera, "mqtt": mqtt}
+        file.write_text(
+            json.dumps(sections | {"state": {"folder": str(tmp_path)}, "homeassistant": {"enabled": False}})
+        )
+        with subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "-c", str(file)]) as process:
+            try:
+                wait_for(lambda: len(seen.messages) > 60, "the daemon and some events")
+                with Recorder(broker.port) as late:
+                    wait_for(lambda: len(late.messages) >= int(told[1]), "retained values")
+                    kept = {each.topic: len(each.payload) for each in late.messages if each.retain}
+            finally:
+                process.terminate()
+    assert len(kept) == int(told[1])
+    assert sum(kept.values()) == pytest.approx(int(told[2]), rel=0.1)
 
 
 def test_what_is_lost_what_comes_twice_and_what_is_not_ours() -> None:

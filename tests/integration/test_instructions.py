@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import arm64_instructions
 import instructions
 
 DUMP = """\
@@ -79,3 +82,31 @@ def test_the_page_says_what_the_baseline_says() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     _, _, *rows = instructions.table(json.loads(instructions.BASELINE.read_text())["instructions"])
     assert all(row in page for row in rows), f"expected in docs/performance.md: {rows}"
+
+
+MARKS = """\
+what the program says
+count 1000 /roots/bookworm/usr/bin/python3.11
+count 300 /wheels/cv2/cv2.abi3.so
+mark
+count 1150 /roots/bookworm/usr/bin/python3.11
+count 450 /wheels/cv2/cv2.abi3.so
+count 3000 /wheels/ai_edge_litert/libpywrap_litert_common.so
+mark
+"""
+
+
+def test_arm64_counts_are_those_between_two_marks_by_part() -> None:
+    counts = arm64_instructions.counted(MARKS * len(instructions.SCENES))
+    expected = {"networks": 200, "OpenCV": 10, "NumPy": 0, "Python": 10}  # of each of 15 steps
+    assert counts == {str(faces): expected for faces in instructions.SCENES}
+
+
+def test_the_counting_plugin_has_what_qemu_asks_for(tmp_path: Path) -> None:
+    if not (shutil.which("gcc") and shutil.which("nm")):
+        pytest.skip("gcc is not installed")
+    plugin = tmp_path / "count.so"
+    subprocess.run(["gcc", *arm64_instructions.FLAGS, "-o", str(plugin), str(arm64_instructions.PLUGIN)], check=True)
+    listed = ["nm", "--dynamic", "--defined-only", "--format=posix", str(plugin)]
+    symbols = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    assert {line.split()[0] for line in symbols.splitlines()} == {"qemu_plugin_install", "qemu_plugin_version"}

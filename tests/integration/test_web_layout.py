@@ -6,10 +6,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from fer_edge.config import Pictures
 from fer_edge.records import AlertState, RateReason, Update
+from fer_edge.sinks.picture_ring import PICTURES_FOLDER, PictureRing, pictures_in
 from tests.support.axe import VERSION, axe_source, violations
 from tests.support.browser import CHROMIUM, REASON
 from tests.support.face_events import face_event
@@ -111,7 +115,7 @@ def test_a_card_shows_the_three_strongest_and_the_rest_on_demand(page: Page, tmp
         expect(bars).to_have_count(8)
         page.get_by_role("button", name="All expressions").click()
         expect(bars).to_have_count(3)
-        expect(page.locator(".card .said")).to_have_text("happiness\u00a093\u00a0%")
+        expect(page.locator(".card .answer")).to_have_text("happiness\u00a093\u00a0%")
 
 
 def test_the_legend_has_no_zeros(page: Page, tmp_path: Path) -> None:
@@ -212,15 +216,78 @@ def test_axe_core_finds_nothing_at_the_login(page: Page, tmp_path: Path, scheme:
         assert violations(page) == []
 
 
+def taken(folder: Path, *ages_s: float) -> None:
+    """Put pictures at alerts there, of so long ago."""
+    written, jpeg = cv2.imencode(".jpg", np.full((120, 200, 3), 128, np.uint8))
+    assert written
+    ring = PictureRing(folder, Pictures(keep_hours=100.0))
+    for age_s in ages_s:
+        ring.add("alert", jpeg.tobytes(), name="somebody_with_a_name_as_long_as_names_may_be_in_a_configuration")
+        newest = pictures_in(folder)[0].path
+        newest.rename(newest.with_name(f"{round((time.time() - age_s) * 1000)}{newest.name[13:]}"))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_core_finds_nothing_among_the_pictures(page: Page, tmp_path: Path, scheme: str) -> None:
+def test_axe_core_finds_nothing_among_the_pictures(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     if axe_source() is None:
         pytest.skip(NO_AXE)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     with fed(tmp_path, images=True) as site:
         page.goto(f"http://{site.host}/pictures")
         expect(page.get_by_role("heading", name="Pictures at events")).to_be_visible()
         assert violations(page) == []
+        taken(tmp_path / "kitchen" / PICTURES_FOLDER, 1.0, 2.0, 50 * 3600.0)
+        page.reload()
+        assert violations(page) == []
+
+
+def test_pictures_are_found_day_by_day(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    taken(tmp_path / "kitchen" / PICTURES_FOLDER, 50 * 3600.0, 49 * 3600.0 + 59 * 60, 0.0)
+    with fed(tmp_path, images=True) as site:
+        page.goto(f"http://{site.host}/")
+        page.locator(".journal").get_by_role("link", name="Pictures at events").click()
+        days = page.get_by_role("heading", level=2).all_text_contents()
+        assert len(days) == len(set(days)) >= 2
+        assert days == sorted(days, key=lambda day: day.split()[-1], reverse=True)
+        times = page.locator("figcaption time").evaluate_all("each => each.map(one => one.dateTime)")
+        assert times == sorted(times, reverse=True)
+        assert page.get_by_text("3 pictures, the newest first").is_visible()
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_role("link", name="Alert somebody").first.click()
+        assert page.url.endswith(".jpg")
+        page.go_back()
+        page.get_by_role("link", name="Live page").click()
+        expect(page.locator("#picture")).to_be_visible()
+
+
+def test_the_states_stand_in_one_line(page: Page, tmp_path: Path) -> None:
+    with fed(tmp_path, count=0) as site:
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.goto(f"http://{site.host}/")
+        expect(page.locator("#link-text")).to_have_text("Live")
+        assert box(page, "#link")["y"] > box(page, "header h1")["y"]
+        shown = [each for each in page.locator("#parts li, #link").all() if each.is_visible()]
+        assert len({round((each.bounding_box() or {"y": -1})["y"]) for each in shown}) == 1
+
+
+def test_log_out_stands_beside_the_name_on_a_phone(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    with fed(tmp_path, count=0, token_file=str(file)) as site:
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.goto(f"http://{site.host}/")
+        page.get_by_label("Token of this device").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#link-text")).to_have_text("Live")
+        name, out, link = (box(page, where) for where in ("header h1", "#logout", "#link"))
+        assert out["y"] <= name["y"] <= out["y"] + out["height"]
+        assert link["y"] >= out["y"] + out["height"]
 
 
 def test_axe_core_would_find_something(page: Page, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_camera_that_costs_much_does_not_starve_the_other_one(
             if name == "front":
                 time.sleep(0.1)
             steps[name] += 1
-            if steps["front"] == 20:
+            if steps["front"] == 10:
                 signals.stop.set()
             return super().step(frame)
 

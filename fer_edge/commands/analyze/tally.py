@@ -10,6 +10,7 @@ from fer_edge.camera import shown
 from fer_edge.commands.analyze.lines import AnalyzedFrame, printable
 from fer_edge.records import EventType
 from fer_edge.runtime.count_text import counted
+from fer_edge.runtime.say_once import one_line
 from fer_edge.runtime.time_text import span_text
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def summary_line(tally: Tally, options: AnalyzeOptions, *, failed: int, frames: 
     one = "picture" if tally.pictures == tally.frames else "frame"
     speed = f"{frames / seconds:.3g} {one}s a second" if seconds else "at once"
     read = f"read {_read(tally)} of {_sources(options.sources, failed)}"
-    return f"{read}: {_found(tally, still=options.still)}{wrote}; took {span_text(seconds)}, {speed}"
+    return one_line(f"{read}: {_found(tally, still=options.still)}{wrote}; took {span_text(seconds)}, {speed}")
 
 
 def _read(tally: Tally) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from msgspec import structs
@@ -18,8 +18,10 @@ from msgspec import structs
 from fer_edge.config import Config, Quality
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import LABELS, EventType, FaceEvent, Frame, Reading, Track
+from fer_edge.tracking.alerts import AlertMaker
 from fer_edge.tracking.counters import FaceTimeCounter, View, view
 from fer_edge.tracking.events import EventStateMachine
+from fer_edge.tracking.signals import SignalReader, enabled_signals
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.vision.quality import reason_of
 
@@ -66,7 +68,7 @@ class Replay:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._tracker = Tracker(config.tracking)
+        self._tracker = Tracker(config.tracking, SignalReader(enabled_signals(config), config))
         self._maker = EventStateMachine(
             config.events, confirm_seconds=config.tracking.confirm_seconds, zones=config.zones
         )
@@ -75,6 +77,8 @@ class Replay:
         self._first_ns: int | None = None
         self._last: RecordedFrame | None = None
         self._tally = FaceTimeCounter(0)
+        self._alerts = AlertMaker(config.alerts)
+        self.alerts = dict.fromkeys(config.alerts, 0)
         self.events: list[FaceEvent] = []
 
     def add(self, look: RecordedFrame) -> None:
@@ -94,6 +98,8 @@ class Replay:
             self._tally.add_time(self._shown, self._last.now_ns, look.now_ns)
         self._shown = tuple(view(face) for face in faces if face.in_view)
         self._tally.add_step(events, self._shown)
+        for alert in self._alerts.update(faces, look.now_ns, minute_of_day=None):  # whatever hour it was
+            self.alerts[alert.name] += alert.on
         self.events += events
         self._last = look
 
@@ -110,7 +116,7 @@ class Replay:
 
     def outcome(self) -> Outcome:
         """What would have been published so far."""
-        return outcome(self.events, self._tally, self._seconds)
+        return replace(outcome(self.events, self._tally, self._seconds), alerts=dict(self.alerts))
 
     @property
     def _seconds(self) -> float:
@@ -130,6 +136,7 @@ class Outcome:
     labelled: float | None  # share of the face time
     abstained: float | None
     shares: dict[str, float]  # label -> share of the labelled time
+    alerts: dict[str, int] = field(default_factory=dict)  # name -> how often it went on, at any hour
 
 
 def outcome(events: Sequence[FaceEvent], tally: FaceTimeCounter, seconds: float) -> Outcome:

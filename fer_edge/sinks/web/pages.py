@@ -46,11 +46,11 @@ class CameraPages:
         self._server.serve(make_cameras_app(sites, self._keys, self._overview(), web.names, web.root_path))
 
     def close(self, seconds: float) -> None:
-        """Tell the pages and stop."""
+        """Notify the pages and stop."""
         self._server.close(seconds)
 
     def _overview(self) -> dict[str, str]:
-        """What the overview has in its places."""
+        """The texts for the overview's placeholders."""
         purpose = purpose_words(self._config.privacy) or "What this device is for is not declared (privacy.purpose)."
         return {
             "device": escape(self._device),
@@ -68,5 +68,5 @@ def _card(name: str) -> str:
         '<p class="notice">Connecting to the daemon</p></div></a>'
         '<p class="row"><span class="pill" role="status"><span class="dot" aria-hidden="true"></span>'
         '<span class="link-text">Connecting</span></span> <span class="seen">Not known yet</span></p>'
-        '<p class="on" hidden></p></li>'
+        '<p class="on" hidden></p><p class="wrong" hidden></p></li>'
     )

@@ -220,8 +220,8 @@ def test_a_jpeg_that_is_damaged_within_is_named_and_left_out(
     camera = open_source(Config(), str(tmp_path))
     assert len(list(iter(camera.read, None))) == 2
     assert camera.damaged == 1
-    (said,) = caplog.messages
-    assert said.startswith(f"{tmp_path}/2.jpg: is damaged (Corrupt JPEG data")
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}/2.jpg: is damaged (Corrupt JPEG data")
     assert capfd.readouterr().err == ""
 
 
@@ -246,4 +246,4 @@ def test_odd_files_in_a_folder(tmp_path: Path, image: Image, caplog: pytest.LogC
     assert shapes == [image.shape, image.shape, (1, 1, 3), (8192, 2, 3)]
     links, empty = caplog.messages
     assert "1 file (.jpg) is left out" in links
-    assert empty.endswith("empty.png: cannot be decoded, skipped")
+    assert empty.endswith("empty.png: cannot be decoded: it is empty, skipped")

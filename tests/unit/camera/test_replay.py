@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fer_edge.camera.file_kinds import READ_PICTURES
 from fer_edge.camera.replay import MAX_SIDE_PX, PICTURES, ReplayCamera, read_picture
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
@@ -111,12 +112,17 @@ def empty(path: Path) -> None:
     path.touch()
 
 
-BAD = [cut_off, cut_off_behind_a_whole_thumbnail, garbage, empty]
+BAD = {
+    cut_off: ": it is truncated",
+    cut_off_behind_a_whole_thumbnail: ": it is truncated",
+    garbage: f": it is a text file, which is not read; expected {READ_PICTURES}",
+    empty: ": it is empty",
+}
 
 
-@pytest.mark.parametrize("spoil", BAD)
+@pytest.mark.parametrize(("spoil", "why"), BAD.items())
 def test_a_bad_picture_in_a_folder_is_skipped_with_a_line(
-    spoil: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    spoil: Callable[[Path], None], why: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a.png", "c.png"):
         save(tmp_path / name, np.zeros((4, 4), np.uint8))
@@ -126,7 +132,7 @@ def test_a_bad_picture_in_a_folder_is_skipped_with_a_line(
     assert camera.frames == 3
     assert [frame.seq for frame in iter(camera.read, None) if frame] == [0, 1]
     assert camera.damaged == 1
-    assert caplog.messages == [f"{tmp_path / 'b.jpg'}: cannot be decoded, skipped"]
+    assert caplog.messages == [f"{tmp_path / 'b.jpg'}: cannot be decoded{why}, skipped"]
 
 
 @pytest.mark.parametrize("spoil", BAD)
@@ -326,8 +332,8 @@ def test_a_small_file_that_announces_a_huge_picture_is_refused_by_its_header(con
     command = [sys.executable, "-c", READ_WITHIN_1_GB, str(tmp_path / "bomb.png")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_IO")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
-    said, grown_kb = done.stdout.splitlines()
-    assert said.endswith("bomb.png: has more than 67108864 pixels; make it smaller")
+    output, grown_kb = done.stdout.splitlines()
+    assert output.endswith("bomb.png: has more than 67108864 pixels; make it smaller")
     assert int(grown_kb) < 20_000
 
 

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.camera.stream import StreamCamera, _FileClock
+from fer_edge.camera.file_clock import FileClock
+from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
 from fer_edge.records import Frame
@@ -150,11 +151,11 @@ def test_a_header_without_frames_is_an_error(tmp_path: Path) -> None:
         play(path, loop=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"no video" * 100])
-def test_what_is_no_video(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"no video" * 100, "a text file, which is not read")])
+def test_what_is_no_video(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     path.write_bytes(content)
-    with pytest.raises(CameraError, match=r"a\.avi cannot be read as a video"):
+    with pytest.raises(CameraError, match=rf"a\.avi cannot be read as a video: it is {said}"):
         play(path)
 
 
@@ -229,13 +230,13 @@ def test_a_server_that_is_not_there_and_a_password_that_stays_secret() -> None:
     ],
 )
 def test_the_clock_of_a_file(positions: list[float], steps: list[int]) -> None:
-    clock = _FileClock(0, period_ns=25_000_000)
+    clock = FileClock(0, period_ns=25_000_000)
     assert [clock.step_ns(position) // 1_000_000 for position in positions] == steps
 
 
 def test_a_gap_in_a_recording_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = opened(video(tmp_path / "a.avi", frames=2), pace="real", timeout_seconds=0.2)
-    monkeypatch.setattr(_FileClock, "step_ns", lambda _self, _position: 3600 * 10**9)
+    monkeypatch.setattr(FileClock, "step_ns", lambda _self, _position, **_: 3600 * 10**9)
     began = time.monotonic()
     assert camera.read() is not None
     assert time.monotonic() - began < 10

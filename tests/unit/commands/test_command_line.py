@@ -132,10 +132,10 @@ def test_a_configuration_that_lies_here_and_is_not_used_is_named(
         (nothing_installed / "etc").mkdir()
         shutil.copy(config, nothing_installed / "etc" / "config.yaml")
     main(["check"])
-    said = " ".join(capsys.readouterr().out.split())
+    message = " ".join(capsys.readouterr().out.split())
     why = "etc/config.yaml is there" if installed else "only a checkout's own file is used without -c"
-    assert f"{why}; to use it, give -c config.yaml" in said
-    assert "./config.yaml is not used" in said
+    assert f"{why}; to use it, give -c config.yaml" in message
+    assert "./config.yaml is not used" in message
     main(["check", "-c", "config.yaml"])
     assert "is not used" not in capsys.readouterr().out
 
@@ -239,6 +239,15 @@ def test_the_whole_chain_over_a_real_broker(config: Path, tmp_path: Path) -> Non
     assert {event["track_id"] for event in events} == {1, 2, 3}
 
 
+def lines_in(file: Path) -> int:
+    """-1: there is no such file yet."""
+    return file.read_text().count("\n") if file.exists() else -1
+
+
+def ended(process: subprocess.Popen[str]) -> bool:
+    return process.poll() is not None
+
+
 def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_path: Path) -> None:
     """A real process, a real signal, at several moments of its life."""
     config.write_text(config.read_text().replace("pace: max", "pace: real, loop: true"))
@@ -246,11 +255,8 @@ def test_sigterm_and_sigint_end_every_face_and_the_process(config: Path, tmp_pat
     for number, wanted in ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 0)):
         events.unlink(missing_ok=True)
         with started(config) as daemon:
-            deadline = time.monotonic() + 30 * PATIENCE
-            while not events.exists() or events.read_text().count("\n") < wanted:
-                assert daemon.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_for(lambda: ended(daemon) or lines_in(events) >= wanted, "its first events")  # noqa: B023
+            assert not ended(daemon)
             daemon.send_signal(number)
             _, errors = daemon.communicate(timeout=10 * PATIENCE)
         assert daemon.returncode == 0

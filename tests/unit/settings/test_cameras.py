@@ -70,7 +70,11 @@ def test_files_and_the_display_are_shared_out() -> None:
     cameras = each(f"{TWO}jsonl: {{enabled: true, path: /tmp/events.jsonl}}\nhdmi: {{enabled: true}}\n")
     assert [own.jsonl.path for own in cameras.values()] == ["/tmp/events-front.jsonl", "/tmp/events-back.jsonl"]
     assert [own.hdmi.enabled for own in cameras.values()] == [True, False]
-    assert {own.jsonl.path for own in each(f"{TWO}jsonl: {{enabled: true}}\n").values()} == {"-"}
+    for stream in ("-", "/dev/stdout"):
+        cameras = each(f"{TWO}jsonl: {{enabled: true, path: '{stream}'}}\n")
+        assert {own.jsonl.path for own in cameras.values()} == {stream}
+    in_memory = each(f"{TWO}jsonl: {{enabled: true, path: /dev/shm/events.jsonl}}\n")
+    assert in_memory["back"].jsonl.path == "/dev/shm/events-back.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,16 @@ def test_transform_is_the_matrix_product_to_the_last_bit_but_one(
     assert found == pytest.approx(product, rel=2e-7, abs=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (0, 5, 2), (1, 2), (3, 5, 2), (2, 2, 2)])
+def test_transform_keeps_the_shape(shape: tuple[int, ...]) -> None:
+    source = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    matrix = transforms.square_crop_matrix((3.0, 4.0), 8.0, 0.5, 80)
+    found = transforms.transform(source, matrix)
+    assert found.shape == shape
+    assert found.dtype == np.float32
+    assert found == pytest.approx(source.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2], rel=1e-5)
+
+
 def test_the_eyes_are_the_first_two_anchors_and_all_are_means() -> None:
     points = np.random.default_rng(1).uniform(0, 400, (68, 2)).astype(np.float32)
     anchors = transforms.anchors3(points)
@@ -65,6 +75,35 @@ def test_the_eyes_are_the_first_two_anchors_and_all_are_means() -> None:
     assert np.array_equal(anchors[:2], transforms.eyes(points))
     means = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[48:60].mean(axis=0)]
     assert np.array_equal(anchors, np.array(means))
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4, 5, 8, 15, 16, 17])
+@pytest.mark.parametrize("depth", [(), (3,)], ids=["gray", "colours"])
+def test_averaged_is_the_mean_of_each_block_to_the_bit(shrink: int, depth: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(shrink).integers(0, 256, (shrink * 7 + 1, shrink * 9 + shrink // 2, *depth))
+    image = pixels.astype(np.uint8)
+    rows, columns = image.shape[0] // shrink, image.shape[1] // shrink
+    whole = image[: rows * shrink, : columns * shrink]
+    expected = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    found = transforms.averaged(image, shrink)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected)
+    canvas = np.zeros((rows + 2, columns + 3, *depth), np.uint8)
+    transforms.averaged(image, shrink, into=canvas[1:-1, 2:-1])
+    assert np.array_equal(canvas[1:-1, 2:-1], expected)
+    assert canvas.sum() == expected.sum()  # nothing beside it
+
+
+def test_a_picture_thinner_than_a_block_is_averaged_across() -> None:
+    line = np.array([[10, 20]] * 9, np.uint8)
+    assert transforms.averaged(line, 3).tolist() == [[15], [15], [15]]
+    assert transforms.averaged(line.T, 3).tolist() == [[15, 15, 15]]
+
+
+def test_the_brightest_blocks_do_not_run_over() -> None:
+    white = np.full((64, 80), 255, np.uint8)
+    assert (transforms.averaged(white, 16) == 255).all()
+    assert (transforms.averaged(white[:51, :51], 17) == 255).all()
 
 
 @given(finite, finite, st.floats(0.1, 10), st.floats(-3, 3))

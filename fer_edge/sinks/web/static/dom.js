@@ -14,6 +14,9 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A sentence begins with a capital, an address stays as it is.
+export const sentence = (text) => /^[a-z]+\b(?!:\/\/|[/.])/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+
 // A number and its unit stay on one line.
 export const withUnit = (value, unit) => `${value}\u00a0${unit}`;
 

@@ -1,9 +1,17 @@
-// The header: the page is live only as far as what it shows is. What is not, is said with the reason, since when, and
+// The header: the page is live only as far as what it shows is. What is not is shown with the reason, since when, and
 // when it is tried next.
 
 import { byId, make, now, span, timeOf, write } from "./dom.js";
 
 const PARTS = [["camera", "Camera"], ["broker", "Broker"], ["board", "Board"]];
+
+// The parts that are not well: key and name of each.
+export const troublesOf = (health) => PARTS.filter(([key]) => isWrong(key, health[key]));
+
+export function stateOf(health) {
+  if (health.camera.state !== "good") return "No picture";
+  return troublesOf(health).length ? "Not all is well" : "Live";
+}
 
 export class Header {
   constructor() {
@@ -17,16 +25,15 @@ export class Header {
   }
 
   show(health) {
-    const wrong = PARTS.filter(([key]) => isWrong(key, health[key]));
+    const wrong = troublesOf(health);
     for (const [key, name] of PARTS) {
       const bad = isWrong(key, health[key]);
       this.pills.get(key).show(name, bad ? "bad" : health[key].state);
       this.lines.get(key).show(bad ? health[key] : null);
     }
     this.list.hidden = !wrong.length;
-    const noPicture = health.camera.state !== "good";
     byId("link").className = `pill ${wrong.length ? "bad" : "good"}`;
-    write(byId("link-text"), noPicture ? "No picture" : wrong.length ? "Not all is well" : "Live");
+    write(byId("link-text"), stateOf(health));
     this.tick();
   }
 
@@ -55,14 +62,14 @@ function pill(name) {
   const root = make("li", "pill");
   const dot = make("span", "dot");
   dot.setAttribute("aria-hidden", "true");
-  const said = make("span", "said-only");
-  root.append(dot, make("span", "", name), said);
+  const word = make("span", "visually-hidden");
+  root.append(dot, make("span", "", name), word);
   return {
     root,
     show(_, state) {
       root.className = `pill ${state}`;
       root.hidden = state === "off" || state === "unknown";
-      write(said, `: ${WORDS[state]}`);
+      write(word, `: ${WORDS[state]}`);
     },
   };
 }

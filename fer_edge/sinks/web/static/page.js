@@ -1,7 +1,7 @@
-// The page: takes what the daemon says to the part that shows it.
+// The page: takes each message of the daemon to the part that shows it.
 
 import { Alerts } from "./alerts.js";
-import { byId, draw, make, setClock, setTones, write } from "./dom.js";
+import { byId, draw, make, sentence, setClock, setTones, write } from "./dom.js";
 import { Faces } from "./faces.js";
 import { Header } from "./header.js";
 import { Health } from "./health.js";
@@ -83,7 +83,7 @@ function notice() {
   const old = state !== "open" || camera.state !== "good";
   byId("picture").parentElement.classList.toggle("old", old);
   const text = state !== "open" ? LINKS[state]?.[1] ?? "Connecting to the daemon" : camera.text;
-  write(byId("notice"), old ? text[0].toUpperCase() + text.slice(1) : "");
+  write(byId("notice"), old ? sentence(text) : "");
 }
 
 const link = new Link({

@@ -96,7 +96,7 @@ def test_a_folder_names_its_pictures_and_skips_damaged_ones(tmp_path: Path, capl
     failed, lines = run(tmp_path, str(folder), still=True)
     assert [Path(line["source"]).name for line in lines] == ["a.jpg", "c.jpg"]
     assert failed == 1
-    assert "b.jpg: cannot be decoded, skipped" in caplog.text
+    assert "b.jpg: cannot be decoded: it is a text file, which is not read" in caplog.text
 
 
 def test_a_source_that_cannot_be_read_does_not_stop_the_others(

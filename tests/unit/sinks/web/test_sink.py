@@ -173,8 +173,11 @@ def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
         wait_for(lambda: not site.sink.live.watched, "the page is closed")
         for _ in range(20):
             site.sink.submit(update_of(bright()))
-        time.sleep(0.2)
-        assert (studio.seen, studio.drawn) == (2, 1)
+        with site.page() as page:  # they would come before what it sees
+            page.receive("hello")
+            site.sink.submit(update_of(bright()))
+            page.receive("faces")
+            assert (studio.seen, studio.drawn) == (3, 1)
 
 
 def test_a_slider_changes_the_config_in_force_until_the_restart(tmp_path: Path) -> None:
