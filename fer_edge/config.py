@@ -140,7 +140,7 @@ class Quality(Section, frozen=True):
     max_pitch_deg: Degrees = 35.0
     max_pose_error_deg: Degrees = 12.0
     max_blur: Fraction = 0.7
-    min_brightness: Fraction = 0.12
+    min_brightness: Fraction = 0.08
     max_brightness: Fraction = 0.92
 
 
@@ -183,6 +183,8 @@ class Attention(Section, frozen=True):
     min_height_px: Pixels = 24
     max_pose_error_deg: Degrees = 8.0
     lasting_seconds: Seconds = 2.0
+    iris: bool = False
+    min_eye_px: Pixels = 8
 
 
 class EyesMouth(Section, frozen=True):
