@@ -36,8 +36,8 @@ def _share(x: float) -> float:
 
 
 def dark_place(gray: Image, outline: Floats) -> float:
-    """Where the middle of the dark pixels of a picture u8[H,W] is between the corners of an eye's outline f32[6,2]; NaN:
-    the outline is empty."""
+    """Where the middle of the dark pixels of a picture u8[H,W] is between the corners of an eye, outlined by f32[6,2];
+    NaN: the outline is empty."""
     patch, inside = _cut(gray, outline)
     if not inside.any():
         return float("nan")
