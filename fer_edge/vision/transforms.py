@@ -112,9 +112,12 @@ def similarity(source: Floats, target: Floats) -> Matrix:
 
 
 def transform(points: Floats, matrix: Matrix) -> Floats:
-    """Apply a matrix f64[2,3] to points f32[N,2]; returns f32[N,2]. As NumPy's product, in half of its time."""
+    """Apply a matrix f64[2,3] to points f32[...,2]; returns as many, also none. As NumPy's product, in half of its
+    time."""
+    if not points.size:
+        return points.astype(np.float32)
     exact = cv2.transform(points.astype(np.float64).reshape(1, -1, 2), matrix)
-    return np.asarray(exact.reshape(-1, 2).astype(np.float32), np.float32)
+    return np.asarray(exact.reshape(points.shape).astype(np.float32), np.float32)
 
 
 def invert(matrix: Matrix) -> Matrix:
