@@ -77,7 +77,7 @@ def kill_once(broker: Mosquitto, tap: Tap, rng: random.Random) -> None:
 
 
 def lost(seen: list[bytes], tap: Tap, total: int) -> tuple[list[int], list[int]]:
-    """(events that are ours to answer for, events that the broker had acknowledged) that did not arrive."""
+    """The events that did not arrive: (lost by us, lost by the broker after it had acknowledged them)."""
     missing = sorted(set(range(1, total + 1)) - set(numbers(seen)))
     taken = set(numbers(tap.acknowledged))
     return [seq for seq in missing if seq not in taken], [seq for seq in missing if seq in taken]
@@ -90,7 +90,7 @@ def numbers(payloads: list[bytes]) -> list[int]:
 
 @contextmanager
 def faithful(broker: Mosquitto, tap: Tap, seen: list[bytes]) -> Iterator[Callable[[], None]]:
-    """A subscriber that is there whenever the sink is, and hears all that the broker forwards; call it after each
+    """A subscriber that is there whenever the sink is, and receives all that the broker forwards; call it after each
     start of the broker."""
     listeners: list[Listener] = []
 

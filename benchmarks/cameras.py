@@ -70,7 +70,7 @@ def run_once(source: str, count: int, seconds: float) -> tuple[float, float]:
 
 
 def wait_for_events(folder: Path, count: int) -> None:
-    """Until every camera has told of a face."""
+    """Wait until every camera has reported a face."""
     end = time.monotonic() + START_SECONDS
     while sum(file.stat().st_size > 0 for file in folder.glob("events*.jsonl")) < count:
         if time.monotonic() > end:
@@ -79,13 +79,13 @@ def wait_for_events(folder: Path, count: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, all its threads together."""
+    """CPU time of a process so far, all its threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def memory_mb(pid: int) -> float:
-    """What a process has in memory, in MB (10^6 bytes)."""
+    """Resident memory of a process in MB (10^6 bytes)."""
     found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) * 1024 / 1e6

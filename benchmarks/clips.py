@@ -109,8 +109,8 @@ def _print(clips: list[Clip], memory: float) -> None:
     for faces in sorted({clip.faces for clip in clips}):
         alike = [clip for clip in clips if clip.faces == faces]
         medians = {name: statistics.median(clip.mean_ms[name] for clip in alike) for name in names}
-        told = ", ".join(f"{name} {ms:.2f} ms ({ms / medians['fer-edge']:.1f}x)" for name, ms in medians.items())
-        print(f"{faces} face(s), median of {len(alike)} clips: {told}")
+        reported = ", ".join(f"{name} {ms:.2f} ms ({ms / medians['fer-edge']:.1f}x)" for name, ms in medians.items())
+        print(f"{faces} face(s), median of {len(alike)} clips: {reported}")
     total = sum(clip.frames for clip in clips)
     found = sum(clip.found * clip.frames for clip in clips) / total
     flips = sum(clip.flips * clip.frames for clip in clips) / total

@@ -1,4 +1,4 @@
-"""Whether a day is reported as it was: `python -m benchmarks.day [--pixels]`; tests/support/day.py says how."""
+"""Whether a day is reported as it was: `python -m benchmarks.day [--pixels]`; tests/support/day.py explains how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many instructions a step takes with nobody, one and three faces: a measure that other load cannot touch.
+"""How many instructions a step takes with nobody, one and three faces: a measure that other load does not affect.
 
     python benchmarks/instructions.py [--write]
 
@@ -66,18 +66,18 @@ def main() -> None:
 
 
 def unable() -> str:
-    """Why nothing can be counted here, or not be held against the baseline; empty where it can."""
+    """Why nothing can be counted here, or not compared with the baseline; empty where it can."""
     if not shutil.which("valgrind"):
         return "valgrind is not installed (Debian package valgrind)"
     if platform.machine() != "x86_64" or " avx2 " not in Path("/proc/cpuinfo").read_text():
-        return "the networks' kernels are others on this CPU: x86-64 with AVX2 is needed"
+        return "the networks use other kernels on this CPU: x86-64 with AVX2 is needed"
     if not hasattr(os, MARK):
         return f"this Python has no os.{MARK}"
     return ""
 
 
 def stranger() -> str:
-    """Why this machine's counts say nothing beside the baseline's; empty where they do."""
+    """Why this machine's counts cannot be compared with the baseline's; empty where they can."""
     made = json.loads(BASELINE.read_text())["made_with"]
     other = [f"{name} {here} (the baseline: {made[name]})" for name, here in _libraries().items() if here != made[name]]
     return f"other libraries: {', '.join(other)}" if other else ""
@@ -169,7 +169,7 @@ def grown(found: Mapping[str, Counts]) -> list[str]:
 
 
 def _growth(title: str, what: str, old: Counts, now: Counts) -> str:
-    """What to say of one figure; empty where it has not grown."""
+    """One figure's line; empty where it has not grown."""
     most = TOLERANCE if what == "all" else AROUND_TOLERANCE
     was, new = (sum(count for part, count in c.items() if what == "all" or part != "networks") for c in (old, now))
     return (

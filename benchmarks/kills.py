@@ -45,7 +45,7 @@ START_SECONDS = {False: 0.3, True: 2.0}  # about as long as the sink and the dae
 
 
 class Told:
-    """What a subscriber sees who deduplicates, in the order of arrival."""
+    """What a deduplicating subscriber receives, in the order of arrival."""
 
     def __init__(self) -> None:
         self.faces: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)  # by boot and track id
@@ -83,7 +83,7 @@ def faults(faces: dict[tuple[str, int], list[dict[str, Any]]]) -> dict[str, int]
 
 @dataclass(slots=True)
 class Device:
-    """One of those that are killed."""
+    """One process to be killed."""
 
     name: str
     folder: Path

@@ -96,7 +96,7 @@ class Tail(threading.Thread):
                 time.sleep(0.01)
 
     def in_words(self, begun: float, ended: float) -> str:
-        """How late the events of a time were, and how far apart: that is up to the film too."""
+        """How late the events between two moments were, and how far apart; the latter depends on the film, too."""
         told = [each for each in list(self.told) if begun <= each[0] < ended]
         gap = max(second - first for (first, _), (second, _) in pairwise(told))
         return f"{len(told)} events, at most {max(late for _, late in told):.2f} s late, at most {gap:.2f} s apart"
@@ -125,9 +125,9 @@ def main() -> None:
         closed, waits, most = storm(port, options.connections, options.seconds, daemon.pid)
         alive, over = daemon.poll() is None, time.monotonic()
         daemon.terminate()
-        said = daemon.communicate()[1].splitlines()
+        message = daemon.communicate()[1].splitlines()
     print(f"{options.connections} silent connections for {options.seconds:g} s, {closed} closed and opened again")
-    print(f"daemon alive: {alive}; log lines {len(said)}")
+    print(f"daemon alive: {alive}; log lines {len(message)}")
     print(f"before: {tail.in_words(begun, ended)}")
     print(f"meanwhile: {tail.in_words(ended, over)}")
     print(f"page from another address: {quiet:.3f} s before, {max(waits):.3f} s at most meanwhile")

@@ -60,7 +60,7 @@ def film(port: int, sent: Any) -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def do_GET(self) -> None:
             self.send_response(200)
@@ -84,7 +84,7 @@ def film(port: int, sent: Any) -> None:
 
 @dataclass(slots=True)
 class Heard:
-    """What a subscriber gets: when an event arrived and when it happened, and the newest figures (both in seconds)."""
+    """What a subscriber receives: when an event arrived and when it happened (both in seconds), the newest figures."""
 
     events: list[tuple[float, float]] = field(default_factory=list)
     stats: dict[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Bench:
-    """The daemon, and all around it."""
+    """The daemon and everything around it."""
 
     broker: Mosquitto
     daemon: subprocess.Popen[bytes]
@@ -115,7 +115,7 @@ class Bench:
         Listener(self.broker.port, "fer-edge/bench/+", self.heard.add)
 
     def figures(self) -> tuple[int, int, int, int]:
-        """Sent by the camera, looked at, overwritten before they were looked at, left out on purpose: new figures."""
+        """Frames sent by the camera, processed, overwritten before that, skipped on purpose: new figures."""
         for _ in range(2):  # the first may have waited for the broker
             begun = time.monotonic()
             wait_for(lambda: self.heard.at > begun, "figures", seconds=90)  # noqa: B023 - called at once
@@ -128,12 +128,12 @@ class Bench:
         phase()
         ended = time.monotonic()
         sent, seen, dropped, skipped = (after - earlier for after, earlier in zip(self.figures(), before, strict=True))
-        told = [(at, happened) for at, happened in list(self.heard.events) if begun <= happened < ended]
-        late = max((at - happened for at, happened in told), default=0.0)
-        moments = sorted(happened for _, happened in told)
+        reported = [(at, happened) for at, happened in list(self.heard.events) if begun <= happened < ended]
+        late = max((at - happened for at, happened in reported), default=0.0)
+        moments = sorted(happened for _, happened in reported)
         gap = max((second - first for first, second in pairwise(moments)), default=0.0)
         frames = f"{sent:6} sent {seen:6} looked at {dropped:4} dropped {skipped:4} skipped"
-        print(f"{name:20}{frames} {len(told):5} events, at most {late:.2f} s late, {gap:.2f} s apart", flush=True)
+        print(f"{name:20}{frames} {len(reported):5} events, at most {late:.2f} s late, {gap:.2f} s apart", flush=True)
 
     def killed(self, seconds: float) -> None:
         """The broker, again and again."""

@@ -1,4 +1,4 @@
-"""What is killed: an MQTT sink that tells of made-up faces, which come and go, and a whole daemon."""
+"""What is killed: an MQTT sink that publishes made-up faces, which come and go, and a whole daemon."""
 
 from __future__ import annotations
 

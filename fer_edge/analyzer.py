@@ -1,4 +1,4 @@
-"""The Python API: pictures and films in, faces out, the same as `fer-edge analyze` says. docs/python.md shows it."""
+"""The Python API: pictures and films in, faces out, with the results of `fer-edge analyze`. docs/python.md shows it."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Analyzer:
     """
 
     def __init__(self, config: Configuration | None = None) -> None:
-        """`config`: what config.yaml says, as its path, as a mapping of sections, or as a `fer_edge.config.Config`;
+        """`config`: what config.yaml holds, as its path, as a mapping of sections, or as a `fer_edge.config.Config`;
         None: the defaults. No file is searched for.
 
         Raises:
             ConfigError: it is wrong; `findings` has a line for each thing that is.
-            ModelError: a model is missing, damaged or not what its card says.
+            ModelError: a model is missing, damaged or differs from its card.
 
         """
         self.config = _config(config)
@@ -84,7 +84,7 @@ class Analyzer:
 
     def film(self, source: str | os.PathLike[str], *, still: bool = False) -> FaceTable:
         """A row for each face of each frame, as `analyze --csv` writes it; a film that breaks off has what came before,
-        and `trouble` says so.
+        and `trouble` has the reason.
 
         Args:
             source: a film, a folder of pictures, a URL that ends, or "demo".

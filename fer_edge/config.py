@@ -434,7 +434,7 @@ class OwnDetector(Section, frozen=True):
 
 
 class NamedCamera(Camera, frozen=True):
-    """One of several cameras; its name is its key in section `cameras`. null: as all others have it."""
+    """One of several cameras; its name is its key in section `cameras`. null: as for all others."""
 
     detector: OwnDetector = OwnDetector()
     zones: dict[Name, Zone] | None = None

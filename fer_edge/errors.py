@@ -2,7 +2,7 @@
 
     FerEdgeError
     ├── ConfigError      (ValueError)     config.yaml or the command line is wrong
-    ├── ModelError       (ValueError)     a model is missing, damaged or not what its card says
+    ├── ModelError       (ValueError)     a model is missing, damaged or differs from its card
     ├── CameraError      (OSError)        a source cannot be opened, or was lost under way
     │   └── CameraTimeout (TimeoutError)  it is open but delivers nothing
     ├── SinkError        (OSError)        a sink cannot be opened (an unavailable broker is no error)
@@ -11,7 +11,7 @@
     ├── Interrupted      (KeyboardInterrupt) a run was stopped before its end
     └── AlreadyRunning   (OSError)        another daemon holds this device id
 
-Each message is one line (`ConfigError`: one line a finding) that says what, where, expected, got and what to
+Each message is one line (`ConfigError`: one line a finding) that states what, where, expected, got and what to
 do. `__main__` prints it as it is and exits with 1: a user never meets a traceback.
 """
 

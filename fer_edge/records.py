@@ -180,7 +180,7 @@ class Box:
         return shared / min(self.width * self.height, other.width * other.height) if shared else 0.0
 
     def _shared(self, other: Box) -> float:
-        # without min and max, which take most of the time of it: every pair of faces asks in every frame
+        # without min and max, which take most of the time of it: it runs for every pair of faces in every frame
         left, right = self.x0 if self.x0 > other.x0 else other.x0, self.x1 if self.x1 < other.x1 else other.x1
         if right <= left:
             return 0.0
@@ -282,7 +282,7 @@ class SignalState:
     known_s: float = 0.0  # it was known
     sum_s: float = 0.0  # the values of a level, each times the seconds that it held
     times: int = 0  # it went on
-    lasted: bool = False  # it was on for as long as config says, added up
+    lasted: bool = False  # it was on for at least the configured time, added up
     first_after_s: float | None = None  # since the face came, when it went on first
     rival: bool | None = None  # what may take over from `on` ...
     rival_ns: int | None = None  # ... and since when it is there
@@ -404,7 +404,7 @@ class SignalSummary:
     """What many faces did together in an interval, by one of tracking/signals."""
 
     faces: int  # with which it was on, each counted when it first was
-    lasting: int  # with which it was on for as long as config says, added up
+    lasting: int  # with which it was on for at least the configured time, added up
     seconds: float  # face-seconds in which it was on
     share: float | None  # of the face-seconds in which it was known
     mean: float | None  # of a level, over these

@@ -21,6 +21,5 @@ daemon_stages.py  the daemon's own code, on pictures
     python -m quantize.evaluate expression --data data --model models/expression.tflite
 
 `data` is a folder with the sets that data/sets.py names. Reading, measuring and publishing need NumPy, OpenCV and a
-TFLite runtime only; Keras and TensorFlow are imported where networks are trained or converted. docs/models.md says how
-the published models were made.
-"""
+TFLite runtime only; Keras and TensorFlow are imported where networks are trained or converted. docs/models.md explains
+how the published models were made."""

@@ -60,7 +60,7 @@ def _mhz(policy: Path, which: str) -> str:
 
 
 def _cpu() -> str:
-    """Its name: x86 says it, Arm gives a part number."""
+    """Its name: x86 gives it, Arm only a part number."""
     info = _cpuinfo()
     return info.get("model name") or ARM_CORES.get(info.get("CPU part", ""), info.get("CPU part", ""))
 

@@ -55,10 +55,10 @@ class Camera(Protocol):
 
 
 class LeftOut(NamedTuple):
-    """Frames that a source had and did not give, since the start."""
+    """Frames that a source had but did not deliver, since the start."""
 
     late: int = 0
-    """Older than what it gave, where this machine is too slow."""
+    """Overtaken by newer ones, because this machine is too slow."""
     damaged: int = 0
     """They could not be decoded."""
 
@@ -69,7 +69,7 @@ class LossyCamera(Protocol):
 
     @property
     def left_out(self) -> LeftOut:
-        """What it left out, over all connections. May be asked by any thread."""
+        """What it left out, over all connections. For any thread."""
 
 
 class Recording(Camera, Protocol):
@@ -80,7 +80,7 @@ class Recording(Camera, Protocol):
     damaged: int
     """How many pictures or frames could not be read, at least 1 for a film that breaks off; rises while it is read."""
     trouble: str | None
-    """What could not be read of it, as a report says it; complete at the end."""
+    """What could not be read of it, as a report states it; complete at the end."""
     picture: Path | None
     """The file of the last frame, where each has its own."""
 

@@ -72,7 +72,7 @@ class AvReader:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
-        if context.name == "mjpeg":  # it gives what it has of a picture that breaks off, the rest gray, without a word
+        if context.name == "mjpeg":  # of a truncated picture it returns what there is, the rest gray, without an error
             context.options = {**context.options, "err_detect": "explode"}
         self.stream.thread_type = "SLICE" if self._is_url else "FRAME"
         pixels = self.stream.codec_context.width * self.stream.codec_context.height
@@ -169,7 +169,7 @@ class AvReader:
 
 
 class UnknownCodec(ValueError):
-    """The film is encoded in a way that is not read here; says how."""
+    """The film is encoded in a way that is not supported; the message names it."""
 
 
 class NoVideo(Exception):
@@ -212,5 +212,5 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _is_decoded(frame: av.VideoFrame) -> bool:
-    """Whether a decoder made all of it: it conceals what is missing and says so."""
+    """Whether a decoder made all of it: it conceals what is missing and sets a flag."""
     return not frame.is_corrupt and frame.width > 0 and frame.height > 0

@@ -89,7 +89,7 @@ class CaptureThread:
 
     @property
     def left_out(self) -> LeftOut:
-        """Frames of the source that nobody looks at: the camera's, and those that were overwritten in the mailbox."""
+        """Frames of the source that are not processed: the camera's own, and those overwritten in the mailbox."""
         late, damaged = self._camera.left_out if isinstance(self._camera, LossyCamera) else LeftOut()
         return LeftOut(late + self.mailbox.dropped, damaged)
 
@@ -187,7 +187,7 @@ class CaptureThread:
         return self._with_a_frame(reopen) is not None
 
     def _with_a_frame(self, open_camera: Callable[[], Camera]) -> Camera | None:
-        """Open a source until a frame comes of it: one that opens and gives nothing is not back. None where it has an
+        """Open a source until it delivers a frame: one that opens and delivers none is not back. None where it has an
         end after all, or the daemon stops."""
         found: list[Frame | None] = []
 

@@ -1,4 +1,4 @@
-"""Whether a film's file is as long as its container says: which a film's rate and duration do not show."""
+"""Whether a film's file is as long as its container states, which a film's rate and duration do not show."""
 
 from __future__ import annotations
 

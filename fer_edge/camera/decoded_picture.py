@@ -46,14 +46,14 @@ class PictureMaker:
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
         """Asked of the first frame, and where the rotation changes: PyAV's side data and their frame hold each other
-        in memory until `free_frames`, or the garbage collector, comes by."""
+        in memory until `free_frames`, or the garbage collector, runs."""
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = display_orientation(frame)
             self._held = frame.width * frame.height >= LARGE_PX
         return self._orientations[frame.rotation]
 
     def free_frames(self) -> None:
-        """Where a large frame is held though nobody knows it any more, free it: in 8K it takes 64 MB."""
+        """Free a large frame that is held though nothing refers to it any more: in 8K it takes 64 MB."""
         if self._held:
             self._held = False
             gc.collect()

@@ -70,7 +70,8 @@ def is_film(path: Path) -> bool:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether a PNG has an animation's header before its picture; whether a WebP, AVIF or HEIC says it is a film."""
+    """Whether a PNG has an animation's header before its picture; whether a WebP, AVIF or HEIC declares itself a
+    film."""
     try:
         if not path.is_file():
             return False

@@ -1,5 +1,5 @@
 """HEIC and AVIF pictures: the primary picture of an ISO/IEC 23008-12 file, its tiles put together, cut, turned and
-mirrored as the file says. FFmpeg's libraries decode the tiles, one at a time.
+mirrored as the file specifies. FFmpeg's libraries decode the tiles, one at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_BOXES = 100_000
 
 
 class NoHeif(ValueError):
-    """It is damaged, or of a kind that is not read; says which."""
+    """It is damaged, or of an unsupported kind; the message names it."""
 
 
 class TooManyPixels(ValueError):

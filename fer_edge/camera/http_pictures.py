@@ -39,7 +39,7 @@ class HttpPictures:
     def __init__(self, response: Any, timeout_seconds: float) -> None:
         """Raises BadAnswer where it is compressed in another way than by gzip, which servers send unasked."""
         self.kind: Kind | None = None
-        """What it is; None: FFmpeg is to ask for it, or says better what is wrong."""
+        """What it is; None: FFmpeg is to request it, or gives the better error."""
         self._response = _unpacked(response)
         self._timeout_seconds = timeout_seconds
         self._head = b""  # was read to see what it is
@@ -50,7 +50,7 @@ class HttpPictures:
         self._bytes, self._waited_s = 0, 0.0
 
     def look(self, headers: Any) -> None:
-        """Find out what it is. A film of a known length is none of these: FFmpeg can jump in it."""
+        """Find out what it is. A film of a known length is none of these: FFmpeg can seek in it."""
         content = headers.get_content_type()
         if content.startswith((PARTS, PICTURES)):
             self.kind = "picture" if content.startswith(PICTURES) else "pictures"
@@ -98,8 +98,8 @@ class HttpPictures:
 
 
 def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
-    """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg says better
-    what is wrong.
+    """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg reports
+    better what is wrong.
 
     Raises:
         av.error.TimeoutError: nothing comes.

@@ -30,7 +30,7 @@ def announced_pixels(data: bytes) -> int | None:
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file says that it is one: in its major brand or a compatible one."""
+    """Whether a file is one by its major brand or a compatible one."""
     (length,) = struct.unpack(">I", data[:4]) if data[4:8] == b"ftyp" else (0,)
     brands = data[8:12] + data[16 : min(length, 256)]
     return any(brands[at : at + 4] in HEIF_BRANDS for at in range(0, len(brands), 4))

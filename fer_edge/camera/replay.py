@@ -64,7 +64,7 @@ class ReplayCamera:
 
     @property
     def trouble(self) -> str | None:
-        """What could not be read, as a report says it."""
+        """What could not be read, as a report states it."""
         return f"{of_all(self.damaged, self.frames or 0, 'picture')} could not be decoded" if self.damaged else None
 
     def open(self) -> None:
@@ -158,7 +158,8 @@ def _in_folder(folder: Path, *, with_films: bool) -> list[Path]:
 
 
 def read_picture(path: Path) -> Image:
-    """Read a picture file as u8[H,W,3] BGR, turned as its EXIF says, without alpha, its long side at most MAX_SIDE_PX.
+    """Read a picture file as u8[H,W,3] BGR, turned by its EXIF orientation, without alpha, its long side at most
+    MAX_SIDE_PX.
 
     A large JPEG is never decoded in full. Other formats are, before they are made smaller: for a moment that takes
     3 bytes a pixel or more. One whose header announces more pixels than OPENCV_IO_MAX_IMAGE_PIXELS

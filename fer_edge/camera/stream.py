@@ -1,7 +1,7 @@
 """Video files, RTSP and HTTP streams, as PyAV reads them.
 
 A URL (anything with `://`) is a live camera: its end, or a break, is a CameraError and the daemon connects
-again. A film at an HTTP address has an end, and so has a file; `camera.pace` says whether it runs in real time or as
+again. A film at an HTTP address has an end, and so has a file; `camera.pace` sets whether it runs in real time or as
 fast as it is read. An address that gives a single picture is a camera for snapshots, asked `camera.fps` times a second.
 Frames come in the size that the source has, their long side at most 1920 px; `camera.width`, `height` and
 `fps` play no other part.
@@ -105,7 +105,7 @@ class StreamCamera:
 
     @property
     def left_out(self) -> LeftOut:
-        """Frames that came and were not given, since the start."""
+        """Frames that came and were not delivered, since the start."""
         late = self._packets.skipped if self._packets else 0
         return LeftOut(self._left_out.late + late, self._left_out.damaged + (self._reader.bad if self._reader else 0))
 

@@ -146,7 +146,7 @@ def _name(fourcc: float) -> str:
 
 
 def captures_video(device: int) -> bool:
-    """Whether the driver says that the device captures video (VIDIOC_QUERYCAP)."""
+    """Whether the device captures video, according to its driver (VIDIOC_QUERYCAP)."""
     try:
         answer = fcntl.ioctl(device, VIDIOC_QUERYCAP, bytes(CAPABILITY.size))
     except OSError:  # not a V4L2 device at all

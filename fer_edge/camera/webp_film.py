@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 class TooLarge(ValueError):
-    """Its pictures have more pixels than there is memory for; says how many."""
+    """Its pictures have more pixels than there is memory for; the message has their number."""
 
 
 class WebpReader:

@@ -74,8 +74,8 @@ FaceSignals = Annotated[
 
 
 class EventPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """Something happened to a face. Each tells one story: one start, any number of updates, exactly one end. In between
-    it enters and leaves zones: every enter is followed by exactly one leave."""
+    """Something happened to a face: one start, any number of updates, exactly one end; in between it enters and leaves
+    zones, and every enter is followed by exactly one leave."""
 
     v: Version
     event_type: Annotated[

@@ -68,7 +68,7 @@ class Opener:
 
     @property
     def close_seconds(self) -> float:
-        """How long each sink may take at the end: with many cameras less, so that systemd does not lose patience."""
+        """How long each sink may take at the end: with many cameras less, so that systemd does not kill the daemon."""
         return max(1.0, min(CLOSE_SECONDS, 2 * CLOSE_SECONDS / len(self.names)))
 
     def stations(self, config: Config) -> list[Station]:
@@ -187,7 +187,7 @@ def _watch(stations: list[Station], changed: Condition, notifier: Notifier, sign
 
 
 def _turn(station: Station, stations: list[Station], notifier: Notifier) -> None:
-    """One camera's turn, and what systemd is to know of it."""
+    """One camera's turn, with a report to systemd."""
     before = station.away
     with speaking_of(station.name):
         well = station.turn()
@@ -218,7 +218,7 @@ def _restart_wanted(stations: list[Station]) -> bool:
 
 
 def _raise_failure(stations: list[Station]) -> None:
-    """Raise what the first source that did not simply end has failed with."""
+    """Raise the error of the first source that failed, if one did."""
     for station in stations:
         if station.failure:
             raise station.failure

@@ -1,4 +1,4 @@
-"""One camera of the daemon: where its frames come from, what becomes of them, and who hears of it.
+"""One camera of the daemon: where its frames come from, how they are processed, and where the results go.
 
 All of it is the main thread's, which gives each camera its turn; a frame comes from the camera's own thread.
 """
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Station:
-    """A camera with its pipeline, its settings and its sinks. Another one's trouble does not touch it."""
+    """A camera with its pipeline, its settings and its sinks. Another one's failure does not affect it."""
 
     name: str  # its key in section cameras; empty where there is one camera
     pipeline: Pipeline
@@ -57,8 +57,8 @@ class Station:
         return time.monotonic() - self._turned >= seconds
 
     def turn(self) -> bool:
-        """Look at the frame that waits, if there is one. Whether the camera is well: a step was finished, or the camera
-        is away for a known reason and tried again."""
+        """Look at the frame that waits, if there is one. Returns whether the camera is healthy: a step was finished, or
+        the camera is away for a known reason and tried again."""
         self._turned = time.monotonic()
         try:
             frame = self.feed.mailbox.get(0.0)
@@ -98,7 +98,7 @@ class Station:
         return self.feed.waiting
 
     def _why_no_picture(self, *, silent: bool) -> str:
-        """In words; empty where the next frame may come any moment."""
+        """Why there is no picture; empty where the next frame may come any moment."""
         if self.feed.away or self.feed.paused:
             return self.feed.reason or PAUSED
         return "it delivers no frames" if silent else ""

@@ -63,7 +63,7 @@ class Painter:
 
         Args:
             frame: where the faces are.
-            faces: what is said of them, see `BoxSmoother`; those lost for longer than HOLD_SECONDS are left out.
+            faces: what is shown of them, see `BoxSmoother`; those lost for longer than HOLD_SECONDS are left out.
             size: width and height in px, the frame's own if None. Lines and text are drawn in this size, so they are
                 sharp however small the frame is.
             status: a line for the lower left corner.
@@ -122,7 +122,7 @@ class Painter:
         return _Mark(around, tuple(dict.fromkeys((caption(face), name_of(face)))), color)
 
     def _labels(self, canvas: Image, marks: Sequence[_Mark], taken: Sequence[Place]) -> None:
-        """What is said of each mark, beside it; less of it, or nothing, where there is no room."""
+        """The text of each mark, beside it; less of it, or nothing, where there is no room."""
         height, width = canvas.shape[:2]
         wanted = [
             Wanted(mark.box, tuple(self._plate_size(text, height, swatch=True) for text in mark.texts))
@@ -181,7 +181,7 @@ def text_height(height: int) -> int:
 
 
 def caption(face: FaceState) -> str:
-    """What is said of a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
+    """The text beside a face: "#3 happiness 93 %", "#3 too small"; pictures that are unrelated have no numbers."""
     words = (
         f"{face.expression} {percentage(confidence(face))} %"
         if face.expression
@@ -201,7 +201,7 @@ def percentage(probability: float) -> int:
 
 
 def confidence(face: FaceState) -> float:
-    """The smoothed probability of what is said of a face, 0..1."""
+    """The smoothed probability of what is shown of a face, 0..1."""
     if face.expression is None or face.track.expression is None:
         return 0.0
     return float(face.track.expression.probabilities[LABELS.index(face.expression)])
@@ -228,7 +228,7 @@ def fitted(width: int, height: int, within: tuple[int, int]) -> Place:
 
 
 class BoxSmoother:
-    """Smooths where faces are shown, over time; what is said of them and events do not change. For one thread."""
+    """Smooths where faces are shown, over time; their texts and events do not change. For one thread."""
 
     def __init__(self) -> None:
         self._shown: dict[int, tuple[int, Floats]] = {}  # id -> when (ns), f32[70,2]: the box's corners, landmarks

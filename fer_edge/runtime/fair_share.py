@@ -1,17 +1,17 @@
-"""Whose turn it is, of several that share one thread."""
+"""Which of several that share one thread is next."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 BANK_SECONDS = 1.0
-"""What somebody who wanted nothing for a while may be ahead of the others, at most: not the whole time they had."""
+"""How far one that had nothing to do may be ahead of the others, at most."""
 
 
 class FairShare:
-    """Gives turns so that each gets the same time, as far as it wants it: the next turn is of who had least.
+    """Gives turns so that each gets the same time, if it needs it: the next turn goes to the one that had least.
 
-    Who wants little gets all of it; what it leaves is shared by the others (max-min fairness).
+    One that needs little gets all of that; the others share the rest (max-min fairness).
     """
 
     def __init__(self) -> None:

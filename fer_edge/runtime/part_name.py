@@ -12,7 +12,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 
 PART: ContextVar[str] = ContextVar("part", default="")
-"""The camera that is spoken of; empty: the daemon, or its only camera."""
+"""The camera that log lines are about; empty: the daemon, or its only camera."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def speaking_of(name: str) -> Iterator[None]:
 
 
 def in_context(target: Callable[[], None]) -> Callable[[], None]:
-    """What a thread is to run so that it speaks in the name that is set here and now."""
+    """Wrap what a thread runs, so that its log lines are about the camera that is set now."""
     return partial(copy_context().run, target)
 
 

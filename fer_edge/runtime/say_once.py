@@ -34,7 +34,7 @@ class LastReason:
 class SayOnce(logging.Filter):
     """Lets BURST lines of a kind pass in WINDOW_SECONDS; the first one after that reports how many were left out.
 
-    A kind is the place in the code that says it, for each camera. Errors of ours with a traceback are lines like any
+    A kind is the place in the code that logs it, for each camera. Errors of ours with a traceback are lines like any
     other.
     """
 

@@ -37,7 +37,7 @@ class Notifier:
             self._send("WATCHDOG=1")
         if self._file and time.monotonic() - self._touched >= ALIVE_SECONDS:
             self._touched = time.monotonic()
-            with contextlib.suppress(OSError):  # then the health check says that it is not well, as it is
+            with contextlib.suppress(OSError):  # then the health check fails, as it should
                 Path(self._file).touch()
 
     def status(self, text: str) -> None:

@@ -11,7 +11,7 @@ HEADINGS = {
     "readings": "Readings",
     "stats": "Statistics",
 }
-"""Of the sections; what is in none of them has a name that says it all."""
+"""Of the sections; what is in none of them has a name that needs no explanation."""
 
 NAMES: dict[str, tuple[str, str]] = {
     "events.enter": ("Enter threshold", "an expression is reported once its probability reaches this"),

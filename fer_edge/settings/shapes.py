@@ -49,7 +49,7 @@ def wrong(key: str, value: Any) -> str | None:
 
 
 def _place(error: msgspec.ValidationError) -> str:
-    """Where within the value it is wrong, as msgspec says."""
+    """Where within the value it is wrong, by msgspec's message."""
     _, at, place = str(error).partition(" - at `$")
     return place.rstrip("`") if at else ""
 

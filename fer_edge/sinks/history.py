@@ -246,7 +246,7 @@ class HistorySink:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            log.warning("history: %s: %s", self._path.parent, error.strerror)  # the disk says more, again and again
+            log.warning("history: %s: %s", self._path.parent, error.strerror)  # the file reports more, repeatedly
         disk = SqliteFile(self._path, write_every_seconds=WRITE_SECONDS, wal_bytes=wal_bytes(self._config))
         self._history.damaged, maker = disk.damaged, MinuteMaker()
         disk.add(self._history)

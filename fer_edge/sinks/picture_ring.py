@@ -1,4 +1,4 @@
-"""The pictures on the disk: a folder of JPEGs, bounded in number, size and age; each file's name says what it shows.
+"""The pictures on the disk: a folder of JPEGs, bounded in number, size and age; each file's name states what it shows.
 
 They are about people, so where a clock is wrong or a file is damaged, one is deleted too early rather than too late.
 """
@@ -124,7 +124,7 @@ class PictureRing:
         self._checked &= names
 
     def _too_old(self, picture: Picture) -> bool:
-        """By the wall clock, or, whatever that says, because this run has known it for so long. The date of one from
+        """By the wall clock, or, whatever that shows, because this run has known it for so long. The date of one from
         the future is ignored."""
         keep_s = self._config.keep_hours * 3600
         age_s, now = self._now_s() - picture.at_s, time.monotonic()

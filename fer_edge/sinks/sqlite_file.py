@@ -40,7 +40,7 @@ FAULTS = (sqlite3.Error, OSError, *MALFORMED)
 
 class Table(Protocol):
     """An owner of a table in the file, which holds in memory what is not written yet. `attach` and `write` run in a
-    transaction that may be rolled back: only `written` says that it was committed."""
+    transaction that may be rolled back: only `written` means that it was committed."""
 
     def attach(self, db: sqlite3.Connection) -> None:
         """Make the table where there is none, and read what stands in it."""
@@ -184,7 +184,7 @@ class SqliteFile:
         if self._identity:  # it was there, so its folder may be made again
             self._path.parent.mkdir(parents=True, exist_ok=True)
         new = not self._path.exists()
-        # SQLite says less about why a file cannot be opened, and would let everybody read a new one
+        # SQLite gives less of a reason why a file cannot be opened, and would let everybody read a new one
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         if new:
             sync_folder(self._path.parent)
@@ -209,7 +209,7 @@ class SqliteFile:
             found = (self._path.stat(), self._wal().stat())
         except (FileNotFoundError, NotADirectoryError):
             return ()
-        except OSError:  # a disk that fails says nothing about it
+        except OSError:  # a disk that fails proves nothing about it
             return self._identity
         return tuple(number for status in found for number in (status.st_dev, status.st_ino))
 

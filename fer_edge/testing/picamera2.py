@@ -41,12 +41,12 @@ class World:
     models: list[str] = field(default_factory=lambda: ["ov5647"])
     # libcamera's name -> least, most, default; a Camera Module 3 on a Pi 5 has MODULE_3's
     controls: dict[str, Limits] = field(default_factory=lambda: dict(FIXED_FOCUS))
-    flips: bool = True  # whether the sensor mirrors when it is told to
+    flips: bool = True  # whether the sensor mirrors when it is asked to
     sensor_hdr: bool = False  # the Camera Module 3's own
     refuses_hdr: bool = False
     set_controls: dict[str, Any] = field(default_factory=dict)  # what was set before the start
     colour_copies: int = 0
-    stalled: bool = False  # the cable is loose: no frame comes, nothing is said
+    stalled: bool = False  # the cable is loose: no frame comes, nothing is reported
     failure: Exception | None = None  # what the next capture raises
     broken_metadata: bool = False
     finish_in_time: bool = False  # a job finishes between the caller's timeout and its cancelling

@@ -41,7 +41,7 @@ class Webcam:
 
 
 class FakeCapture:
-    """cv2.VideoCapture as its V4L2 backend behaves: it never raises, and says only True or False."""
+    """cv2.VideoCapture as its V4L2 backend behaves: it never raises, and returns only True or False."""
 
     def __init__(self, webcam: Webcam, path: str, backend: int) -> None:
         assert backend == cv2.CAP_V4L2

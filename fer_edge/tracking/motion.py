@@ -1,7 +1,7 @@
 """How fast faces move across the picture, so that they are searched where they will be, and distinguished
 where they cross.
 
-An alpha-beta filter: what the last frames say of a face's speed is corrected by a share of what the new one adds to it.
+The speed term of an alpha-beta filter (Kalata 1984): the estimate is corrected by a share of what the new frame adds.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ NEUTRAL_PRESENCE = 0.7
 """Weight of the landmarks' score relative to the detector's, and the presence that changes nothing: docs/models.md."""
 
 
-@cache  # where a model tells no pose: LAPACK's pages are another 1.5 MB
+@cache  # where a model gives no pose: LAPACK's pages are another 1.5 MB
 def _fit() -> NDArray[np.float64]:
     return np.linalg.pinv(RIGID_SHAPE - RIGID_SHAPE.mean(axis=0))
 

@@ -1,4 +1,4 @@
-"""Model cards: NAME.json beside NAME.tflite says what a model is, and must be consistent in itself."""
+"""Model cards: NAME.json beside NAME.tflite describes a model, and must be consistent in itself."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Model:
         """Load NAME.tflite by NAME.json.
 
         Raises:
-            ModelError: missing, damaged, of another role, or not what the card says; or the delegate does not work.
+            ModelError: missing, damaged, of another role, or unlike its card; or the delegate does not work.
 
         """
         self.card = read_card(folder, name)
@@ -293,7 +293,7 @@ def _refusal(error: Exception, delegate: Delegate | None) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The runtime's message. It joins its messages without a space; the one left out is empty of information."""
+    """The runtime's message. It joins its messages without a space; the one left out has no information."""
     message = _first_line(error).removesuffix("Restored original execution plan after delegate application failure.")
     return re.sub(r"(?<=\S)Node number", " Node number", message)
 

@@ -48,7 +48,7 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     canvas = np.zeros((height, width, *image.shape[2:]), np.uint8)
     inside = canvas[top : top + inner_height, left : left + inner_width]
     if shrink > 1 and (columns, rows) == (inner_width, inner_height):  # a camera's 640x480: in one go
-        inside[:] = averaged(whole, shrink)
+        averaged(whole, shrink, into=inside)
     else:
         small = averaged(whole, shrink) if shrink > 1 else whole
         # without _EXACT, OpenCV for arm64 rounds a quarter of the pixels otherwise
@@ -57,16 +57,17 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, Matrix]:
     return canvas, np.array([[across, 0.0, left], [0.0, down, top]])
 
 
-def averaged(image: Image, shrink: int) -> Image:
-    """A picture u8[H,W] or u8[H,W,3], the mean over each shrink x shrink px: u8[H/shrink,W/shrink]. As INTER_AREA, to
-    the bit; that has fast code for 2 only, so sums of 16 bits take a third to half of its time."""
+def averaged(image: Image, shrink: int, *, into: Image | None = None) -> Image:
+    """A picture u8[H,W] or u8[H,W,3], the mean over each shrink x shrink px: u8[H/shrink,W/shrink], `into` where there
+    is such an array. As INTER_AREA, to the bit; that has fast code for 2 only, so sums of 16 bits take a third to half
+    of its time."""
     height, width = max(1, image.shape[0] // shrink), max(1, image.shape[1] // shrink)  # thin ones get one row
     if image.ndim > 2 or not 2 < shrink <= min(MOST_SUMMED, *image.shape):
         whole = image[: height * shrink, : width * shrink]
-        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        return np.asarray(cv2.resize(whole, (width, height), dst=into, interpolation=cv2.INTER_AREA), np.uint8)
     columns = cv2.transpose(_added(image, height, shrink))
     means = cv2.convertScaleAbs(_added(columns, width, shrink), alpha=1 / shrink**2)
-    return np.asarray(cv2.transpose(means), np.uint8)
+    return np.asarray(cv2.transpose(means, dst=into), np.uint8)
 
 
 def _added(values: NDArray[Any], rows: int, shrink: int) -> NDArray[np.uint16]:
@@ -112,9 +113,8 @@ def similarity(source: Floats, target: Floats) -> Matrix:
 
 
 def transform(points: Floats, matrix: Matrix) -> Floats:
-    """Apply a matrix f64[2,3] to points f32[...,2]; returns as many, also none. As NumPy's product, in half of its
-    time."""
-    if not points.size:
+    """Apply a matrix f64[2,3] to points f32[...,2]; returns the same shape. As NumPy's product, in half of its time."""
+    if not points.size:  # of which OpenCV makes None
         return points.astype(np.float32)
     exact = cv2.transform(points.astype(np.float64).reshape(1, -1, 2), matrix)
     return np.asarray(exact.reshape(points.shape).astype(np.float32), np.float32)

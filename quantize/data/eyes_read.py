@@ -1,10 +1,9 @@
 """Eyes that a person has read from the pictures, closed or open: `mesh/eyes_read.csv` in the data folder.
 
-The mesh's own intensity does not tell closed eyes from narrow ones: of the faces that it has at 0.5 and more, half are
-open to a reader. So those that the mesh or a model thought closed were read once more. The file has a line for each:
-`crop_sha256_16`, the first 16 hexadecimal digits of the SHA-256 of the crop's pixels, and `eyes`: closed, open or
-unclear. Faces that are not in it are open, for nothing said otherwise.
-"""
+The mesh's own intensity does not distinguish closed eyes from narrow ones: of the faces that it has at 0.5 and more,
+half are open to a reader. So those that the mesh or a model thought closed were read once more. The file has a line for
+each: `crop_sha256_16`, the first 16 hexadecimal digits of the SHA-256 of the crop's pixels, and `eyes`: closed, open or
+unclear. Faces that are not in it count as open."""
 
 from __future__ import annotations
 

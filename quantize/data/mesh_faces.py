@@ -1,7 +1,7 @@
 """Faces that a mesh has labelled: `mesh/SET.npz` in the data folder, as `quantize.data.mesh_labels` writes them.
 
-What the teacher says is believed where it is sure that there is a face, or where its points lie on a detector's five
-(on turned faces it finds the points long after it has ceased to be sure), and where both tell about the same turn.
+The teacher is believed where it is sure that there is a face, or where its points lie on a detector's five
+(on turned faces it finds the points long after it has ceased to be sure), and where both give about the same turn.
 Beyond 60 to 70 degrees the mesh, which always draws both halves of a face, goes wrong: for these profiles, the yaw of
 the detector's five points is all that is known.
 """

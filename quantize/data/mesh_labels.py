@@ -4,7 +4,7 @@
 
 The teacher is MediaPipe's Face Landmarker (Kartynnik et al. 2019, arXiv:1907.06724; blendshapes: Grishchenko et al.
 2023, arXiv:2309.05782), used to make labels only. Each set with faces becomes `mesh/SET.npz` in the data folder: gray
-crops, and for each what the teacher says of it. `quantize.data.mesh_faces` reads them. `wild` is made from `muxspace`
+crops, and for each the teacher's outputs. `quantize.data.mesh_faces` reads them. `wild` is made from `muxspace`
 in the data folder: the folder `images` of the repository muxspace/facial_expressions; `yawns` from stills of YawDD
 (Abtahi et al. 2014), in the folder `dataset_noisy` of the repository Muneeb-Ahmed-Khan/Yawn-Detection.
 """

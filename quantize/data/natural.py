@@ -1,7 +1,7 @@
 """Natural faces with one person's guess each (`natural.npz`, made by `cut_natural.py`), and who is kept from training.
 
 The guesses are weak (those of disgust mostly wrong) and most of the faces smile or do nothing. So what is learned is
-what a committee of teachers says, in which a guess counts for a part where it can be believed (`quantize.teachers`);
+the labels of a committee of teachers, in which a guess counts for a part where it is credible (`quantize.teachers`);
 and a model is measured by how far it agrees with them on as many faces of each guess as there are.
 """
 

@@ -76,7 +76,7 @@ class Teachers:
         self._yunet, self._centerface = yunet, centerface
 
     def __call__(self, picture: Color) -> tuple[Floats, Floats]:
-        """Detections in a picture u8[H,W,3]: boxes and points f32[n,14], NaN for points that nobody knows, and scores
+        """Detections in a picture u8[H,W,3]: boxes and points f32[n,14], NaN for unknown points, and scores
         f32[n,3] of YuNet's two looks and of CenterFace; 0 where one of them sees nothing."""
         sides = SMALL_SIDES if max(picture.shape[:2]) <= SMALL_PICTURE else LONG_SIDES
         first = self._yunet(picture, sides[0])

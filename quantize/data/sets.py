@@ -331,7 +331,7 @@ def held_out_scenes(scenes: Sequence[Image]) -> NDArray[np.bool_]:
 
 
 def difference_hash(image: Image) -> NDArray[np.bool_]:
-    """Describe a picture u8[H,W] in bool[256] that small changes hardly touch: where brightness rises to the right."""
+    """A picture's dHash (Krawetz 2013), u8[H,W] -> bool[256]: where it brightens to the right; small edits keep it."""
     small = cv2.resize(image, (17, 16), interpolation=cv2.INTER_AREA)
     return np.asarray(small[:, 1:] > small[:, :-1]).reshape(-1)
 

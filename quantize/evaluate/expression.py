@@ -97,8 +97,8 @@ def answer(model: Model, chosen: Labelled) -> Answers:
 
 def measure(answers: Answers, *, temperature: float, name: str) -> ExpressionFigures:
     """Work out every figure."""
-    said = answers.logits.argmax(axis=1)
-    table = metrics.confusion(answers.labels, said, classes=len(LABELS))
+    predicted = answers.logits.argmax(axis=1)
+    table = metrics.confusion(answers.labels, predicted, classes=len(LABELS))
     present = np.unique(answers.labels)
     per_class = dict(zip(LABELS, metrics.per_class(table), strict=True))
     return ExpressionFigures(
@@ -118,16 +118,16 @@ def measure(answers: Answers, *, temperature: float, name: str) -> ExpressionFig
 
 
 def _intervals(answers: Answers, *, temperature: float) -> dict[str, tuple[float, float]]:
-    said, given = answers.logits.argmax(axis=1), softmax(answers.logits, temperature=temperature)
+    predicted, given = answers.logits.argmax(axis=1), softmax(answers.logits, temperature=temperature)
 
     def figures(rows: Labels) -> list[float]:
-        table = metrics.confusion(answers.labels[rows], said[rows], classes=len(LABELS))
+        table = metrics.confusion(answers.labels[rows], predicted[rows], classes=len(LABELS))
         error = metrics.calibration_error(given[rows], answers.labels[rows])
         recalls = [each.recall if each.count else float("nan") for each in metrics.per_class(table)]
         return [metrics.accuracy(table), metrics.macro_f1(table), error, *recalls]
 
     names = ("accuracy", "macro_f1", "ece", *(f"recall of {label}" for label in LABELS))
-    found = zip(names, metrics.bootstrap(figures, range(len(said))), strict=True)
+    found = zip(names, metrics.bootstrap(figures, range(len(predicted))), strict=True)
     return {name: interval for name, interval in found if not np.isnan(interval[0])}
 
 
@@ -152,7 +152,11 @@ def table(figures: ExpressionFigures) -> list[str]:
 
 
 def _row(label: str, each: PerClass, confusion: Sequence[Sequence[int]]) -> str:
-    said = np.array(confusion[LABELS.index(label)])
-    others = [f"{LABELS[index]} {said[index]}" for index in np.argsort(-said) if said[index] and LABELS[index] != label]
+    predicted = np.array(confusion[LABELS.index(label)])
+    others = [
+        f"{LABELS[index]} {predicted[index]}"
+        for index in np.argsort(-predicted)
+        if predicted[index] and LABELS[index] != label
+    ]
     line = f"{label:<10}{each.precision:>10.3f}{each.recall:>10.3f}{each.f1:>10.3f}{each.count:>10}"
     return f"{line}   {', '.join(others[:3])}"

@@ -1,7 +1,7 @@
 """Closed eyes, an open mouth and a smile, single pictures, by how high the face is and by light.
 
 Closed eyes beside what a person has read from the pictures (`quantize.data.eyes_read`; unclear ones are left out), or,
-without such a file, beside the mesh; the others beside the mesh's intensities. Of the faces that the daemon would
+without such a file, against the mesh; the others against the mesh's intensities. Of the faces that the daemon would
 judge. `clear` leaves out those that the mesh has near the limit.
 """
 
@@ -128,7 +128,7 @@ def precision_recall(positive: Bools, right: Bools, which: Bools) -> tuple[float
 
 def table(figures: list[StateFigures]) -> list[str]:
     """Lay out for people."""
-    head = "eyes beside what was read, mouth and smile beside the mesh; clear: without those near the limit"
+    head = "eyes against what was read, mouth and smile against the mesh; clear: without those near the limit"
     return [head, *(_row(each) for each in figures)]
 
 

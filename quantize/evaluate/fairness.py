@@ -140,7 +140,7 @@ def group_figures(
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of so many."""
+    """The 95 % interval of a share, 0..1, of `count` (Wilson 1927, J. Am. Stat. Assoc. 22)."""
     z = 1.96
     middle, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
     return (middle - spread) / (1 + z * z / count), (middle + spread) / (1 + z * z / count)
@@ -157,4 +157,4 @@ def table(report: GroupsReport) -> list[str]:
         cells = "".join(f"{share:>9.1%}  {f'{low:.1%} to {high:.1%}':<16}" for share, (low, high) in shares)
         lines.append(f"{name:<12}{each.pictures:>9}{cells}{'behind' if each.behind else ''}".rstrip())
     behind = [name for name, each in report.groups.items() if each.behind]
-    return [*lines, f"behind: {', '.join(behind) or 'no group, as far as so many pictures can tell'}"]
+    return [*lines, f"behind: {', '.join(behind) or 'no group, as far as so many pictures can show'}"]

@@ -98,7 +98,7 @@ def _mean(values: NDArray[Any]) -> float:
 def table(figures: HeadsFigures) -> list[str]:
     """Lay out for people."""
     return [
-        f"pose beside the mesh, {figures.faces} faces kept from training: mean error {figures.pose_30:.2f} degrees "
+        f"pose against the mesh, {figures.faces} faces kept from training: mean error {figures.pose_30:.2f} degrees "
         f"to 30 of yaw (yaw {figures.yaw_30:.2f}), {figures.pose_60:.2f} to 60 (yaw {figures.yaw_60:.2f}); "
         f"sign right {figures.sign:.2%}",
         f"profiles estimated as turned {figures.profiles_turned:.1%}; "

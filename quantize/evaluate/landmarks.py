@@ -1,7 +1,7 @@
 """The landmarks model on stills with 68 points.
 
 Protocol: the crop is an upright square around the bounding box of the true points, as many times as wide as the
-model's card says. The error of a face is the mean distance of its points from the true ones, divided by the distance
+model's card states. The error of a face is the mean distance of its points from the true ones, divided by the distance
 of the true outer eye corners; 51 points are those without the outline of the jaw.
 """
 

@@ -1,6 +1,6 @@
 """The expression model on natural faces (`natural.npz`) of people kept from training.
 
-Protocol: what a committee says of a face stands in for the truth (`teacher.npz`: our earlier networks, one of others,
+Protocol: a committee's answer stands in for the truth (`teacher.npz`: our earlier networks, one of others,
 each as the mean over the face and its mirror image, and the weak guess where it can be believed), on as many faces of
 each guess as there are, at most MOST, so that the set is not all smiles. This is agreement with networks of which some
 have taught this one; it is no accuracy.

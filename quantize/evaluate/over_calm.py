@@ -1,7 +1,7 @@
 """A smile and raised brows beside the face's own calm state, by person.
 
 A person's calm state is the quantile that the daemon takes, here of the person's other pictures; what is reported of a
-picture beside that is held against what the mesh says beside the same of its own.
+picture beside that is compared with the mesh's difference from its own calm state.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The signals of `fer_edge/tracking/signals`, frame by frame, beside labels, by how high the face is.
 
-`looks` beside the pose that a mesh tells, on people and photos kept from training (faces of at least 80 px in their
+`looks` against the pose by a mesh, on people and photos kept from training (faces of at least 80 px in their
 own pictures, made smaller; profiles whose yaw is all that is known too). Precision and recall are of the faces of which
 it says either; `sure` leaves out those that the mesh has within NEAR_DEG of the cone's edge, where it is not exact
 either. `balance` beside the votes of FER+ pictures of the test splits: positive share minus negative ones. Over time
@@ -165,7 +165,7 @@ def _balance(model: Model, images: Image, wanted: NDArray[Any], px: int) -> Bala
 def table(figures: dict[str, Any]) -> list[str]:
     """Lay out for people."""
     return [
-        "looks: precision and recall beside the mesh's pose; sure: without those near the cone's edge",
+        "looks: precision and recall against the mesh's pose; sure: without those near the cone's edge",
         *(_looks_row(each) for each in figures["looks"]),
         "balance beside the votes of FER+",
         *(_balance_row(each) for each in figures["balance"]),

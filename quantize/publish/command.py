@@ -2,7 +2,7 @@
 
 Both files of the run are measured as quantize.evaluate does, on pictures kept from training. Past
 a failed gate nothing reaches models/. A floor that the published model misses too is replaced by its figure: a model
-that is nearer to the floor may take its place, and its card says what it misses. When all three are there,
+that is nearer to the floor may take its place, and its card lists what it misses. When all three are there,
 `python -m quantize.publish together --data data` adds to their cards how they fare by age, gender and race, and from
 picture to expression.
 """

@@ -79,9 +79,9 @@ def _card(role: str, card: Card) -> Iterator[str]:
     yield f"**Figures** on {metrics['int8']['set']}. {MEANINGS[role]}\n"
     yield from _table("", {kind: {name: metrics[kind][name] for name in SHOWN[role]} for kind in ("float", "int8")})
     if metrics["int8"].get("heads"):
-        yield from _table("pose, degrees of yaw", {"beside the mesh": metrics["int8"]["heads"]})
+        yield from _table("pose, degrees of yaw", {"against the mesh": metrics["int8"]["heads"]})
     if metrics["int8"].get("presence"):
-        yield from _table("presence, a detector's finds", {"kept photos": metrics["int8"]["presence"]})
+        yield from _table("presence, a detector's candidates", {"kept photos": metrics["int8"]["presence"]})
     if "correlations" in metrics["int8"]:
         yield from _intensities(card)
     if "per_class" in metrics["int8"]:
@@ -106,7 +106,7 @@ def _intensities(card: Card) -> Iterator[str]:
         name: {
             "correlation": value,
             "area, closed eyes": figures["aucs"].get(name, ""),
-            "told": "no" if name in withheld else "yes",
+            "published": "no" if name in withheld else "yes",
         }
         for name, value in figures["correlations"].items()
     }
@@ -156,17 +156,18 @@ def _natural(figures: Card) -> Iterator[str]:
     low, high = figures["interval"]
     yield (
         f"**Natural faces** ({figures['set']}, {figures['pictures']} pictures): agreement with a committee of "
-        f"networks, which is no accuracy, {figures['agreement']:.3f} ({low:.3f} to {high:.3f}). Called neutral: "
+        f"networks (not an accuracy) {figures['agreement']:.3f} ({low:.3f} to {high:.3f}). Called neutral: "
         f"{figures['neutral']:.3f}, by the committee {figures['neutral_teacher']:.3f}.\n"
     )
     rows = {label: {"agreement": share, "pictures": count} for label, (share, count) in figures["by_answer"].items()}
-    yield from _table("where the committee says", rows)
+    yield from _table("the committee's label", rows)
 
 
 def _end_to_end(figures: Card) -> Iterator[str]:
     yield (
         f"**Through the whole daemon**: {figures['faces']} faces of {figures['set']} enlarged into pictures without "
-        f"faces and looked at as single frames; as ready crops {figures['ready_crops']:.4f} of them are judged right.\n"
+        f"faces and processed as single frames; as ready crops {figures['ready_crops']:.4f} of them are classified "
+        "correctly.\n"
     )
     names = ("found", "accuracy", "accuracy_found", "gap_points", "abstained")
     yield from _table("size in the frame", {size: {n: row[n] for n in names} for size, row in figures["sizes"].items()})
@@ -192,7 +193,7 @@ def _groups(role: str, report: Card) -> Iterator[str]:
     yield (
         f"Behind the others: {', '.join(behind)}.\n"
         if behind
-        else "No group is behind, as far as so many pictures can tell.\n"
+        else "No group is behind, as far as so many pictures can show.\n"
     )
 
 

@@ -3,7 +3,7 @@ network should answer for them, and the loss.
 
 Every training picture is a square of SIDE px. Faces are given to the cells that answer best for them (`assignment`);
 a cell's score learns how well its own box fits (quality focal loss, Li et al. 2020, arXiv:2006.04388), so that of
-several boxes the best one wins. Beside the labels a teacher says what every cell should answer (`teacher`); where the
+several boxes the best one wins. Beside the labels a teacher gives each cell's target (`teacher`); where the
 two differ, the labels count.
 """
 
@@ -205,7 +205,7 @@ def _match(predict: Predict, photo: Photo) -> Matched:
 def scene_targets(scenes: Sequence[Scene], answers: Answers) -> dict[str, Any]:
     """The targets of the cells of all grids, row by row, and of the faces of scenes.
 
-    Inside a labelled face, and inside what may be one, a cell learns what the teacher says; elsewhere too, unless the
+    Inside a labelled face, and inside what may be one, a cell learns the teacher's output; elsewhere too, unless the
     teacher sees a face there: then it is not asked, or, where all faces are known, the teacher is wrong.
     """
     cells = np.concatenate([np.ones_like(answers.scores)[..., None], answers.scores[..., None], answers.places], axis=2)
@@ -297,7 +297,8 @@ def flat(grids: Sequence[Any]) -> Any:
 
 
 def quality_focal(logits: Any, quality: Any) -> Any:
-    """Cross-entropy with a target 0..1, weighted down where the prediction is already close."""
+    """Cross-entropy with a target 0..1, weighted down where the prediction is already close (quality focal loss, Li et
+    al. 2020, arXiv:2006.04388)."""
     off = ops.abs(quality - ops.sigmoid(logits))
     entropy = ops.maximum(logits, 0.0) - logits * quality + ops.log1p(ops.exp(-ops.abs(logits)))
     return ops.square(off) * entropy

@@ -66,7 +66,7 @@ SAMPLE = 500
 SAMPLE_SEED = 7
 LEAST_HEIGHT_PX = 16.0  # of faces that are known by their box
 
-PRESENT = 2 * LANDMARKS + 1  # the target's column that says whether there is a face
+PRESENT = 2 * LANDMARKS + 1  # the target's column for whether there is a face
 WIDTH = PRESENT + 1 + heads.EXTRA  # columns of a target
 LEAST_EYES = 0.12  # of the crop's side: the eyes of a profile lie on each other
 

@@ -34,13 +34,13 @@ def asked(*arguments: str) -> tuple[str, str]:
     return done.stdout, (done.stderr.strip().splitlines() or [""])[-1]
 
 
-def judged(what: str, output: str, said: str) -> tuple[list[str], bool]:
+def judged(what: str, output: str, message: str) -> tuple[list[str], bool]:
     """The lines to print, and whether there is a known fault."""
     try:
         packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
         return [
-            f"audit: skipped for {what}: the registry gave no advisories: {said[:200] or 'nothing was said'}"
+            f"audit: skipped for {what}: the registry gave no advisories: {message[:200] or 'nothing was message'}"
         ], False
     known = [each for each in packages if "vulns" in each]
     faults = [(each, fault) for each in known for fault in each["vulns"]]

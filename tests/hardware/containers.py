@@ -130,8 +130,8 @@ class Container:
         while not test():
             if self._process.poll() is not None or time.monotonic() > limit:
                 self._output.seek(0)
-                said = self._output.read().decode(errors="replace")[-3000:]
-                raise RuntimeError(f"waited for {what}; systemd-nspawn said:\n{said}")
+                message = self._output.read().decode(errors="replace")[-3000:]
+                raise RuntimeError(f"waited for {what}; systemd-nspawn said:\n{message}")
             time.sleep(0.05)
 
     def _find_leader(self) -> bool:

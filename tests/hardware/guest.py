@@ -210,8 +210,8 @@ class Guest:
             return b""
 
     def _fail(self, what: str) -> NoReturn:
-        said = self._buffer.decode(errors="replace")[-2000:]
-        raise AssertionError(f"{what}; it said:\n{said}\nits kernel:\n{self.console()[-3000:]}")
+        message = self._buffer.decode(errors="replace")[-2000:]
+        raise AssertionError(f"{what}; it said:\n{message}\nits kernel:\n{self.console()[-3000:]}")
 
 
 class _Nameless:

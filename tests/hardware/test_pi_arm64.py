@@ -136,9 +136,9 @@ def expected(inputs: Tensors) -> Tensors:
 def outputs(on: Board, inputs: Tensors, runtime: str = "ai-edge-litert") -> tuple[Tensors, str]:
     """What the models say on a board, and what the script said about them."""
     np.savez(on.shared / "inputs.npz", **inputs)  # type: ignore[arg-type] # a name could be an argument; none is
-    said = on.run("python3", OUTPUTS, runtime, "/shared/inputs.npz", "/shared/outputs.npz", timeout=1800)
+    message = on.run("python3", OUTPUTS, runtime, "/shared/inputs.npz", "/shared/outputs.npz", timeout=1800)
     with np.load(on.shared / "outputs.npz") as found:
-        return dict(found), said
+        return dict(found), message
 
 
 @pytest.mark.parametrize("cpu", CPUS)
@@ -146,11 +146,11 @@ def outputs(on: Board, inputs: Tensors, runtime: str = "ai-edge-litert") -> tupl
 def test_int8_outputs_are_those_of_this_machine(
     suite: str, cpu: str, inputs: Tensors, expected: Tensors, tmp_path: Path, figures: list[tuple[str, str]]
 ) -> None:
-    found, said = outputs(board(suite, tmp_path).with_cpu(cpu), inputs)
+    found, message = outputs(board(suite, tmp_path).with_cpu(cpu), inputs)
     assert found.keys() == expected.keys()
     unequal = {name: difference(found[name], expected[name]) for name in found if (found[name] != expected[name]).any()}
     assert unequal == {}
-    assert said.splitlines() == ["detector 1", "expression 1", "landmarks 1"]  # each model as a whole to XNNPACK
+    assert message.splitlines() == ["detector 1", "expression 1", "landmarks 1"]  # each model as a whole to XNNPACK
     values = sum(tensor.size for tensor in found.values())
     figures.append(
         (f"{cpu}, Python {PYTHONS[suite]}: int8 outputs as here", f"{len(inputs)} inputs, {values} values, all equal")
@@ -180,9 +180,9 @@ def test_tflite_runtime_with_its_pins(
     inputs: Tensors, expected: Tensors, tmp_path: Path, figures: list[tuple[str, str]]
 ) -> None:
     on = board("bookworm", tmp_path, packages=[wheels("3.11", MACHINE, tflite_runtime())])
-    found, said = outputs(on, inputs, "tflite-runtime")
+    found, message = outputs(on, inputs, "tflite-runtime")
     assert found.keys() == expected.keys()
-    assert said.splitlines() == ["detector 0", "expression 0", "landmarks 0"]  # it runs int8 without XNNPACK
+    assert message.splitlines() == ["detector 0", "expression 0", "landmarks 0"]  # it runs int8 without XNNPACK
     for role, allowed in {"detector": 20, "landmarks": 10, "expression": 4}.items():
         apart = [difference(found[name], expected[name]) for name in found if name.startswith(role)]
         share = float(np.mean([(found[name] != expected[name]).mean() for name in found if name.startswith(role)]))
@@ -197,8 +197,8 @@ def test_tflite_runtime_with_its_pins(
     checked = on.run("python3", "-m", "fer_edge", "check", "--config", "/shared/config.yaml", check=False)
     assert "match their cards; tflite-runtime 2.14.0" in checked
     arguments = ("analyze", "--still", "--config", "/shared/config.yaml", "/src/fer_edge/camera/pictures")
-    told = on.run("python3", "-m", "fer_edge", *arguments)
-    faces = [[face["expression"] for face in json.loads(line)["faces"]] for line in told.splitlines()]
+    reported = on.run("python3", "-m", "fer_edge", *arguments)
+    faces = [[face["expression"] for face in json.loads(line)["faces"]] for line in reported.splitlines()]
     assert faces == [["happiness"], ["neutral"]]
 
 
@@ -311,9 +311,9 @@ def test_the_package_s_own_tests(
 ) -> None:
     process, log = suites[suite]
     code = process.wait(SUITE_SECONDS)
-    said = log.read_text(errors="replace")
-    assert code == 0, said[-8000:]
-    figures.append((f"Python {PYTHONS[suite]}: the package's own tests", said.splitlines()[-1].strip("= ")))
+    message = log.read_text(errors="replace")
+    assert code == 0, message[-8000:]
+    figures.append((f"Python {PYTHONS[suite]}: the package's own tests", message.splitlines()[-1].strip("= ")))
 
 
 def test_nothing_is_left_on_this_machine(tmp_path: Path) -> None:

@@ -88,6 +88,6 @@ def snapshot_of(pi: Container, path: Path) -> Image:
 
 def test_check_names_the_camera(pi: Container) -> None:
     pi.shell(f"cat >/root/config.yaml <<'END'\n{CONFIG}END")
-    said = pi.run(*python("-m", "fer_edge", "check", "--config", "/root/config.yaml"), check=False)
-    [line] = [line for line in said.splitlines() if " camera " in line]
+    message = pi.run(*python("-m", "fer_edge", "check", "--config", "/root/config.yaml"), check=False)
+    [line] = [line for line in message.splitlines() if " camera " in line]
     assert line.split() == ["ok", "camera", "picamera2", "1", "(face)", "delivers", "640x480", "px"]

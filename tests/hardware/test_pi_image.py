@@ -141,9 +141,9 @@ def test_arm64_runs_under_emulation(tmp_path: Path) -> None:
         "camera: {backend: replay, source: demo}\nmqtt: {enabled: false}\n"
         "jsonl: {enabled: true, path: /shared/events.jsonl}\nstate: {folder: /shared/state}\n"
     )
-    said = board.run(*arm64.command("check", "--config", "/shared/config.yaml"), check=False)
-    assert "match their cards; ai-edge-litert" in said, said
-    assert "replay demo delivers 640x480 px" in said
+    message = board.run(*arm64.command("check", "--config", "/shared/config.yaml"), check=False)
+    assert "match their cards; ai-edge-litert" in message, message
+    assert "replay demo delivers 640x480 px" in message
     board.run(*arm64.command("run", "--config", "/shared/config.yaml"), timeout=900)  # until the demo has ended
     events = [json.loads(line)["event_type"] for line in (shared / "events.jsonl").read_text().splitlines()]
     assert (events[0], events.count("start")) == ("start", events.count("end"))

@@ -99,10 +99,10 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
         pi.shell(WITH_DOCUMENTATION)
         before, users_before, units_before = files(pi), users(pi), units(pi)
 
-        said = pi.shell(f"{APT} install /debs/{debs['amd64'].name} 2>&1", timeout=180)
-        assert re.search(r"FAIL.* camera .*python3-picamera2", said), "no camera here: said, and no failure"
-        assert re.search(r"ok .* models .*ai-edge-litert", said)
-        assert "fer-edge: the service runs" in said
+        message = pi.shell(f"{APT} install /debs/{debs['amd64'].name} 2>&1", timeout=180)
+        assert re.search(r"FAIL.* camera .*python3-picamera2", message), "no camera here: said, and no failure"
+        assert re.search(r"ok .* models .*ai-edge-litert", message)
+        assert "fer-edge: the service runs" in message
         assert pi.run("dpkg", "--verify", "fer-edge") == ""
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert set(pi.run("id", "-nG", "fer-edge").split()) == {"fer-edge", "video", "render"}
@@ -135,11 +135,11 @@ def test_a_package_lives_through_install_upgrade_removal_and_purge(debs: dict[st
 
 def upgrade_keeps_what_the_user_has_edited(pi: Container, newer: Path) -> None:
     pid = main_pid(pi)
-    said = pi.shell(
+    message = pi.shell(
         f"{APT} {KEEP} install /debs/{newer.name} 2>&1",
         timeout=180,
     )
-    assert "fer-edge: the service runs" in said
+    assert "fer-edge: the service runs" in message
     assert pi.run("fer-edge", "--version") == f"fer-edge {NEXT}"
     assert main_pid(pi) not in (pid, "0")
     assert pi.run("cat", "/etc/fer-edge/config.yaml") == CONFIG.rstrip()
@@ -173,10 +173,12 @@ def test_the_same_package_suits_bookworm_and_brings_picamera2(debs: dict[str, Pa
         pi.shell(WITH_DOCUMENTATION)
         only_archive(pi)
         before, users_before, units_before = files(pi), users(pi), units(pi)
-        said = pi.shell(
+        message = pi.shell(
             f"apt-get update; {APT} --install-recommends install /debs/{debs['amd64'].name} 2>&1", timeout=180
         )
-        assert "camera.backend 'picamera2' needs picamera2 (a stand-in)" in said, "the service sees what apt installed"
+        assert "camera.backend 'picamera2' needs picamera2 (a stand-in)" in message, (
+            "the service sees what apt installed"
+        )
         assert pi.shell("python3 -c 'import numpy; print(numpy.__version__)'").startswith("1.24.")
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")

@@ -69,8 +69,10 @@ def test_a_machine_that_does_not_suit_is_refused_in_one_line(newer: Path) -> Non
         for how, line in REFUSALS.items():
             assert pi.shell(f"{how} 2>&1 || echo code $?").splitlines() == [f"install: {line}", "code 1"]
 
-        said = pi.shell("PIP_RETRIES=0 /here/systemd/install.sh 2>&1 || true", timeout=120).splitlines()
-        assert said[-1] == "install: pip failed: is there a network? All that was said: /var/log/fer-edge-install.log"
+        message = pi.shell("PIP_RETRIES=0 /here/systemd/install.sh 2>&1 || true", timeout=120).splitlines()
+        assert (
+            message[-1] == "install: pip failed: is there a network? All that was said: /var/log/fer-edge-install.log"
+        )
         assert files(pi) - before == {"/opt/fer-edge", "/opt/fer-edge/.lock"}
 
 
@@ -78,9 +80,9 @@ def test_install_sh_installs_upgrades_survives_and_leaves_nothing(newer: Path) -
     with pi_of("trixie", newer) as pi:
         pi.shell("rm /etc/apt/sources.list")  # there is no network, and asking takes time
         before, users_before, units_before = files(pi), users(pi), units(pi)
-        said = pi.shell(HERE, timeout=300)
-        assert "python3-picamera2" in said
-        assert "install: the service runs" in said, "without a camera it waits for one"
+        message = pi.shell(HERE, timeout=300)
+        assert "python3-picamera2" in message
+        assert "install: the service runs" in message, "without a camera it waits for one"
         assert pi.run("systemctl", "is-enabled", "fer-edge") == "enabled"
         assert numpy_of(pi).startswith("/usr/lib/python3/dist-packages/")
         assert pi.run("stat", "-c", "%U:%G:%a", "/etc/fer-edge/config.yaml") == "root:fer-edge:640"
@@ -130,8 +132,8 @@ def killed_half_way_leaves_the_old_version_running(pi: Container) -> None:
 
 def without_a_network_leaves_the_old_version_running(pi: Container) -> None:
     pid = main_pid(pi)
-    said = pi.shell("PIP_RETRIES=0 /newer/systemd/install.sh 2>&1 || true", timeout=120)
-    assert "pip failed: is there a network? The version before this one still runs." in said
+    message = pi.shell("PIP_RETRIES=0 /newer/systemd/install.sh 2>&1 || true", timeout=120)
+    assert "pip failed: is there a network? The version before this one still runs." in message
     assert len(versions(pi)) == 1, "what was killed before is removed too"
     still_the_old_one(pi, pid)
 
@@ -143,8 +145,8 @@ def still_the_old_one(pi: Container, pid: str) -> None:
 
 
 def an_upgrade_keeps_the_configuration(pi: Container) -> None:
-    said = pi.shell(NEWER, timeout=300)
-    assert "/etc/fer-edge/config.yaml is kept; the new defaults are in /etc/fer-edge/config.yaml.new" in said
+    message = pi.shell(NEWER, timeout=300)
+    assert "/etc/fer-edge/config.yaml is kept; the new defaults are in /etc/fer-edge/config.yaml.new" in message
     assert pi.run("fer-edge", "--version") == f"fer-edge {NEXT}"
     assert pi.run("cat", "/etc/fer-edge/config.yaml") == CONFIG.rstrip()
     assert "fps: 12.0" in pi.run("cat", "/etc/fer-edge/config.yaml.new")
@@ -163,9 +165,11 @@ def test_install_sh_suits_bookworm_and_takes_picamera2_from_the_archive(newer: P
     with pi_of("bookworm", newer, f"{archive(tmp_path)}:/archive") as pi:
         only_archive(pi)
         before, users_before, units_before = files(pi), users(pi), units(pi)
-        said = pi.shell(HERE, timeout=300)
-        assert "with the system's NumPy 1.24.2" in said
-        assert "camera.backend 'picamera2' needs picamera2 (a stand-in)" in said, "the service sees what apt installed"
+        message = pi.shell(HERE, timeout=300)
+        assert "with the system's NumPy 1.24.2" in message
+        assert "camera.backend 'picamera2' needs picamera2 (a stand-in)" in message, (
+            "the service sees what apt installed"
+        )
         assert numpy_of(pi).startswith("/usr/lib/python3/dist-packages/")
         configure(pi)
         pi.run("systemctl", "restart", "fer-edge")

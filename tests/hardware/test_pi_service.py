@@ -135,11 +135,11 @@ def test_what_happens_while_the_broker_is_away_is_told_later(pi: Machine) -> Non
     pi.run("systemctl", "restart", "fer-edge")
     pi.run("systemctl", "start", "mosquitto")
     pi.wait_for_event("start", count=3)
-    told = [event for event in pi.events() if event["event_type"] != "update"]
-    first, second = told[0]["boot_id"], told[-1]["boot_id"]
-    kinds = [(event["boot_id"], event["event_type"]) for event in told]
+    reported = [event for event in pi.events() if event["event_type"] != "update"]
+    first, second = reported[0]["boot_id"], reported[-1]["boot_id"]
+    kinds = [(event["boot_id"], event["event_type"]) for event in reported]
     assert kinds == [(first, "start"), (first, "end"), (first, "start"), (first, "end"), (second, "start")]
-    assert all(event["replayed"] for event in told[1:4])
+    assert all(event["replayed"] for event in reported[1:4])
     numbers = [event["seq"] for event in pi.events() if event["boot_id"] == first]
     assert numbers == list(range(1, len(numbers) + 1))
 

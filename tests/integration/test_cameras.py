@@ -57,8 +57,8 @@ def daemon(config: Path) -> Iterator[subprocess.Popen[str]]:
 
 def events(seen: Recorder, camera: str, kind: str = "") -> list[dict[str, Any]]:
     """The events of a camera, of a kind, as they came; those that came again once."""
-    told = map(json.loads, seen.of(f"{ID}-{camera}/event"))
-    once = {(event["boot_id"], event["seq"]): event for event in told}
+    reported = map(json.loads, seen.of(f"{ID}-{camera}/event"))
+    once = {(event["boot_id"], event["seq"]): event for event in reported}
     return [event for event in once.values() if kind in ("", event["event_type"])]
 
 
@@ -82,14 +82,14 @@ def faces(seen: Recorder, camera: str, kind: str) -> Counter[tuple[str, int]]:
 
 def test_each_camera_has_a_subtree_of_its_own_and_a_clean_stop_ends_the_faces_of_both(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
-        with Recorder(broker.port, topic="homeassistant/#") as told:
+        with Recorder(broker.port, topic="homeassistant/#") as reported:
             with daemon(settings(tmp_path, broker.port)) as process:
                 wait_for_faces(seen)
                 for camera in ("front", "back"):
                     seen.wait_last(f"{ID}-{camera}/camera/availability", b"online")
                     seen.wait(f"{ID}-{camera}/info")
             assert process.returncode == 0
-            devices = [json.loads(payload)["dev"] for payload in told.of("config") if payload]
+            devices = [json.loads(payload)["dev"] for payload in reported.of("config") if payload]
             above = {device["name"]: device.get("via_device") for device in devices}
             hub = f"fer-edge-{ID}"
             assert above == {f"fer-edge {ID}": None, f"fer-edge {ID}-front": hub, f"fer-edge {ID}-back": hub}
@@ -156,9 +156,9 @@ def test_the_commands_know_the_cameras(tmp_path: Path, capsys: pytest.CaptureFix
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         config = settings(tmp_path, broker.port, history={"enabled": True})
         assert main(["check", "-c", str(config)]) == 0
-        said = capsys.readouterr().out
-        assert "front: replay demo:astronaut delivers 640x480 px" in said
-        assert "back: replay demo:astronaut delivers 640x480 px" in said
+        output = capsys.readouterr().out
+        assert "front: replay demo:astronaut delivers 640x480 px" in output
+        assert "back: replay demo:astronaut delivers 640x480 px" in output
         with daemon(config):
             wait_for_faces(seen, "end")
             assert main(["watch", "--camera", "back", "--lines", "--for", "2", "-c", str(config)]) == 0
@@ -167,18 +167,18 @@ def test_the_commands_know_the_cameras(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["report", "--since", "1h", "-c", str(config)]) == 1
         assert "expected --camera with one of front, back" in capsys.readouterr().err
         main(["report", "--since", "1h", "--camera", "back", "-c", str(config)])
-        said = "".join(capsys.readouterr())
-        assert f"{ID}-back" in said  # its history, which may not have a whole minute yet
-        assert f"{ID}-front" not in said
+        output = "".join(capsys.readouterr())
+        assert f"{ID}-back" in output  # its history, which may not have a whole minute yet
+        assert f"{ID}-front" not in output
         assert main(["report", "--camera", "cellar", "-c", str(config)]) == 1
         assert "--camera 'cellar': expected one of front, back" in capsys.readouterr().err
         assert main(["forget", "--camera", "front", "-c", str(config)]) == 0
         assert f"{ID}-back" not in capsys.readouterr().out
         assert main(["forget", "-c", str(config)]) == 0
-        said = capsys.readouterr().out
-        assert f"{ID}-front at 127.0.0.1:{broker.port}: nothing was kept of it" in said
-        assert f"{ID}-back at 127.0.0.1:{broker.port}: topics removed" in said
-        assert f"{ID} at 127.0.0.1:{broker.port}: topics removed: 1" in said  # the daemon's device in Home Assistant
+        output = capsys.readouterr().out
+        assert f"{ID}-front at 127.0.0.1:{broker.port}: nothing was kept of it" in output
+        assert f"{ID}-back at 127.0.0.1:{broker.port}: topics removed" in output
+        assert f"{ID} at 127.0.0.1:{broker.port}: topics removed: 1" in output  # the daemon's device in Home Assistant
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)
@@ -186,7 +186,7 @@ def test_the_commands_know_the_cameras(tmp_path: Path, capsys: pytest.CaptureFix
 def test_one_page_shows_all_cameras_and_leads_to_each(page: Page, tmp_path: Path, width: int) -> None:
     port = free_port()
     page.set_viewport_size({"width": width, "height": 844})
-    said = complaints(page)
+    output = complaints(page)
     web = {"enabled": True, "port": port}
     config = settings(tmp_path, 0, privacy={"images": True}, mqtt={"enabled": False}, web=web)
     with daemon(config) as process:
@@ -207,7 +207,7 @@ def test_one_page_shows_all_cameras_and_leads_to_each(page: Page, tmp_path: Path
         expect(page.locator("#device")).to_have_text(f"{ID}-front")
         page.locator("#cameras a", has_text="All cameras").click()
         expect(page.locator("[data-camera=front] .link-text")).to_have_text("Live")
-    assert not [line for line in said if "canvas" not in line.lower() and "failed:" not in line]
+    assert not [line for line in output if "canvas" not in line.lower() and "failed:" not in line]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)

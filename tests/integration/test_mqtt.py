@@ -31,10 +31,10 @@ from tests.support.sink_helpers import (
     decoded,
     events_without_answer,
     first_seen,
+    logged,
     mqtt_sink,
     quick_retries,
     running,
-    said,
 )
 from tests.support.threads import wait_for_end_of
 
@@ -128,7 +128,7 @@ def test_a_broker_that_is_absent_at_start_is_waited_for(
         wait_for((tmp_path / "broker" / "mosquitto.db").exists, "the recorder's session on disk")
     with running(broker.port) as sink:
         sink.submit(events(1, 30))
-        wait_for(lambda: said(caplog, "connection refused"), "a word in the log")
+        wait_for(lambda: logged(caplog, "connection refused"), "a word in the log")
         with broker, Recorder(broker.port, session="recorder") as seen:
             held_back = decoded(seen.wait("event", 30))
             assert [event["seq"] for event in held_back] == list(range(1, 31))
@@ -137,7 +137,7 @@ def test_a_broker_that_is_absent_at_start_is_waited_for(
             long_ago = face_event(31, mono_ns=time.monotonic_ns() - 60_000_000_000)
             sink.submit(Update(FRAME, events=(long_ago,)))
             assert decoded(seen.wait("event", 31))[-1]["replayed"] is True
-            assert said(caplog, "connection refused") == 1
+            assert logged(caplog, "connection refused") == 1
             sink.close(5)
 
 
@@ -196,7 +196,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_them(tmp_path: Path, caplog: p
         sink.submit(events(31, 31))
         wait_for(lambda: sink.store.figures()[:2] == (10, 21), "the oldest are dropped and counted")
         assert [entry.seq for entry in sink.store.outbox.oldest(100)] == list(range(22, 32))
-    assert said(caplog, "the oldest are now dropped") == 1
+    assert logged(caplog, "the oldest are now dropped") == 1
 
 
 def test_stats_tell_of_dropped_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_broker_that_hangs_does_not_hold_up_submit_or_close(caplog: pytest.Log
             before_close = time.monotonic()
         assert time.monotonic() - before_close < 10 * PATIENCE
         silent.close()
-    assert said(caplog, "1000 events could not be delivered") == 1
+    assert logged(caplog, "1000 events could not be delivered") == 1
 
 
 def test_messages_that_the_broker_refuses_are_said_and_counted(
@@ -252,7 +252,7 @@ def test_messages_that_the_broker_refuses_are_said_and_counted(
     ):
         sink.submit(events(1, 2))
         wait_for(lambda: sink.store.figures()[1] == 2, "the refusals are counted")
-        wait_for(lambda: said(caplog, "allow this user to write fer-edge/kitchen/#") == 1, "a word in the log")
+        wait_for(lambda: logged(caplog, "allow this user to write fer-edge/kitchen/#") == 1, "a word in the log")
 
 
 def test_what_stops_the_thread_is_raised_by_submit(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,4 +314,4 @@ def test_a_second_client_with_the_same_id_is_guessed(
 ) -> None:
     quick_retries(monkeypatch)
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port), running(broker.port):
-        wait_for(lambda: said(caplog, "is another client using the id fer-edge-kitchen?"), "a guess")
+        wait_for(lambda: logged(caplog, "is another client using the id fer-edge-kitchen?"), "a guess")

@@ -28,7 +28,15 @@ from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.testing.brokers import PATIENCE, SECONDS, Mosquitto, Recorder, free_port, program, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
 from tests.support.paths import ROOT
-from tests.support.sink_helpers import CONNACK, decoded, events_without_answer, first_seen, quick_retries, running, said
+from tests.support.sink_helpers import (
+    CONNACK,
+    decoded,
+    events_without_answer,
+    first_seen,
+    logged,
+    quick_retries,
+    running,
+)
 
 KNOWN = ["set/events/enter", "set/alerts/a/enabled", "request/ping", "request/reload", "set/", "request/"]
 DEEP = [b"[" * 100_000, b'{"a":' + b"[" * 1019]
@@ -112,7 +120,7 @@ def test_a_half_open_connection_is_left_and_costs_no_event(
         started = time.monotonic()
         sink.submit(events(11, 60))
         assert time.monotonic() - started < 10 * PATIENCE  # the camera does not wait
-        wait_for(lambda: said(caplog, "no answer from the broker for") > 0, "the silence is noticed", seconds=30)
+        wait_for(lambda: logged(caplog, "no answer from the broker for") > 0, "the silence is noticed", seconds=30)
         stalled.clear()
         wait_for(lambda: len(first_seen(seen.of("event"))) == 60, "all events", seconds=30)
         assert first_seen(seen.of("event")) == list(range(1, 61))
@@ -132,7 +140,7 @@ def test_over_websockets(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a socket to the collector
 def test_a_port_without_websockets_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Mosquitto(tmp_path / "broker") as broker, running(broker.port, websockets=True):
-        wait_for(lambda: said(caplog, "trying again"), "the failure")
+        wait_for(lambda: logged(caplog, "trying again"), "the failure")
     assert "answers no websocket handshake; check port and websocket_path" in caplog.text
 
 
@@ -234,11 +242,11 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_time_that_is_told(
             )
             sink.submit(events(2 * number + 1, 2 * number + 2))
             seen.wait("event", 2 * number + 2)
-        told = decoded(seen.of("event"))
+        reported = decoded(seen.of("event"))
         assert seen.of("kitchen/availability") == [b"online"]  # one connection all the time
-    assert [event["seq"] for event in told] == list(range(1, 9))
-    assert not any(event["replayed"] for event in told)
-    off = [datetime.fromisoformat(event["ts"]).timestamp() - real() / 1e9 for event in told[::2]]
+    assert [event["seq"] for event in reported] == list(range(1, 9))
+    assert not any(event["replayed"] for event in reported)
+    off = [datetime.fromisoformat(event["ts"]).timestamp() - real() / 1e9 for event in reported[::2]]
     assert [round(seconds / 3600) for seconds in off] == [0, 5, -7, 0]
 
 

@@ -21,7 +21,15 @@ from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import SECONDS, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events
-from tests.support.sink_helpers import CONNACK, first_seen, mqtt_sink, quick_retries, running, said, turn_until_it_ends
+from tests.support.sink_helpers import (
+    CONNACK,
+    first_seen,
+    logged,
+    mqtt_sink,
+    quick_retries,
+    running,
+    turn_until_it_ends,
+)
 
 BIG = 200_000_000
 
@@ -60,9 +68,9 @@ def test_everything_works_through_a_broker_that_takes_4096_bytes(
         assert len(topics) > 50
         assert all("/fer-edge-kitchen/" in topic for topic in topics)
         if version == "3.1.1":  # it does not say what it takes
-            assert said(caplog, "ends the connection at each message") == 1
-            assert said(caplog, "homeassistant/device/fer-edge-kitchen/config: not sent until the restart") == 1
-            assert said(caplog, "is another client using the id") == 0
+            assert logged(caplog, "ends the connection at each message") == 1
+            assert logged(caplog, "homeassistant/device/fer-edge-kitchen/config: not sent until the restart") == 1
+            assert logged(caplog, "is another client using the id") == 0
         else:
             assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
@@ -94,8 +102,8 @@ def test_a_broker_that_ends_the_connection_at_a_topic_gets_everything_else(
         over.set()
         socket.create_connection(server.getsockname()).close()
         serving.join(SECONDS)
-    assert said(caplog, "possibly because of a message on homeassistant/") >= 1
-    assert said(caplog, "ends the connection at each message") == 2  # the device, then one of its entities
+    assert logged(caplog, "possibly because of a message on homeassistant/") >= 1
+    assert logged(caplog, "ends the connection at each message") == 2  # the device, then one of its entities
 
 
 def test_an_event_that_is_on_its_way_whenever_a_stuck_broker_is_killed_is_not_lost(
@@ -123,7 +131,7 @@ def test_an_event_that_is_on_its_way_whenever_a_stuck_broker_is_killed_is_not_lo
         over.set()
         socket.create_connection(server.getsockname()).close()
         serving.join(SECONDS)
-    assert said(caplog, "ends the connection at each message") == 0
+    assert logged(caplog, "ends the connection at each message") == 0
 
 
 def of_home_assistant(topic: bytes) -> bool:
@@ -181,7 +189,7 @@ def test_a_broker_without_qos_or_retained_values_gets_the_events(
         seen.wait_last("kitchen/availability", b"online")
         sink.submit(events(1, 5))
         assert first_seen(seen.wait("event", 5)) == [1, 2, 3, 4, 5]
-    assert said(caplog, "it supports QoS 0 only" if "qos" in line else "it does not support retained messages") == 1
+    assert logged(caplog, "it supports QoS 0 only" if "qos" in line else "it does not support retained messages") == 1
 
 
 def test_an_event_that_is_too_large_for_the_broker_is_counted_and_named(
@@ -195,9 +203,9 @@ def test_an_event_that_is_too_large_for_the_broker_is_counted_and_named(
         sink.submit(events(1, 2))
         wait_for(lambda: sink.store.figures()[:2] == (0, 2), "they are counted")
         seen.wait_last("kitchen/availability", b"online")
-    assert said(caplog, "fer-edge/kitchen/event: ") == 1
-    assert said(caplog, "raise the broker's limit for the size of messages") >= 1
-    assert said(caplog, "events are queued for the broker") == 0
+    assert logged(caplog, "fer-edge/kitchen/event: ") == 1
+    assert logged(caplog, "raise the broker's limit for the size of messages") >= 1
+    assert logged(caplog, "events are queued for the broker") == 0
 
 
 def announcing(size: int) -> bytes:
@@ -277,11 +285,11 @@ def test_200_megabytes_through_a_broker_cost_no_memory_and_no_event(
         seen.wait("event")
         with most_megabytes_at_once() as most:
             publish_in_pieces(broker.port, b"fer-edge/kitchen/set/events/enter", 200)
-            wait_for(lambda: said(caplog, "set/ and request/ are ignored for 60 s") == refused, "the refusal")
+            wait_for(lambda: logged(caplog, "set/ and request/ are ignored for 60 s") == refused, "the refusal")
             sink.submit(events(2, 3))
             assert first_seen(seen.wait("event", 3)) == [1, 2, 3]
             assert most() < 10
-    assert said(caplog, "set/ and request/ are ignored for 60 s") == refused
+    assert logged(caplog, "set/ and request/ are ignored for 60 s") == refused
 
 
 @pytest.mark.parametrize(("line", "limits"), [("max_qos 0", (0, True)), ("retain_available false", (1, False))])

@@ -14,7 +14,7 @@ from fer_edge.runtime.secret import secret
 from fer_edge.sinks.mqtt.broker import Broker, broker_of, in_words
 from fer_edge.testing.brokers import Certificates, Mosquitto, Recorder, wait_for
 from tests.support.face_events import events
-from tests.support.sink_helpers import first_seen, quick_retries, running, said
+from tests.support.sink_helpers import first_seen, logged, quick_retries, running
 
 # a socket whose TLS handshake fails is left to the garbage collector
 PAHO_LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -55,8 +55,8 @@ def test_a_wrong_password_is_said_once_and_tried_again(
     ):
         wait_for(lambda: broker.log.read_text().count("not authorised") >= 3, "three attempts")
         sink.submit(events(1, 2))
-    assert said(caplog, "check user name and password") == 1
-    assert said(caplog, "2 events could not be delivered") == 1
+    assert logged(caplog, "check user name and password") == 1
+    assert logged(caplog, "2 events could not be delivered") == 1
     assert [record.levelname for record in caplog.records if "refused the connection" in record.getMessage()] == [
         "ERROR"
     ]
@@ -113,8 +113,8 @@ def test_a_certificate_that_is_not_trusted_is_said(
         Mosquitto.with_tls(tmp_path / "broker", certificates) as broker,
         running(broker.port, tls=True, ca_file=str(tmp_path / trusted / "ca.pem")),
     ):
-        wait_for(lambda: said(caplog, "certificate is not trusted"), "the error in the log")
-    assert said(caplog, "check ca_file") == 1
+        wait_for(lambda: logged(caplog, "certificate is not trusted"), "the error in the log")
+    assert logged(caplog, "check ca_file") == 1
 
 
 @PAHO_LEAVES_SOCKETS
@@ -125,7 +125,7 @@ def test_tls_on_one_side_only_is_said(
     certificates = Certificates.make(tmp_path / "right")
     server = Mosquitto.with_tls(tmp_path / "b", certificates) if speaks_tls else Mosquitto(tmp_path / "b")
     with server as broker, running(broker.port, tls=not speaks_tls):
-        wait_for(lambda: said(caplog, text), "the error in the log")
+        wait_for(lambda: logged(caplog, text), "the error in the log")
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
@@ -149,8 +149,8 @@ def test_a_client_certificate_that_is_missing_is_said(tmp_path: Path, caplog: py
         running(broker.port, tls=True, ca_file=str(certificates.ca), version="3.1.1"),
     ):
         # in TLS 1.3 it says so after the handshake, and its closing the connection may overtake that
-        wait_for(lambda: said(caplog, "wants a client certificate"), "a word in the log")
-        assert said(caplog, "set mqtt.cert_file and mqtt.key_file")
+        wait_for(lambda: logged(caplog, "wants a client certificate"), "a word in the log")
+        assert logged(caplog, "set mqtt.cert_file and mqtt.key_file")
 
 
 @pytest.mark.parametrize("code", [9, 10])

@@ -146,7 +146,7 @@ FAULT = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}
 
 
 @pytest.mark.parametrize(
-    ("output", "said", "line", "fails"),
+    ("output", "message", "line", "fails"),
     [
         (json.dumps({"dependencies": [AUDITED]}), "", "audit: no known fault in all: 1 of 1 packages looked up", False),
         (
@@ -164,5 +164,5 @@ FAULT = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}
         ("", "ConnectionError", "audit: skipped for all: the registry gave no advisories: ConnectionError", False),
     ],
 )
-def test_an_audit_fails_by_a_fault_and_by_no_network_never(output: str, said: str, line: str, fails: bool) -> None:
-    assert audit.judged("all", output, said) == ([line], fails)
+def test_an_audit_fails_by_a_fault_and_by_no_network_never(output: str, message: str, line: str, fails: bool) -> None:
+    assert audit.judged("all", output, message) == ([line], fails)

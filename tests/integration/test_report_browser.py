@@ -53,7 +53,7 @@ def tab(chromium: BrowserContext) -> Iterator[Page]:
 @pytest.mark.parametrize("name", ["film", "shop", "compared"])
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (390, "light"), (1440, "dark"), (1440, "light")])
 def test_charts_are_read_everywhere(name: str, width: int, scheme: str, tab: Page, pages: dict[str, Path]) -> None:
-    said = complaints(tab)
+    found = complaints(tab)
     tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     tab.set_viewport_size({"width": width, "height": 900})
     tab.goto(pages[name].as_uri())
@@ -66,7 +66,7 @@ def test_charts_are_read_everywhere(name: str, width: int, scheme: str, tab: Pag
     dark, light = "rgb(21, 23, 26)", "rgb(255, 255, 255)"
     background, ink = (dark, "rgb(232, 234, 237)") if scheme == "dark" else (light, "rgb(22, 24, 29)")
     assert tab.evaluate(CONTRAST) == f"{background} {ink}"
-    assert said == []
+    assert found == []
 
 
 def test_print_is_light_and_has_the_charts(tab: Page, pages: dict[str, Path]) -> None:

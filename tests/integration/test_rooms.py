@@ -55,4 +55,4 @@ def test_an_import_upward_is_refused_and_named(packages: Path, file: str, line: 
     path.write_text(f"{path.read_text()}\n{line}\n")
     done = lint(packages)
     assert done.returncode == 1
-    assert any(contract in said and "BROKEN" in said for said in done.stdout.splitlines())
+    assert any(contract in message and "BROKEN" in message for message in done.stdout.splitlines())

@@ -77,8 +77,8 @@ def page_says(port: int) -> Iterator[str]:
     for path in ("/", "/login", "/session", "/pictures", "/nowhere"):
         yield fetched(port, path)[0]
     yield fetched(port, "/login", form={"token": "wrong"})[0]
-    said, cookie = fetched(port, "/login", form={"token": TOKEN})
-    yield said
+    output, cookie = fetched(port, "/login", form={"token": TOKEN})
+    yield output
     assert cookie
     for path in ("/", "/session", "/pictures", "/static/page.js"):
         yield fetched(port, path, cookie=cookie)[0]
@@ -102,8 +102,8 @@ def ran(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def marks_in(told: str) -> list[str]:
-    return [form for form in FORMS if form in told]
+def marks_in(reported: str) -> list[str]:
+    return [form for form in FORMS if form in reported]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -114,12 +114,12 @@ def contents(folder: Path) -> dict[str, str]:
 def asked(config: Path, page: int, seen: Recorder) -> dict[str, str]:
     """What a running daemon says to whoever asks."""
     seen.wait("info")
-    told = {"page": "".join(page_says(page))}
+    reported = {"page": "".join(page_says(page))}
     for what in ("set/camera/source", "request/reload", "request/state", "request/snapshot", "snapshot/set"):
         seen.publish(f"fer-edge/{DEVICE}/{what}", "{}")
     seen.wait("stats", 3)
-    told["check"] = ran("check", "-c", str(config))
-    return told
+    reported["check"] = ran("check", "-c", str(config))
+    return reported
 
 
 def test_no_mark_comes_out_of_a_run(tmp_path: Path) -> None:
@@ -134,17 +134,17 @@ def test_no_mark_comes_out_of_a_run(tmp_path: Path) -> None:
         command = [*COMMAND, "run", "-c", str(config)]
         with subprocess.Popen(command, stderr=written, stdout=written, cwd=ROOT) as daemon:
             try:
-                told = asked(config, page, seen)
+                reported = asked(config, page, seen)
                 wait_for(lambda: "trying to open it again" in log.read_text(), "the camera is lost")
-                told["process"] = Path(f"/proc/{daemon.pid}/cmdline").read_text()
+                reported["process"] = Path(f"/proc/{daemon.pid}/cmdline").read_text()
             finally:
                 daemon.send_signal(signal.SIGTERM)
-        told["mqtt"] = repr([(message.topic, message.payload) for message in seen.messages])
+        reported["mqtt"] = repr([(message.topic, message.payload) for message in seen.messages])
     report = ran("report", "-c", str(config), "--since", "today", "-o", str(tmp_path / "state" / "report.html"))
-    told |= {"log": log.read_text(), "report": report, **contents(tmp_path / "state")}
-    assert f"{DEVICE}/info" in told["mqtt"]
-    assert "http://***@127.0.0.1" in told["log"]
-    assert {name: marks_in(text) for name, text in told.items() if marks_in(text)} == {}
+    reported |= {"log": log.read_text(), "report": report, **contents(tmp_path / "state")}
+    assert f"{DEVICE}/info" in reported["mqtt"]
+    assert "http://***@127.0.0.1" in reported["log"]
+    assert {name: marks_in(text) for name, text in reported.items() if marks_in(text)} == {}
 
 
 @pytest.mark.parametrize("mood", ["there", "away"])
@@ -153,8 +153,8 @@ def test_nor_out_of_an_offline_run(mood: str, tmp_path: Path) -> None:
     outputs = [argument for name, file in names.items() for argument in (f"--{name}", str(tmp_path / file))]
     with MjpegServer(mood_after=(20, "hang up")) as camera:
         url = camera.url if mood == "there" else f"http://127.0.0.1:{free_port()}/video"
-        said = ran("analyze", source_of(url), *outputs)
-    assert "http://***@127.0.0.1" in said
-    told = {"said": said, **contents(tmp_path)}
-    assert len(told) > 3
-    assert {name: marks_in(text) for name, text in told.items() if marks_in(text)} == {}
+        output = ran("analyze", source_of(url), *outputs)
+    assert "http://***@127.0.0.1" in output
+    reported = {"output": output, **contents(tmp_path)}
+    assert len(reported) > 3
+    assert {name: marks_in(text) for name, text in reported.items() if marks_in(text)} == {}

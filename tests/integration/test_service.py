@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,8 +48,8 @@ def test_every_line_is_understood(tmp_path: Path) -> None:
     unit.write_text(UNIT.read_text().replace("/opt/fer-edge/bin/fer-edge", "/bin/true"))  # it is not installed here
     done = analyze("verify", str(unit))
     assert done.returncode == 0, done.stderr
-    said = [line for line in done.stderr.splitlines() if not any(f"'{key}'" in line for key in SINCE_254)]
-    assert said == []
+    message = [line for line in done.stderr.splitlines() if not any(f"'{key}'" in line for key in SINCE_254)]
+    assert message == []
 
 
 def test_the_sandbox_is_as_tight_as_promised() -> None:
@@ -57,3 +60,11 @@ def test_the_sandbox_is_as_tight_as_promised() -> None:
 def test_nothing_is_open_but_what_is_needed() -> None:
     done = analyze("security", "--offline=yes", "--json=short", "--no-pager", str(UNIT))
     assert {each["json_field"] for each in json.loads(done.stdout) if each["exposure"]} == set(OPEN)
+
+
+def test_the_libraries_start_no_threads_of_their_own() -> None:
+    variables = re.findall(r"^Environment=(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE)
+    script = "import os, cv2, numpy; cv2.setNumThreads(1); print(len(os.listdir('/proc/self/task')))"
+    run = [sys.executable, "-c", script]
+    started = subprocess.run(run, env={**os.environ, **dict(variables)}, capture_output=True, text=True, check=True)
+    assert int(started.stdout) == 1

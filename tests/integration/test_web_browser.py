@@ -58,7 +58,7 @@ def ink(page: Page) -> dict[str, int]:
 
 def test_faces_events_and_figures_appear_live(page: Page, port: int, tmp_path: Path) -> None:
     with daemon(tmp_path, port):
-        said = complaints(page)
+        found = complaints(page)
         look(page, port)
         expect(page.locator("#link-text")).to_have_text("Live")
         expect(page.locator(".card").first).to_contain_text("happiness")
@@ -69,19 +69,19 @@ def test_faces_events_and_figures_appear_live(page: Page, port: int, tmp_path: P
         expect(page.locator("#notice")).to_be_empty()
         expect(page.locator("#privacy")).to_be_hidden()
         expect(page.locator("#purpose")).to_have_text("Purpose: research")
-        assert said == []  # before the picture is read back, which chromium comments on
+        assert found == []  # before the picture is read back, which chromium comments on
         assert ink(page)["mean"] > 60
         assert ink(page)["black"] < 60
 
 
 def test_without_images_the_picture_is_outlines_on_black(page: Page, port: int, tmp_path: Path) -> None:
     with daemon(tmp_path, port, images=False):
-        said = complaints(page)
+        found = complaints(page)
         look(page, port)
         expect(page.locator("#privacy")).to_be_visible()
         expect(page.locator(".card").first).to_be_visible()
         page.wait_for_timeout(500)
-        assert said == []
+        assert found == []
         assert ink(page)["black"] > 80
 
 
@@ -121,11 +121,11 @@ def test_a_wrong_token_is_refused(page: Page, port: int, tmp_path: Path) -> None
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("That is not the token.")
         page.get_by_label("Token of this device").fill(TOKEN)
-        said = complaints(page)
+        found = complaints(page)
         page.keyboard.press("Enter")
         expect(page.locator("#link-text")).to_have_text("Live")
         assert page.evaluate("document.cookie") == ""
-        assert said == []
+        assert found == []
         page.get_by_role("button", name="Log out").click()
         page.wait_for_url("**/login")
         page.goto(f"http://127.0.0.1:{port}/")

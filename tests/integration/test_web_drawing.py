@@ -40,7 +40,7 @@ def drag(page: Page, corner: int, to: tuple[float, float]) -> None:
 
 
 def test_a_zone_is_drawn_with_the_pointer(page: Page, tmp_path: Path) -> None:
-    said = complaints(page)
+    found = complaints(page)
     with fed(tmp_path, count=1, images=True) as site:
         begin(page, site)
         page.get_by_role("button", name="New zone").click()
@@ -66,7 +66,7 @@ def test_a_zone_is_drawn_with_the_pointer(page: Page, tmp_path: Path) -> None:
         assert list(site.control.config.zones) == ["exit"]
         page.get_by_role("button", name="Delete exit").click()
         wait_for(lambda: not site.control.config.zones, "it is gone")
-        assert said == []
+        assert found == []
 
 
 def test_a_zone_is_drawn_with_the_keyboard(page: Page, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_card_shows_the_three_strongest_and_the_rest_on_demand(page: Page, tmp
         expect(bars).to_have_count(8)
         page.get_by_role("button", name="All expressions").click()
         expect(bars).to_have_count(3)
-        expect(page.locator(".card .said")).to_have_text("happiness\u00a093\u00a0%")
+        expect(page.locator(".card .answer")).to_have_text("happiness\u00a093\u00a0%")
 
 
 def test_the_legend_has_no_zeros(page: Page, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_browser_logs_in_and_out(proxy: Proxy) -> None:
         assert plain.browser
         context = plain.browser.new_context(ignore_https_errors=True)
         page = context.new_page()
-        said = complaints(page)
+        message = complaints(page)
         page.goto(proxy.url)
         page.wait_for_url(f"{proxy.url}login")
         page.fill("input[name=token]", TOKEN)
@@ -174,5 +174,5 @@ def test_a_browser_logs_in_and_out(proxy: Proxy) -> None:
         page.wait_for_url(proxy.url)
         page.locator("input[type=range]").nth(5).wait_for(state="attached")
         assert page.title()
-        assert [line for line in said if "404" in line or "failed" in line or "Error" in line] == []
+        assert [line for line in message if "404" in line or "failed" in line or "Error" in line] == []
         context.close()

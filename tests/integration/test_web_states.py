@@ -33,14 +33,14 @@ def shown(page: Page, tmp_path: Path, *, frames: bool = True, **settings: Any) -
 
 
 def test_all_is_well(page: Page, tmp_path: Path) -> None:
-    said = complaints(page)
+    message = complaints(page)
     with shown(page, tmp_path, mqtt=True) as site:
         site.control.report("broker", "connected", good=True)
         expect(page.locator("#link-text")).to_have_text("Live")
         expect(page.locator("#troubles")).to_be_hidden()
         expect(page.locator("#parts li")).to_have_text(["Camera: good", "Broker: good", "Board: good"])
         expect(page.locator("#health .fine")).to_have_count(1)
-        assert said == []
+        assert message == []
 
 
 def test_a_camera_that_is_away(page: Page, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def arrays(**changed: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (arrays(images=np.zeros((3, 64, 64), np.uint8)), r"images: expected u8\[N,48,48\], got uint8\[3, 64, 64\]"),
         (arrays(ferplus_votes=np.zeros((3, 7), np.uint8)), r"votes: expected \[3,10\], got \[3, 7\]"),
@@ -207,9 +207,9 @@ def arrays(**changed: NDArray[Any]) -> dict[str, NDArray[Any]]:
         ({"faces": np.zeros(1)}, "cannot be read as FER"),
     ],
 )
-def test_a_wrong_ferplus_is_refused_in_one_line(tmp_path: Path, content: dict[str, Any], said: str) -> None:
+def test_a_wrong_ferplus_is_refused_in_one_line(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "set.npz", **content)
-    with pytest.raises(sets.DataError, match=said) as caught:
+    with pytest.raises(sets.DataError, match=message) as caught:
         sets.read_ferplus(tmp_path / "set.npz")
     assert "\n" not in str(caught.value)
 
@@ -222,7 +222,7 @@ def test_a_missing_or_unreadable_ferplus_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({}, "boxes.csv: cannot be read"),
         ({"boxes.csv": "image,x0\na.png,1\n"}, "boxes.csv: expected rows with the columns y0, x1, y1"),
@@ -230,8 +230,8 @@ def test_a_missing_or_unreadable_ferplus_is_refused(tmp_path: Path) -> None:
         ({"boxes.csv": "image,x0,y0,x1,y1\na.png,1,2,3,4\n", "a.png": b"no picture"}, "a.png: not a picture"),
     ],
 )
-def test_wrong_photos_are_refused_in_one_line(tmp_path: Path, files: dict[str, bytes | str], said: str) -> None:
-    with pytest.raises(sets.DataError, match=said) as caught:
+def test_wrong_photos_are_refused_in_one_line(tmp_path: Path, files: dict[str, bytes | str], message: str) -> None:
+    with pytest.raises(sets.DataError, match=message) as caught:
         sets.read_crowd(write_zip(tmp_path / "crowd_faces.zip", files))
     assert "\n" not in str(caught.value)
 

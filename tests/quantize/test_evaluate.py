@@ -219,8 +219,8 @@ def test_a_face_is_pasted_where_it_is_said_to_be() -> None:
 
 def test_a_face_that_is_not_found_counts_as_wrong() -> None:
     chosen = Labelled(np.zeros((4, 48, 48), np.uint8), np.array([1, 1, 1, 1]))
-    said = [(1, None), (1, "blurred"), (3, None), (None, None)]
-    figures = end_to_end.size_figures([end_to_end.Answer(*each) for each in said], chosen, 0.75)
+    answers = [(1, None), (1, "blurred"), (3, None), (None, None)]
+    figures = end_to_end.size_figures([end_to_end.Answer(*each) for each in answers], chosen, 0.75)
     assert (figures.found, figures.accuracy, figures.gap_points) == (0.75, 0.5, 25)
     assert figures.accuracy_found == pytest.approx(2 / 3)
     assert figures.abstained == pytest.approx(1 / 3)
@@ -257,9 +257,9 @@ def test_plots_are_written(faces: Path, photos: Path, tmp_path: Path, capsys: py
 def error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     """The one line that a command ends with."""
     assert command.main([str(each) for each in arguments]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
 
 
 def test_a_missing_set_or_model_is_one_line(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,8 +278,8 @@ def test_a_model_under_another_models_card_is_refused(tmp_path: Path, capsys: py
     for name in ("bright", "other"):
         for suffix in (".json", ".tflite"):
             shutil.copy(BRIGHT / f"bright{suffix}", tmp_path / f"{name}{suffix}")
-    said = error(capsys, "detector", "--model", tmp_path / "other.tflite", "--data", tmp_path)
-    assert "expected the card of other.tflite, got that of bright.tflite" in said
+    message = error(capsys, "detector", "--model", tmp_path / "other.tflite", "--data", tmp_path)
+    assert "expected the card of other.tflite, got that of bright.tflite" in message
 
 
 def test_training_pictures_are_pointed_out(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,5 +57,5 @@ def test_a_film_of_stills_has_known_blinks() -> None:
 
 def test_the_calm_state_is_of_the_other_pictures_of_a_person() -> None:
     values = np.array([0.1, 0.1, 0.1, 0.9], np.float32)
-    told = over_calm(values, ["a"] * 4)
-    assert told == pytest.approx([0.0, 0.0, 0.0, 0.8], abs=1e-6)
+    reported = over_calm(values, ["a"] * 4)
+    assert reported == pytest.approx([0.0, 0.0, 0.0, 0.8], abs=1e-6)

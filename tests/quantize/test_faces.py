@@ -41,16 +41,16 @@ def test_the_sides_are_the_same_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("labels.csv", "file,person,expression\n0.png,S1,joy\n", "expected one of neutral, happiness"),
         ("labels.csv", "file,who,expression\n0.png,S1,fear\n", "expected rows with the columns person"),
         ("faces/0.png", png(np.zeros((40, 48), np.uint8)), "faces/0.png: expected 48x48 px, got 48x40"),
     ],
 )
-def test_a_bad_set_of_posed_faces_is_one_line(tmp_path: Path, name: str, content: Any, said: str) -> None:
+def test_a_bad_set_of_posed_faces_is_one_line(tmp_path: Path, name: str, content: Any, message: str) -> None:
     good: dict[str, Any] = {"labels.csv": "file,person,expression\n0.png,S1,fear\n", "faces/0.png": png(pictures(1)[0])}
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         posed.read_posed(write_zip(tmp_path / "set.zip", good | {name: content}))
 
 
@@ -183,9 +183,9 @@ def test_natural_faces_are_learned_from_where_teachers_have_spoken(tmp_path: Pat
     assert len(alone[1].targets) == len(everybody.side(held_out=False).labels)
 
     faces = natural.read_natural(write_natural(tmp_path / "natural.npz", people=10))
-    said = {"ferplus": 5, "posed": len(alone[1].targets), "natural": 20}
+    counts = {"ferplus": 5, "posed": len(alone[1].targets), "natural": 20}
     fear = np.eye(8, dtype=np.float32)[6]
-    answers: dict[str, Any] = {name: np.tile(fear, (count, 1)) for name, count in said.items()}
+    answers: dict[str, Any] = {name: np.tile(fear, (count, 1)) for name, count in counts.items()}
     np.savez(tmp_path / "teacher.npz", **answers)
     pools = face_pools.make_pools(tmp_path, ferplus, LANDMARKS, tmp_path / "teacher.npz")
     assert sum(each.share for each in pools) == pytest.approx(1)
@@ -205,9 +205,9 @@ def test_without_posed_faces_ferplus_is_learned_from_alone(tmp_path: Path) -> No
 
 def test_posed_figures_by_hand() -> None:
     labels = np.array([4, 4, 5, 3, 6, 6])
-    said = np.array([4, 0, 5, 3, 6, 6])
+    predicted = np.array([4, 0, 5, 3, 6, 6])
     some = posed.Posed(pictures(6), labels, ("a", "a", "b", "b", "c", "c"))
-    figures = measure_posed.measure(some, said, wider={"10% wider": 0.5}, name="by hand")
+    figures = measure_posed.measure(some, predicted, wider={"10% wider": 0.5}, name="by hand")
     assert figures.accuracy == pytest.approx(5 / 6)
     assert (figures.people, figures.pictures) == (3, 6)
     assert figures.recalls["anger"].recall == 0.5

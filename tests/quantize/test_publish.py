@@ -80,7 +80,7 @@ def test_a_good_model_passes(model: gates.Candidate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "flaw", "said"),
+    ("model", "flaw", "message"),
     [
         (
             GOOD,
@@ -130,9 +130,9 @@ def test_a_good_model_passes(model: gates.Candidate) -> None:
         (LANDMARKS, {"macs": 15_000_001}, "multiplications: expected at most 15,000,000"),
     ],
 )
-def test_each_gate_refuses_for_its_reason(model: gates.Candidate, flaw: dict[str, Any], said: str) -> None:
+def test_each_gate_refuses_for_its_reason(model: gates.Candidate, flaw: dict[str, Any], message: str) -> None:
     (line,) = failed(dataclasses.replace(model, **flaw))
-    assert said in line
+    assert message in line
 
 
 def test_every_failed_gate_is_named() -> None:
@@ -183,8 +183,8 @@ def test_a_detector_that_knows_one_size_only_is_noticed() -> None:
 
 def test_floors_can_be_lowered_for_trials() -> None:
     assert command.lowered_floors(["accuracy=0.5"], gates.FLOORS["expression"]) == {"accuracy": 0.5}
-    for text, said in (("ap=0.5", "expected one of accuracy, macro_f1"), ("accuracy", "expected NAME=VALUE")):
-        with pytest.raises(DataError, match=said):
+    for text, message in (("ap=0.5", "expected one of accuracy, macro_f1"), ("accuracy", "expected NAME=VALUE")):
+        with pytest.raises(DataError, match=message):
             command.lowered_floors([text], gates.FLOORS["expression"])
 
 

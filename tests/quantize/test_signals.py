@@ -11,8 +11,8 @@ from quantize.evaluate.worsened import worse
 
 def test_looks_is_judged_on_what_it_says() -> None:
     off = np.array([0.0, 10.0, 19.0, 21.0, 40.0, 60.0, 5.0])
-    said = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0, np.nan])
-    found = compare(off, said, name="", cone=20.0)
+    predicted = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0, np.nan])
+    found = compare(off, predicted, name="", cone=20.0)
     assert (found.faces, found.looking) == (7, 4)
     assert found.known == pytest.approx(6 / 7)
     assert [found.precision, found.recall] == pytest.approx([2 / 3, 2 / 3])

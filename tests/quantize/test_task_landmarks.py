@@ -154,12 +154,12 @@ def answer(targets: Floats, *, logit: float = 0.0, off: float = 0.0) -> list[Flo
 
 def test_points_that_nobody_knows_cost_nothing(task: Landmarks) -> None:
     _, targets = next(task.batches(np.random.default_rng(6)))
-    said = answer(targets)
-    right = float(task.loss(ops.array(targets), said))
-    said[0][landmarks.FACES + landmark_heads.MESHED :] += 5
-    assert float(task.loss(ops.array(targets), said)) == pytest.approx(right)
-    said[0][: landmarks.FACES] += 0.1
-    assert float(task.loss(ops.array(targets), said)) > right + 0.1
+    outputs = answer(targets)
+    right = float(task.loss(ops.array(targets), outputs))
+    outputs[0][landmarks.FACES + landmark_heads.MESHED :] += 5
+    assert float(task.loss(ops.array(targets), outputs)) == pytest.approx(right)
+    outputs[0][: landmarks.FACES] += 0.1
+    assert float(task.loss(ops.array(targets), outputs)) > right + 0.1
 
 
 def test_presence_counts_faces_and_others_alike(task: Landmarks) -> None:

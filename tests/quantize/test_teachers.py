@@ -81,7 +81,7 @@ def test_what_is_no_tensorflow_js_model_is_one_line(tmp_path: Path, content: str
 # --- face-api ------------------------------------------------------------------------------------------------
 
 
-def write_face_api(folder: Path, *, said: int) -> Path:
+def write_face_api(folder: Path, *, label: int) -> Path:
     """A network that says the same to everything: all weights 0 but one bias."""
     weights: dict[str, Floats] = {}
     widths = (3, 32, 64, 128, 256)
@@ -95,13 +95,13 @@ def write_face_api(folder: Path, *, said: int) -> Path:
                 weights[f"{name}/pointwise_filter"] = np.zeros((1, 1, depth, width), np.float32)
             weights[f"{name}/bias"] = np.zeros(width, np.float32)
     weights["fc/weights"] = np.zeros((256, 7), np.float32)
-    weights["fc/bias"] = np.eye(7, dtype=np.float32)[said] * 50
+    weights["fc/bias"] = np.eye(7, dtype=np.float32)[label] * 50
     write_tfjs(folder / face_api.FILE, weights, part="face_expression_model-shard1", whole=False)
     return folder
 
 
 def test_face_apis_answers_are_put_into_our_order(tmp_path: Path) -> None:
-    answers = face_api.FaceApi(write_face_api(tmp_path, said=3))(pictures(3))
+    answers = face_api.FaceApi(write_face_api(tmp_path, label=3))(pictures(3))
     assert [LABELS[each] for each in answers.argmax(axis=1)] == ["anger"] * 3
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
     assert (answers[:, LABELS.index("contempt")] == 0).all()
@@ -172,7 +172,7 @@ def test_both_commands_leave_what_training_reads(tmp_path: Path, monkeypatch: py
     write_posed(data / "ckplus48.zip", people=6)
     write_natural(data / "natural.npz", people=8)
     write_faceres(tmp_path / "package")
-    write_face_api(tmp_path / "package", said=3)
+    write_face_api(tmp_path / "package", label=3)
     monkeypatch.setattr("quantize.teachers.task.STEPS", 2)
     monkeypatch.setattr("quantize.teachers.task.BATCH", 4)
     monkeypatch.setattr("quantize.tasks.expression.SAMPLE", 8)

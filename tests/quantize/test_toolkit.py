@@ -156,7 +156,7 @@ def test_all_three_together(
 ) -> None:
     assert [published(make(role), tmp_path) for role in TOGETHER] == [0, 0, 0]
     assert publish.main(["together", "--data", str(sets), "--models", str(tmp_path)]) == 0
-    said, both = capsys.readouterr().out, ["--models", str(tmp_path), "--data", str(sets), "--json"]
+    message, both = capsys.readouterr().out, ["--models", str(tmp_path), "--data", str(sets), "--json"]
 
     assert evaluate.main(["groups", *both]) == 0
     groups = json.loads(capsys.readouterr().out)
@@ -173,7 +173,7 @@ def test_all_three_together(
     assert known["expression"]["metrics"]["end_to_end"] == whole
     models = {role: card["sha256"] for role, card in known.items()}
     assert all(card["metrics"]["together_with"] == models for card in known.values())
-    assert "24 faces; as ready crops" in said
+    assert "24 faces; as ready crops" in message
 
 
 # --- the files -----------------------------------------------------------------------------------------------

@@ -123,9 +123,9 @@ def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     absent = str(tmp_path / "absent.npz")
     assert command.main(["expression", "--data", absent, "--out", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {absent}: no such file or folder")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: {absent}: no such file or folder")
+    assert output.count("\n") == 1
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -107,8 +107,8 @@ def test_a_published_file_comes_back_as_the_network_it_was(start: Any, role: str
 
     outputs = network.predict(start.to_input(pictures), verbose=0)
     answers = zip(*(published.infer(picture) for picture in pictures), strict=True)
-    for own, said in zip(outputs if isinstance(outputs, list) else [outputs], answers, strict=True):
-        together = np.concatenate(said)
+    for own, answer in zip(outputs if isinstance(outputs, list) else [outputs], answers, strict=True):
+        together = np.concatenate(answer)
         assert np.corrcoef(own.ravel(), together.ravel())[0, 1] > 0.98
         assert np.abs(own - together).mean() < 0.15 * max(1.0, float(np.abs(together).mean()))
 

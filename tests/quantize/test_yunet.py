@@ -93,9 +93,9 @@ def test_a_file_that_is_none_is_refused_in_a_line(
     path = tmp_path / "file.onnx"
     path.write_bytes(content)
     assert command.main([str(path), "--pictures", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {path}: ")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {path}: ")
+    assert message.count("\n") == 1
 
 
 def test_a_size_that_no_grid_fits_is_refused(made_up: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

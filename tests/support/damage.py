@@ -180,13 +180,13 @@ def check_tuning(path: Path) -> None:
     assert all("\n" not in warning for warning in warnings)
 
 
-def told(folder: Path, outgoing: Outgoing) -> RetainedTopics:
+def retained_topics(folder: Path, outgoing: Outgoing) -> RetainedTopics:
     return RetainedTopics("fer-edge/d", IDENTITY, outgoing, Control(config_in(folder)))
 
 
 def make_published(folder: Path) -> Path:
     path = folder / "published.json"
-    made = told(folder, Outgoing())
+    made = retained_topics(folder, Outgoing())
     made.remember(path)
     made.refresh()
     return path
@@ -195,7 +195,7 @@ def make_published(folder: Path) -> Path:
 def check_published(path: Path) -> None:
     """No topic is removed from the broker that was never there."""
     outgoing = Outgoing()
-    made = told(path.parent, outgoing)
+    made = retained_topics(path.parent, outgoing)
     made.remember(path)
     made.refresh()
     while value := outgoing.take_retained(()):

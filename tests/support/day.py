@@ -98,8 +98,8 @@ def visits(*, pixels: bool) -> list[Visit]:
 class Day(Pipeline):
     """The daemon's pipeline, whose networks are asked only where there are pixels."""
 
-    def told(self, frame: Frame, readings: list[Reading]) -> Update:
-        """What `step` makes of what networks say."""
+    def update(self, frame: Frame, readings: list[Reading]) -> Update:
+        """What `step` makes of the networks' results."""
         tracks = self.tracker.update(readings, frame.taken_ns)
         size = {"width": frame.width, "height": frame.height}
         events, faces = self.events.update(tracks, frame.taken_ns, **size)
@@ -121,7 +121,7 @@ def updates(planned: list[Visit]) -> Iterator[Update]:
         if seen and len(here) == 1:
             yield day.step(replace(portraits[seen.left], taken_ns=taken_ns))
         else:
-            yield day.told(replace(empty, taken_ns=taken_ns), [_told(day, each, now_s) for each in here])
+            yield day.update(replace(empty, taken_ns=taken_ns), [_told(day, each, now_s) for each in here])
         later_s = now_s + (1 / FPS if here or day.tracker.watched else IDLE_S)
         now_s = round(min(later_s, waiting[0].at_s if waiting else DAY_S), 6)
 

@@ -47,7 +47,7 @@ def first_seen(payloads: list[bytes]) -> list[int]:
     return list(dict.fromkeys(event["seq"] for event in decoded(payloads)))
 
 
-def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
+def logged(caplog: pytest.LogCaptureFixture, text: str) -> int:
     return sum(text in record.getMessage() for record in caplog.records)
 
 

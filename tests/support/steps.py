@@ -11,5 +11,5 @@ SECOND = 1_000_000_000
 
 
 def step(at_s: float, *shown: View, events: tuple[EventType, ...] = ()) -> Step:
-    told = tuple(face_event(event_type=kind, dwell_s=4.0) for kind in events)
-    return Step(at_s, round(at_s * SECOND), shown, told)
+    reported = tuple(face_event(event_type=kind, dwell_s=4.0) for kind in events)
+    return Step(at_s, round(at_s * SECOND), shown, reported)

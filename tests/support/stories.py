@@ -13,7 +13,7 @@ from fer_edge.tracking.minutes import EventRow, Minute
 DAY = 86_400
 
 
-def told(
+def event_row(
     at_s: float, kind: str, expression: str | None = "neutral", *, track: int = 1, dwell_s: float = 0.0
 ) -> EventRow:
     return EventRow(at_s, "run", track, kind, expression, None if expression else "turned", dwell_s)
@@ -41,10 +41,10 @@ MINUTES = [
 
 
 EVENTS = [
-    told(62.0, "start", dwell_s=0.5),
-    told(70.0, "update", "happiness", dwell_s=8.5),
-    told(75.0, "update", "happiness", dwell_s=13.5),  # a heartbeat
-    told(80.0, "start", None, track=2),
-    told(83.0, "end", "happiness", dwell_s=20.0),
-    told(130.0, "update", None, track=2, dwell_s=50.0),
+    event_row(62.0, "start", dwell_s=0.5),
+    event_row(70.0, "update", "happiness", dwell_s=8.5),
+    event_row(75.0, "update", "happiness", dwell_s=13.5),  # a heartbeat
+    event_row(80.0, "start", None, track=2),
+    event_row(83.0, "end", "happiness", dwell_s=20.0),
+    event_row(130.0, "update", None, track=2, dwell_s=50.0),
 ]

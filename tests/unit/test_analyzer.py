@@ -78,15 +78,19 @@ def test_a_picture_as_the_command_sees_it(analyzer: Analyzer, tmp_path: Path) ->
         str(tmp_path / "o.csv"),
     ]
     assert main(arguments) == 0
-    (said,) = json.loads((tmp_path / "o.jsonl").read_text())["faces"]
+    (line,) = json.loads((tmp_path / "o.jsonl").read_text())["faces"]
     image = cv2.imread(ASTRONAUT)
     assert image is not None
     seen = [analyzer.look(ASTRONAUT), analyzer.look(np.asarray(image, np.uint8))]
     for (face,) in seen:
-        assert [face.box.x0, face.box.y0, face.box.x1, face.box.y1] == said["box"]
-        assert (face.score, face.expression, face.confidence) == (said["score"], said["expression"], said["confidence"])
-        assert (face.reason, face.track_id, face.probabilities) == (None, None, said["probabilities"])
-        assert face.landmarks.tolist() == np.asarray(said["landmarks"], np.float32).tolist()
+        assert [face.box.x0, face.box.y0, face.box.x1, face.box.y1] == line["box"]
+        assert (face.score, face.expression, face.confidence) == (
+            line["score"],
+            line["expression"],
+            line["confidence"],
+        )
+        assert (face.reason, face.track_id, face.probabilities) == (None, None, line["probabilities"])
+        assert face.landmarks.tolist() == np.asarray(line["landmarks"], np.float32).tolist()
     assert (seen[0][0].source, seen[1][0].source) == (ASTRONAUT, "")
 
 
@@ -94,10 +98,10 @@ def test_a_picture_as_the_command_sees_it(analyzer: Analyzer, tmp_path: Path) ->
 def test_a_film_as_the_command_sees_it(analyzer: Analyzer, film: Path, still: bool, tmp_path: Path) -> None:
     assert main(["analyze", str(film), "--csv", str(tmp_path / "o.csv"), *(["--still"] if still else [])]) == 0
     with (tmp_path / "o.csv").open(newline="") as file:
-        said = list(csv.DictReader(file))
+        written = list(csv.DictReader(file))
     rows = analyzer.film(film, still=still)
-    assert len(rows) == len(said) > 30
-    for row, line in zip(rows, said, strict=True):
+    assert len(rows) == len(written) > 30
+    for row, line in zip(rows, written, strict=True):
         assert {name: "" if (value := getattr(row, name)) is None else str(value) for name in COLUMNS} == line
     again = [face for frame in analyzer.frames(film, still=still) for face in frame.faces]
     assert FaceTable(again) == rows == analyzer.film(str(film), still=still), "nothing is left of the run before"

@@ -100,8 +100,8 @@ class TestRun:
 
         monkeypatch.setattr(daemon_module, "open_camera", open_unplugged)
         run(quiet(tmp_path, source="demo:astronaut", pace="real"), Signals())
-        told = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
-        assert told == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
+        reported = [(event["track_id"], event["event_type"]) for event in events_of(tmp_path)]
+        assert reported == [(1, "start"), (1, "end"), (2, "start"), (2, "end")]
 
     def test_silence_counts_as_loss(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: Image) -> None:
         signals = Signals()

@@ -29,14 +29,14 @@ class TestStep:
 
     def test_the_demo_tells_its_story(self, pipeline: Pipeline) -> None:
         updates = self.play(pipeline)
-        told = [(event.track_id, event.event_type.value, event.expression) for u in updates for event in u.events]
+        reported = [(event.track_id, event.event_type.value, event.expression) for u in updates for event in u.events]
         ends = pipeline.end_all(time.monotonic_ns()).events
-        told += [(event.track_id, event.event_type.value, event.expression) for event in ends]
-        assert told[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
-        third = [each[1:] for each in told if each[0] == 3]  # with OpenCV 4.11 it starts undecided
+        reported += [(event.track_id, event.event_type.value, event.expression) for event in ends]
+        assert reported[:3] == [(1, "start", "happiness"), (1, "end", "happiness"), (2, "start", "happiness")]
+        third = [each[1:] for each in reported if each[0] == 3]  # with OpenCV 4.11 it starts undecided
         assert (third[0][0], third[-1]) == ("start", ("end", "neutral"))
         assert {expression for _, expression in third} <= {None, "neutral"}
-        assert (2, "end", "happiness") in told
+        assert (2, "end", "happiness") in reported
         assert max(len(update.faces) for update in updates) == 2
 
     def test_boxes_move_and_stay_on_the_face(self, pipeline: Pipeline) -> None:

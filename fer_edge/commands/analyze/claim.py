@@ -37,7 +37,7 @@ def _claim(option: str, path: str) -> Iterator[None]:
     except BlockingIOError:
         what = f"{path}: {_holder(name)} is writing it; wait until it has finished, or choose another --{option}"
         raise SinkError(what) from None
-    except OSError:  # nothing can be made there: the output itself says what is wrong, where that matters
+    except OSError:  # nothing can be made there: the output itself reports what is wrong, where that matters
         yield
         return
     try:

@@ -54,7 +54,7 @@ class FaceRow:
     landmarks: Floats = field(compare=False, repr=False)  # f32[68,2] px, in the order of iBUG 300-W
 
     def cell(self, column: str) -> Any:
-        """What a column says of it."""
+        """A column's value for it."""
         return getattr(self, column)
 
     @property

@@ -30,7 +30,7 @@ class Output:
         """Open: empty, or as it was when `kept` was returned; what came later is cut off."""
 
     def begin(self, source: str, number: int) -> None:
-        """A source begins, the first of them with number 0; or it continues where `start` says."""
+        """A source begins, the first of them with number 0; or it continues where `start` points."""
 
     def write(self, look: AnalyzedFrame) -> None:
         """A frame of it."""

@@ -77,7 +77,7 @@ class Pictures(Output):
         return os.path.join(os.fsdecode(drawn.film), name)
 
     def _free(self, name: str) -> str:
-        """A name that nothing has yet; disks that do not tell A from a are reckoned with."""
+        """A name that nothing has yet; disks that ignore case are allowed for."""
         stem, suffix = os.path.splitext(name)
         number, free = 1, name
         while free.casefold() in self._taken:

@@ -79,7 +79,7 @@ def rows(look: AnalyzedFrame, columns: Mapping[str, str] = COLUMNS) -> bytes:
 
 
 def extra(look: AnalyzedFrame, number: int, column: str) -> str | bool | float | None:
-    """What a column that is not among COLUMNS says of a face of a frame."""
+    """The value of a column that is not among COLUMNS, for a face of a frame."""
     face = look.line.faces[number]
     if column == ZONES:
         return ZONES_APART.join(face.zones) if face.zones else None

@@ -19,7 +19,7 @@ Examples:
   fer-edge notice -o notice.pdf               needs the extra: pip install 'fer-edge[notice]'
   fer-edge notice --language de --language fr -o notice.pdf
   fer-edge notice --camera front -o front.html    with section cameras: about this one alone, by its name
-What it says comes from config.yaml: section privacy names purpose, controller, contact and notice_url (the QR code).
+Its content comes from config.yaml: section privacy names purpose, controller, contact and notice_url (the QR code).
 """
 
 
@@ -41,7 +41,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
     """Write the notice. Raises ReportError or ConfigError."""
     path: Path = options.out
     if path.suffix not in (".html", ".pdf"):
-        raise ReportError(f"{path}: cannot tell what to write; expected a name that ends in .html or .pdf")
+        raise ReportError(f"{path}: unknown format; expected a name that ends in .html or .pdf")
     pages = _pages(config, options.language or LANGUAGES, options.camera)
     if path.suffix == ".html":
         data = html_page(pages).encode()
@@ -57,7 +57,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _pages(config: Config, languages: Sequence[str], camera: str | None) -> list[Notice]:
-    """A page a language. What all cameras have in common is what one page about all of them says."""
+    """One page for each language. One page about all cameras states what they have in common."""
     many = len(camera_configs(config))
     own, about = (config, many) if camera is None else (chosen_camera(config, camera), 1)
     named = camera if many > 1 else None

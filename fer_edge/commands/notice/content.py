@@ -1,7 +1,7 @@
-"""What a notice says, in one language: from config.yaml and the texts in `languages/`.
+"""The content of a notice in one language: from config.yaml and the texts in `languages/`.
 
-Article 50(3) of Regulation (EU) 2024/1689 wants people told that a system reads their expressions, Article 13 of
-Regulation (EU) 2016/679 who is responsible, what for, and how long what is kept. A language is a file.
+Article 50(3) of Regulation (EU) 2024/1689 requires that people are informed that a system reads their expressions,
+Article 13 of Regulation (EU) 2016/679 who is responsible, what for, and how long what is kept. A language is a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fer_edge.errors import ConfigError
 FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pl")
 NEEDED = ("purpose", "controller", "contact")
-"""Keys of section privacy without which a notice would tell too little."""
+"""Keys of section privacy without which a notice would be incomplete."""
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

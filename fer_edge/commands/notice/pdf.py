@@ -46,7 +46,7 @@ def _document() -> Any:
     except ImportError as error:
         what = f"a PDF takes the package {error.name}, which is not installed"
         raise ReportError(f"{what}; run: pip install 'fer-edge[notice]', or write .html and print that") from None
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of each table of a font
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs each table of a font
     document = FPDF(format="A4")
     document.set_auto_page_break(False)
     document.set_margins(MARGIN, MARGIN, MARGIN)

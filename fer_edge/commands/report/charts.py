@@ -27,7 +27,7 @@ logging.getLogger(mpl.__name__).setLevel(logging.WARNING)  # it logs its font ca
 DARK = "#16181d"
 ALIGN_SHARE = 0.05  # visits that are all shorter than this share of the period are no lines in it
 SHORT_SECONDS = 120.0  # films up to here have their times in seconds
-NAMED_SHARE = 0.1  # of the width: a stretch without an expression that is longer says why
+NAMED_SHARE = 0.1  # of the width: a stretch without an expression that is longer shows the reason
 VISITS = 20  # of the time line
 LEAST_SHARE = 0.005  # smaller ones are 0 % and listed in a line of text
 HATCHES = dict(zip((*LABELS, NONE), ("", "//", "..", "\\\\", "xx", "++", "oo", "--", ""), strict=True))
@@ -49,7 +49,7 @@ def share_labels(columns: Sequence[tuple[str, Figures]]) -> list[str]:
 
 
 def share_chart(columns: Sequence[tuple[str, Figures]], of: str) -> str:
-    """Share of the judged time, or of what else `of` says, per expression; one bar for each period."""
+    """Share of the judged time, or of `of`, per expression; one bar for each period."""
     labels, height = share_labels(columns), 0.8 / len(columns)
 
     def draw(axes: Axes, size: Size) -> None:

@@ -71,7 +71,7 @@ class Verdicts:
 
 
 def interval(minutes: Sequence[Minute], measure: str) -> tuple[float, float] | None:
-    """Between what a rate lies in 95 of 100 periods resampled from this one's hours; None where there are too
+    """The interval in which a rate lies in 95 of 100 periods resampled from this one's hours; None where there are too
     few hours."""
     found = blocks(minutes, HOUR_SECONDS)
     if len(found) < LEAST_BLOCKS:

@@ -1,8 +1,5 @@
-"""A report: one HTML file with everything in it, for people who look rather than read.
-
-`fer-edge report` makes it of the daemon's history, `fer-edge analyze --report` of a film. Needs the extra `report`
-(matplotlib and Jinja2).
-"""
+"""A report: one HTML file with everything in it. `fer-edge report` makes it of the daemon's history, `fer-edge analyze
+--report` of a film. Needs the extra `report` (matplotlib and Jinja2)."""
 
 from __future__ import annotations
 
@@ -258,7 +255,7 @@ def figure_rows(stories: Sequence[ReportData]) -> list[list[str]]:
         ("most shown expression", [_dominant(one) for one in each]),
     ]
     rows += [row for signal in SIGNALS.values() for row in _signal_rows(signal, each)]
-    if len(each) > 1:  # else the heading says it
+    if len(each) > 1:  # else the heading has it
         rows.append(("watched", [span_text(one.watched_s) for one in each]))
     return _known([name, *values] for name, values in rows if stories[0].wall or name != "came per watched hour")
 
@@ -280,10 +277,8 @@ def _signal_rows(signal: Signal, each: Sequence[Figures]) -> Iterator[tuple[str,
         return
     came = [one.visitors for one in each]
     yield f"{signal.words}: faces", [_of(one.faces, count) for one, count in zip(known, came, strict=True)]
-    yield (
-        f"{signal.words}: for long, added up",
-        [_of(one.lasting, count) for one, count in zip(known, came, strict=True)],
-    )
+    lasting = [_of(one.lasting, count) for one, count in zip(known, came, strict=True)]
+    yield f"{signal.words}: for long, added up", lasting
     yield f"{signal.words}: face time", [f"{span_text(one.on_s)}{_percent(one.on_s, one.known_s)}" for one in known]
 
 
@@ -315,10 +310,8 @@ def _dominant(one: Figures) -> str:
 
 
 def _visit_row(visit: Visit, story: ReportData) -> tuple[str, str, str, str]:
-    shown = [
-        f"{segment.expression or why_text(segment.reason)} {span_text(segment.end_s - segment.begin_s)}"
-        for segment in visit.segments
-    ]
+    words = ((each.expression or why_text(each.reason), each.end_s - each.begin_s) for each in visit.segments)
+    shown = [f"{what} {span_text(seconds)}" for what, seconds in words]
     more = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
     stayed = span_text(visit.dwell_s) + ("" if visit.ended else " so far")
     return visit.name, clock_text(visit.begin_s, wall=story.wall), stayed, ", ".join(shown[:12]) + more
@@ -351,5 +344,5 @@ def _model_row(card: Mapping[str, Any], role: str) -> tuple[str, str, str]:
 
 
 def _limits(card: Mapping[str, Any]) -> str:
-    """What the expression model must not be used for, and what it cannot tell."""
+    """What the expression model must not be used for, and its limits."""
     return " ".join(str(card[key]) for key in ("misuse", "limits") if key in card)

@@ -108,7 +108,7 @@ def visits(events: Iterable[EventRow], *, begin_s: float = 0.0, end_s: float | N
 def _ended(events: Sequence[EventRow], begin_s: float) -> Visit:
     """A face that was last seen some time before its end event."""
     first, last = events[0], events[-1]
-    if len(events) == 1:  # all the while it showed what its end says
+    if len(events) == 1:  # all the while it showed what its end has
         return _visit(events, [max(begin_s, last.at_s - last.dwell_s), last.at_s], last.dwell_s, ended=True)
     came_s = _came_s(first)
     gone_s = min(last.at_s, came_s + last.dwell_s) if first.kind == "start" else last.at_s
@@ -127,7 +127,7 @@ def _came_s(first: EventRow) -> float:
 
 
 def _visit(events: Sequence[EventRow], times: Sequence[float], dwell_s: float, *, ended: bool) -> Visit:
-    """What each event said held until the next of `times`, which has one more."""
+    """Each event's expression held until the next of `times`, which has one more."""
     segments = [
         Segment(start, max(start, end), event.expression, event.reason)
         for event, start, end in zip(events, times, times[1:], strict=False)

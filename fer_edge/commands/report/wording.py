@@ -47,8 +47,8 @@ def came_words(story: ReportData) -> str:
     step_s, steps = bars(story)
     most = max(steps, key=lambda step: step.visitors)
     when = clock_text(max(most.begin_s, story.begin_s), wall=story.wall)
-    told = f"at most {most.visitors:,}, from {when} on" if most.visitors else "nobody came"
-    return f"Bars: arrivals in each {span_text(step_s)}; {told}."
+    peak = f"at most {most.visitors:,}, from {when} on" if most.visitors else "nobody came"
+    return f"Bars: arrivals in each {span_text(step_s)}; {peak}."
 
 
 def stays_text(story: ReportData) -> str:

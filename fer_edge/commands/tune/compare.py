@@ -57,7 +57,7 @@ class Candidate:
 
 
 def presets(config: Config) -> dict[str, Changes]:
-    """Tries that are worth a look, from what the configuration says."""
+    """Tries that are worth a look, made from the configuration."""
     smoothing, dwell = config.tracking.smoothing_seconds or 0.3, config.events.dwell_seconds or 0.25
     enter, leave = config.events.enter, config.events.leave
     return {
@@ -94,7 +94,7 @@ def _parsed(text: str) -> Changes:
 
 
 def _candidate(name: str, config: Config, changes: Changes) -> Candidate:
-    """What may be set while the daemon runs may be tried; `Tuning` says so, and what is wrong with a value."""
+    """What may be set while the daemon runs may be tried; `Tuning` decides that, and what is wrong with a value."""
     tuning, held, waiting = Tuning(config, None), Changes(), list(changes.items())
     for _ in changes:  # some can be set only after others, as events.leave after events.enter
         answers = [(pair, tuning.set(pair[0], str(pair[1]).encode())) for pair in waiting]

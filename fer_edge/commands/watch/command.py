@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, options: argparse.Namespace) -> int:
-    """Watch what was asked for; the configuration says the rest."""
+    """Watch what was requested; the configuration has the rest."""
     device = _device(config, options)
     mqtt = chosen_broker(config, options, command="watch", device=None if device == ALL else device)
     watch(

@@ -1,4 +1,4 @@
-"""What the screen knows of each device, and how it says it."""
+"""What the screen knows of each device, and how it shows it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def device_parts(device: Device) -> list[str]:
 
 
 def from_before(device: Device, unknown: int) -> str:
-    """Faces of which no event was heard: what the state says of all, less what is known of the others."""
+    """Faces of which no event was received: those of the state, minus the known others."""
     left = dict(device.expressions)
     for face in device.faces.values():
         label = face.event.expression or "none"

@@ -53,8 +53,8 @@ class Lines:
         self._people: set[tuple[str, int | None]] = set()
         self._online: set[str] = set()
         self._others: set[str] = set()  # devices that were not asked for
-        self._held: dict[str, dict[str, bytes]] = {}  # device -> what was said of one that may be offline, by kind
-        self._cameras: dict[str, str] = {}  # device -> what was said of its camera last
+        self._held: dict[str, dict[str, bytes]] = {}  # device -> messages of one that may be offline, by kind
+        self._cameras: dict[str, str] = {}  # device -> the last status of its camera
         self._heard = False
         self._quiet_at = float("inf")  # when to say that nothing came
         self._faces: dict[str, tuple[int, str]] = {}  # device -> faces in view, and in each zone
@@ -170,7 +170,7 @@ class Lines:
 
 
 def event_line(device: str, event: ReceivedEvent, *, ascii_only: bool = False, narrow: bool = False) -> str:
-    """One event in at most 80 columns, behind which stands what signals said of a face that ends; without bar, remark
+    """One event in at most 80 columns, followed by the signals of a face that ends; without bar, remark
     and signals in 60, where it is to be narrow."""
     columns = [
         clock_time(event.ts),

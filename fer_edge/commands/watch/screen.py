@@ -289,7 +289,7 @@ class TerminalScreen:
         for name, device in self._present():
             lines += [self._face_line(name, face, width) for face in device.faces.values()]
             unknown = (device.faces_in_view or 0) - len(device.faces)
-            if unknown > 0:  # they came before us; the next event or heartbeat tells
+            if unknown > 0:  # they came before us; the next event or heartbeat names them
                 lines.append(Text(f"{_fit(name, self._name_cells)} {from_before(device, unknown)}", "dim"))
         return lines or [Text("  nobody in view", "dim")]
 

@@ -96,7 +96,7 @@ class PageFlip(ctypes.Structure):
 
 
 class DirtyFb(ctypes.Structure):
-    """DIRTYFB: says that a frame buffer on show was written to."""
+    """DIRTYFB: reports that a frame buffer on show was written to."""
 
     _fields_ = (("fb_id", U32), ("flags", U32), ("color", U32), ("num_clips", U32), ("clips_ptr", U64))
 

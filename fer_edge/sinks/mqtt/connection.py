@@ -60,7 +60,7 @@ class Will:
 class Connection:
     """A connection to a broker, made by `connect` and kept going by calling `poll` again and again.
 
-    `on_ack(mid, refusal)` is called, within `poll`, for each acknowledged message; `refusal` says in words why an
+    `on_ack(mid, refusal)` is called, within `poll`, for each acknowledged message; `refusal` gives the reason why an
     MQTT 5 broker rejected it. `on_message(topic, payload, retained)` likewise for what is received.
     """
 

@@ -65,7 +65,7 @@ class Store:
     def _disk(self) -> SqliteFile:
         if self._path is None:
             return NoFile()
-        with contextlib.suppress(OSError):  # then the disk says what is wrong
+        with contextlib.suppress(OSError):  # then the disk reports what is wrong
             self._path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteFile(self._path, write_every_seconds=self._config.write_every_seconds)
 
@@ -242,7 +242,7 @@ class Delivery:
             self._hand_over(link, Message(topic, payload, retain=True))
 
     def acknowledge(self, number: int, refusal: str | None) -> None:
-        """The broker has accepted a message (or says why not)."""
+        """The broker has accepted a message, or rejected it with a reason."""
         if number in self._pending:
             self._finish(*self._pending.pop(number), refusal)
 

@@ -75,7 +75,7 @@ class EmbeddedBroker:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # the top of a thread: `start` tells, later the sink's connection does
+        except Exception as error:  # the top of a thread: `start` reports it, later the sink's connection
             self._failure = error
         finally:
             self._ready.set()
@@ -89,7 +89,7 @@ class EmbeddedBroker:
         broker = _broker()
 
         class BoundedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
-            """Ends a connection at a packet that says it is larger than MAX_MESSAGE_BYTES, before it is read."""
+            """Ends a connection at a packet that announces more than MAX_MESSAGE_BYTES, before it is read."""
 
             async def read(self, n: int = -1) -> bytes:
                 # amqtt reads the length of a packet, and then asks for all that this announced
@@ -115,7 +115,8 @@ class EmbeddedBroker:
 
 
 def _broker() -> Any:
-    """amqtt's, without one of its habits: whoever connects gets the retained messages of everybody's subscriptions."""
+    """The broker of amqtt without one of its faults: it sends whoever connects the retained messages of all
+    subscriptions."""
     from amqtt.broker import Broker
 
     class ReservedBroker(Broker):  # type: ignore[misc]  # amqtt has no types

@@ -18,7 +18,7 @@ from fer_edge.tracking.signals import enabled_signals
 from fer_edge.tracking.signals.signal import Signal
 
 UNCLEAR = "unclear"
-"""The type of an event that says that a face has no expression any more."""
+"""The type of an event by which a face has no expression any more."""
 
 EVENT_TYPES = (EventType.START.value, EventType.END.value, *LABELS, UNCLEAR)
 ZONE_EVENT_TYPES = (EventType.ENTER.value, EventType.LEAVE.value)
@@ -133,7 +133,7 @@ def _signals(base: str, signals: Sequence[Signal]) -> Iterator[Entity]:
 
 def _event(base: str, *, zones: bool) -> Entity:
     """What happens to faces. The template yields nothing, so nothing fires, for what is long past (replayed) and for
-    a heartbeat (`FaceEvent.is_heartbeat`), which says nothing new.
+    a heartbeat (`FaceEvent.is_heartbeat`), which is no news.
 
     It does not need the camera: the ends of all faces come just after the camera is lost.
     """

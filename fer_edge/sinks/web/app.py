@@ -41,7 +41,7 @@ class Site:
     keys: TokenAuth
     live: Live
     hello: Callable[[], str]  # the first message to a page
-    hear: Hear  # what a page says, but for `Next`
+    hear: Hear  # takes a page's messages, but for `Next`
     pictures: Path | None = None  # the folder of pictures at events; None: none may be shown
 
 
@@ -132,7 +132,7 @@ def _page(site: Site, names: tuple[str, ...]) -> ASGIApp:
 
 
 def _door(keys: TokenAuth, files: Mapping[str, File]) -> list[Route]:
-    """What every page has: its files, and how one comes in and goes."""
+    """The routes of every page: its files, login and logout."""
     form = files["login.html"]
 
     async def file(request: Request) -> Response:

@@ -10,7 +10,9 @@ from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import local
 from fer_edge.sinks.picture_ring import Picture, pictures_in
 
-NONE = "<p class='empty'>There is no picture. Section <code>pictures</code> of config.yaml says when one is taken.</p>"
+NONE = (
+    "<p class='empty'>There is no picture. Section <code>pictures</code> of config.yaml defines when one is taken.</p>"
+)
 
 
 def gallery(folder: Path | None) -> str:

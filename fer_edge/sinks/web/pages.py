@@ -46,11 +46,11 @@ class CameraPages:
         self._server.serve(make_cameras_app(sites, self._keys, self._overview(), web.names, web.root_path))
 
     def close(self, seconds: float) -> None:
-        """Tell the pages and stop."""
+        """Notify the pages and stop."""
         self._server.close(seconds)
 
     def _overview(self) -> dict[str, str]:
-        """What the overview has in its places."""
+        """The texts for the overview's placeholders."""
         purpose = purpose_words(self._config.privacy) or "What this device is for is not declared (privacy.purpose)."
         return {
             "device": escape(self._device),

@@ -46,7 +46,7 @@ class PageServer:
         self.port = settings.port  # after `open`, the one that is listened on
 
     def open(self) -> TokenAuth:
-        """Take the port; returns who may look.
+        """Take the port; returns what decides who may look.
 
         Raises:
             ConfigError: the network would have access without a token, or its file cannot be read.
@@ -74,7 +74,7 @@ class PageServer:
         log.info("web: the live page is at %s", address(self._settings.host, self.port))
 
     def in_loop(self, what: Callable[[], None]) -> None:
-        """Do this in the loop's thread; not at all where that has ended."""
+        """Call this in the loop's thread, unless that has ended."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(what)
 
@@ -139,7 +139,7 @@ def token_of(settings: Web) -> str | None:
 
 
 def listen(settings: Web) -> socket.socket:
-    """A socket where config says. Raises SinkError."""
+    """A socket at the configured address. Raises SinkError."""
     where = f"web: cannot listen on {settings.host}:{settings.port}"
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
@@ -153,7 +153,7 @@ def listen(settings: Web) -> socket.socket:
 
 
 def address(host: str, port: int) -> str:
-    """What to open in a browser."""
+    """The address to open in a browser."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
         host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,4 +1,4 @@
-"""What each viewer is to be sent next. Everything here belongs to the loop's thread, except what others
+"""What is sent to each viewer next. Everything here belongs to the loop's thread, except what others
 read.
 
 Of pictures, faces, health and settings a viewer gets the newest, when it is ready for it; of events each one. A picture

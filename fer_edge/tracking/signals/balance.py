@@ -1,6 +1,6 @@
 """The balance of a face's expressions: the positive share of the smoothed mix, minus the negative ones.
 
-It says how the mix of eight expressions leans, nothing else: no arousal, no mood.
+It shows how the mix of eight expressions leans, nothing else: no arousal, no mood.
 """
 
 from __future__ import annotations

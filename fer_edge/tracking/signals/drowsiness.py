@@ -1,4 +1,4 @@
-"""Signs of drowsiness: how often a face blinks, PERCLOS, and yawns. None of them says that somebody is drowsy."""
+"""Signs of drowsiness: how often a face blinks, PERCLOS, and yawns. None of them shows that somebody is drowsy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LATE = 1.1  # cameras are not on time to the millisecond
 
 
 def _lids(track: Track, config: Config) -> FaceMemory | Reason:
-    """The last minute of the eyelids, or why it says nothing."""
+    """The last minute of the eyelids, or why nothing is known of it."""
     own, memory = config.drowsiness, track.memory
     if track.quality.height_px < own.min_height_px:
         return Reason.TOO_SMALL

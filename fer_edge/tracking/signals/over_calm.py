@@ -1,4 +1,4 @@
-"""A smile and raised brows beside the face's own calm state: intensities less what they are while nothing moves."""
+"""A smile and raised brows beside the face's own calm state: intensities minus what they are while the face is calm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMOOTHING_S = 1.0
 
 
 def over_calm(track: Track, name: str, config: Config) -> Measured:
-    """An intensity less that of the calm face, -1 to 1."""
+    """An intensity minus that of the calm face, -1 to 1."""
     own, memory = config.intensities, track.memory
     value = intensity(track, (name,), own.min_height_px)
     if isinstance(value, Reason):

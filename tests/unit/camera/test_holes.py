@@ -75,8 +75,8 @@ def test_holes_side_by_side_are_one_place() -> None:
 
 def test_many_places_are_a_few_and_a_number() -> None:
     times = [n / FPS for block in range(9) for n in range(30 * block, 30 * block + 20)]
-    said = told(times, {20 * block for block in range(1, 9)})
-    assert said.endswith("from 0.8 to 1.2 s, from 2.0 to 2.4 s, from 3.2 to 3.6 s and 5 more")
+    message = told(times, {20 * block for block in range(1, 9)})
+    assert message.endswith("from 0.8 to 1.2 s, from 2.0 to 2.4 s, from 3.2 to 3.6 s and 5 more")
 
 
 def test_one_frame_is_told_as_one() -> None:

@@ -174,8 +174,8 @@ def test_a_packed_snapshot_is_unpacked() -> None:
 
 
 def test_one_that_is_packed_in_an_unknown_way_is_told() -> None:
-    said = r"cannot be opened: its answer is compressed \(Content-Encoding: br\), expected gzip or none"
-    with server() as (url, _), pytest.raises(CameraError, match=said):
+    message = r"cannot be opened: its answer is compressed \(Content-Encoding: br\), expected gzip or none"
+    with server() as (url, _), pytest.raises(CameraError, match=message):
         camera_at(url + "br.jpg").open()
 
 

@@ -22,7 +22,7 @@ from tests.support.served import HEAD, MULTIPART, PICTURE, camera_at, drain, ser
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "said"),
+    ("status", "kind", "message"),
     [
         (401, "text/plain", r"the user or password is wrong \(401\); an @ in it is written %40"),
         (403, "text/plain", r"access denied for this user \(403\)"),
@@ -31,24 +31,24 @@ from tests.support.served import HEAD, MULTIPART, PICTURE, camera_at, drain, ser
         (200, "text/html", r"not a video stream \(a web page\?\)"),
     ],
 )
-def test_why_a_server_gives_no_stream(status: int, kind: str, said: str) -> None:
+def test_why_a_server_gives_no_stream(status: int, kind: str, message: str) -> None:
     with served(b"<html><body>hello</body></html>" * 50, kind, status=status) as url:
         camera = camera_at(url)
-        with pytest.raises(CameraError, match=said):
+        with pytest.raises(CameraError, match=message):
             camera.open()
         camera.close()
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("rtsp://127.0.0.1:1/live", "connection refused"),
         ("rtsp://camera.invalid/live", "unknown host camera.invalid"),
         ("gopher2://127.0.0.1/live", "this kind of address is not supported"),
     ],
 )
-def test_why_there_is_no_server(url: str, said: str) -> None:
-    with pytest.raises(CameraError, match=said):
+def test_why_there_is_no_server(url: str, message: str) -> None:
+    with pytest.raises(CameraError, match=message):
         camera_at(url).open()
 
 

@@ -68,8 +68,8 @@ def test_what_never_ends_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("fer_edge.camera.http_pictures.MOST_PICTURE_BYTES", limit)
     with served(start + start[-10:] * (4 * limit // 10), kind, length=False) as url:
         camera = camera_at(url)
-        said = rf"it sent {limit} bytes without the end of a picture|not a video stream|could not be decoded"
-        with pytest.raises(CameraError, match=said):
+        message = rf"it sent {limit} bytes without the end of a picture|not a video stream|could not be decoded"
+        with pytest.raises(CameraError, match=message):
             open_and_drain(camera)
         camera.close()
 

@@ -209,8 +209,8 @@ def test_a_jpeg_that_is_damaged_within_is_named_and_left_out(
     camera = open_source(Config(), str(tmp_path))
     assert len(list(iter(camera.read, None))) == 2
     assert camera.damaged == 1
-    (said,) = caplog.messages
-    assert said.startswith(f"{tmp_path}/2.jpg: is damaged (Corrupt JPEG data")
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}/2.jpg: is damaged (Corrupt JPEG data")
     assert capfd.readouterr().err == ""
 
 

@@ -103,9 +103,9 @@ def test_no_kind_of_bomb_takes_memory_even_where_opencv_was_there_first(tmp_path
     environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(30_000_000)
     command = [sys.executable, "-c", READ, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100, env=environment)
-    *said, grown_kb = done.stdout.splitlines()
-    assert len(said) == len(BOMBS)
-    assert [each for each in said if not each.endswith("has more than 30000000 pixels; make it smaller")] == []
+    *message, grown_kb = done.stdout.splitlines()
+    assert len(message) == len(BOMBS)
+    assert [each for each in message if not each.endswith("has more than 30000000 pixels; make it smaller")] == []
     assert int(grown_kb) < 60_000
 
 

@@ -332,8 +332,8 @@ def test_a_small_file_that_announces_a_huge_picture_is_refused_by_its_header(con
     command = [sys.executable, "-c", READ_WITHIN_1_GB, str(tmp_path / "bomb.png")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_IO")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
-    said, grown_kb = done.stdout.splitlines()
-    assert said.endswith("bomb.png: has more than 67108864 pixels; make it smaller")
+    output, grown_kb = done.stdout.splitlines()
+    assert output.endswith("bomb.png: has more than 67108864 pixels; make it smaller")
     assert int(grown_kb) < 20_000
 
 

@@ -101,17 +101,17 @@ def test_analyze_has_the_zones_and_the_id_of_its_camera(tmp_path: Path) -> None:
 def test_check_looks_at_the_chosen_camera_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = config(tmp_path, TWO)
     assert main(["check", "--camera", "back", *where]) == 0
-    said = capsys.readouterr().out
-    assert "back: replay " in said
-    assert "front:" not in said
-    assert " models " in said, "what they have in common is checked, too"
+    message = capsys.readouterr().out
+    assert "back: replay " in message
+    assert "front:" not in message
+    assert " models " in message, "what they have in common is checked, too"
 
 
 def test_bench_says_whose_settings_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = config(tmp_path, TWO)
-    for options, said in ((["--camera", "front"], "front"), ([], "all cameras")):
+    for options, message in ((["--camera", "front"], "front"), ([], "all cameras")):
         assert main(["bench", "--frames", "1", "--json", *options, *where]) == 0
-        assert json.loads(capsys.readouterr().out)["camera"] == said
+        assert json.loads(capsys.readouterr().out)["camera"] == message
 
 
 @pytest.mark.parametrize(

@@ -144,9 +144,9 @@ def test_a_password_in_the_address_is_warned_of(tmp_path: Path) -> None:
         f"warn: every user of this machine can read {path}: chmod o-r {path}"
     )
     path.chmod(0o600)
-    told = secrets_of(config, path)["secrets"]
-    assert told.startswith(f"warn: {path} holds a camera's password: put it into camera.password_file")
-    assert "s3cret" not in told
+    reported = secrets_of(config, path)["secrets"]
+    assert reported.startswith(f"warn: {path} holds a camera's password: put it into camera.password_file")
+    assert "s3cret" not in reported
     assert not secrets_of(Config(device=Device(id="kitchen"), mqtt=Mqtt(enabled=False)), path), "nothing to keep secret"
 
 

@@ -132,10 +132,10 @@ def test_a_configuration_that_lies_here_and_is_not_used_is_named(
         (nothing_installed / "etc").mkdir()
         shutil.copy(config, nothing_installed / "etc" / "config.yaml")
     main(["check"])
-    said = " ".join(capsys.readouterr().out.split())
+    message = " ".join(capsys.readouterr().out.split())
     why = "etc/config.yaml is there" if installed else "only a checkout's own file is used without -c"
-    assert f"{why}; to use it, give -c config.yaml" in said
-    assert "./config.yaml is not used" in said
+    assert f"{why}; to use it, give -c config.yaml" in message
+    assert "./config.yaml is not used" in message
     main(["check", "-c", "config.yaml"])
     assert "is not used" not in capsys.readouterr().out
 

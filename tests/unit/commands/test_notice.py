@@ -48,19 +48,19 @@ def test_every_language_has_every_text() -> None:
 
 
 def test_it_says_what_is_recorded() -> None:
-    said = " ".join(lines(Config(privacy=PRIVACY)))
-    assert "Counting visitors" in said
-    assert "No pictures" in said
-    assert "68 points" not in said
-    assert "medical" not in said
-    assert "towards the camera" not in said
+    text = " ".join(lines(Config(privacy=PRIVACY)))
+    assert "Counting visitors" in text
+    assert "No pictures" in text
+    assert "68 points" not in text
+    assert "medical" not in text
+    assert "towards the camera" not in text
     assert "towards the camera" in " ".join(lines(Config(privacy=PRIVACY, attention=Attention(enabled=True))))
     more = msgspec.structs.replace(PRIVACY, images=True, landmarks=True, medical_or_safety=True)
-    said = " ".join(lines(Config(privacy=more)))
-    assert "No pictures" not in said
-    assert "Pictures can be shown or sent" in said
-    assert "68 points" in said
-    assert "medical or safety reasons" in said
+    text = " ".join(lines(Config(privacy=more)))
+    assert "No pictures" not in text
+    assert "Pictures can be shown or sent" in text
+    assert "68 points" in text
+    assert "medical or safety reasons" in text
 
 
 def test_it_says_how_long_what_is_kept() -> None:
@@ -71,11 +71,11 @@ def test_it_says_how_long_what_is_kept() -> None:
         history=History(enabled=True, keep_days=14),
         jsonl=Jsonl(enabled=True, max_bytes=5_000_000, backups=1),
     )
-    said = list(lines(kept))
-    assert "On the device: figures and events for 14 days." in said
-    assert "On the device: a file of events of at most 10 MB." in said
-    assert "On the device: events until they are delivered, at most 20,000 of them." in said
-    assert "Those who receive the data keep them for 90 days." in said
+    text = list(lines(kept))
+    assert "On the device: figures and events for 14 days." in text
+    assert "On the device: a file of events of at most 10 MB." in text
+    assert "On the device: events until they are delivered, at most 20,000 of them." in text
+    assert "Those who receive the data keep them for 90 days." in text
 
 
 def kept_lines(language: str, *, days: int, hours: float, events: int) -> str:
@@ -172,7 +172,7 @@ def test_only_the_chosen_languages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("notice.doc", "cannot tell what to write; expected a name that ends in .html or .pdf"),
+        ("notice.doc", "unknown format; expected a name that ends in .html or .pdf"),
         ("/proc/nowhere/notice.html", "cannot write the notice"),
     ],
 )

@@ -59,8 +59,8 @@ def daemon(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=SECONDS)
-        print(said)
+        _, output = process.communicate(timeout=SECONDS)
+        print(output)
 
 
 @cache
@@ -213,8 +213,8 @@ def test_faces_that_a_kill_left_open_are_ended_at_the_next_start(tmp_path: Path)
 
 
 def ends(seen: Recorder, boot_id: str) -> list[dict[str, Any]]:
-    told = [json.loads(payload) for payload in seen.of(f"{DEVICE}/event")]
-    return [event for event in told if event["event_type"] == "end" and event["boot_id"] == boot_id]
+    reported = [json.loads(payload) for payload in seen.of(f"{DEVICE}/event")]
+    return [event for event in reported if event["event_type"] == "end" and event["boot_id"] == boot_id]
 
 
 def written(folder: Path) -> bool:
@@ -233,8 +233,8 @@ def test_events_outlast_the_daemon_while_the_broker_is_away(tmp_path: Path) -> N
         process.kill()
     held = waiting(tmp_path)
     with broker, Recorder(broker.port, session="recorder") as seen, daemon(tmp_path, broker.port):
-        told = [json.loads(payload) for payload in seen.wait(f"{DEVICE}/event", held + 1)]
-        old = [event for event in told if event["boot_id"] == told[0]["boot_id"] and event["seq"] < 1_000_000]
+        reported = [json.loads(payload) for payload in seen.wait(f"{DEVICE}/event", held + 1)]
+        old = [event for event in reported if event["boot_id"] == reported[0]["boot_id"] and event["seq"] < 1_000_000]
         assert [event["seq"] for event in old] == list(range(1, held + 1))
         assert all(event["replayed"] for event in old)
 

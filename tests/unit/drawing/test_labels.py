@@ -82,8 +82,8 @@ def test_small_faces_have_no_landmarks_drawn_on_them(side: int, mesh: bool) -> N
 def test_pages_and_pictures_say_the_same_percentage() -> None:
     for value in np.linspace(0.2, 1, 400):
         one = face(Box(0, 0, 50, 50), value=float(value))
-        (told,) = faces_message([one], 0).faces
-        share = told.shares[LABELS.index("happiness")]
+        (reported,) = faces_message([one], 0).faces
+        share = reported.shares[LABELS.index("happiness")]
         assert caption(one) == f"#1 happiness {share} %"
     assert [percentage(value) for value in (0.0, 0.004, 0.996, 1.0)] == [0, 0, 100, 100]
 

@@ -23,7 +23,7 @@ ALWAYS_MANY = {"words", "step_s"}
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (counted(0, "face"), "0 faces"),
         (counted(0, "face", none="no"), "no faces"),
@@ -43,8 +43,8 @@ ALWAYS_MANY = {"words", "step_s"}
         (of_all(1, 3, "picture"), "1 of 3 pictures"),
     ],
 )
-def test_numbers_of_things(said: str, expected: str) -> None:
-    assert said == expected
+def test_numbers_of_things(text: str, expected: str) -> None:
+    assert text == expected
 
 
 def plurals(path: Path) -> Iterator[str]:

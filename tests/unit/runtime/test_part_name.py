@@ -15,8 +15,8 @@ log = logging.getLogger("test.part_name")
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is said, as the daemon's handler words it."""
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """What is logged, as the daemon's handler words it."""
     lines: list[str] = []
 
     class Handler(logging.Handler):
@@ -32,23 +32,23 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     log.removeHandler(handler)
 
 
-def test_a_line_says_which_camera_it_is_about(said: list[str]) -> None:
+def test_a_line_says_which_camera_it_is_about(logged: list[str]) -> None:
     log.info("begun with %d cameras", 2)
     with speaking_of("front"):
         log.info("the camera is back after %d s", 3)
-    assert said == ["begun with 2 cameras", "front: the camera is back after 3 s"]
+    assert logged == ["begun with 2 cameras", "front: the camera is back after 3 s"]
 
 
-def test_a_thread_speaks_in_the_name_in_which_it_was_made(said: list[str]) -> None:
+def test_a_thread_speaks_in_the_name_in_which_it_was_made(logged: list[str]) -> None:
     with speaking_of("back"):
         worker = Worker("mqtt", lambda: log.info("connected"))
     worker.start()
     assert worker.join(10)
-    assert said == ["back: connected"]
+    assert logged == ["back: connected"]
 
 
-def test_what_one_camera_repeats_does_not_silence_another(said: list[str]) -> None:
+def test_what_one_camera_repeats_does_not_silence_another(logged: list[str]) -> None:
     for name in ("front", "front", "front", "back"):
         with speaking_of(name):
             log.info("away")
-    assert [line.partition(" (")[0] for line in said] == ["front: away", "front: away", "back: away"]
+    assert [line.partition(" (")[0] for line in logged] == ["front: away", "front: away", "back: away"]

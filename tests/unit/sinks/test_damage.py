@@ -35,7 +35,7 @@ from tests.support.damage import (
     make_outbox,
     store_in,
 )
-from tests.support.sink_helpers import said
+from tests.support.sink_helpers import logged
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,7 +62,7 @@ def test_a_flipped_bit_in_a_waiting_event_costs_that_event(tmp_path: Path, caplo
         else:
             assert (dropped, trouble) == (0, None)
         store.outbox.close()
-    assert said(caplog, "a row of events is damaged and set aside: (3, 'boot-1', 3)") == 1
+    assert logged(caplog, "a row of events is damaged and set aside: (3, 'boot-1', 3)") == 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT source FROM damaged_rows").fetchall() == [("events",)]
 
@@ -76,7 +76,7 @@ def test_a_damaged_open_face_costs_its_end_only(tmp_path: Path, caplog: pytest.L
     store.open()
     ends = [entry for entry in store.outbox.oldest(100) if b'"event_type":"end"' in entry.payload]
     assert len(ends) == 4
-    assert said(caplog, "a row of open_faces is damaged") == 2
+    assert logged(caplog, "a row of open_faces is damaged") == 2
     store.outbox.close()
 
 
@@ -155,4 +155,4 @@ def test_an_index_with_what_is_no_number_is_made_anew(tmp_path: Path, caplog: py
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), "SQLite does not see it"
     check_history(path)
-    assert said(caplog, "index events_by_time is damaged and is rebuilt") == 1
+    assert logged(caplog, "index events_by_time is damaged and is rebuilt") == 1

@@ -48,7 +48,7 @@ def numbers(*paths: Path) -> list[int]:
     return [json.loads(line)["seq"] for path in paths for line in path.read_bytes().splitlines()]
 
 
-def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
+def logged(caplog: pytest.LogCaptureFixture, text: str) -> int:
     return sum(text in record.getMessage() for record in caplog.records)
 
 
@@ -129,11 +129,11 @@ def test_a_full_disk_leaves_no_torn_line_and_loses_nothing_once_there_is_space(
         wait_for(lambda: path.stat().st_size, "the first line")
         with disk_that_ends_at(path.stat().st_size + 100):
             sink.submit(events(2, 20))
-            wait_for(lambda: said(caplog, "cannot write to"), "a word in the log")
+            wait_for(lambda: logged(caplog, "cannot write to"), "a word in the log")
             assert numbers(path) == [1]
-        wait_for(lambda: said(caplog, "again (0 events dropped"), "the recovery in the log")
+        wait_for(lambda: logged(caplog, "again (0 events dropped"), "the recovery in the log")
     assert numbers(path) == list(range(1, 21))
-    assert said(caplog, "cannot write to") == 1
+    assert logged(caplog, "cannot write to") == 1
 
 
 def test_dev_full_costs_the_oldest_lines_and_never_the_daemon(
@@ -142,11 +142,11 @@ def test_dev_full_costs_the_oldest_lines_and_never_the_daemon(
     monkeypatch.setattr(jsonl, "RETRY_SECONDS", 0.02)
     with running("/dev/full") as sink:
         sink.submit(events(1, 1))
-        wait_for(lambda: said(caplog, "No space left on device"), "a word in the log")
+        wait_for(lambda: logged(caplog, "No space left on device"), "a word in the log")
         for first in range(1, 2002, 100):
             sink.submit(events(first, first + 99))
-    assert said(caplog, "No space left on device") == 1
-    assert said(caplog, "events could not be written to /dev/full") == 1
+    assert logged(caplog, "No space left on device") == 1
+    assert logged(caplog, "events could not be written to /dev/full") == 1
 
 
 def test_after_a_torn_line_the_next_one_stands_on_its_own(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_rotation_that_fails_is_tried_again(
     (in_the_way / "file").touch()
     with running(path, max_bytes=2048, backups=1) as sink:
         sink.submit(events(1, 10))
-        wait_for(lambda: said(caplog, "cannot write to"), "a word in the log")
+        wait_for(lambda: logged(caplog, "cannot write to"), "a word in the log")
         (in_the_way / "file").unlink()
         in_the_way.rmdir()
     assert numbers(path)[-1] == 10
@@ -251,7 +251,7 @@ def test_a_reader_that_hangs_does_not_hold_up_submit_or_close(tmp_path: Path, ca
         for first in range(1, 2002, 100):
             sink.submit(events(first, first + 99))
     assert time.monotonic() - started < 30
-    assert said(caplog, "events could not be written") == 1
+    assert logged(caplog, "events could not be written") == 1
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # the thread ends when somebody reads
     wait_for(lambda: _drain(reader) and not runs("jsonl"), "the thread's end")
     os.close(reader)
@@ -304,7 +304,7 @@ def test_a_file_that_is_taken_away_under_way_is_opened_again(
                 path.touch()
         sink.submit(events(4, 5))
         wait_for(lambda: path.exists() and numbers(path) == [4, 5], "the lines after that")
-    assert said(caplog, "was moved, deleted or replaced; continuing in a new file") == 1
+    assert logged(caplog, "was moved, deleted or replaced; continuing in a new file") == 1
 
 
 def test_a_file_that_others_cut_off_may_grow_to_its_limit_again(tmp_path: Path) -> None:

@@ -314,9 +314,9 @@ def test_forget_deletes_them_and_nothing_else(tmp_path: Path, capsys: pytest.Cap
     file.write_text(f"device: {{id: kitchen}}\nstate: {{folder: {tmp_path}}}\n")
     ring(folder_of(tmp_path)).add("start", JPEG)
     (tmp_path / "kitchen" / "history.db").write_bytes(b"kept")
-    for said in ("kitchen: pictures deleted: 1", "kitchen: no pictures in "):
+    for output in ("kitchen: pictures deleted: 1", "kitchen: no pictures in "):
         assert main(["forget", "--pictures", "--config", str(file)]) == 0
-        assert said in capsys.readouterr().out
+        assert output in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "kitchen").iterdir()] == ["history.db"]
 
 

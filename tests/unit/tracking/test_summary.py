@@ -208,12 +208,12 @@ def test_whatever_happens_the_figures_add_up(steps: list[Step]) -> None:
         scene.step(now / 10, *labels, events=start(visitors))
         before = labels
 
-    told = Counter[str]()
+    reported = Counter[str]()
     for summary in scene.summaries:
         assert summary.seconds is not None
         assert set(summary.seconds) == KEYS
-        told.update({label: round(seconds * 10) for label, seconds in summary.seconds.items()})
-    assert +told == +expected
+        reported.update({label: round(seconds * 10) for label, seconds in summary.seconds.items()})
+    assert +reported == +expected
     assert sum(summary.visitors or 0 for summary in scene.summaries) == sum(visitors for _, _, visitors in steps)
     for earlier, later in itertools.pairwise(scene.summaries):
         assert earlier.start_ns < earlier.end_ns <= later.start_ns

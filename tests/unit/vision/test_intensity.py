@@ -30,9 +30,9 @@ def found(pipeline: Pipeline, picture: Image) -> Intensities:
 
 
 def test_a_smile_is_told(lively: Pipeline, astronaut: Image) -> None:
-    told = found(lively, astronaut)
-    assert 0 <= told.values.min() <= told.values.max() <= 1
-    smile, closed = told.get("smile"), told.get("eye_closed_left")
+    reported = found(lively, astronaut)
+    assert 0 <= reported.values.min() <= reported.values.max() <= 1
+    smile, closed = reported.get("smile"), reported.get("eye_closed_left")
     assert smile is not None
     assert smile > 0.6
     assert closed is not None
@@ -49,10 +49,10 @@ def test_a_mirror_swaps_the_eyes_and_nothing_else(lively: Pipeline, astronaut: I
 def test_only_what_the_card_publishes_is_told(lively: Pipeline, astronaut: Image) -> None:
     card = lively.cards[3].intensities
     assert card is not None
-    told = found(lively, astronaut)
-    assert told.names == tuple(name for name in card.names if name not in card.withheld)
-    assert "smile" in told.names
-    assert all(told.get(name) is None for name in (*card.withheld, "no such intensity"))
+    reported = found(lively, astronaut)
+    assert reported.names == tuple(name for name in card.names if name not in card.withheld)
+    assert "smile" in reported.names
+    assert all(reported.get(name) is None for name in (*card.withheld, "no such intensity"))
 
 
 def test_without_a_model_there_are_none(pipeline: Pipeline, astronaut: Image) -> None:

@@ -181,8 +181,8 @@ def test_the_pose_is_the_heads_where_the_card_has_one() -> None:
     matrix = transforms.square_crop_matrix((300, 200), 600, 0, 80)
     assert decode_outputs(outputs[:2], plain, matrix, 80).pose.yaw_deg == pytest.approx(0, abs=0.1)
     assert decode_outputs(outputs[:2], plain, matrix, 80).pose.error_deg is None
-    told = decode_outputs(outputs, msgspec.structs.replace(plain, pose=POSE_CARD), matrix, 80).pose
-    assert (told.yaw_deg, told.error_deg) == pytest.approx((54, 10))
+    reported = decode_outputs(outputs, msgspec.structs.replace(plain, pose=POSE_CARD), matrix, 80).pose
+    assert (reported.yaw_deg, reported.error_deg) == pytest.approx((54, 10))
 
 
 def card_with(outputs: list[Floats]) -> Card:

@@ -58,6 +58,16 @@ def test_transform_is_the_matrix_product_to_the_last_bit_but_one(
     assert found == pytest.approx(product, rel=2e-7, abs=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (0, 5, 2), (1, 2), (3, 5, 2), (2, 2, 2)])
+def test_transform_keeps_the_shape(shape: tuple[int, ...]) -> None:
+    source = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    matrix = transforms.square_crop_matrix((3.0, 4.0), 8.0, 0.5, 80)
+    found = transforms.transform(source, matrix)
+    assert found.shape == shape
+    assert found.dtype == np.float32
+    assert found == pytest.approx(source.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2], rel=1e-5)
+
+
 def test_the_eyes_are_the_first_two_anchors_and_all_are_means() -> None:
     points = np.random.default_rng(1).uniform(0, 400, (68, 2)).astype(np.float32)
     anchors = transforms.anchors3(points)
@@ -78,6 +88,10 @@ def test_averaged_is_the_mean_of_each_block_to_the_bit(shrink: int, depth: tuple
     found = transforms.averaged(image, shrink)
     assert found.dtype == np.uint8
     assert np.array_equal(found, expected)
+    canvas = np.zeros((rows + 2, columns + 3, *depth), np.uint8)
+    transforms.averaged(image, shrink, into=canvas[1:-1, 2:-1])
+    assert np.array_equal(canvas[1:-1, 2:-1], expected)
+    assert canvas.sum() == expected.sum()  # nothing beside it
 
 
 def test_a_picture_thinner_than_a_block_is_averaged_across() -> None:

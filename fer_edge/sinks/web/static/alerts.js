@@ -28,21 +28,21 @@ export class Alerts {
     for (const { kind, name, on, at, faces, who: ids } of entries) {
       if (kind !== "alert") continue;
       if (on && !this.on.has(name)) {
-        this.on.set(name, { at, said: who(ids, faces) });
+        this.on.set(name, { at, text: who(ids, faces) });
         begun.push(name);
         changed = true;
       } else if (!on) changed = this.on.delete(name) || changed;
     }
     if (changed) this.show(); // only then: whatever is written here anew is read out anew
     const still = begun.filter((name) => this.on.has(name));
-    if (news && still.length) this.tell(still);
+    if (news && still.length) this.notify(still);
   }
 
   show() {
     const lines = [...this.on].map(([name, alert]) => {
       alert.lasts = make("span", "when");
       alert.lasts.setAttribute("aria-hidden", "true"); // it changes each second, and would be read out
-      const line = make("li", "", `Alert ${name} is on since ${timeOf(alert.at)}: ${alert.said} `);
+      const line = make("li", "", `Alert ${name} is on since ${timeOf(alert.at)}: ${alert.text} `);
       line.append(alert.lasts);
       return line;
     });
@@ -56,11 +56,11 @@ export class Alerts {
     for (const { at, lasts } of this.on.values()) write(lasts, `for ${span(now() - at)}`);
   }
 
-  tell(names) {
+  notify(names) {
     if (this.sound.wanted) this.beep();
     if (!this.notes.wanted) return;
     for (const name of names) {
-      new Notification(`Alert ${name} is on`, { body: `${this.title}: ${this.on.get(name).said}`, tag: `fer-edge ${name}` });
+      new Notification(`Alert ${name} is on`, { body: `${this.title}: ${this.on.get(name).text}`, tag: `fer-edge ${name}` });
     }
   }
 

@@ -1,4 +1,4 @@
-// The overview: of each camera its picture, how it fares and who is seen; a click leads to its own page.
+// The overview: of each camera its picture, its state and who is seen; a click leads to its own page.
 
 import { draw, sentence, write } from "./dom.js";
 import { stateOf, troublesOf } from "./header.js";
@@ -31,7 +31,7 @@ class Camera {
       hello: (message) => this.begin(message),
       news: (message) => this.take(message.entries),
       faces: (message) => this.faces(message.faces),
-      health: (message) => this.fares(message),
+      health: (message) => this.showHealth(message),
     };
     this.link = new Link({
       base: `camera/${root.dataset.camera}/`,
@@ -67,7 +67,7 @@ class Camera {
   }
 
   // Live only while camera, broker and board are well, as on the camera's own page.
-  fares(health) {
+  showHealth(health) {
     this.show(stateOf(health), health.camera.state === "good" ? "" : health.camera.text);
     const others = troublesOf(health).filter(([key]) => key !== "camera");
     this.say(others.map(([key, name]) => `${name}: ${health[key].text}`).join("; "));

@@ -24,7 +24,7 @@ export class Faces {
     this.show([]);
   }
 
-  // `empty`: what is said where there are none.
+  // `empty`: the text where there are none.
   show(faces, empty = "Nobody is in view.") {
     const here = new Set(faces.map((face) => face.id));
     for (const [id, card] of this.cards) {
@@ -58,12 +58,12 @@ class Card {
     this.time = make("span");
     head.append(make("span", "", `Face ${nameOf(id)}`), this.time);
     this.rankedAt = -Infinity;
-    this.said = make("p", "said");
+    this.answer = make("p", "answer");
     this.signals = make("p", "signals");
     this.bars = labels.map((label) => new Bar(label));
     this.list = make("ul", "bars");
     this.list.append(...this.bars.map((bar) => bar.root));
-    this.root.append(head, this.said, this.signals, this.list);
+    this.root.append(head, this.answer, this.signals, this.list);
   }
 
   show({ expression, reason, seconds, hidden, shares, signals }) {
@@ -71,14 +71,14 @@ class Card {
     this.root.style.setProperty("--tone", expression ? tone(expression) : "var(--field)");
     write(this.time, hidden ? "out of sight" : `here for ${span(seconds)}`);
     const share = shares[this.labels.indexOf(expression)];
-    write(this.said, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
+    write(this.answer, expression ? `${expression} ${withUnit(share ?? "–", "%")}` : `no expression: ${words(reason ?? "waiting")}`);
     write(this.signals, signals.join(" · "));
     this.list.hidden = !shares.length;
     this.bars.forEach((bar, index) => bar.show(shares[index], this.labels[index] === expression));
     if (shares.length) this.rank(shares, expression);
   }
 
-  // The strongest first, and before them what is said of the face.
+  // The strongest first, and before them the published answer.
   rank(shares, expression) {
     const now = performance.now();
     if (expression === this.expression && now - this.rankedAt < RANK_MS) return;
@@ -98,7 +98,7 @@ class Bar {
     this.fill = make("div", "fill");
     this.fill.style.setProperty("--tone", tone(label));
     const track = make("div", "track");
-    track.setAttribute("aria-hidden", "true"); // the number says the same
+    track.setAttribute("aria-hidden", "true"); // the number shows the same
     track.append(this.fill);
     this.share = make("span", "share");
     this.root.append(make("span", "", label), track, this.share);

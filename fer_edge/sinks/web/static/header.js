@@ -1,4 +1,4 @@
-// The header: the page is live only as far as what it shows is. What is not, is said with the reason, since when, and
+// The header: the page is live only as far as what it shows is. What is not is shown with the reason, since when, and
 // when it is tried next.
 
 import { byId, make, now, span, timeOf, write } from "./dom.js";
@@ -62,14 +62,14 @@ function pill(name) {
   const root = make("li", "pill");
   const dot = make("span", "dot");
   dot.setAttribute("aria-hidden", "true");
-  const said = make("span", "said-only");
-  root.append(dot, make("span", "", name), said);
+  const word = make("span", "visually-hidden");
+  root.append(dot, make("span", "", name), word);
   return {
     root,
     show(_, state) {
       root.className = `pill ${state}`;
       root.hidden = state === "off" || state === "unknown";
-      write(said, `: ${WORDS[state]}`);
+      write(word, `: ${WORDS[state]}`);
     },
   };
 }

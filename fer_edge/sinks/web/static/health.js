@@ -1,4 +1,4 @@
-// How the daemon fares.
+// The state of the daemon.
 
 import { byId, make, withUnit, write } from "./dom.js";
 
@@ -31,9 +31,9 @@ export class Health {
     this.figures.get("latency").value.className = late.tone;
     write(this.figures.get("latency").small, late.text);
     for (const [key, { value, text }] of this.parts) {
-      const { state, text: said } = health[key];
+      const { state, text: reason } = health[key];
       value.className = `pill ${state}`;
-      write(text, said);
+      write(text, reason);
     }
   }
 
@@ -51,7 +51,7 @@ export class Health {
   }
 }
 
-// What is normal depends on how often pictures come; the word says it beside the colour.
+// What is normal depends on how often pictures come; a word beside the colour names it.
 function lateness({ latency_ms: latency, target_fps: target }) {
   if (latency === null) return { tone: "", text: "" };
   const normal = Math.max(NORMAL_MS, NORMAL_FRAMES * 1000 / (target || Infinity));

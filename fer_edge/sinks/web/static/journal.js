@@ -34,11 +34,11 @@ function line(entry) {
   const item = make("li", entry.kind);
   const swatch = make("span", entry.expression ? "swatch" : entry.face ? "swatch dotted" : entry.kind === "away" ? "swatch hatched" : "");
   if (entry.expression) swatch.style.setProperty("--tone", tone(entry.expression));
-  item.append(make("time", "", timeOf(entry.at)), swatch, make("span", "", said(entry)));
+  item.append(make("time", "", timeOf(entry.at)), swatch, make("span", "", describe(entry)));
   return item;
 }
 
-function said({ kind, face, expression, reason, confidence, dwell, name, on, faces, who: ids }) {
+function describe({ kind, face, expression, reason, confidence, dwell, name, on, faces, who: ids }) {
   if (kind === "away") return `The camera is away${reason ? `: ${reason}` : ""}`;
   if (kind === "back") return "The camera is back";
   if (kind === "alert") return `Alert ${name} is ${on ? `on (${who(ids, faces)})` : "off"}`;

@@ -3,7 +3,7 @@
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5000;
 const AT_A_TIME = 2; // pictures under way: one travels while the other is shown
-const SILENT_MS = 5000; // the daemon says how it fares every second
+const SILENT_MS = 5000; // the daemon reports its state every second
 
 export class Link {
   // base: where the daemon's page is, seen from this one
@@ -74,7 +74,7 @@ export class Link {
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
   }
 
-  // A browser does not tell why a websocket was refused: ask.
+  // A browser does not report why a websocket was refused: ask.
   async reason() {
     try {
       const answer = await fetch(`${this.base}session`, { cache: "no-store" });

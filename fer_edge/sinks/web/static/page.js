@@ -1,4 +1,4 @@
-// The page: takes what the daemon says to the part that shows it.
+// The page: takes each message of the daemon to the part that shows it.
 
 import { Alerts } from "./alerts.js";
 import { byId, draw, make, sentence, setClock, setTones, write } from "./dom.js";

@@ -37,12 +37,12 @@ export class Shapes {
       this.line(name, `Zone ${name}: ${zone.points.length} corners`, () => this.begin(name, zone.points, zone), () => this.remove(name)));
     const [left, top, right, bottom] = shapes[REGION];
     const whole = shapes[REGION].join() === "0,0,1,1";
-    const said = whole ? "Region: the whole picture" : `Region: ${percent(left)} to ${percent(right)} across, ${percent(top)} to ${percent(bottom)} down`;
-    lines.push(this.line("region", said, () => this.begin(REGION, [[left, top], [right, bottom]])));
+    const text = whole ? "Region: the whole picture" : `Region: ${percent(left)} to ${percent(right)} across, ${percent(top)} to ${percent(bottom)} down`;
+    lines.push(this.line("region", text, () => this.begin(REGION, [[left, top], [right, bottom]])));
     byId("shape-list").replaceChildren(...lines);
   }
 
-  line(name, said, edit, remove) {
+  line(name, text, edit, remove) {
     const item = make("li");
     const button = (word, act) => {
       const made = make("button", "small", word);
@@ -51,7 +51,7 @@ export class Shapes {
       made.addEventListener("click", act);
       return made;
     };
-    item.append(make("span", "", said), button("Edit", edit), ...(remove ? [button("Delete", remove)] : []));
+    item.append(make("span", "", text), button("Edit", edit), ...(remove ? [button("Delete", remove)] : []));
     return item;
   }
 

@@ -106,9 +106,9 @@ export class Timeline {
 
   // The hatched parts in words: what a picture shows, others must hear.
   say(gaps, end) {
-    const said = gaps.map(({ from, to, why }) => `${why} ${to >= end ? `for ${span(to - from)}, still` : `for ${span(to - from)} until ${span(end - to)} ago`}`);
-    byId("gaps").hidden = !said.length;
-    write(byId("gaps-text"), said.length ? `Hatched: nobody could be seen (${said.join("; ")}).` : "");
+    const parts = gaps.map(({ from, to, why }) => `${why} ${to >= end ? `for ${span(to - from)}, still` : `for ${span(to - from)} until ${span(end - to)} ago`}`);
+    byId("gaps").hidden = !parts.length;
+    write(byId("gaps-text"), parts.length ? `Hatched: nobody could be seen (${parts.join("; ")}).` : "");
   }
 
   // Faces that were never there at the same time share a lane; those older than the time line are forgotten.

@@ -31,8 +31,8 @@ def test_the_second_run_is_told_who_writes(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         options = AnalyzeOptions(sources=[str(tmp_path)], csv=str(tmp_path / "t.csv"), video=tmp_path / "film.mp4")
-        said = rf"film\.mp4: fer-edge analyze, process {other.pid}, is writing it; wait until .* --video"
-        with pytest.raises(SinkError, match=said):
+        message = rf"film\.mp4: fer-edge analyze, process {other.pid}, is writing it; wait until .* --video"
+        with pytest.raises(SinkError, match=message):
             analyze(Config(), options)
         assert not (tmp_path / "t.csv.lock").exists()
         other.kill()

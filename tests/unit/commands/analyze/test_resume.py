@@ -137,13 +137,13 @@ def test_signals(tmp_path: Path, film: Path, whole: dict[str, str], number: sign
         lines = folder / "out.jsonl"
         wait_for(lambda: lines.exists() and lines.stat().st_size >= bytes_first, "enough lines", seconds=60)
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, reported = process.communicate(timeout=60)
     if number is signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 130
-        assert told.startswith("fer-edge: stopped at 0:00:")
-        assert told.count("\n") == 1
+        assert reported.startswith("fer-edge: stopped at 0:00:")
+        assert reported.count("\n") == 1
     done = len(json_lines(lines))
     assert 0 < done < FRAMES
     if (folder / "out.mp4").stat().st_size:

@@ -71,8 +71,8 @@ def test_a_folder_is_its_pictures_and_then_its_films(
         *(("dance.gif", frame) for frame in range(3)),
         *(("wave.png", frame) for frame in range(3)),
     ]
-    (said,) = [message for message in caplog.messages if "left out" in message]
-    assert said.endswith("1 file (.cr2) is left out: raw pictures are not read here")
+    (output,) = [message for message in caplog.messages if "left out" in message]
+    assert output.endswith("1 file (.cr2) is left out: raw pictures are not read here")
 
 
 def test_a_folder_of_films_alone_says_what_it_leaves_out(
@@ -150,7 +150,7 @@ def test_a_picture_without_a_sure_expression_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (
             ["{holiday}", "--still", "--csv", "{out}"],
@@ -167,14 +167,14 @@ def test_a_picture_without_a_sure_expression_has_none(tmp_path: Path) -> None:
     ids=["folder", "picture", "film", "nobody", "absent"],
 )
 def test_a_line_at_the_end(
-    arguments: list[str], told: str, tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+    arguments: list[str], reported: str, tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     black = tmp_path / "black.png"
     cv2.imwrite(str(black), np.zeros((64, 64, 3), np.uint8))
     places = {"holiday": folder, "out": tmp_path / "o", "empty": black, "absent": tmp_path / "absent.png"}
     main(["analyze", *(argument.format(**places) for argument in arguments)])
     last = capfd.readouterr().err.splitlines()[-1]
-    assert re.match(f"fer-edge: {told}", last), last
+    assert re.match(f"fer-edge: {reported}", last), last
     assert re.search(r"; took [\d.]+ s, [\d.e+]+ (frame|picture)s a second$", last)
 
 

@@ -63,24 +63,24 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_raspberry_pi_is_described(pi: Path) -> None:
-    told = dict(describe.describe())
-    assert told["board"] == "Raspberry Pi 5 Model B Rev 1.0"
-    assert told["SoC"] == "brcm,bcm2712"
-    assert told["CPU"] == "Cortex-A76"
-    assert told["int8 instructions"] == "asimddp"
-    assert told["clock"] == "ondemand, 1500 to 2400 MHz"
-    assert told["memory"] == "8443 MB"
-    assert told["system"] == "Debian GNU/Linux 13 (trixie)"
-    assert {"cores", "kernel", "Python", "packages"} <= set(told)
+    reported = dict(describe.describe())
+    assert reported["board"] == "Raspberry Pi 5 Model B Rev 1.0"
+    assert reported["SoC"] == "brcm,bcm2712"
+    assert reported["CPU"] == "Cortex-A76"
+    assert reported["int8 instructions"] == "asimddp"
+    assert reported["clock"] == "ondemand, 1500 to 2400 MHz"
+    assert reported["memory"] == "8443 MB"
+    assert reported["system"] == "Debian GNU/Linux 13 (trixie)"
+    assert {"cores", "kernel", "Python", "packages"} <= set(reported)
     assert describe.clock_mhz() == 2400
-    assert SERIAL not in str(told)
+    assert SERIAL not in str(reported)
 
 
 def test_a_machine_that_tells_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(describe, "ROOT", tmp_path)
-    told = dict(describe.describe())
-    assert told["board"].endswith("machine without a device tree")
-    assert not {"SoC", "CPU", "clock", "memory", "system"} & set(told)
+    reported = dict(describe.describe())
+    assert reported["board"].endswith("machine without a device tree")
+    assert not {"SoC", "CPU", "clock", "memory", "system"} & set(reported)
     assert describe.clock_mhz() is None
 
 

@@ -24,7 +24,7 @@ from fer_edge.runtime.time_text import clock_text
 from fer_edge.sinks.history import HistoryTable
 from fer_edge.sinks.sqlite_file import SqliteFile
 from fer_edge.tracking.minutes import Minute
-from tests.support.stories import DAY, told
+from tests.support.stories import DAY, event_row
 
 NOW = 1_800_000_000.0
 
@@ -55,7 +55,7 @@ def kept(tmp_path: Path) -> Path:
     now_s = int(time.time())
     for ago_s in range(3 * 3600, 0, -1800):
         at_s = now_s - ago_s
-        events = [told(at_s, "start", track=ago_s), told(at_s + 9, "end", track=ago_s, dwell_s=8.0)]
+        events = [event_row(at_s, "start", track=ago_s), event_row(at_s + 9, "end", track=ago_s, dwell_s=8.0)]
         history.add(Minute(begin_s=at_s // 60 * 60, watched_s=60.0, visitors=1, shown_s={"neutral": 8.0}), events)
     disk.close()
     return path
@@ -144,14 +144,14 @@ def test_what_cannot_be_reported(kept: Path, options: dict[str, Any], words: str
 
 def test_without_a_file_a_summary_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--file", str(kept), "--since", "200m"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"faces that came +6 *\n", said)
-    assert "Half of 6 stays were about 8.0 s long" in said
+    message = capsys.readouterr().out
+    assert re.search(r"faces that came +6 *\n", message)
+    assert "Half of 6 stays were about 8.0 s long" in message
     assert main(["report", "--file", str(kept), "--since", "95m", "--compare", "previous"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"this period +compared with", said)
-    assert re.search(r"faces that came +[+−]?\d.* +too little to say", said)
-    assert all(len(line) < 90 for line in said.splitlines() if "." not in line)
+    message = capsys.readouterr().out
+    assert re.search(r"this period +compared with", message)
+    assert re.search(r"faces that came +[+−]?\d.* +too little to say", message)
+    assert all(len(line) < 90 for line in message.splitlines() if "." not in line)
 
 
 @pytest.mark.parametrize(

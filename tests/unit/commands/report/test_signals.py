@@ -15,8 +15,8 @@ MINUTES = (
 
 
 def rows(minutes: tuple[Minute, ...]) -> dict[str, str]:
-    told = figure_rows([ReportData(title="", name="", begin_s=0, end_s=120, minutes=minutes)])
-    return {name: value for name, value, *_ in told}
+    reported = figure_rows([ReportData(title="", name="", begin_s=0, end_s=120, minutes=minutes)])
+    return {name: value for name, value, *_ in reported}
 
 
 def test_who_looked_and_how_the_mix_leaned() -> None:

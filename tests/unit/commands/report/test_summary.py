@@ -17,7 +17,7 @@ from fer_edge.commands.report.summary import (
     visits,
 )
 from fer_edge.tracking.minutes import EventRow, Minute
-from tests.support.stories import DAY, EVENTS, MINUTES, story, told
+from tests.support.stories import DAY, EVENTS, MINUTES, event_row, story
 
 
 def test_visits_by_hand() -> None:
@@ -32,22 +32,24 @@ def test_visits_by_hand() -> None:
 
 
 def test_a_face_of_before_the_period() -> None:
-    [one] = visits([told(1010.0, "end", "fear", dwell_s=300.0)], begin_s=1000.0)
+    [one] = visits([event_row(1010.0, "end", "fear", dwell_s=300.0)], begin_s=1000.0)
     assert (one.segments, one.dwell_s) == ((Segment(1000.0, 1010.0, "fear", None),), 300.0)
-    [one] = visits([told(1010.0, "update", "fear", dwell_s=300.0), told(1020.0, "end", "fear", dwell_s=308.0)])
+    [one] = visits(
+        [event_row(1010.0, "update", "fear", dwell_s=300.0), event_row(1020.0, "end", "fear", dwell_s=308.0)]
+    )
     assert (one.segments, one.dwell_s) == ((Segment(1010.0, 1020.0, "fear", None),), 308.0)
-    assert figures(story(events=[told(1010.0, "end", "fear", dwell_s=300.0)])).median_dwell_s == 300.0
+    assert figures(story(events=[event_row(1010.0, "end", "fear", dwell_s=300.0)])).median_dwell_s == 300.0
 
 
 def test_a_face_that_is_still_there() -> None:
-    events = [told(1.0, "start", track=1), EventRow(20.0, "next run", 1, "start", "fear", None, 0.5)]
+    events = [event_row(1.0, "start", track=1), EventRow(20.0, "next run", 1, "start", "fear", None, 0.5)]
     before, now = visits(events, end_s=31.0)
     assert (before.end_s, before.ended) == (1.0, False), "the run that ended in between told no end"
     assert (now.begin_s, now.end_s, now.dwell_s, now.ended) == (19.5, 31.0, 11.5, False)
 
 
 def test_ids_of_two_runs_are_two_faces() -> None:
-    two = visits([told(1.0, "start"), EventRow(5.0, "other run", 1, "start", "fear", None, 0.0)])
+    two = visits([event_row(1.0, "start"), EventRow(5.0, "other run", 1, "start", "fear", None, 0.0)])
     assert [visit.segments[0].expression for visit in two] == ["neutral", "fear"]
 
 

@@ -83,17 +83,17 @@ def test_the_same_events_as_from_the_pipeline_itself(name: str, frames: list[Fra
     assert list(map(key, told_again(OTHERS[name], frames))) == list(map(key, own))
 
 
-def story(*told: tuple[float, EventType, str | None, str | None]) -> list[FaceEvent]:
+def story(*reported: tuple[float, EventType, str | None, str | None]) -> list[FaceEvent]:
     return [
         face_event(
             mono_ns=round(at_s * SECOND), event_type=kind, previous=previous, expression=expression, dwell_s=at_s
         )
-        for at_s, kind, previous, expression in told
+        for at_s, kind, previous, expression in reported
     ]
 
 
 def test_an_outcome_by_hand() -> None:
-    told = story(
+    reported = story(
         (0.5, EventType.START, None, None),
         (2.0, EventType.UPDATE, None, "neutral"),
         (4.0, EventType.UPDATE, "neutral", "fear"),
@@ -104,7 +104,7 @@ def test_an_outcome_by_hand() -> None:
     )
     tally = FaceTimeCounter(0)
     tally.shown_ns.update({"neutral": 15 * SECOND, "fear": 5 * SECOND, "none": 10 * SECOND})
-    one = outcome(told, tally, 60.0)
+    one = outcome(reported, tally, 60.0)
     assert (one.faces, one.flips, one.events_per_minute, one.changes_per_minute) == (1, 1, 8.0, 10.0)
     assert (one.first_label_s, one.shares["fear"]) == (2.0, 0.25)
     assert one.labelled == pytest.approx(2 / 3)
@@ -201,9 +201,9 @@ def test_ctrl_c_is_enough_and_seconds_are_kept(frames: list[Frame]) -> None:
 def test_the_table_names_what_differs() -> None:
     tried = candidates(Config(), ["events.enter=0.8"])
     console = Console(width=100, color_system=None)
-    with console.capture() as said:
+    with console.capture() as message:
         console.print(picture(tried, {each.name: outcome([], FaceTimeCounter(0), 0.0) for each in tried}))
-    lines = said.get().splitlines()
+    lines = message.get().splitlines()
     assert any(line.split() == ["events.enter", "0.5", "0.8"] for line in lines)
     assert any("flips" in line for line in lines)
 
@@ -240,9 +240,9 @@ def test_words_of_the_table_stay_whole_in_80_columns() -> None:
     tried = candidates(Config(), [])
     shown = replace(outcome([], FaceTimeCounter(0), 0.0), shares={"happiness": 1.0})
     console = Console(width=80, color_system=None)
-    with console.capture() as said:
+    with console.capture() as message:
         console.print(picture(tried, {each.name: shown for each in tried}))
-    row = next(line for line in said.get().splitlines() if line.strip().startswith("most shown"))
+    row = next(line for line in message.get().splitlines() if line.strip().startswith("most shown"))
     assert row.split() == ["most", "shown", *["happiness"] * 5]
 
 

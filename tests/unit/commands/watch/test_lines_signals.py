@@ -11,8 +11,8 @@ SIGNALS = {"looks": {"on": False, "seconds": 3.24, "times": 2}, "balance": {"val
 
 
 def event(kind: str, signals: object = SIGNALS) -> ReceivedEvent:
-    told = {"event_type": kind, "track_id": 3, "expression": "neutral", "confidence": 0.8, "signals": signals}
-    return msgspec.json.decode(msgspec.json.encode(told), type=ReceivedEvent)
+    reported = {"event_type": kind, "track_id": 3, "expression": "neutral", "confidence": 0.8, "signals": signals}
+    return msgspec.json.decode(msgspec.json.encode(reported), type=ReceivedEvent)
 
 
 def test_an_end_says_what_signals_said() -> None:
@@ -27,7 +27,7 @@ def test_a_state_says_with_how_many_faces_each_is_on() -> None:
 
 
 def test_levels_are_written_as_people_write_them() -> None:
-    told = {"blinks": {"value": 12.4, "mean": 11.6}, "perclos": {"on": True, "seconds": 5.0, "mean": 0.104}}
-    assert event_line("hall", event("end", signals=told)).endswith("  perclos 5.0 s  blinks 12  perclos 10%")
+    reported = {"blinks": {"value": 12.4, "mean": 11.6}, "perclos": {"on": True, "seconds": 5.0, "mean": 0.104}}
+    assert event_line("hall", event("end", signals=reported)).endswith("  perclos 5.0 s  blinks 12  perclos 10%")
     newer = {"sparkles": {"value": 0.5, "mean": 0.5}}
     assert event_line("hall", event("end", signals=newer)).endswith("  sparkles +0.50")

@@ -232,9 +232,9 @@ def test_nobody_steers_the_terminal(screen: TerminalScreen) -> None:
 
 
 def test_the_last_word(screen: TerminalScreen) -> None:
-    with screen.console.capture() as said:
+    with screen.console.capture() as message:
         screen.sum_up()
-    assert said.get() == "1 event from 1 device\n"
+    assert message.get() == "1 event from 1 device\n"
     never = screen_of()
     never.away("MQTT broker hub:1883: no broker there")
     with pytest.raises(SinkError, match="no broker there"):

@@ -30,7 +30,7 @@ from fer_edge.testing.displays import FULL_HD
 from fer_edge.testing.drm import FakeCard, FakeNode
 from tests.support.drawings import STATS, backdrop, face
 from tests.support.face_events import IDENTITY
-from tests.support.sink_helpers import said
+from tests.support.sink_helpers import logged
 from tests.support.threads import runs
 
 FRAME = backdrop(640, 480)
@@ -133,25 +133,25 @@ def test_unplugged_and_plugged_in_again(card: FakeCard, tmp_path: Path, caplog: 
             sink.submit(UPDATE)
             wait_for(lambda: shows(card, PAINTED), "the picture is shown")
             card.plug(False)
-            wait_for(lambda: said(caplog, "HDMI-A-1 is unplugged; waiting") == times, "that is noticed")  # noqa: B023
-            wait_for(lambda: said(caplog, "no display is connected") == times, "and waited out")  # noqa: B023
+            wait_for(lambda: logged(caplog, "HDMI-A-1 is unplugged; waiting") == times, "that is noticed")  # noqa: B023
+            wait_for(lambda: logged(caplog, "no display is connected") == times, "and waited out")  # noqa: B023
             for _ in range(20):
                 sink.submit(UPDATE)
                 time.sleep(0.01)
-            assert said(caplog, "no display is connected") == times, "told once"
+            assert logged(caplog, "no display is connected") == times, "told once"
             card.plug(True)
         sink.submit(UPDATE)
         wait_for(lambda: shows(card, PAINTED), "the picture is shown")
-        wait_for(lambda: said(caplog, "HDMI: the preview is on HDMI-A-1 of ") > 0, "that is told")
+        wait_for(lambda: logged(caplog, "HDMI: the preview is on HDMI-A-1 of ") > 0, "that is told")
 
 
 def test_another_master(card: FakeCard, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = card.open()
     with running(card, tmp_path) as sink:
-        wait_for(lambda: said(caplog, "another program is using the display") == 1, "that is told")
+        wait_for(lambda: logged(caplog, "another program is using the display") == 1, "that is told")
         time.sleep(0.2)
         sink.submit(UPDATE)
-        assert said(caplog, "another program is using the display") == 1, "once"
+        assert logged(caplog, "another program is using the display") == 1, "once"
         other.close()
         wait_for(lambda: shows(card, PAINTED), "the display is taken over")
 
@@ -174,7 +174,7 @@ def test_a_display_that_does_not_answer_fills_no_log(
         assert line.endswith(": has not shown a picture for 0.01 s")
         card.answers_flips = True
         wait_for(lambda: tried(0) and shows(card, PAINTED), "the picture is shown")
-        wait_for(lambda: said(caplog, "HDMI: the preview is on ") == 1, "that is told")
+        wait_for(lambda: logged(caplog, "HDMI: the preview is on ") == 1, "that is told")
 
 
 def test_without_any_display_the_daemon_runs(
@@ -182,7 +182,7 @@ def test_without_any_display_the_daemon_runs(
 ) -> None:
     monkeypatch.setattr("fer_edge.sinks.hdmi.sink.LOOK_SECONDS", 60.0)
     with running(FakeCard(), tmp_path) as sink:  # no device in the folder
-        wait_for(lambda: said(caplog, "no display device in") == 1, "that is told")
+        wait_for(lambda: logged(caplog, "no display device in") == 1, "that is told")
         sink.submit(UPDATE)
     assert not runs("hdmi"), "it does not wait for one at the end"
 
@@ -206,7 +206,7 @@ def test_a_fault_of_our_own_ends_the_preview_only(
     broken = replace(UPDATE, faces=(replace(FACE, expression="no expression"),))
     with running(card, tmp_path) as sink:
         sink.submit(broken)
-        wait_for(lambda: said(caplog, "the hdmi sink has stopped") == 1, "that is told")
+        wait_for(lambda: logged(caplog, "the hdmi sink has stopped") == 1, "that is told")
         assert card.shows_console()
         sink.submit(UPDATE)
 
@@ -217,7 +217,7 @@ def test_a_mode_that_is_not_offered(card: FakeCard, tmp_path: Path, caplog: pyte
         offered = (
             "1920x1080@60 instead of hdmi.mode: 1024x768; the display offers 1920x1080@60, 1920x1080@50, 1280x720@60"
         )
-        wait_for(lambda: said(caplog, offered) == 1, "that is told")
+        wait_for(lambda: logged(caplog, offered) == 1, "that is told")
 
 
 def _broken(_: FakeNode) -> None:

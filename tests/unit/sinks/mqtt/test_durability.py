@@ -30,7 +30,7 @@ from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.sqlite_file import SqliteFile
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.outbox_helpers import connection, on_disk, opened, put, remove, retry, seqs, well
-from tests.support.sink_helpers import said
+from tests.support.sink_helpers import logged
 
 CONFIG = Config(outbox=OutboxConfig(write_every_seconds=0.01))
 START, UPDATE, END = EventType.START, EventType.UPDATE, EventType.END
@@ -131,7 +131,7 @@ def test_a_clean_stop_is_no_crash(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     again = Store(Outgoing(), Config(), tmp_path)
     again.open()
     assert [entry.seq for entry in again.outbox.oldest(10)] == [1, 2]
-    assert said(caplog, "crashed") == 0
+    assert logged(caplog, "crashed") == 0
     again.close("nobody")
 
 
@@ -276,7 +276,7 @@ def test_files_that_are_taken_away_under_way_are_made_anew(
         in_flight = outbox.oldest(2)
         take_away(path)
         put(outbox, 61, 63)
-        assert said(caplog, "was deleted, moved or replaced while in use") == 1
+        assert logged(caplog, "was deleted, moved or replaced while in use") == 1
         assert well(outbox)
         assert on_disk(path) == seqs(outbox) == list(range(2, 64))
         outbox.remove([entry.id for entry in in_flight])

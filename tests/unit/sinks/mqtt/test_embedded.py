@@ -18,7 +18,7 @@ from fer_edge.runtime.meter import rss_mb
 from fer_edge.sinks.mqtt import embedded as embedded_broker
 from fer_edge.testing.brokers import Recorder
 from tests.support.face_events import events
-from tests.support.sink_helpers import first_seen, mqtt_sink, said
+from tests.support.sink_helpers import first_seen, logged, mqtt_sink
 
 
 def test_the_embedded_broker_serves_strangers(caplog: pytest.LogCaptureFixture) -> None:
@@ -32,7 +32,7 @@ def test_the_embedded_broker_serves_strangers(caplog: pytest.LogCaptureFixture) 
         sink.close(5)
         assert first_seen(seen.wait("event", 45)) == list(range(1, 46))
         seen.wait_last("kitchen/availability", b"offline")
-    assert said(caplog, f"fer-edge watch --port {sink.port}") == 1
+    assert logged(caplog, f"fer-edge watch --port {sink.port}") == 1
 
 
 def test_retained_messages_go_to_those_who_asked_for_them() -> None:

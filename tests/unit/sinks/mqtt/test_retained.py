@@ -54,8 +54,8 @@ def test_what_a_later_configuration_does_not_have_is_removed(tmp_path: Path) -> 
         with Recorder(broker.port, topic=DISCOVERY) as seen:
             run_once(broker.port)
             wait_for(lambda: any(not message.retain for message in seen.messages[1:]), "the removal")
-            told = [json.loads(message.payload)["cmps"] for message in seen.messages]
-            assert {"p": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in told]
+            reported = [json.loads(message.payload)["cmps"] for message in seen.messages]
+            assert {"p": "binary_sensor"} in [components.get("binary_sensor.alert.joy") for components in reported]
         after = kept(broker.port)
         assert not [topic for topic in after if "joy" in topic]
         assert "joy" not in after[DISCOVERY].decode()

@@ -43,8 +43,8 @@ def test_an_alert_waits_until_somebody_has_looked_away_for_long() -> None:
 
     def on(seconds: float, shown: Shown) -> list[bool]:
         updates = story.show(seconds, shown)
-        told = [maker.update(each.faces, each.frame.taken_ns, minute_of_day=None) for each in updates if each.frame]
-        return [state.on for states in told for state in states]
+        reported = [maker.update(each.faces, each.frame.taken_ns, minute_of_day=None) for each in updates if each.frame]
+        return [state.on for states in reported for state in states]
 
     assert on(3, TOWARDS) == [False]
     assert on(4, AWAY) == []
@@ -105,8 +105,8 @@ def test_an_event_says_what_applies_to_each_kind() -> None:
     looks = SignalState(0, on=True, seconds=1.239, times=2, first_after_s=0.512)
     level = SignalState(0, value=0.34567, sum_s=2, known_s=8)
     event = face_event(signals={"looks": looks, "balance": level})
-    told = json.loads(msgspec.json.encode(encode.event_payload(event, IDENTITY)))["signals"]
-    assert told == {
+    reported = json.loads(msgspec.json.encode(encode.event_payload(event, IDENTITY)))["signals"]
+    assert reported == {
         "looks": {"on": True, "seconds": 1.24, "times": 2, "first_after_s": 0.51},
         "balance": {"value": 0.346, "mean": 0.25},
     }
