@@ -169,12 +169,3 @@ def test_a_picture_is_halved_while_it_stays_large_enough(size: tuple[int, int], 
     assert small.shape == expected[::-1]
     assert float(small.mean()) == pytest.approx(float(down.mean()), abs=2)
     assert (np.diff(small.astype(int), axis=0) >= 0).all()
-
-
-@pytest.mark.parametrize("shape", [(3, 2), (2, 5, 2), (1, 68, 2), (0, 2), (0, 5, 2)])
-def test_points_keep_their_shape_whatever_it_is(shape: tuple[int, ...]) -> None:
-    points = np.random.default_rng(1).uniform(-500, 500, shape).astype(np.float32)
-    matrix = np.array([[0.5, -1.5, 20.0], [1.5, 0.5, -7.0]])
-    moved = transforms.transform(points, matrix)
-    assert (moved.dtype, moved.shape) == (np.float32, shape)
-    assert moved == pytest.approx(points @ matrix[:, :2].T + matrix[:, 2], rel=1e-6, abs=1e-3)
