@@ -8,21 +8,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import cv2
 import msgspec
 import numpy as np
 
+from fer_edge.camera.replay import PICTURES
 from fer_edge.config import Attention, Balance, Config, Drowsiness, EyesMouth, Zone
 from fer_edge.config import Intensities as IntensitiesConfig
-from fer_edge.records import Intensities
+from fer_edge.pipeline import Pipeline
+from fer_edge.records import EyeTurn, Image, Intensities, Landmarks
 from fer_edge.tracking.signals import SIGNALS, SignalReader, enabled_signals
 from fer_edge.tracking.zones import ZoneMap
+from fer_edge.vision.iris import IrisReader
 from tests.support.faces_over_time import SECOND, Shown, Story
+from tests.support.samples import frame_of
 
 FRAMES = 20_000
 FPS = 15
 NAMES = ("smile", "brow_raise", "jaw_open", "eye_closed_left", "eye_closed_right")
 ON = Config(
-    attention=Attention(enabled=True),
+    attention=Attention(enabled=True, iris=True),
     balance=Balance(enabled=True),
     eyes_mouth=EyesMouth(enabled=True),
     intensities=IntensitiesConfig(enabled=True),
@@ -48,12 +53,23 @@ def _steps() -> Iterator[tuple[str, Callable[[int], object]]]:
         yield name, _follower([signal])
     yield f"all {len(SIGNALS)} signals", _follower(enabled_signals(ON))
     zones, box = ZoneMap(FOUR_ZONES), _story().tracks[0].box
+    face, irises = _face(), IrisReader(ON.attention.min_eye_px)
+    yield "irises of a face", lambda _: irises(*face)
     yield "four zones", lambda _: zones.around(box, (640, 480), before=("a",))
+
+
+def _face() -> tuple[Image, Landmarks]:
+    """A gray picture and the landmarks of its face."""
+    image = cv2.imread(str(PICTURES / "astronaut.jpg"), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    frame = frame_of(np.repeat(np.asarray(image, np.uint8)[:, :, None], 3, axis=2))
+    return frame.gray, Pipeline(Config()).step(frame).tracks[0].landmarks
 
 
 def _story() -> Story:
     story = Story(msgspec.structs.replace(ON))
-    story.show(1, Shown(intensities=Intensities(NAMES, np.full(len(NAMES), 0.2, np.float32))))
+    values = Intensities(NAMES, np.full(len(NAMES), 0.2, np.float32))
+    story.show(1, Shown(intensities=values, eyes=EyeTurn(3.0, 1.0)))
     return story
 
 

@@ -183,6 +183,8 @@ class Attention(Section, frozen=True):
     min_height_px: Pixels = 24
     max_pose_error_deg: Degrees = 8.0
     lasting_seconds: Seconds = 2.0
+    iris: bool = False
+    min_eye_px: Pixels = 8
 
 
 class EyesMouth(Section, frozen=True):

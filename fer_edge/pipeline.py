@@ -37,6 +37,7 @@ from fer_edge.vision.classifier import Classifier
 from fer_edge.vision.delegate import Delegate
 from fer_edge.vision.detector import TILES, Detector
 from fer_edge.vision.intensity import IntensityReader
+from fer_edge.vision.iris import IrisReader
 from fer_edge.vision.landmarks import Landmarker, face_box, fuse_scores
 from fer_edge.vision.model_card import models_folder
 from fer_edge.vision.quality import assess, reassess
@@ -72,6 +73,7 @@ class Pipeline:
         self.landmarker = Landmarker(landmarker)
         self.classifier = Classifier(classifier)
         self.intensities = IntensityReader(more[0]) if more else None
+        self.irises = _irises(config)
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +107,7 @@ class Pipeline:
 
     def configure(self, config: Config) -> None:
         """Apply other thresholds and rules; faces and their events continue."""
-        self.config = config
+        self.config, self.irises = config, _irises(config)
         self.detector.configure(config.detector)
         self.cadence.configure(config.detector)
         self.tracker.configure(config.tracking, SignalReader(enabled_signals(config), config))
@@ -188,9 +190,11 @@ class Pipeline:
             return None
         with watch.stage("classify"):
             quality, expression = self._judge(frame, face, landmarks)
-            lively = self.intensities(frame, landmarks) if self.intensities and quality.reason is None else None
+            clear = quality.reason is None
+            lively = self.intensities(frame, landmarks) if self.intensities and clear else None
+            eyes = self.irises(frame.gray, landmarks) if self.irises and clear else None
         placed = Face(box, face.score, face.keypoints, face.track_id)
-        return Reading(placed, landmarks, quality, expression, lively)
+        return Reading(placed, landmarks, quality, expression, lively, eyes)
 
     def _judge(self, frame: Frame, face: Face, landmarks: Landmarks) -> tuple[Quality, Expression | None]:
         """A face's expression where it is due, and whether it can be classified."""
@@ -207,6 +211,12 @@ class Pipeline:
         if presence < config.tracking.min_score:
             return False
         return face.track_id is not None or fuse_scores(face.score, presence) >= config.detector.min_score
+
+
+def _irises(config: Config) -> IrisReader | None:
+    """What follows the eyes, where config asks for that."""
+    attention = config.attention
+    return IrisReader(attention.min_eye_px) if attention.enabled and attention.iris else None
 
 
 def load_models(config: Models) -> tuple[Model, ...]:

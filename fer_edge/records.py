@@ -260,6 +260,14 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class EyeTurn:
+    """By how much the eyes are turned against the head."""
+
+    across_deg: float  # to the right of the picture
+    down_deg: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """All measurements of one face in one frame."""
 
@@ -268,6 +276,7 @@ class Reading:
     quality: Quality
     expression: Expression | None  # None: abstained (quality.reason), or not this face's turn
     intensities: Intensities | None = None  # None: abstained, or config names no model for them
+    eyes: EyeTurn | Reason | None = None  # or why not; None: not good enough, or config does not ask for the irises
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +345,7 @@ class Track:
     misses: int  # frames since then; 0 = it is in this frame
     classified_ns: int | None = None  # the last frame that was classified
     intensities: Intensities | None = None  # of the last frame that showed it; not smoothed
+    eyes: EyeTurn | Reason | None = None  # the same
     signals: Mapping[str, SignalState] = field(default_factory=dict)  # by name; those that config switches on
     memory: FaceMemory | None = field(default=None, repr=False)  # where a signal needs one
 

@@ -183,6 +183,7 @@ class Tracker:
             misses=0,
             classified_ns=now_ns if reading.expression else track.classified_ns,
             intensities=reading.intensities,
+            eyes=reading.eyes,
             signals=track.signals,
             memory=track.memory,
         )
@@ -219,6 +220,7 @@ def new_track(track_id: int, reading: Reading, now_ns: int) -> Track:
         misses=0,
         classified_ns=now_ns if reading.expression else None,
         intensities=reading.intensities,
+        eyes=reading.eyes,
     )
 
 

@@ -104,11 +104,12 @@ class MeshFaces:
     @property
     def held_out(self) -> NDArray[np.bool_]:
         """bool[N]: a fifth of the groups, the same people as in `data.held_out_stills`; of `varied`, two folds."""
-        known = {group: _held_out(group) for group in set(self.groups.tolist())}
+        known = {group: is_held_out(group) for group in set(self.groups.tolist())}
         return np.array([known[group] for group in self.groups.tolist()], np.bool_)
 
 
-def _held_out(group: str) -> bool:
+def is_held_out(group: str) -> bool:
+    """Whether a group is kept from training."""
     return group in HELD_OUT_FOLDS if group.startswith("fold") else chosen(group.encode(), one_in=5)
 
 

@@ -30,7 +30,7 @@ from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
 from quantize.data.sets import FOLDS, HELD_OUT_FOLDS, SPLITS, DataError
-from quantize.evaluate import end_to_end, fairness, posed, robustness, signals, varied
+from quantize.evaluate import end_to_end, fairness, iris, posed, robustness, signals, varied
 from quantize.evaluate.registry import MEASURING, Measuring, draw
 from quantize.files.cards import rounded
 
@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole = _add(kinds, "signals", _signals, "who looks, and the balance, by height", "mesh/ and ferplus.npz")
     whole.add_argument("--models", type=Path, default=Path("models"))
+    whole = _add(kinds, "iris", _iris, "the iris' place beside a mesh", "photos2, landmarks68.zip and muxspace")
+    whole.add_argument("--models", type=Path, default=Path("models"))
+    whole.add_argument("--teacher", type=Path, required=True, help="MediaPipe's face_landmarker.task")
+    whole.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file, for pictures without boxes")
+    whole.add_argument("--write", type=Path, metavar="FILE", help="fit the filter anew: fer_edge/vision/iris.json")
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
     whole.add_argument("--models", type=Path, default=Path("models"))
     whole.add_argument("--scenes", type=Path, required=True, help="zip or folder of pictures without faces")
@@ -148,6 +153,11 @@ def _groups(options: argparse.Namespace) -> Report:
 def _end_to_end(options: argparse.Namespace) -> Report:
     figures = end_to_end.measure(options.models, options.data, options.scenes, faces=options.faces)
     return asdict(figures), end_to_end.table(figures)
+
+
+def _iris(options: argparse.Namespace) -> Report:
+    figures = iris.measure(options.models, options.data, options.teacher, options.yunet, write=options.write)
+    return {"iris": [asdict(each) for each in figures]}, iris.table(figures)
 
 
 def _signals(options: argparse.Namespace) -> Report:

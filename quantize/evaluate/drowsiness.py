@@ -3,7 +3,9 @@
 `blinks` in the data folder has films and `blinks.csv`: film, seconds (from its start), and whether a person who read
 the film is sure of the blink (1) or not (0: finding it is neither right nor wrong). Films of stills are put together
 from held-out people of whom one picture has closed eyes and two have open ones (`quantize.data.eyes_read`): in them
-blinks and PERCLOS are known. `yawns`: stills of YawDD, those kept from training, calm or yawning by their folder.
+blinks and PERCLOS are known. `yawns`: stills of YawDD, calm or yawning by their folder, of drivers of whom no picture
+was learned from: both folders are numbered driver by driver in one order, told by clothes and cars, so that the yawns
+kept from training begin with the driver of FIRST_CALM.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ LONG_AT_S, LONG_S = (30.0, 50.0), 2.0  # eyes closed for longer: no blinks
 SHIFT_PX = 1.5  # from frame to frame, of a crop of 160 px
 SEED = 18
 NOTHING = (float("nan"),) * 3
+FIRST_CALM = 1452  # number of the first calm picture of a driver whose yawns were not learned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,8 @@ def _yawns(models: Path, data: Path) -> Iterator[YawnFigures]:
     if not known:
         return
     faces, reader = known["yawns"], Reader(models)
-    faces = faces.pick((faces.groups == HELD_OUT_FOLDS[0]) & np.isfinite(faces.intensities).all(axis=1))
+    strangers = np.array([is_strangers(name, group) for name, group in zip(faces.names, faces.groups, strict=True)])
+    faces = faces.pick(strangers & np.isfinite(faces.intensities).all(axis=1))
     yawning = np.array([name.startswith("yawn/") for name in faces.names], np.bool_)
     limit = Drowsiness().yawn
     for light, heights in worsened.LIGHTS.items():
@@ -271,6 +275,12 @@ def _yawns(models: Path, data: Path) -> Iterator[YawnFigures]:
             yield YawnFigures(
                 f"yawns, {worsened.name(px, light)}", len(faces), int(yawning.sum()), float(judged.mean()), *figures
             )
+
+
+def is_strangers(name: str, group: str) -> bool:
+    """Whether a picture, such as "no-yawn/1452.jpg", is of a driver of whom none was learned from."""
+    folder, _, file = name.partition("/")
+    return group == HELD_OUT_FOLDS[0] and (folder == "yawn" or int(Path(file).stem) >= FIRST_CALM)
 
 
 # --- for people ----------------------------------------------------------------------------------------------

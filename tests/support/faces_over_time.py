@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fer_edge.config import Config
-from fer_edge.records import Box, FaceEvent, FaceState, Intensities, Pose, Reading, Reason, SignalState, Track, Update
+from fer_edge.records import (
+    Box,
+    EyeTurn,
+    FaceEvent,
+    FaceState,
+    Intensities,
+    Pose,
+    Reading,
+    Reason,
+    SignalState,
+    Track,
+    Update,
+)
 from fer_edge.tracking.events import EventStateMachine
 from fer_edge.tracking.signals import SignalReader, enabled_signals
 from fer_edge.tracking.tracker import Tracker
@@ -28,6 +40,7 @@ class Shown:
     label: int = 0
     value: float = 0.9
     intensities: Intensities | None = None
+    eyes: EyeTurn | Reason | None = None
 
 
 @dataclass
@@ -77,4 +90,4 @@ def _reading(shown: Shown, track_id: int | None) -> Reading:
         track_id=track_id,
     )
     pose = Pose(shown.yaw, shown.pitch, 0.0, shown.error)
-    return replace(made, landmarks=replace(made.landmarks, pose=pose), intensities=shown.intensities)
+    return replace(made, landmarks=replace(made.landmarks, pose=pose), intensities=shown.intensities, eyes=shown.eyes)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fer_edge.camera import open_camera
+from fer_edge.config import Attention, Config
 from fer_edge.config import Camera as CameraConfig
-from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
-from fer_edge.records import EventType, Image, Update
+from fer_edge.records import EventType, EyeTurn, Image, Update
 from fer_edge.runtime.meter import Stopwatch
 from tests.support.samples import frame_of
 
@@ -105,6 +105,15 @@ class TestStep:
         for number, image in enumerate(frames):
             pipeline.step(frame_of(np.ascontiguousarray(image), seconds=number / 10))
             assert pipeline.tracker.snapshot().frame_ns == number * 100_000_000, "else a cut would seem a missing frame"
+
+    def test_eyes_are_followed_where_config_asks_for_it(self, pipeline: Pipeline, astronaut: Image) -> None:
+        assert pipeline.step(frame_of(astronaut)).tracks[0].eyes is None
+        pipeline.configure(Config(attention=Attention(enabled=True, iris=True)))
+        update = pipeline.step(frame_of(astronaut, seconds=0.1))
+        assert isinstance(update.tracks[0].eyes, EyeTurn)
+        assert update.readings[0].eyes == update.tracks[0].eyes
+        pipeline.configure(Config(attention=Attention(iris=True)))  # the section as a whole is off
+        assert pipeline.step(frame_of(astronaut, seconds=0.2)).tracks[0].eyes is None
 
     def test_two_faces_at_once(self, pipeline: Pipeline, astronaut: Image) -> None:
         both = np.ascontiguousarray(np.hstack([astronaut, astronaut[:, ::-1]]))

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from fer_edge.commands.notice.numbers import Numbers
-from fer_edge.config import Config
+from fer_edge.config import CamerasConfig, Config
 from fer_edge.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "languages"
@@ -36,8 +36,10 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     medical_or_safety: str
     recorded: str
     faces: str
+    zones: str
     expressions: str
     attention: str
+    iris: str
     eyes_mouth: str
     drowsiness: str
     landmarks: str
@@ -113,9 +115,13 @@ def notice(config: Config, language: str, *, cameras: int = 1, camera: str | Non
 def _recorded(config: Config, texts: Texts) -> Iterator[str]:
     """What is made of the pictures, and what becomes of these."""
     yield texts.faces
+    if _has_zones(config):
+        yield texts.zones
     yield texts.expressions
     if config.attention.enabled:
         yield texts.attention
+        if config.attention.iris:
+            yield texts.iris
     if config.eyes_mouth.enabled or config.intensities.enabled:
         yield texts.eyes_mouth
     if config.drowsiness.enabled:
@@ -124,6 +130,12 @@ def _recorded(config: Config, texts: Texts) -> Iterator[str]:
         yield texts.landmarks
     yield texts.pictures_sent if config.privacy.images else texts.pictures_none
     yield texts.anonymous
+
+
+def _has_zones(config: Config) -> bool:
+    """Whether it has any, or one of its cameras."""
+    own = config.cameras.values() if isinstance(config, CamerasConfig) else ()
+    return bool(config.zones or any(camera.zones for camera in own))
 
 
 def _kept(config: Config, texts: Texts) -> Iterator[str]:

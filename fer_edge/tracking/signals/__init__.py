@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from fer_edge.config import Config
 from fer_edge.records import SignalState, Track
-from fer_edge.tracking.signals.attention import LOOKS
+from fer_edge.tracking.signals.attention import EYES_ASIDE, LOOKS
 from fer_edge.tracking.signals.balance import BALANCE
 from fer_edge.tracking.signals.drowsiness import BLINKS, PERCLOS, YAWNS
 from fer_edge.tracking.signals.eyes_mouth import EYES_CLOSED, MOUTH_OPEN, SMILES
@@ -22,7 +22,7 @@ from fer_edge.tracking.signals.signal import Signal
 SIGNALS = {
     signal.name: signal
     for signal in (
-        *(LOOKS, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES),
+        *(LOOKS, EYES_ASIDE, BALANCE, EYES_CLOSED, MOUTH_OPEN, SMILES),
         *(SMILE_OVER_CALM, BROW_RAISE_OVER_CALM, BLINKS, PERCLOS, YAWNS),
     )
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from fer_edge.config import Config
 from fer_edge.records import Reason, Track
 from fer_edge.tracking.signals.eyes_mouth import intensity
 from fer_edge.tracking.signals.memory import calm
-from fer_edge.tracking.signals.signal import Measured, Signal
+from fer_edge.tracking.signals.signal import Measured, Signal, smoothed
 
 SUFFIX = "_over_calm"
 SMOOTHING_S = 1.0
@@ -22,16 +20,7 @@ def over_calm(track: Track, name: str, config: Config) -> Measured:
         return value
     if memory is None or memory.watched_s < own.watched_seconds:
         return Reason.TOO_SHORT
-    return _smoothed(track, f"{name}{SUFFIX}", value - calm(memory, name))
-
-
-def _smoothed(track: Track, signal: str, value: float) -> float:
-    """Exponential smoothing in time: single frames are noisy, and each step of the mean is a message of `state`."""
-    before = track.signals.get(signal)
-    if before is None or before.value is None:
-        return value
-    weight = 1 - math.exp(-max(0, track.last_ns - before.measured_ns) / 1e9 / SMOOTHING_S)
-    return before.value + (value - before.value) * weight
+    return smoothed(track, f"{name}{SUFFIX}", value - calm(memory, name), SMOOTHING_S)
 
 
 def _signal(name: str, words: str, icon: str) -> Signal:

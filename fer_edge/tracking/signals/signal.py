@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,6 +72,16 @@ class Signal:
             return ""
         how_long = f" ({state.seconds:.1f} s)" if state.seconds else ""
         return f"{self.words}{'' if state.on else ': no'}{how_long}"
+
+
+def smoothed(track: Track, signal: str, value: float, seconds: float) -> float:
+    """Exponential smoothing of a level in time: single frames are noisy, and each step of the mean is a message of
+    `state`."""
+    before = track.signals.get(signal)
+    if before is None or before.value is None:
+        return value
+    weight = 1 - math.exp(-max(0, track.last_ns - before.measured_ns) / 1e9 / seconds)
+    return before.value + (value - before.value) * weight
 
 
 def _counted(old: SignalState, now_ns: int, *, hidden: bool) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def test_a_notice_is_about_all_cameras_or_names_one(
     assert f"<h1>{title}</h1>" in page
     assert ("This notice is about the camera “back”." in page) == named
     assert ("these cameras" in page) != named
+    assert ("In which marked areas" in page) != named, "the front one has a zone"
     intros = re.findall(r'<p class="intro">(.*?)</p>', page)
     assert len(set(intros)) == 7
     assert all(("back" in intro) == named for intro in intros)

@@ -55,6 +55,8 @@ def test_it_says_what_is_recorded() -> None:
     assert "medical" not in text
     assert "towards the camera" not in text
     assert "towards the camera" in " ".join(lines(Config(privacy=PRIVACY, attention=Attention(enabled=True))))
+    assert "eyes look" not in " ".join(lines(Config(privacy=PRIVACY, attention=Attention(enabled=True))))
+    assert "eyes look" in " ".join(lines(Config(privacy=PRIVACY, attention=Attention(enabled=True, iris=True))))
     more = msgspec.structs.replace(PRIVACY, images=True, landmarks=True, medical_or_safety=True)
     text = " ".join(lines(Config(privacy=more)))
     assert "No pictures" not in text

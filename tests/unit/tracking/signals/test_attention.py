@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from fer_edge.config import Attention, Config
-from fer_edge.records import Pose, Quality, Reason
+from fer_edge.config import Attention, Config, EyesMouth
+from fer_edge.records import EyeTurn, Intensities, Pose, Quality, Reason
 from fer_edge.tracking.signals.attention import looks, off_camera_deg
 from tests.support.faces_over_time import Shown, Story
 
@@ -128,3 +129,59 @@ def test_off_it_tells_nothing() -> None:
     story.show(1, TOWARDS)
     assert story.signals == {}
     assert story.faces[0].reached == ()
+
+
+IRIS = Config(attention=Attention(enabled=True, iris=True, dwell_seconds=0.3), eyes_mouth=EyesMouth())
+
+
+def test_eyes_may_look_past_the_camera_or_back_to_it() -> None:
+    story = Story(IRIS)
+    story.show(1, Shown(eyes=EyeTurn(-28, 0)))
+    assert looking(story) is False
+    story.show(1, Shown(yaw=25, eyes=EyeTurn(-20, 5)))
+    assert looking(story) is True
+    story.show(1, Shown(yaw=25, eyes=EyeTurn(0, 0)))
+    assert looking(story) is False
+    story.show(1, Shown(yaw=10, eyes=Reason.TOO_SMALL))  # the head alone
+    assert looking(story) is True
+
+
+def test_eyes_aside_is_a_level_to_the_right_that_is_smoothed_and_ends_at_one() -> None:
+    story = Story(IRIS)
+    story.show(2, Shown(eyes=EyeTurn(-15, 0)))
+    assert story.signals["eyes_aside"].value == pytest.approx(-0.5)
+    story.step(Shown(eyes=EyeTurn(15, 0)))
+    assert -0.5 < (story.signals["eyes_aside"].value or 0) < 0
+    story.show(5, Shown(eyes=EyeTurn(45, 0)))
+    assert story.signals["eyes_aside"].value == pytest.approx(1.0, abs=0.01)
+
+
+CLOSED = Intensities(("eye_closed_left", "eye_closed_right"), np.array([0.9, 0.8], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        (Shown(eyes=Reason.TOO_SMALL), Reason.TOO_SMALL),
+        (Shown(yaw=32, eyes=Reason.TURNED), Reason.TURNED),
+        (Shown(reason=Reason.DARK), Reason.DARK),
+        (Shown(eyes=EyeTurn(20, 0), intensities=CLOSED), Reason.UNCERTAIN),
+    ],
+)
+def test_eyes_aside_says_why_it_is_not_known(shown: Shown, reason: Reason) -> None:
+    story = Story(IRIS)
+    story.show(1, shown)
+    state = story.signals["eyes_aside"]
+    assert (state.value, state.reason) == (None, reason)
+
+
+def test_closed_eyes_do_not_look_elsewhere() -> None:
+    story = Story(IRIS)
+    story.show(1, Shown(eyes=EyeTurn(30, 0), intensities=CLOSED))
+    assert looking(story) is True  # by the head
+
+
+def test_without_iris_there_is_no_such_signal() -> None:
+    story = Story(CONFIG)
+    story.show(1, TOWARDS)
+    assert "eyes_aside" not in story.signals
