@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from fer_edge.camera.decoded_picture import Deinterlacer, FrameTimes, PictureMaker
+from fer_edge.camera.decoder_memory import check_memory
 from fer_edge.camera.http_pictures import HttpPictures, HttpSource, open_http
 from fer_edge.camera.webp_film import TooLarge
 from fer_edge.records import Image
@@ -46,9 +47,9 @@ MOST_LOOKS = 10_000
 class AvReader:
     """One open film or stream."""
 
-    def __init__(self, source: str, *, timeout_seconds: float | None = None) -> None:
+    def __init__(self, source: str, *, timeout_seconds: float | None = None, memory_mb: int | None = None) -> None:
         """Open it. `timeout_seconds`: for a URL, how long it may be silent. Raises av.FFmpegError, and
-        NoVideo where there is no picture in it."""
+        NoVideo where there is no picture in it, TooLarge where that takes more than `memory_mb`, or than is free."""
         av.logging.set_level(None)  # FFmpeg's findings are reported in one line
         self._is_url = timeout_seconds is not None
         self.bad = 0
@@ -71,6 +72,11 @@ class AvReader:
         if context.width * context.height > MOST_PX:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
+        try:
+            check_memory(context, memory_mb)
+        except TooLarge:
+            self.close()
+            raise
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
         if context.name == "mjpeg":  # of a truncated picture it returns what there is, the rest gray, without an error
             context.options = {**context.options, "err_detect": "explode"}
