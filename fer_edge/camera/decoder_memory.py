@@ -35,7 +35,7 @@ def check_memory(context: Any, limit_mb: int | None) -> None:
 
 def needed_mb(context: Any) -> int:
     """An estimate, from above."""
-    pixels = context.width * context.height
+    pixels: int = context.width * context.height
     bits = av.VideoFormat(context.pix_fmt, 64, 64).padded_bits_per_pixel if context.pix_fmt else 24
     each = bits / 8 + (H264_BYTES_PER_PX if context.name == "h264" else 0.0)
     return round(PICTURES.get(context.name, OTHERS)[bool(context.has_b_frames)] * pixels * each / MB)
