@@ -82,9 +82,10 @@ class Opener:
         shared.start()
         cameras = each_camera(config, device_id(config))
         hub = Hub(device_id(config), config.homeassistant.name, first=device_id(next(iter(cameras.values()))))
+        for own in cameras.values():  # all before the first opens: to it, one that does not run was renamed
+            self.stack.enter_context(lock(own))
         for name, own in cameras.items():
             with speaking_of(name):
-                self.stack.enter_context(lock(own))
                 models = found[0].pipeline.models if found else ()
                 found.append(self.station(name, own, models=models, sinks=partial(shared.open, name), hub=hub))
         shared.serve()
