@@ -81,6 +81,8 @@ class Recording(Camera, Protocol):
     """How many pictures or frames could not be read, at least 1 for a film that breaks off; rises while it is read."""
     trouble: str | None
     """What could not be read of it, as a report states it; complete at the end."""
+    note: str | None
+    """What is left out of it though nothing is wrong; complete at the end."""
     picture: Path | None
     """The file of the last frame, where each has its own."""
 

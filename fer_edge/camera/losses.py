@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from fer_edge.camera.matroska import Damage
 from fer_edge.runtime.count_text import counted
 
 NEAR = 8
@@ -23,13 +26,15 @@ class Gap(NamedTuple):
 class Losses:
     """Watches the frames of a film and what the reader counts as bad."""
 
-    def __init__(self, period_s: float) -> None:
-        self._period_s = period_s
+    def __init__(self, period_s: float, *, longest_s: float = math.inf) -> None:
+        """`longest_s`: where times may start anew, a longer gap without bad frames beside it is none."""
+        self._period_s, self._longest_s = period_s, longest_s
         self._count = self._bad = self._late = 0
         self._first_s = 0.0
         self._bad_at: list[int] = []
         self._last_s: float | None = None
         self._gaps: list[Gap] = []
+        self._places: list[Damage] = []
 
     def frame(self, bad: int, time_s: float | None) -> None:
         """A frame came, `bad` were counted so far."""
@@ -60,10 +65,30 @@ class Losses:
         """Whether there was damage near the frame that came last."""
         return bool(self._bad_at) and self._count - self._bad_at[-1] <= NEAR
 
+    def damaged(self, places: Iterable[Damage], *, until_s: float | None) -> None:
+        """After the last frame: where the container is damaged. `until_s`: the film's length as it promises."""
+        self._places = list(places)
+        if self._places and self._places[-1].end_s is None and until_s and self._last_s is not None:
+            missing = round((until_s - self._last_s) / self._period_s) - 1
+            if missing > 0:
+                begin_s, end_s = self._last_s - self._first_s, until_s - self._first_s
+                self._gaps.append(Gap(self._count, begin_s, end_s, missing))
+
     @property
     def gaps(self) -> list[Gap]:
         """Those that damage left; a film of a varying rate has others."""
-        return [gap for gap in self._gaps if any(abs(gap.before - at) <= NEAR for at in self._bad_at)]
+        return [gap for gap in self._gaps if self._is_near_bad(gap) or any(self._is_at(gap, it) for it in self._places)]
+
+    def _is_near_bad(self, gap: Gap) -> bool:
+        return any(abs(gap.before - at) <= NEAR for at in self._bad_at)
+
+    def _is_at(self, gap: Gap, place: Damage) -> bool:
+        """Times of frames that are stored out of order are a few frames off."""
+        begin_s, end_s = place.begin_s - self._first_s, (place.end_s or gap.end_s + self._first_s) - self._first_s
+        off_s = NEAR * self._period_s
+        if gap.end_s - gap.begin_s > self._longest_s:
+            return False
+        return gap.begin_s < end_s + off_s and gap.end_s > begin_s - off_s
 
     @property
     def frames(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 PIXELS_OF_HEAVY = 2
 """GIF and JPEG 2000 take twice the memory of others while they are decoded."""
@@ -39,6 +39,30 @@ def is_heif(data: bytes) -> bool:
 def is_heif_film(data: bytes) -> bool:
     """Whether it is a sequence first of all, and no still picture with one beside it."""
     return data[4:8] == b"ftyp" and data[8:12] in SEQUENCE_BRANDS
+
+
+FILM_BEHIND = re.compile(rb"\x00\x00\x00[\x08-\xff]ftyp[\w ]{4}")
+
+
+def has_film_beside(data: bytes) -> bool:
+    """Whether a still HEIC, AVIF or JPEG has a film or a sequence in its file too, as phones write live and motion
+    photos and bursts."""
+    at = jpeg_frame(data)[0]
+    if at:
+        return FILM_BEHIND.search(data, at) is not None
+    return is_heif(data) and not is_heif_film(data) and bool({b"moov", b"mpvd"} & set(_top_boxes(data)))
+
+
+def _top_boxes(data: bytes) -> Iterator[bytes]:
+    """The kinds of a file's boxes (ISO/IEC 14496-12)."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : at + 8]
+        size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
+        if size < 8:
+            return
+        at += size
 
 
 def is_animated_webp(data: bytes) -> bool:

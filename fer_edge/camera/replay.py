@@ -23,7 +23,7 @@ from fer_edge.camera.demo import Picture, demo
 from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.picture_size import announced_pixels, is_cut_off, is_heif, jpeg_frame
+from fer_edge.camera.picture_size import announced_pixels, has_film_beside, is_cut_off, is_heif, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame, Image
@@ -61,6 +61,13 @@ class ReplayCamera:
         """How many there are, damaged ones included; None with `loop`, and before `open`."""
         self.damaged = 0
         """How many pictures could not be decoded and were skipped."""
+        self.films_inside = 0
+        """How many pictures have a film in their file, which is not read."""
+
+    @property
+    def note(self) -> str | None:
+        """What is left out though nothing is wrong."""
+        return films_beside(self.films_inside) if self.films_inside else None
 
     @property
     def trouble(self) -> str | None:
@@ -121,13 +128,17 @@ class ReplayCamera:
         good = []
         for path in paths:
             try:
-                image = read_picture(path)
+                data = _bytes_of(path)
+                image, film = decode_picture(path, data), has_film_beside(data)
             except CameraError as error:
                 log.warning("%s, skipped", error)
                 self.damaged += 1
                 continue
             good.append(path)
+            self.films_inside += film
             yield path, image
+        if self.note:
+            log.warning("%s: %s", self.title, self.note)
         if not good:
             raise CameraError(f"none of the {counted(len(paths), 'picture')} in {paths[0].parent} can be decoded")
         while self._config.loop:
@@ -169,7 +180,11 @@ def read_picture(path: Path) -> Image:
         CameraError: the file cannot be read or decoded.
 
     """
-    data = _bytes_of(path)
+    return decode_picture(path, _bytes_of(path))
+
+
+def decode_picture(path: Path, data: bytes) -> Image:
+    """The same of a file's content. Raises CameraError."""
     if is_heif(data):
         return _shrunk(_heif(path, data))
     kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])
@@ -191,6 +206,13 @@ def read_picture(path: Path) -> Image:
     if image is None or damage:
         raise CameraError(f"{path}: {f'is damaged ({damage})' if damage else 'cannot be decoded'}")
     return _shrunk(image.astype(np.uint8, copy=False))
+
+
+def films_beside(count: int) -> str:
+    """That so many pictures, at least one, have a film in their file that is not read: live and motion photos."""
+    if count == 1:
+        return "the film or sequence beside 1 picture is not read"
+    return f"the films or sequences beside {counted(count, 'picture')} are not read"
 
 
 def _heif(path: Path, data: bytes) -> Image:

@@ -10,6 +10,7 @@ Frames come in the size that the source has, their long side at most 1920 px; `c
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ import av
 from fer_edge.camera import FrameMaker, LeftOut, shown
 from fer_edge.camera.av_reader import MOST_BAD_IN_A_ROW, MOST_PX, PICTURE_FORMATS, AvReader, NoVideo, UnknownCodec
 from fer_edge.camera.connection import reason
+from fer_edge.camera.container_damage import damaged_places
 from fer_edge.camera.container_length import missing_bytes
 from fer_edge.camera.credentials import with_password
-from fer_edge.camera.file_clock import FileClock
+from fer_edge.camera.file_clock import LONGEST_STEP_MS, FileClock
 from fer_edge.camera.file_kinds import STDIN, check_film, file_kind, not_a_film
 from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
@@ -73,6 +75,7 @@ class StreamCamera:
         """How often the file ended early, and frames of it that could not be decoded."""
         self.trouble: str | None = None
         """What was wrong with the file, known at its end."""
+        self.note: str | None = None  # nothing is left out of a film
         self._left_out = LeftOut()  # before this connection
         self.picture: Path | None = None  # frames of a film have no files of their own
 
@@ -129,8 +132,9 @@ class StreamCamera:
         except (av.FFmpegError, ValueError) as error:
             raise self._refused(error, time.monotonic() - began) from None
         period_ns = round(1e9 / (self._reader.fps or self._config.fps))
-        self._clock = FileClock(start_ns, period_ns=period_ns, restarts=self._reader.format in RESTARTING)
-        self._losses = Losses(self._clock.period_ns / 1e9)
+        restarts = self._reader.format in RESTARTING
+        self._clock = FileClock(start_ns, period_ns=period_ns, restarts=restarts)
+        self._losses = Losses(period_ns / 1e9, longest_s=LONGEST_STEP_MS / 1e3 if restarts else math.inf)
         self._count = 0
         self._start_reading(self._reader)
 
@@ -243,11 +247,14 @@ class StreamCamera:
             hint = f"does it play elsewhere? More than {MOST_PX} pixels are not read"
             raise CameraError(f"{self.title} contains no picture that can be decoded; {hint}")
         self._losses.end(reader.bad)
-        if reader.bad:
+        places = [] if self._is_url or self._config.loop else damaged_places(self._source)
+        self._losses.damaged(places, until_s=reader.seconds)
+        if self._losses.frames:
             self.damaged += self._losses.frames
             self._note(self._losses.summary())
         index_alone = reader.format == "avi" and self._count >= (reader.frames or self._count + 1)
-        if not self._is_url and not index_alone and missing_bytes(self._source):
+        stopped = bool(places) and reader.format.startswith("mov") and not self._losses.frames  # a fragment's head
+        if stopped or (not self._is_url and not index_alone and missing_bytes(self._source)):
             promised = reader.frames if reader.frames and reader.frames > self._count else 0
             frames = of_all(self._count, promised, "frame") if promised else counted(self._count, "frame")
             self._note(f"ended after {frames}, truncated or damaged")

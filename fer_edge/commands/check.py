@@ -20,12 +20,13 @@ from typing import Any
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from fer_edge.board.health import SINCE_BOOT, read_health
 from fer_edge.camera import open_camera, shown
 from fer_edge.camera.credentials import holds_password
 from fer_edge.commands.camera_options import add_camera_argument, camera_configs
+from fer_edge.commands.hanging import print_hanging
 from fer_edge.config import Config, Jsonl, Privacy, json_schema
 from fer_edge.errors import FerEdgeError, SinkError
 from fer_edge.instance import device_id, is_running, lock, state_folder
@@ -90,11 +91,11 @@ def run(config: Config, options: argparse.Namespace) -> int:
 def check(config: Config, path: Path | None, note: str | None = None, *, camera: str | None = None) -> int:
     """Print one line per check; 0 where the daemon can run, else 1. `note`: on which configuration this is; `camera`:
     the only one that is checked."""
-    console, failed = Console(soft_wrap=True, highlight=False), False
+    console, failed = Console(highlight=False), False
     noted = [("config", Finding(False, note, fatal=False))] if note else []
     for name, finding in chain(findings(config, path, camera), noted):
         color, word = ("green", "ok") if finding.ok else ("red", "FAIL") if finding.fatal else ("yellow", "warn")
-        console.print(f"[{color}]{word:4}[/] {name:11} {escape(finding.text)}")
+        print_hanging(console, Text.assemble((f"{word:4}", color), f" {name:11}"), finding.text)
         failed |= not finding.ok and finding.fatal
     return int(failed)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from fer_edge.commands.notice.content import LANGUAGES, notice
+from fer_edge.commands.notice.html import html_page
 from fer_edge.commands.report.page import write_report
-from fer_edge.config import Models
+from fer_edge.config import Config, Models, Privacy
 from tests.support.axe import VERSION, axe_source, violations
 from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.support.stories import EVENTS, MINUTES, story
@@ -41,6 +43,34 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, stories in of.items():
         write_report(folder / f"{name}.html", stories, Models())
     return {name: folder / f"{name}.html" for name in of}
+
+
+@pytest.fixture(scope="module")
+def notice_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    privacy = Privacy(
+        purpose="retail", controller="A shop", contact="ask@example.org", notice_url="https://example.org/"
+    )
+    path = tmp_path_factory.mktemp("notices") / "notice.html"
+    path.write_text(html_page([notice(Config(privacy=privacy), language) for language in LANGUAGES]))
+    return path
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_a_notice_is_read_on_a_phone_too(width: int, tab: Page, notice_page: Path) -> None:
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(notice_page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    if axe_source() is not None:
+        assert violations(tab) == []
+
+
+def test_a_notice_prints_a_page_a_language(tab: Page, notice_page: Path) -> None:
+    tab.set_viewport_size({"width": 390, "height": 900})
+    tab.emulate_media(media="print")
+    tab.goto(notice_page.as_uri())
+    heights = tab.evaluate("[...document.querySelectorAll('article')].map(each => each.getBoundingClientRect().height)")
+    a4 = 297 / 25.4 * 96
+    assert heights == [pytest.approx(a4, abs=1)] * len(LANGUAGES)
 
 
 @pytest.fixture

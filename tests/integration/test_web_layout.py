@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +182,19 @@ def bring_about(page: Page, site: Site, state: str) -> None:
         page.locator("#all").click()
 
 
+@contextmanager
+def in_state(page: Page, tmp_path: Path, state: str) -> Iterator[None]:
+    """The page in a state, with every section open."""
+    faces = {"nobody": 0, "camera away": None}.get(state, 3)
+    with fed(tmp_path, count=faces, images=state != "outlines", mqtt=state == "troubles") as site:
+        page.goto(f"http://{site.host}/")
+        page.locator(".settings details").first.wait_for()
+        expect(page.locator("#link-text")).not_to_have_text("Connecting")
+        page.evaluate(OPEN_ALL)
+        bring_about(page, site, state)
+        yield
+
+
 CALM_BUT_HOT = replace(CALM, rate_reason=RateReason.HOT)
 NO_AXE = f"axe-core {VERSION} cannot be fetched: npm is missing, or the network"
 
@@ -190,14 +205,17 @@ def test_axe_core_finds_nothing(page: Page, tmp_path: Path, state: str, scheme: 
     if axe_source() is None:
         pytest.skip(NO_AXE)
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    faces = {"nobody": 0, "camera away": None}.get(state, 3)
-    with fed(tmp_path, count=faces, images=state != "outlines", mqtt=state == "troubles") as site:
-        page.goto(f"http://{site.host}/")
-        page.locator(".settings details").first.wait_for()
-        expect(page.locator("#link-text")).not_to_have_text("Connecting")
-        page.evaluate(OPEN_ALL)
-        bring_about(page, site, state)
+    with in_state(page, tmp_path, state):
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("state", ["alert", "camera away", "troubles", "not connected", "all expressions"])
+def test_nothing_covers_a_control_in_any_state(page: Page, tmp_path: Path, state: str) -> None:
+    with in_state(page, tmp_path, state):
+        for width in (390, 768, 1024, 1440, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(COVERED) == [], width
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

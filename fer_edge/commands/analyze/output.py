@@ -39,7 +39,8 @@ class Output:
         """A section of frames is over: what waits for that can be written."""
 
     def end(self, update: Update, trouble: str | None) -> None:
-        """The source is over; `update` holds the ends of its faces. `trouble`: why it was not read to its end."""
+        """The source is over; `update` holds the ends of its faces. `trouble`: why it was not read to its end, or what
+        was left out."""
 
     def kept(self) -> bytes:
         """Write all to the disk; returns what `start` needs to continue from here."""

@@ -12,6 +12,7 @@ from threading import Event
 from rich.progress import Progress, TaskID
 
 from fer_edge.camera import Recording, shown
+from fer_edge.camera.replay import ReplayCamera
 from fer_edge.camera.sources import open_source
 from fer_edge.commands.analyze.checkpoint import Checkpoint, CheckpointWriter, Origin
 from fer_edge.commands.analyze.film import SECTION_FRAMES
@@ -55,17 +56,17 @@ class Run:
         if earlier is None:
             self._keep(0, 0)
         for index, source in enumerate(self.options.sources[first:], first):
-            trouble = self._one(source, index, earlier if index == first else None)
+            trouble, note = self._one(source, index, earlier if index == first else None)
             self.failed += bool(trouble)
-            self._end(trouble)
+            self._end("; ".join(filter(None, (trouble, note))) or None)
             if self.stop.is_set():
                 self._leave(index)
             if self.keeper.due():
                 self._made(index + 1, 0)
         return self.failed
 
-    def _one(self, source: str, index: int, there: Checkpoint | None) -> str | None:
-        """Read a source, from `there` on; returns what was wrong with it."""
+    def _one(self, source: str, index: int, there: Checkpoint | None) -> tuple[str | None, str | None]:
+        """Read a source, from `there` on; returns what was wrong with it and what was left out."""
         name = shown(source)
         task = self.progress.add_task(os.path.basename(name) or name, total=None)
         self._begin(printable(name), index, there)
@@ -73,10 +74,11 @@ class Run:
             with closing(open_source(self.pipeline.config, source)) as camera:
                 self.progress.update(task, total=camera.frames)
                 self._frames(camera, source, index, task, there.frame if there else 0)
-                return camera.trouble
+                self.tally.films_beside += camera.films_inside if isinstance(camera, ReplayCamera) else 0
+                return camera.trouble, camera.note
         except CameraError as error:
             log.error("%s", error)
-            return str(error)
+            return str(error), None
         finally:
             if not self.stop.is_set():  # what a container promises may be wrong
                 self.progress.update(task, total=self.progress.tasks[task].completed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fer_edge.camera import shown
+from fer_edge.camera.replay import films_beside
 from fer_edge.commands.analyze.lines import AnalyzedFrame, printable
 from fer_edge.records import EventType
 from fer_edge.runtime.count_text import counted
@@ -27,6 +28,8 @@ class Tally:
     faces: int = 0  # in all frames, added up
     people: int = 0  # faces that came, each counted once; 0 with --still
 
+    films_beside: int = 0  # pictures with a film in their file
+
     def add(self, look: AnalyzedFrame) -> None:
         """Count a frame."""
         self.frames += 1
@@ -38,12 +41,13 @@ class Tally:
 
 def summary_line(tally: Tally, options: AnalyzeOptions, *, failed: int, frames: int, seconds: float) -> str:
     """What was read, found and written, and how fast. `frames`, `seconds`: of this process alone."""
+    beside = f"; {films_beside(tally.films_beside)}" if tally.films_beside else ""
     written = ", ".join(map(printable, options.written()))
     wrote = f"; wrote {written}" if written else ""
     one = "picture" if tally.pictures == tally.frames else "frame"
     speed = f"{frames / seconds:.3g} {one}s a second" if seconds else "at once"
     read = f"read {_read(tally)} of {_sources(options.sources, failed)}"
-    return one_line(f"{read}: {_found(tally, still=options.still)}{wrote}; took {span_text(seconds)}, {speed}")
+    return one_line(f"{read}: {_found(tally, still=options.still)}{beside}{wrote}; took {span_text(seconds)}, {speed}")
 
 
 def _read(tally: Tally) -> str:

@@ -22,6 +22,9 @@ footer { margin-top: auto; padding-top: 4mm; display: flex; gap: 6mm; align-item
 footer p { flex: 1 } figure { margin: 0; text-align: center; max-width: 60mm; overflow-wrap: anywhere }
 svg { width: 32mm; height: 32mm; display: block; margin: 0 auto 1mm }
 @media print { body { background: none } article { margin: 0 } }
+@media screen and (max-width: 230mm) { body { font-size: 1rem } h1 { font-size: 1.6rem } .intro { font-size: 1.15rem }
+  article { width: auto; min-height: 0; padding: 1.2rem; overflow-wrap: anywhere }
+  footer { flex-wrap: wrap } footer p { flex-basis: 14rem } }
 """
 
 
@@ -29,9 +32,10 @@ def html_page(pages: Sequence[Notice]) -> str:
     """All pages in one file."""
     first = pages[0]
     articles = "\n".join(map(_article, pages))
-    head = f'<meta charset="utf-8">\n<title>{escape(first.title)}</title>\n<style>{STYLE}</style>'
+    size = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">\n{size}\n<title>{escape(first.title)}</title>\n<style>{STYLE}</style>'
     opening = f'<!doctype html>\n<html lang="{first.language}">\n<head>\n{head}\n</head>'
-    return f"{opening}\n<body>\n{articles}\n</body>\n</html>\n"
+    return f"{opening}\n<body>\n<main>\n{articles}\n</main>\n</body>\n</html>\n"
 
 
 def _article(page: Notice) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Sequence
 
 from fer_edge.commands.report.differences import interval
-from fer_edge.commands.report.rhythm import Slot, busiest, by_hour, by_weekday
+from fer_edge.commands.report.rhythm import WEEKDAYS, Slot, busiest, by_hour, by_weekday
 from fer_edge.commands.report.summary import NOTHING, Figures, ReportData, bars, figures
 from fer_edge.records import LABELS, Reason
 from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import clock_text, figure_text, span_text
+
+DAYS = dict(zip(WEEKDAYS, calendar.day_name, strict=True))
 
 WORTH_A_RANGE = 0.05  # share
 
@@ -28,7 +31,11 @@ def busiest_text(story: ReportData) -> str:
     for name, _, slots in rhythms(story):
         slot = busiest(slots)
         if slot and slot.rate:
-            when = f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00" if name == "hours" else f"on {slot.name}"
+            when = (
+                f"from {slot.name}:00 to {(int(slot.name) + 1) % 24:02}:00"
+                if name == "hours"
+                else f"on {DAYS[slot.name]}"
+            )
             times.append(f"{when} ({figure_text(slot.rate)} per watched hour)")
     return f"Most came {' and '.join(times)}." if times else ""
 

@@ -196,7 +196,7 @@ def test_when_they_came() -> None:
     assert hours[12].watched_s == 11 * 3600
     html = page([busy], Models())
     assert "Most came from 12:00 to 13:00 (" in html
-    assert " and on Sat (" in html
+    assert " and on Saturday (" in html
     assert {"hours", "weekdays"} <= set(charts(html))
     assert not {"hours", "weekdays"} & set(charts(page([story(MINUTES, EVENTS)], Models()))), "a film has no hours"
 
