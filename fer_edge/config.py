@@ -140,7 +140,7 @@ class Quality(Section, frozen=True):
     max_pitch_deg: Degrees = 35.0
     max_pose_error_deg: Degrees = 12.0
     max_blur: Fraction = 0.7
-    min_brightness: Fraction = 0.12
+    min_brightness: Fraction = 0.08
     max_brightness: Fraction = 0.92
 
 

@@ -96,7 +96,12 @@ class Hub:
 
     device_id: str
     name: str | None  # what people call it; None: by its id
-    first: str  # device id of the camera among whose topics the machine's figures are read
+    cameras: tuple[str, ...]  # their device ids; the machine's figures are read among the topics of the first
+
+    @property
+    def first(self) -> str:
+        """Device id of the first camera."""
+        return self.cameras[0]
 
 
 @dataclass(frozen=True, slots=True)

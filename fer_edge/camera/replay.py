@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from fer_edge.camera.demo import Picture, demo
 from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.pace import wait_until
 from fer_edge.camera.picture_size import announced_pixels, has_film_beside, is_cut_off, is_heif, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
@@ -40,8 +40,8 @@ MAX_PICTURE_BYTES = 300_000_000  # more than any format needs for as many pixels
 class ReplayCamera:
     """Replays `config.source` at `config.fps`.
 
-    With `pace: real`, `read` returns each frame when it is due (a late reader gets the next one at once), with
-    `pace: max` at once. Either way `taken_ns` follows `fps`.
+    With `pace: real`, `read` returns each frame when it is due (a late reader gets the next one at once, one that
+    is far behind gets slow motion), with `pace: max` at once. Either way `taken_ns` follows `fps`.
     """
 
     live = False
@@ -100,9 +100,11 @@ class ReplayCamera:
         self.picture, image = found
         due_ns = self._start_ns + round(self._count * 1e9 / self._config.fps)
         self._count += 1
-        if self._config.pace == "real":
-            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
-        return self._maker.make(image, taken_ns=due_ns)
+        if self._config.pace == "max":
+            return self._maker.make(image, taken_ns=due_ns)
+        taken_ns = wait_until(due_ns)
+        self._start_ns += taken_ns - due_ns
+        return self._maker.make(image, taken_ns=taken_ns)
 
     def close(self) -> None:
         """Forget the pictures."""
@@ -184,7 +186,7 @@ def read_picture(path: Path) -> Image:
 
 
 def decode_picture(path: Path, data: bytes) -> Image:
-    """The same of a file's content. Raises CameraError."""
+    """The same of a file's content: u8[H,W,3] BGR. Raises CameraError."""
     if is_heif(data):
         return _shrunk(_heif(path, data))
     kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])

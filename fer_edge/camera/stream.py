@@ -32,6 +32,7 @@ from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
+from fer_edge.camera.pace import wait_until
 from fer_edge.camera.picture_size import is_animated_webp
 from fer_edge.camera.webp_film import TooLarge, WebpReader
 from fer_edge.config import Camera as CameraConfig
@@ -237,7 +238,7 @@ class StreamCamera:
             step_ns = min(step_ns, round(self._config.timeout_seconds * 1e9))
         taken_ns = self._clock.advance(step_ns)
         if self._config.pace == "real":
-            time.sleep(max(0, taken_ns - time.monotonic_ns()) / 1e9)
+            taken_ns = self._clock.advance(wait_until(taken_ns) - taken_ns)
         self._count += 1
         return self._maker.make(image, taken_ns=taken_ns)
 

@@ -81,7 +81,7 @@ class Opener:
         self.stack.callback(shared.close, CLOSE_SECONDS)
         shared.start()
         cameras = each_camera(config, device_id(config))
-        hub = Hub(device_id(config), config.homeassistant.name, first=device_id(next(iter(cameras.values()))))
+        hub = Hub(device_id(config), config.homeassistant.name, tuple(map(device_id, cameras.values())))
         for name, own in cameras.items():
             with speaking_of(name):
                 self.stack.enter_context(lock(own))

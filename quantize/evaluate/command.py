@@ -10,6 +10,7 @@ Float and int8 files go through the same code, the daemon's. The protocols stand
     python -m quantize.evaluate groups --models models --data data/faces_unlabelled.zip
     python -m quantize.evaluate signals --models models --data data
     python -m quantize.evaluate end-to-end --models models --data data/ferplus.npz --scenes data/photos/scenes.zip
+    python -m quantize.evaluate limits --models models --data data --scenes data/photos/scenes.zip
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from fer_edge.vision.model_card import Role
 from quantize.daemon_stages import open_model
 from quantize.data.locate import learned_from
 from quantize.data.sets import FOLDS, HELD_OUT_FOLDS, SPLITS, DataError
-from quantize.evaluate import end_to_end, fairness, iris, posed, robustness, signals, varied
+from quantize.evaluate import end_to_end, fairness, iris, limits, posed, robustness, signals, varied
 from quantize.evaluate.registry import MEASURING, Measuring, draw
 from quantize.files.cards import rounded
 
@@ -79,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file, for pictures without boxes")
     whole.add_argument("--write", type=Path, metavar="FILE", help="fit the filter anew: fer_edge/vision/iris.json")
     whole = _add(kinds, "end-to-end", _end_to_end, "expressions through all three models", "ferplus.npz or its folder")
-    whole.add_argument("--models", type=Path, default=Path("models"))
-    whole.add_argument("--scenes", type=Path, required=True, help="zip or folder of pictures without faces")
-    whole.add_argument("--faces", type=int, help="only so many, drawn at random; default: all")
+    _add_scenes(whole, "only so many, drawn at random; default: all")
+    whole = _add(kinds, "limits", _limits, "labels by the measures that have limits", "ferplus.npz or its folder")
+    _add_scenes(whole, "only the first so many; default: all")
     return parser
 
 
@@ -91,6 +92,12 @@ def _add(kinds: Any, name: str, run: Any, help_: str, data: str) -> argparse.Arg
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_scenes(parser: argparse.ArgumentParser, faces: str) -> None:
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--scenes", type=Path, required=True, help="zip or folder of pictures without faces")
+    parser.add_argument("--faces", type=int, help=faces)
 
 
 def _add_role(kinds: Any, role: str, measuring: Measuring) -> None:
@@ -153,6 +160,11 @@ def _groups(options: argparse.Namespace) -> Report:
 def _end_to_end(options: argparse.Namespace) -> Report:
     figures = end_to_end.measure(options.models, options.data, options.scenes, faces=options.faces)
     return asdict(figures), end_to_end.table(figures)
+
+
+def _limits(options: argparse.Namespace) -> Report:
+    figures = limits.measure(options.models, options.data, options.scenes, faces=options.faces)
+    return {"limits": [asdict(each) for each in figures]}, limits.table(figures)
 
 
 def _iris(options: argparse.Namespace) -> Report:

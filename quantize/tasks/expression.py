@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from quantize.data.ferplus import held_out_votes, measuring, training
 from quantize.data.sets import FER_SIDE, DataError, Floats, Image, read_ferplus
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Predict, to_input
+from quantize.teachers.faceres import faceres_net, to_faceres
 
 BATCH = 128
 WEIGHT_DECAY = 5e-3  # decoupled: each step shrinks a weight by rate x decay
@@ -92,7 +93,8 @@ class Expression:
 
         Args:
             data: the folder of FER+; posed and natural faces (`natural.npz`) are learned from where it has them.
-            teachers: finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531).
+            teachers: finished runs whose networks teach (Hinton et al. 2015, arXiv:1503.02531), each shown the very
+                same view (Beyer et al. 2022, arXiv:2106.05237).
             taught: file of other networks' outputs (`quantize.teachers`); without it no natural face has a target.
             widths: channels of the network's stages.
             landmarks: the model that cuts faces as the daemon does.
@@ -125,12 +127,10 @@ class Expression:
         teach = [_teacher(run) for run in self._teachers]
         for _ in range(self.steps):
             views, targets = self.views(BATCH, rng)
-            images = to_input(views)
             if teach:
-                both = (images, images[:, :, ::-1])  # a face and its mirror image show the same
-                given = np.mean([np.asarray(each(view)) for each in teach for view in both], axis=0)
+                given = np.mean([each(views) for each in teach], axis=0)
                 targets = (1 - TEACHERS_SHARE) * targets + TEACHERS_SHARE * given
-            yield images, np.asarray(targets, np.float32)
+            yield to_input(views), np.asarray(targets, np.float32)
 
     def views(self, batch: int, rng: np.random.Generator) -> tuple[Image, Floats]:
         """Draw varied faces u8[batch,48,48] from all pools, and their targets f32[batch,8]."""
@@ -179,13 +179,15 @@ class Expression:
         return {"labels": list(LABELS), "template": TEMPLATE}
 
 
-def _teacher(run: Path) -> Any:
-    """Load a finished run's averaged network: inputs f32[N,48,48,1] -> probabilities f32[N,8]."""
+def _teacher(run: Path) -> Callable[[Image], Floats]:
+    """Load a finished run's averaged network, ours or a fine-tuned one: views u8[N,48,48] -> probabilities f32[N,8]."""
     import tensorflow as tf
 
     from quantize.train.warm_start import load_average
 
-    widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
-    network = expression_net(widths)
+    plan = json.loads((run / "plan.json").read_text())
+    ours = plan["role"] == Expression.role
+    network = expression_net(plan["options"].get("widths", EXPRESSION_WIDTHS)) if ours else faceres_net()
     load_average(network, run)
-    return tf.function(lambda images: ops.softmax(network(images, training=False)))
+    answer = tf.function(lambda images: ops.softmax(network(images, training=False)))
+    return lambda views: np.asarray(answer(to_input(views) if ours else to_faceres(views)), np.float32)

@@ -36,8 +36,8 @@ from quantize.data.natural import NATURAL, Natural, read_natural
 from quantize.data.posed import read_posed
 from quantize.data.sets import DataError, Floats, Image, read_ferplus
 from quantize.teachers.face_api import FaceApi
-from quantize.teachers.faceres import FILE, load_faceres
-from quantize.teachers.task import FaceresTask, to_teacher
+from quantize.teachers.faceres import FILE, load_faceres, to_faceres
+from quantize.teachers.task import FaceresTask
 from quantize.train.command import Plan, fit
 from quantize.train.warm_start import PROBED, averaged_network
 
@@ -87,7 +87,7 @@ def _tune(options: argparse.Namespace) -> None:
     start = options.faceres / FILE
 
     def begin(network: Any) -> None:
-        load_faceres(network, start, to_teacher(task.sample()[:PROBED]))
+        load_faceres(network, start, to_faceres(task.sample()[:PROBED]))
 
     fit(Plan(ROLE, options.epochs, 1, "float32", {}, str(start)), task, out=options.out, begin=begin)
 
@@ -131,7 +131,7 @@ def _tuned(task: FaceresTask, run: Path) -> Teacher:
     answer = tf.function(lambda part: tf.nn.softmax(network(part, training=False)), reduce_retracing=True)
 
     def teach(crops: Image) -> Floats:
-        parts = [answer(to_teacher(crops[start : start + PART])).numpy() for start in range(0, len(crops), PART)]
+        parts = [answer(to_faceres(crops[start : start + PART])).numpy() for start in range(0, len(crops), PART)]
         return np.concatenate(parts)
 
     return teach

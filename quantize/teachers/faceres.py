@@ -14,7 +14,8 @@ import numpy as np
 from keras import layers
 
 from fer_edge.records import LABELS
-from quantize.data.sets import Floats
+from quantize.data.sets import Floats, Image
+from quantize.teachers.face_api import enlarged
 from quantize.teachers.tfjs import read_weights
 from quantize.train.import_tflite import norm_of
 
@@ -43,6 +44,11 @@ def _step(x: Any, convolution: Any, *, learns: bool) -> Any:
     norm = layers.BatchNormalization(epsilon=1e-3)
     convolution.trainable = norm.trainable = learns
     return layers.ReLU(6.0)(norm(convolution(x)))
+
+
+def to_faceres(crops: Image) -> Floats:
+    """Crops u8[N,48,48] as the network takes them: f32[N,112,112,1], 0 to 255."""
+    return enlarged(crops, SIDE)[..., None]
 
 
 def load_faceres(network: Any, path: Path, inputs: Floats) -> None:

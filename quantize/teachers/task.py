@@ -9,11 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from quantize.data.sets import Floats, Image
+from quantize.data.sets import Floats
 from quantize.tasks.expression import Expression
 from quantize.tasks.task import Predict
-from quantize.teachers.face_api import enlarged
-from quantize.teachers.faceres import SIDE, faceres_net
+from quantize.teachers.faceres import faceres_net, to_faceres
 
 BATCH = 64
 STEPS = 360
@@ -43,13 +42,8 @@ class FaceresTask(Expression):
         """The expression network's views f32[BATCH,112,112,1] and targets f32[BATCH,8]."""
         for _ in range(self.steps):
             views, targets = self.views(BATCH, rng)
-            yield to_teacher(views), targets
+            yield to_faceres(views), targets
 
     def progress(self, predict: Predict) -> dict[str, float]:
         """As for the expression network; `predict`: f32[N,112,112,1] -> logits f32[N,8]."""
-        return self.judged(predict(to_teacher(self.held_out.images))[0])
-
-
-def to_teacher(crops: Image) -> Floats:
-    """Crops u8[N,48,48] as the network takes them: f32[N,112,112,1], 0 to 255."""
-    return enlarged(crops, SIDE)[..., None]
+        return self.judged(predict(to_faceres(self.held_out.images))[0])

@@ -1,8 +1,10 @@
 """Weights of finished runs and published files: to use them, and to begin another run with them, be it of a narrower
-network.
+or wider network.
 
 Pruning removes whole channels (Li et al. 2017, arXiv:1608.08710), here those whose batch norms scale them least
-(Liu et al. 2017, arXiv:1708.06519). Only the expression network's first stage may be wider: there a channel costs most.
+(Liu et al. 2017, arXiv:1708.06519). Only the expression network's first stage may be pruned: there a channel costs
+most. Widening adds channels of which nothing is read at first, so that the network says what it said (Chen et al. 2016,
+arXiv:1511.05641).
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def load_average(network: Any, run: Path) -> int:
 
 def begin(network: Any, source: Path, task: Task) -> None:
     """Put the weights of a published int8 file, or a finished run's averaged ones, into a network of the same shape;
-    a run's expression network may be wider."""
+    a run's expression network may be wider or narrower."""
     if source.suffix == ".tflite":
         load_published(network, source, to_input(task.sample()[:PROBED]))
     else:
@@ -58,12 +60,13 @@ def _begin_with_run(network: Any, run: Path, role: str) -> None:
         widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{run / 'plan.json'}: not a run to begin with: {error}") from None
-    if role != "expression" or widths[0] == _convolutions(network)[STEM].filters:
+    if role != "expression" or tuple(widths) == expression_widths(network):
         load_average(network, run)
         return
     source = expression_net(widths)
     load_average(source, run)
-    prune(source, network)
+    fit_widths = widen if all(np.less_equal(widths, expression_widths(network))) else prune
+    fit_widths(source, network)
 
 
 def prune(source: Any, target: Any) -> None:
@@ -85,10 +88,37 @@ def prune(source: Any, target: Any) -> None:
             new.set_weights(old.get_weights())
 
 
+def widen(source: Any, target: Any) -> None:
+    """Copy all weights; the target's further channels keep their random kernels, and what reads them begins at 0."""
+    norms = zip(batch_norms(source), batch_norms(target), strict=True)
+    pairs = [*norms, *zip(_weighted(source), _weighted(target), strict=True)]
+    for old, new in pairs:
+        new.set_weights([_into(kept, wider) for kept, wider in zip(old.get_weights(), new.get_weights(), strict=True)])
+
+
+def _into(kept: NDArray[np.float32], wider: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put an array into the first corner of one as large or larger, whose further inputs (last axis but one) give 0."""
+    grown = wider.copy()
+    if kept.ndim > 1:
+        grown[..., kept.shape[-2] :, : kept.shape[-1]] = 0
+    grown[tuple(slice(size) for size in kept.shape)] = kept
+    return grown
+
+
 def strongest(*scales: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """The channels, in order, whose batch norm scales f32[C] are largest in sum."""
     strength = np.sum(np.abs(scales), axis=0)
     return np.sort(np.argsort(-strength, kind="stable")[:count])
+
+
+def expression_widths(network: Any) -> tuple[int, int, int]:
+    """Channels of the three stages of an expression network."""
+    convolutions = _convolutions(network)
+    return convolutions[STEM].filters, convolutions[OUTER + 1].filters, convolutions[-1].filters
+
+
+def _weighted(network: Any) -> list[Any]:
+    return [layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Dense)]
 
 
 def _convolutions(network: Any) -> list[Any]:

@@ -115,6 +115,7 @@ def test_a_restart_after_a_kill_ends_each_face_of_both_once(tmp_path: Path) -> N
         for camera in ("front", "back"):
             assert faces(seen, camera, "start") == faces(seen, camera, "end")
             assert set(faces(seen, camera, "end").values()) == {1}
+        assert not [message.topic for message in seen.messages if not message.payload], "nothing retained is withdrawn"
 
 
 def test_a_camera_that_dies_and_returns_leaves_the_other_alone(tmp_path: Path) -> None:

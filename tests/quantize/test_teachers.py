@@ -19,8 +19,8 @@ from keras import layers
 from fer_edge.records import LABELS
 from quantize.data.natural import Natural
 from quantize.data.sets import DataError, Floats
+from quantize.tasks.expression import Expression
 from quantize.teachers import command, face_api, faceres
-from quantize.teachers.task import to_teacher
 from quantize.teachers.tfjs import read_weights
 from tests.support.ferplus_samples import pictures
 from tests.support.made_up_sets import made_up_ferplus, write_mosaics, write_natural, write_posed
@@ -134,7 +134,7 @@ def write_faceres(folder: Path, *, seed: int = 3) -> dict[str, Floats]:
 def test_the_mobilenet_does_what_its_folded_weights_say(tmp_path: Path) -> None:
     weights = write_faceres(tmp_path)
     network = faceres.faceres_net()
-    inputs = to_teacher(pictures(4))
+    inputs = faceres.to_faceres(pictures(4))
     faceres.load_faceres(network, tmp_path / faceres.FILE, inputs)
 
     gray = tf.pad(inputs, ((0, 0), (0, 1), (0, 1), (0, 0)))  # as SAME does at an even side and a stride of 2
@@ -187,6 +187,11 @@ def test_both_commands_leave_what_training_reads(tmp_path: Path, monkeypatch: py
         assert len(saved["natural"]) == 16
         for name in saved.files:
             np.testing.assert_allclose(saved[name].astype(np.float32).sum(axis=1), 1, atol=0.01)
+
+    student = Expression(data, teachers=[str(tmp_path / "run")], taught=str(data / "teacher.npz"))
+    views, targets = next(student.batches(np.random.default_rng(1)))
+    assert (views.shape, targets.shape) == ((128, 48, 48, 1), (128, 8))
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=0.01)
 
 
 def test_a_missing_package_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

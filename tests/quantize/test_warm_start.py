@@ -67,6 +67,24 @@ def test_pruning_keeps_what_the_strong_channels_say(start: Any, tmp_path: Path) 
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_wider_network_begins_with_what_the_narrow_one_says_and_can_use_its_channels(
+    start: Any, tmp_path: Path
+) -> None:
+    model = importlib.import_module("quantize.tasks.networks")
+    rng = np.random.default_rng(5)
+    narrow, wide = model.expression_net((6, 8, 8)), model.expression_net((7, 10, 12))
+    for norm in start.batch_norms(narrow):
+        norm.set_weights([rng.uniform(0.5, 1.5, norm.gamma.shape).astype(np.float32) for _ in range(4)])
+
+    start.begin(wide, saved_run(tmp_path / "run", narrow, widths=[6, 8, 8]), SimpleNamespace(role="expression"))
+
+    images = rng.uniform(-1, 1, (5, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_allclose(wide.predict(images, verbose=0), narrow.predict(images, verbose=0), rtol=1e-3, atol=1e-4)
+    pooled = importlib.import_module("keras").Model(wide.inputs, wide.layers[-3].output).predict(images, verbose=0)
+    assert pooled[:, 8:].any(axis=0).all()  # further channels see something: their readers get a gradient
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_network_of_the_same_shape_begins_with_the_very_weights(start: Any, tmp_path: Path) -> None:
     model = importlib.import_module("quantize.tasks.networks")
     source, target = model.landmarks_net(), model.landmarks_net()

@@ -2,7 +2,7 @@
 
     python tests/support/homeassistant_schemas.py PAYLOAD.json
 
-Runs in an environment of its own, where the packages homeassistant and paho-mqtt are installed (2025.10 and later; see
+Runs in an environment of its own, where the packages homeassistant and paho-mqtt are installed (2024.11 and later; see
 test_homeassistant.py), and imports nothing of fer-edge. Prints a line per component; exits with 1 where one is
 refused, or has an option that Home Assistant does not know: it would drop it without a word.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 MQTT = "homeassistant.components.mqtt"
+IDS = {"object_id", "default_entity_id"}  # before, and from 2025.10
 
 
 def device_wide(payload: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +37,9 @@ def complaint(component: dict[str, Any], common: dict[str, Any], refusal: type[E
     except refusal as error:
         return str(error)
     unknown = options.keys() - taken.keys()
-    return f"unknown: {', '.join(sorted(unknown))}" if unknown else None
+    if unknown >= IDS:
+        return f"neither {' nor '.join(sorted(IDS))} is known"
+    return f"unknown: {', '.join(sorted(unknown - IDS))}" if unknown - IDS else None
 
 
 async def main(path: str) -> int:

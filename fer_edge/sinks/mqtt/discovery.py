@@ -145,5 +145,6 @@ def _component(entity: Entity, device_id: str) -> tuple[str, dict[str, Any]]:
         "platform": entity.platform,
         "unique_id": f"fer-edge.{device_id}.{entity.key}",
         "default_entity_id": f"{entity.platform}.{slug}",
+        "object_id": slug,  # what Home Assistant reads before 2025.10
     }
     return f"{entity.platform}.{entity.key}", ids | entity.options

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from threading import Lock
 
@@ -61,7 +61,8 @@ class RetainedTopics:
         self._published = _read(path)
         self._split = self._published.split
         self._left = every_topic(self._published)
-        for other in left_by(path, self._control.path):
+        hub = self._identity.hub
+        for other in left_by(path, self._control.path, beside=hub.cameras if hub else ()):
             old, new = other.parent.name, path.parent.name
             log.info("device %s was renamed to %s: its retained messages are removed", old, new)
             self._left |= every_topic(_read(other))
@@ -184,9 +185,11 @@ def every_topic(published: Published) -> set[str]:
     return topics | {f"{base}/{name}" for base in bases for name in FIXED}
 
 
-def left_by(path: Path, source: Path | None) -> list[Path]:
-    """The lists of devices that were run from the same configuration file under other ids, and do not run now."""
+def left_by(path: Path, source: Path | None, *, beside: Sequence[str] = ()) -> list[Path]:
+    """The lists of devices that were run from the same configuration file under other ids, and do not run now; those of
+    the cameras `beside` this one may be about to."""
     if source is None:
         return []
-    others = [other for other in path.parent.parent.glob(f"*/{path.name}") if other != path]
-    return [each for each in others if _read(each).source == str(source) and not is_running(each.parent.name)]
+    others = [each for each in path.parent.parent.glob(f"*/{path.name}") if each.parent.name not in beside]
+    others = [each for each in others if each != path and _read(each).source == str(source)]
+    return [each for each in others if not is_running(each.parent.name)]

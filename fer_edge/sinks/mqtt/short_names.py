@@ -50,6 +50,7 @@ SHORT = {
     "json_attributes_topic": "json_attr_t",
     "manufacturer": "mf",
     "model": "mdl",
+    "object_id": "obj_id",
     "options": "ops",
     "origin": "o",
     "payload_off": "pl_off",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,23 @@ def animated(kind: str, path: Path, images: list[Image]) -> None:
     }[kind]
     if encoder not in av.codecs_available:
         pytest.skip(f"this PyAV has no {encoder}")
-    with av.open(str(path), "w", format=container) as file:
+    with scheduled_as_before(), av.open(str(path), "w", format=container) as file:
         stream: Any = file.add_stream(encoder, rate=5)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixels
         for image in images:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pixels)))
         file.mux(stream.encode())
+
+
+@contextlib.contextmanager
+def scheduled_as_before() -> Iterator[None]:
+    """SVT-AV1, run as root, makes the thread that calls it a real-time one, which would outlast the test."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 @pytest.mark.parametrize("kind", ["webp", "png", "avif"])

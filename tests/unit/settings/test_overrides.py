@@ -104,7 +104,7 @@ def test_a_payload_is_json_or_plain_text(payload: bytes, kind: Any, value: objec
         ("events/leave", b"0.6", "cannot be 0.6: events.leave: expected at most events.enter (0.5), got 0.6"),
         # the other one of the two is to blame, and is named
         ("events/enter", b"0.2", "cannot be 0.2: events.leave: expected at most events.enter (0.2), got 0.35"),
-        ("quality/max_brightness", b"0", "quality.min_brightness: expected less than quality.max_brightness, got 0.12"),
+        ("quality/max_brightness", b"0", "quality.min_brightness: expected less than quality.max_brightness, got 0.08"),
     ],
 )
 def test_a_refused_value_has_its_words(key: str, payload: bytes, words: str) -> None:

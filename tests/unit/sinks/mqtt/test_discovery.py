@@ -138,6 +138,7 @@ def test_ids_are_unique_and_follow_the_component() -> None:
         assert entity["platform"] == platform
         assert entity["unique_id"] == f"fer-edge.kitchen.{rest}"
         assert re.fullmatch(rf"{platform}\.fer_edge_kitchen_[a-z0-9_]+", entity["default_entity_id"])
+        assert entity["default_entity_id"] == f"{platform}.{entity['object_id']}"
 
 
 def test_ids_outlast_another_name_topic_and_prefix() -> None:
@@ -313,7 +314,7 @@ def test_home_assistant_takes_the_message(tmp_path: Path) -> None:
 
 
 def test_home_assistant_takes_several_cameras_below_their_daemon(tmp_path: Path) -> None:
-    hub = Hub("shop", "Shop", first="shop-front")
+    hub = Hub("shop", "Shop", ("shop-front", "shop-back"))
     camera = replace(IDENTITY, device_id="shop-front", hub=hub)
     for _, payload in (hub_discovery(hub, camera, CONFIG), discovery(camera, CONFIG, tunables=TUNABLES)):
         done = schemas(payload, tmp_path)

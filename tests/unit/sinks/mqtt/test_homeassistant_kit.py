@@ -54,10 +54,11 @@ def walk(node: Any) -> Iterator[Any]:
 
 
 def announced() -> set[str]:
-    """The entities that the daemon makes."""
+    """The entities that the daemon makes, and Home Assistant shows."""
     tunables = Tuning(CONFIG, None).tunables()
     message = spelled_out(msgspec.json.decode(discovery(IDENTITY, CONFIG, tunables=tunables)[1]))
-    return {str(each["default_entity_id"]) for each in message["components"].values()}
+    shown = [each for each in message["components"].values() if each.get("enabled_by_default", True)]
+    return {str(each["default_entity_id"]) for each in shown}
 
 
 @pytest.mark.parametrize("path", [*BLUEPRINTS, KIT / "dashboard.yaml"], ids=lambda path: path.name)

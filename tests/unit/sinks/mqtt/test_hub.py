@@ -26,7 +26,9 @@ HUB_TOPIC = f"homeassistant/device/fer-edge-{SHOP}/config"
 
 
 def camera(name: str, *, first: str = "front", called: str | None = None) -> Identity:
-    return replace(IDENTITY, device_id=f"{SHOP}-{name}", hub=Hub(SHOP, called, first=f"{SHOP}-{first}"))
+    others = [each for each in ("front", "back") if each != first]
+    hub = Hub(SHOP, called, tuple(f"{SHOP}-{each}" for each in (first, *others)))
+    return replace(IDENTITY, device_id=f"{SHOP}-{name}", hub=hub)
 
 
 def of_camera(name: str, config: Config = Config()) -> dict[str, Any]:  # noqa: B008 - frozen

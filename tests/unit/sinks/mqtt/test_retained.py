@@ -161,6 +161,7 @@ def test_a_device_of_another_configuration_is_left_alone(tmp_path: Path) -> None
     assert left_by(ours, Path("/etc/fer-edge/hall.yaml")) == []
     assert left_by(ours, None) == []
     assert left_by(ours, Path("/etc/fer-edge/kitchen.yaml")) == [theirs]
+    assert left_by(ours, Path("/etc/fer-edge/kitchen.yaml"), beside=(NEW, OLD)) == []
 
 
 def test_an_alert_that_is_switched_off_keeps_its_entity(tmp_path: Path) -> None:
