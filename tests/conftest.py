@@ -16,6 +16,7 @@ from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Image
 from fer_edge.testing.brokers import PATIENCE, wait_for
+from tests.support.order import long_ones_first
 
 # how long an example takes says something about the machine, nothing about the code
 settings.register_profile(
@@ -28,11 +29,16 @@ settings.load_profile("fer-edge")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What builds its own machines (tests/hardware/) is for `scripts/test-pi`; elsewhere it says so."""
+    """What builds its own machines (tests/hardware/) is for `scripts/test-pi`; elsewhere it says so. Where several
+    processes share the tests, what takes long comes first."""
     if not os.environ.get("FER_EDGE_TEST_PI"):
         for item in items:
             if item.path.parent.name == "hardware":
                 item.add_marker(pytest.mark.skip(reason="builds its own machines: run ./scripts/test-pi"))
+    if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = [
+            items[index] for index in long_ones_first([item.nodeid.split("::")[0] for item in items], processes)
+        ]
 
 
 @pytest.fixture(scope="session")

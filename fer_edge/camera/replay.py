@@ -186,7 +186,7 @@ def read_picture(path: Path) -> Image:
 
 
 def decode_picture(path: Path, data: bytes) -> Image:
-    """The same of a file's content. Raises CameraError."""
+    """The same of a file's content: u8[H,W,3] BGR. Raises CameraError."""
     if is_heif(data):
         return _shrunk(_heif(path, data))
     kind = RAW_KIND if path.suffix.lower() in RAW else kind_of(data[:HEAD_BYTES])

@@ -45,7 +45,7 @@ class IrisReader:
         self._weights, self._place = weights, np.array(weights.place, np.float32)
 
     def __call__(self, gray: Image, landmarks: Landmarks) -> EyeTurn | Reason:
-        """Why there is none: the head is turned too far, or the eyes are too small."""
+        """The eyes' turn in a picture u8[H,W], or why there is none: the head is turned too far, the eyes too small."""
         points, pose = landmarks.points, landmarks.pose
         if abs(pose.yaw_deg) > MOST_YAW_DEG:
             return Reason.TURNED
@@ -63,7 +63,7 @@ def stored_weights() -> IrisWeights:
 
 
 def eye_width(points: Floats) -> float:
-    """Corner to corner, px, of both eyes on average."""
+    """Corner to corner, px, of both eyes on average, by 68 landmarks f32[68,2]."""
     (a, b), (c, d) = CORNERS
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = points[[a, b, c, d]].tolist()
     return (math.hypot(bx - ax, by - ay) + math.hypot(dx - cx, dy - cy)) / 2
@@ -89,7 +89,8 @@ def place_of_both(places: Floats) -> tuple[float, float]:
 
 
 def turn(places: Floats, pose: Pose, weights: IrisWeights) -> EyeTurn:
-    """The angles. A mirror changes the sign of the one across, so that has no constant."""
+    """The angles, from the places f32[2,2] of both irises. A mirror changes the sign of the one across, so that has no
+    constant."""
     right, below = place_of_both(places)
     (of_right, of_yaw), (of_below, of_pitch, constant) = weights.across, weights.down
     return EyeTurn(of_right * right + of_yaw * pose.yaw_deg, of_below * below + of_pitch * pose.pitch_deg + constant)

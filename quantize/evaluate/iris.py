@@ -278,7 +278,7 @@ def gaze_figures(rows: Sequence[Row], weights: IrisWeights) -> GazeFigures:
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Pearson's."""
+    """Pearson's correlation of two f[N]."""
     return float(np.corrcoef(one, other)[0, 1])
 
 

@@ -36,7 +36,8 @@ def _share(x: float) -> float:
 
 
 def dark_place(gray: Image, outline: Floats) -> float:
-    """Where the middle of the dark pixels is between the corners; NaN: the outline is empty."""
+    """Where the middle of the dark pixels of a picture u8[H,W] is between the corners of an eye, outlined by f32[6,2];
+    NaN: the outline is empty."""
     patch, inside = _cut(gray, outline)
     if not inside.any():
         return float("nan")
@@ -46,7 +47,8 @@ def dark_place(gray: Image, outline: Floats) -> float:
 
 
 def gradient_place(gray: Image, outline: Floats) -> float:
-    """Where the point is from which most gradients point away, the more the darker it is."""
+    """The same of the point from which most gradients point away, weighted by its darkness (Timm and Barth 2011);
+    u8[H,W], f32[6,2]."""
     patch, inside = _cut(gray, outline)
     across, down = cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1)
     steep = np.hypot(across, down)

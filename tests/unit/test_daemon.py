@@ -19,7 +19,7 @@ from fer_edge.daemon import Signals, run
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.records import Frame, Image, Update
-from fer_edge.testing.brokers import PATIENCE, wait_for
+from fer_edge.testing.brokers import wait_for
 from tests.support.replaying import Unplugged
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
@@ -151,7 +151,7 @@ class TestRun:
         stats = [update.stats for update in seen if update.stats]
         assert stats
         assert stats[-1].frames > stats[0].frames
-        assert stats[0].fps > 10 / PATIENCE
+        assert 0 < stats[0].fps <= stats[0].frames / 0.1, "in the first interval, which took as long or longer"
         ran = {stage for each in stats for stage in each.stage_ms}  # not each runs in every interval
         assert ran >= {"detect", "landmarks", "classify", "track", "total"}
         pages = int(Path("/proc/self/statm").read_text().split()[1])
