@@ -11,7 +11,9 @@ from playwright.sync_api import BrowserContext, Page
 from fer_edge.commands.notice.content import LANGUAGES, notice
 from fer_edge.commands.notice.html import html_page
 from fer_edge.commands.report.page import write_report
+from fer_edge.commands.report.summary import PictureRow
 from fer_edge.config import Config, Models, Privacy
+from fer_edge.tracking.minutes import Minute
 from tests.support.axe import VERSION, axe_source, violations
 from tests.support.browser import CHROMIUM, REASON, complaints
 from tests.support.stories import EVENTS, MINUTES, story
@@ -110,6 +112,18 @@ def test_print_is_light_and_has_the_charts(tab: Page, pages: dict[str, Path]) ->
     assert tab.evaluate("document.querySelectorAll('.on-wide')[0].checkVisibility()")
     assert not tab.evaluate("[...document.querySelectorAll('details')].some(each => each.checkVisibility())")
     assert tab.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_print_has_no_heading_of_nothing(count: int, tab: Page, tmp_path: Path) -> None:
+    rows = [PictureRow(f"{number}.jpg", ["neutral"]) for number in range(count)]
+    total = Minute(begin_s=0, watched_s=count, most_faces=1, shown_s={"neutral": float(count)})
+    write_report(tmp_path / "stills.html", [story([total], pictures=rows, end_s=float(count))], Models())
+    tab.emulate_media(media="print")
+    tab.goto((tmp_path / "stills.html").as_uri())
+    few = count <= 20  # a longer list is closed, and left out on paper
+    assert tab.get_by_role("heading", name="Picture by picture").is_visible() is few
+    assert tab.get_by_text("2.jpg", exact=True).is_visible() is few
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
