@@ -82,9 +82,10 @@ class Opener:
         shared.start()
         cameras = each_camera(config, device_id(config))
         hub = Hub(device_id(config), config.homeassistant.name, tuple(map(device_id, cameras.values())))
+        for own in cameras.values():  # all before the first opens: to it, one that does not run was renamed
+            self.stack.enter_context(lock(own))
         for name, own in cameras.items():
             with speaking_of(name):
-                self.stack.enter_context(lock(own))
                 models = found[0].pipeline.models if found else ()
                 found.append(self.station(name, own, models=models, sinks=partial(shared.open, name), hub=hub))
         shared.serve()
@@ -103,7 +104,7 @@ class Opener:
         `open_sinks`; `hub`: the daemon, where it has several."""
         folder = state_folder(config, device_id(config))
         remove_strays(folder)
-        drop_pictures(config)
+        drop_pictures(config, self.path)
         part = partial(own_part, name=name, names=self.names)
         control = Control(config, path=self.path, folder=folder, part=part)
         logging.getLogger().setLevel(control.config.log.level.upper())
@@ -224,14 +225,23 @@ def _raise_failure(stations: list[Station]) -> None:
             raise station.failure
 
 
-def drop_pictures(config: Config) -> None:
-    """Delete the pictures of earlier runs where none are kept any more: nothing else would."""
-    if config.pictures.enabled:
-        return
-    folder = state_folder(config, device_id(config)) / PICTURES_FOLDER
+def drop_pictures(config: Config, path: Path | None = None) -> None:
+    """Delete the pictures of earlier runs where none are kept any more: nothing else would. `path`: the configuration
+    file, whose devices under earlier names are meant as well."""
+    own = state_folder(config, device_id(config))
+    if not config.pictures.enabled:
+        _drop(own / PICTURES_FOLDER, "pictures.enabled is false")
+    if any(folder.parent != own for folder in own.parent.glob(f"*/{PICTURES_FOLDER}")):
+        from fer_edge.sinks.mqtt.retained import PUBLISHED_FILE, left_by  # here, for most have no need of it
+
+        for other in left_by(own / PUBLISHED_FILE, path):
+            _drop(other.parent / PICTURES_FOLDER, f"its device is now {own.name}")
+
+
+def _drop(folder: Path, why: str) -> None:
     try:
         if count := delete_pictures(folder):
-            log.info("%s: pictures of earlier runs that were deleted (pictures.enabled is false): %d", folder, count)
+            log.info("%s: pictures of earlier runs that were deleted (%s): %d", folder, why, count)
     except OSError as error:
         log.warning("%s: pictures of earlier runs cannot be deleted: %s", folder, error.strerror)
 

@@ -118,6 +118,26 @@ def test_a_restart_after_a_kill_ends_each_face_of_both_once(tmp_path: Path) -> N
         assert not [message.topic for message in seen.messages if not message.payload], "nothing retained is withdrawn"
 
 
+def test_a_restart_removes_nothing_from_the_broker_and_a_camera_that_is_gone_is_removed(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+
+        def removed(seen: Recorder) -> set[str]:
+            return {message.topic for message in seen.messages if not message.payload}
+
+        both, alone = {"front": DEMO, "back": DEMO}, {"front": DEMO}
+        for _ in range(2):  # each runs, so none is taken for another one's old name
+            with Recorder(broker.port, topic="#") as seen:
+                with daemon(settings(tmp_path, broker.port, cameras=both)):
+                    for camera in both:
+                        seen.wait(f"{ID}-{camera}/event")
+                assert removed(seen) == set()
+        with Recorder(broker.port, topic="#") as seen:
+            with daemon(settings(tmp_path, broker.port, cameras=alone)):
+                wait_for(lambda: f"fer-edge/{ID}-back/info" in removed(seen), "the camera that is gone")
+            assert f"homeassistant/device/fer-edge-{ID}-back/config" in removed(seen)
+            assert not [topic for topic in removed(seen) if f"{ID}-back" not in topic]
+
+
 def test_a_camera_that_dies_and_returns_leaves_the_other_alone(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen, MjpegServer() as yard:
         address = {"backend": "stream", "source": yard.url, "timeout_seconds": 1.0}

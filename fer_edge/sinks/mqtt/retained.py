@@ -27,6 +27,9 @@ from fer_edge.sinks.mqtt.outgoing import Outgoing
 log = logging.getLogger(__name__)
 
 
+PUBLISHED_FILE = "published.json"
+"""In the state folder of each device."""
+
 FIXED = ("availability", "camera/availability", "camera/status", "state", "info")
 """The retained topics that every device has."""
 

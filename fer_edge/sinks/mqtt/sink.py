@@ -30,7 +30,7 @@ from fer_edge.sinks.mqtt.delivery import Store
 from fer_edge.sinks.mqtt.inbox import Inbox
 from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.outgoing import Outgoing
-from fer_edge.sinks.mqtt.retained import RetainedTopics
+from fer_edge.sinks.mqtt.retained import PUBLISHED_FILE, RetainedTopics
 from fer_edge.sinks.mqtt.session import NOBODY, OFFLINE, ONLINE, Session
 from fer_edge.tracking.signals import enabled_signals
 
@@ -85,7 +85,7 @@ class MqttSink:
         self._say("camera/availability", OFFLINE)  # until the first frame
         self._say_camera(here=False)
         self._say("state", NOBODY)
-        self._told.remember(self._folder / "published.json")
+        self._told.remember(self._folder / PUBLISHED_FILE)
         self._told.refresh()
         self._session.start(broker)
         self._control.on_change(self._refresh)

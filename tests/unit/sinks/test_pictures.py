@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import stat
 import time
@@ -27,6 +28,7 @@ from fer_edge.records import AlertState, Box, EventType, Image, Update
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import parse_config
 from fer_edge.sinks.mqtt.discovery import discovery
+from fer_edge.sinks.mqtt.retained import PUBLISHED_FILE
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, PictureRing, delete_pictures, picture_bytes, pictures_in
 from fer_edge.sinks.pictures import TRIM_SECONDS, PicturesSink
@@ -327,3 +329,15 @@ def test_a_daemon_that_keeps_none_deletes_those_of_earlier_runs(tmp_path: Path) 
     assert "1 in " in _pictures(settings).text
     daemon.drop_pictures(structs.replace(settings, pictures=Pictures()))
     assert pictures_in(folder_of(tmp_path)) == []
+
+
+def test_pictures_of_an_earlier_device_id_do_not_outlive_it(tmp_path: Path) -> None:
+    """Nobody expires them any more. Those of another configuration's device are its own."""
+    source, settings = tmp_path / "config.yaml", config(tmp_path)
+    settings = structs.replace(settings, device=structs.replace(Config().device, id="kitchen-now"))
+    for name, file in (("kitchen", source), ("hall", tmp_path / "other.yaml")):
+        ring(tmp_path / name / PICTURES_FOLDER).add("start", JPEG)
+        (tmp_path / name / PUBLISHED_FILE).write_text(json.dumps({"source": str(file)}))
+    daemon.drop_pictures(settings, source)
+    assert pictures_in(tmp_path / "kitchen" / PICTURES_FOLDER) == []
+    assert len(pictures_in(tmp_path / "hall" / PICTURES_FOLDER)) == 1
