@@ -22,6 +22,8 @@ FILMS = {
     "1080p MJPEG": ("1920x1080", 150, "-c:v mjpeg -q:v 4 -pix_fmt yuvj420p"),
     "4K H.264": ("3840x2160", 30, "-c:v libx264 -preset veryfast -pix_fmt yuv420p"),
     "8K H.264": ("7680x4320", 12, "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"),
+    "8K H.264, B-frames": ("7680x4320", 12, "-c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p"),
+    "8K H.265, B-frames": ("7680x4320", 12, "-c:v libx265 -preset ultrafast -x265-params log-level=none"),
 }
 ROUNDS = 3
 

@@ -99,6 +99,7 @@ class Camera(Section, frozen=True):
     pace: Literal["real", "max"] = "real"
     loop: bool = False
     timeout_seconds: Interval = 5.0
+    decoder_memory_mb: Annotated[int, Meta(ge=64, le=65_536)] | None = None
     paused: bool = False
 
 

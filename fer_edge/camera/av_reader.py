@@ -13,7 +13,8 @@ from typing import Any
 import av
 
 from fer_edge.camera.decoded_picture import Deinterlacer, FrameTimes, PictureMaker
-from fer_edge.camera.http_pictures import HttpPictures, open_pictures
+from fer_edge.camera.decoder_memory import check_memory
+from fer_edge.camera.http_pictures import HttpPictures, HttpSource, open_http
 from fer_edge.camera.webp_film import TooLarge
 from fer_edge.records import Image
 
@@ -46,16 +47,16 @@ MOST_LOOKS = 10_000
 class AvReader:
     """One open film or stream."""
 
-    def __init__(self, source: str, *, timeout_seconds: float | None = None) -> None:
+    def __init__(self, source: str, *, timeout_seconds: float | None = None, memory_mb: int | None = None) -> None:
         """Open it. `timeout_seconds`: for a URL, how long it may be silent. Raises av.FFmpegError, and
-        NoVideo where there is no picture in it."""
+        NoVideo where there is no picture in it, TooLarge where that takes more than `memory_mb`, or than is free."""
         av.logging.set_level(None)  # FFmpeg's findings are reported in one line
         self._is_url = timeout_seconds is not None
         self.bad = 0
         """Packets and frames that could not be decoded and were left out."""
-        self._pictures = open_pictures(source, timeout_seconds) if timeout_seconds is not None else None
+        self._http = open_http(source, timeout_seconds) if timeout_seconds is not None else None
         try:
-            self._container = _opened(source, timeout_seconds, self._pictures)
+            self._container = _opened(source, timeout_seconds, self._http)
         except BaseException:
             self._give_back()
             raise
@@ -71,6 +72,11 @@ class AvReader:
         if context.width * context.height > MOST_PX:
             self.close()
             raise TooLarge(f"has pictures of {context.width} x {context.height} px, expected at most {MOST_PX} pixels")
+        try:
+            check_memory(context, memory_mb)
+        except TooLarge:
+            self.close()
+            raise
         context.options = {**context.options, "max_pixels": str(MOST_PX)}
         if context.name == "mjpeg":  # of a truncated picture it returns what there is, the rest gray, without an error
             context.options = {**context.options, "err_detect": "explode"}
@@ -103,7 +109,7 @@ class AvReader:
     @property
     def seconds(self) -> float | None:
         """The length that the container promises. In an MP4 that is sent without one it is the first fragment's."""
-        if self._pictures and self._pictures.kind == "stream" and self.format.startswith("mov"):
+        if self._http and self._http.kind == "stream" and self.format.startswith("mov"):
             return None
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
@@ -118,8 +124,8 @@ class AvReader:
             try:
                 for packet in self._container.demux(self.stream):
                     errors = 0
-                    if self._pictures:
-                        self._pictures.progressed()
+                    if self._http:
+                        self._http.progressed()
                     yield packet
                 return
             except (av.error.InvalidDataError, av.error.BlockingIOError) as error:
@@ -164,8 +170,8 @@ class AvReader:
         self._give_back()
 
     def _give_back(self) -> None:
-        if self._pictures:
-            self._pictures.close()
+        if self._http:
+            self._http.close()
 
 
 class UnknownCodec(ValueError):
@@ -176,16 +182,16 @@ class NoVideo(Exception):
     """There is sound, or cover art, but no film."""
 
 
-def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures | None) -> Any:
+def _opened(source: str, timeout_seconds: float | None, http: HttpSource | None) -> Any:
     options = {"format_whitelist": FORMATS, "codec_whitelist": CODECS, "max_pixels": str(MOST_PX)}
     if timeout_seconds is None:
         options |= {"format_whitelist": FILE_FORMATS, "protocol_whitelist": FILE_PROTOCOLS}
         return av.open("file:" + source, options=options)
-    if pictures and pictures.kind == "picture":
-        return av.open(pictures.whole(), options=options | {"format_whitelist": ",".join(PICTURE_FORMATS)})
-    if pictures and pictures.kind == "pictures":
+    if isinstance(http, HttpPictures) and http.kind == "picture":
+        return av.open(http.whole(), options=options | {"format_whitelist": ",".join(PICTURE_FORMATS)})
+    if http and http.kind == "pictures":
         # Cameras get the boundaries and lengths of multipart wrong: pictures are cut out by their own marks
-        return av.open(pictures, format="mjpeg", options=options | {"fpsprobesize": "0", "analyzeduration": "1"})
+        return av.open(http, format="mjpeg", options=options | {"fpsprobesize": "0", "analyzeduration": "1"})
     options |= {
         "protocol_whitelist": URL_PROTOCOLS,
         "rtsp_flags": "prefer_tcp",
@@ -194,9 +200,10 @@ def _opened(source: str, timeout_seconds: float | None, pictures: HttpPictures |
     }
     if source.lower().startswith("http"):
         options["format_whitelist"] = HTTP_FORMATS
-    if pictures:
-        return av.open(pictures, options=options)
-    return av.open(source, options=options, timeout=(timeout_seconds, timeout_seconds))
+    silent = (timeout_seconds, timeout_seconds)
+    if http:  # what a playlist names FFmpeg asks for itself
+        return av.open(http, format="hls" if http.kind == "playlist" else None, options=options, timeout=silent)
+    return av.open(source, options=options, timeout=silent)
 
 
 def _film_stream(container: Any) -> Any:

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from fer_edge.camera.matroska import matroska_end
+
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
 TS_SYNC = b"\x47"
@@ -115,7 +117,9 @@ def _matroska_end(file: BinaryIO) -> int:
     if file.read(4) != SEGMENT:
         return 0
     length = _vint(file)
-    return file.tell() + length if length else 0
+    if not length:
+        return matroska_end(file, os.fstat(file.fileno()).st_size)
+    return file.tell() + length
 
 
 def _vint(file: BinaryIO) -> int:

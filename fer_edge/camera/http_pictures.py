@@ -11,22 +11,26 @@ import io
 import ssl
 import time
 import urllib.request
-import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import av
+
+from fer_edge.camera.file_kinds import kind_of
+from fer_edge.camera.http_film import FAILURES, HttpFilm, Playlist
 
 MOST_PICTURE_BYTES = 32_000_000
 SNIFFED_BYTES = 4096
 FEWEST_SNIFFED_BYTES = 16
 JPEG_START = b"\xff\xd8\xff"
 PARTS, PICTURES = "multipart/", "image/"
-FAILURES = (OSError, http.client.HTTPException, ValueError, EOFError, zlib.error)
+PLAYLIST = b"#EXTM3U"
+HEADERS = {"User-Agent": "fer-edge"}
 
-Kind = Literal["picture", "pictures", "stream"]
+Kind = Literal["picture", "pictures", "stream", "film", "playlist"]
+HttpSource: TypeAlias = "HttpPictures | HttpFilm | Playlist"
 
 
 class BadAnswer(av.FFmpegError):
@@ -58,10 +62,14 @@ class HttpPictures:
         while len(self._head) < FEWEST_SNIFFED_BYTES and (more := self._response.read1(SNIFFED_BYTES)):
             self._head += more  # they are read again
         text = self._head.lstrip()[:1] in (b"", b"<", b"#")  # a page, or a playlist
-        if JPEG_START in self._head:
+        kind = kind_of(self._head)
+        if JPEG_START in self._head and not (kind and kind.role == "film"):
             self.kind = "pictures"
-        elif not text and headers.get("Content-Length") is None:
-            self.kind = "stream"
+        elif self._head.startswith(PLAYLIST):
+            self.kind = "playlist"
+        elif not text:
+            length = headers.get("Content-Length", "")
+            self.kind = "film" if length.isdecimal() and int(length) else "stream"
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end. Raises BadAnswer, and av.error.TimeoutError where a picture does not
@@ -80,6 +88,28 @@ class HttpPictures:
         """All of a single picture. Raises as `read`."""
         return io.BytesIO(b"".join(iter(partial(self.read, 1 << 16), b"")))
 
+    def as_playlist(self, address: str) -> Playlist:
+        """The same, read whole. Raises as `read`."""
+        with closing(self):
+            return Playlist(self.whole().getvalue(), address)
+
+    def as_film(self, source: str) -> HttpFilm:
+        """The same, to be read from any place."""
+        headers, address = self._response.headers, self._response.url
+        length = int(headers["Content-Length"])
+        opener, timeout_seconds = _opener(source), self._timeout_seconds
+
+        def again(at: int) -> Any:
+            request = urllib.request.Request(address, headers={**HEADERS, "Range": f"bytes={at}-"})  # noqa: S310
+            response = opener.open(request, timeout=timeout_seconds)
+            if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+                response.close()
+                raise http.client.HTTPException("no part was sent")
+            return response
+
+        parts = headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        return HttpFilm(self._response, self._head, length, again if parts else None)
+
     def close(self) -> None:
         """Release the connection."""
         with suppress(*FAILURES):
@@ -97,7 +127,7 @@ class HttpPictures:
             self._waited_s += time.monotonic() - began
 
 
-def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
+def open_http(source: str, timeout_seconds: float) -> HttpSource | None:
     """What an HTTP address sends, if that is pictures or a live stream; None for all else, and where FFmpeg reports
     better what is wrong.
 
@@ -119,10 +149,22 @@ def open_pictures(source: str, timeout_seconds: float) -> HttpPictures | None:
     pictures = HttpPictures(response, timeout_seconds)
     with suppress(*FAILURES):
         pictures.look(response.headers)
-    if pictures.kind:
+    if pictures.kind == "playlist":
+        return pictures.as_playlist(_address(source, response.url))
+    if pictures.kind == "film" and not response.headers.get("Content-Encoding"):
+        return pictures.as_film(source)
+    if pictures.kind in ("picture", "pictures", "stream"):
         return pictures
     pictures.close()
     return None
+
+
+def _address(source: str, found: str) -> str:
+    """Where something was found in the end, with the user and password for what it names on the same host."""
+    user, asked, answered = urlsplit(source).netloc.rpartition("@")[0], urlsplit(source), urlsplit(found)
+    if not user or (asked.scheme, asked.hostname, asked.port) != (answered.scheme, answered.hostname, answered.port):
+        return found
+    return urlunsplit(answered._replace(netloc=f"{user}@{answered.netloc}"))
 
 
 def _unpacked(response: Any) -> Any:
@@ -138,7 +180,7 @@ def _unpacked(response: Any) -> Any:
 def _request(source: str) -> urllib.request.Request:
     parts = urlsplit(source)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    return urllib.request.Request(bare, headers={"User-Agent": "fer-edge"})  # noqa: S310 - HTTP only, see above
+    return urllib.request.Request(bare, headers=HEADERS)  # noqa: S310 - HTTP only, see above
 
 
 def _opener(source: str) -> urllib.request.OpenerDirector:

@@ -41,9 +41,18 @@ def matroska_damage(file: BinaryIO, size: int) -> list[Damage]:
     return _Walk(file, size).damage()
 
 
+def matroska_end(file: BinaryIO, size: int) -> int:
+    """Where a film without a length, as written live, has to end: behind what its last element announces."""
+    walk = _Walk(file, size)
+    walk.damage()
+    return max(size, walk.reach)
+
+
 class _Walk:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
+        self.reach = 0
+        """Where what was found ends, as it says itself."""
         self._scale_s = 1e-3
         self._tracks: dict[int, bool] = {}  # whether each is of pictures
         self._last_s = 0.0
@@ -68,6 +77,7 @@ class _Walk:
             if element is None or element.kind not in TOP:
                 at = self._lost(at)
             elif element.kind == CLUSTER:
+                self.reach = max(self.reach, element.end or 0)
                 at = self._cluster(element)
             else:
                 self._header(element)
@@ -92,8 +102,13 @@ class _Walk:
                 return self._size
             if element and not cluster.end and element.kind in TOP and element.kind not in WITHIN:
                 return at
-            if element is None or element.kind not in WITHIN or not element.end or element.end > end:
-                return self._size if element and element.end and element.end > end == self._size else self._lost(at)
+            if element is None or element.kind not in WITHIN or not element.end:
+                return self._lost(at)
+            if element.end > end == self._size and not cluster.end:
+                self.reach = max(self.reach, element.end)
+                return self._size
+            if element.end > end:
+                return self._size if end == self._size else self._lost(at)
             if element.kind == TIMESTAMP:
                 start = self._number(element)
             elif element.kind in (SIMPLE_BLOCK, GROUP) and not self._block(element, start):

@@ -141,8 +141,11 @@ class StreamCamera:
 
     def _opened(self) -> AvReader | WebpReader:
         if self._is_url:
-            return AvReader(self._source, timeout_seconds=max(0.001, self._config.timeout_seconds))
-        return WebpReader(self._source, most_px=MOST_PX) if _is_webp_film(self._source) else AvReader(self._source)
+            silent_seconds = max(0.001, self._config.timeout_seconds)
+            return AvReader(self._source, timeout_seconds=silent_seconds, memory_mb=self._config.decoder_memory_mb)
+        if _is_webp_film(self._source):
+            return WebpReader(self._source, most_px=MOST_PX)
+        return AvReader(self._source, memory_mb=self._config.decoder_memory_mb)
 
     def _start_reading(self, reader: AvReader | WebpReader) -> None:
         snapshots = self._is_url and reader.format in PICTURE_FORMATS

@@ -52,6 +52,13 @@ INSTEAD = {
 }
 """What this machine has in place of what an example names."""
 
+TWO_CAMERAS = """
+cameras: {front: {backend: replay, source: demo}, back: {backend: replay, source: demo}}
+mqtt: {enabled: false}
+jsonl: {enabled: true, path: events.jsonl}
+privacy: {purpose: home, controller: A. Body, contact: a@example.org}
+"""
+
 
 def arguments_of(example: str) -> list[str]:
     """What the shell gives to the command."""
@@ -81,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, astronaut: Image) -> Path:
     shutil.copy(PICTURES / "astronaut.jpg", path / "holiday")
     demo = "camera: {backend: replay, source: demo, pace: max}\nmqtt: {enabled: false}\n"
     (path / "my.yaml").write_text(f"device: {{id: example-{os.getpid()}}}\n{demo}")
-    (path / "two.yaml").write_text("cameras: {front: {source: '0'}, back: {source: '1'}}\n")
+    (path / "two.yaml").write_text(TWO_CAMERAS)
     (path / "notice.yaml").write_text("privacy: {purpose: home, controller: A. Body, contact: a@example.org}\n")
     (path / "config.yaml").write_text("events: {enter: 0.5}\n")
     for device in (device_id(Config()), f"{device_id(Config())}-front"):

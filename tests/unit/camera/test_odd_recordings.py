@@ -119,6 +119,7 @@ def test_a_browsers_recording_has_no_length(tail: float, tmp_path: Path, image: 
     assert camera.frames is None
     assert (len(frames) == 30) == (tail == 0)
     assert frames
+    assert ("truncated" in (camera.trouble or "")) == (tail > 0)
 
 
 @NEEDS_FFMPEG
