@@ -68,7 +68,8 @@ class HttpPictures:
         elif self._head.startswith(PLAYLIST):
             self.kind = "playlist"
         elif not text:
-            self.kind = "stream" if headers.get("Content-Length") is None else "film"
+            length = headers.get("Content-Length", "")
+            self.kind = "film" if length.isdecimal() and int(length) else "stream"
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end. Raises BadAnswer, and av.error.TimeoutError where a picture does not

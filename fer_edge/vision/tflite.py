@@ -53,7 +53,8 @@ def read_model(folder: Path, card: Card) -> bytes:
             raise ModelError(_not_its_cards(path, card, bytes_text(found.st_size)))
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}; restore it from the release") from None
+        what = f"restore it from the release, or correct key file of the card of {card.name!r}, which names it"
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}; {what}") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != card.sha256:
         raise ModelError(_not_its_cards(path, card, f"{len(content)} with {digest}"))

@@ -29,9 +29,9 @@ class Site(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, *, parts: bool, broken_off: int | None) -> None:
+    def __init__(self, folder: Path, *, parts: bool, broken_off: int | None, length: str | None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.folder, self.parts, self.broken_off = folder, parts, broken_off
+        self.folder, self.parts, self.broken_off, self.length = folder, parts, broken_off, length
         self.asked: list[str] = []
         self.open = self.most_open = 0
         self.lock = Lock()
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         begin = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted and self.site.parts else 0
         self.send_response(206 if wanted and self.site.parts else 200)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(data) - begin))
+        self.send_header("Content-Length", self.site.length or str(len(data) - begin))
         if self.site.parts:
             self.send_header("Accept-Ranges", "bytes")
             self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
@@ -76,8 +76,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server(folder: Path, *, parts: bool = True, broken_off: int | None = None) -> Iterator[tuple[str, Site]]:
-    with Site(folder, parts=parts, broken_off=broken_off) as running:
+def server(
+    folder: Path, *, parts: bool = True, broken_off: int | None = None, length: str | None = None
+) -> Iterator[tuple[str, Site]]:
+    with Site(folder, parts=parts, broken_off=broken_off, length=length) as running:
         thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}/", running
@@ -132,6 +134,17 @@ def test_a_film_that_breaks_off_says_so(tmp_path: Path, image: Image, caplog: py
     assert 0 < len(frames) < FRAMES
     assert camera.damaged
     assert "the connection ended after" in caplog.text
+
+
+@NEEDS_FFMPEG
+@pytest.mark.parametrize("length", ["-1", "unknown", "99999999999999"])
+def test_a_length_that_makes_no_sense(length: str, tmp_path: Path, image: Image) -> None:
+    """As cameras send it with a stream that has none."""
+    make_film(tmp_path / "a.ts", image, *H264, frames=FRAMES)
+    with server(tmp_path, parts=False, length=length) as (url, site):
+        frames, camera = read(url + "a.ts")
+    assert len(frames) + camera.left_out.late >= FRAMES - 3, "the last ones may wait for what never comes"
+    assert len(site.asked) == 1
 
 
 @NEEDS_FFMPEG
