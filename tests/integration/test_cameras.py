@@ -167,7 +167,8 @@ def test_a_request_reaches_the_camera_it_is_for(tmp_path: Path) -> None:
             seen.wait(f"{ID}-{camera}/config/events/enter")
         seen.publish(f"fer-edge/{ID}-front/set/camera/paused", "true")
         seen.wait_last(f"{ID}-front/camera/availability", b"offline")
-        assert json.loads(seen.of(f"{ID}-front/camera/status")[-1])["state"] == "paused"
+        status = f"{ID}-front/camera/status"
+        wait_for(lambda: json.loads(seen.of(status)[-1])["state"] == "paused", "the status, which comes after it")
         before = len(events(seen, "back"))
         wait_for(lambda: len(events(seen, "back")) > before, "the other one goes on")
         assert seen.of(f"{ID}-back/camera/availability")[-1] == b"online"
