@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import av
 
+from fer_edge.runtime.count_text import bytes_text
+
 FAILURES = (OSError, http.client.HTTPException, ValueError, EOFError, zlib.error)
 SKIPPED_BYTES = 1 << 18
 """So much is read and thrown away before another connection is made."""
@@ -99,4 +101,4 @@ class Playlist(io.BytesIO):
 
 def broken_off(received: int, length: int) -> av.error.OSError:
     """The connection ended early."""
-    return av.error.OSError(5, f"the connection ended after {received} of {length} bytes")
+    return av.error.OSError(5, f"the connection ended after {received} of {bytes_text(length)}")
