@@ -37,6 +37,7 @@ class Shown:
     error: float | None = 2.0
     height: float = 60.0
     reason: Reason | None = None
+    brightness: float = 0.5
     label: int = 0
     value: float = 0.9
     intensities: Intensities | None = None
@@ -90,4 +91,6 @@ def _reading(shown: Shown, track_id: int | None) -> Reading:
         track_id=track_id,
     )
     pose = Pose(shown.yaw, shown.pitch, 0.0, shown.error)
-    return replace(made, landmarks=replace(made.landmarks, pose=pose), intensities=shown.intensities, eyes=shown.eyes)
+    quality = replace(made.quality, brightness=shown.brightness)
+    landmarks = replace(made.landmarks, pose=pose)
+    return replace(made, landmarks=landmarks, quality=quality, intensities=shown.intensities, eyes=shown.eyes)

@@ -8,6 +8,7 @@ from fer_edge.tracking.signals.eyes_mouth import intensity
 from fer_edge.tracking.signals.signal import Measured, Signal, Switch
 
 LATE = 1.1  # cameras are not on time to the millisecond
+DIM = 0.16  # mean brightness of a face below which noise looks like blinks
 
 
 def _lids(track: Track, config: Config) -> FaceMemory | Reason:
@@ -31,7 +32,9 @@ def _known_s(memory: FaceMemory) -> float:
 def blinks(track: Track, config: Config) -> Measured:
     """Blinks a minute, of the time of the last minute in which the eyes were known."""
     memory = _lids(track, config)
-    return memory if isinstance(memory, Reason) else 60 * len(memory.blinks_ns) / _known_s(memory)
+    if isinstance(memory, Reason):
+        return memory
+    return 60 * len(memory.blinks_ns) / _known_s(memory) if track.quality.brightness >= DIM else Reason.DARK
 
 
 def perclos(track: Track, config: Config) -> Measured:

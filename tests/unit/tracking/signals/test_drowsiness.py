@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -47,6 +48,14 @@ def test_blinks_are_counted_beside_the_own_calm_state() -> None:
     assert story.signals["blinks"].value == pytest.approx(12, abs=0.7)
     assert story.signals["perclos"].value == pytest.approx(0.04, abs=0.01)
     assert "blinks a minute 12" in signal_words(story.signals)
+
+
+def test_blinks_are_not_counted_where_noise_would_be_counted_too() -> None:
+    story = story_at(15)
+    blink(story, every_s=5, times=12)
+    story.show(1, replace(shown(), brightness=0.15))
+    assert (story.signals["blinks"].value, story.signals["blinks"].reason) == (None, Reason.DARK)
+    assert story.signals["perclos"].value == pytest.approx(0.04, abs=0.01)
 
 
 def test_blinks_of_more_than_a_minute_ago_are_forgotten() -> None:
