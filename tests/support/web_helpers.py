@@ -23,7 +23,7 @@ from tests.support.face_events import IDENTITY, face_event
 from tests.support.samples import frame_of, reading
 
 TOKEN = "0123456789abcdef-the-token"
-SECONDS = 10.0
+SECONDS = 30.0
 JPEG = b"\xff\xd8"
 RULE = Alert(expressions=("happiness",))
 
