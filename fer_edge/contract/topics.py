@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,13 +82,22 @@ def payload_types() -> tuple[type[msgspec.Struct], ...]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every payload: `topics` leads from a topic to its definition."""
-    references, definitions = msgspec.json.schema_components(payload_types())
+    references, definitions = _schemas(payload_types())
     named = zip((topic for topic in TOPICS if not isinstance(topic.payload, str)), references, strict=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"fer-edge MQTT contract, version {CONTRACT}",
         "topics": {topic.name: reference for topic, reference in named},
         "$defs": definitions,
+    }
+
+
+def _schemas(kinds: Iterable[type[msgspec.Struct]]) -> tuple[tuple[Any, ...], dict[str, dict[str, Any]]]:
+    """References and definitions; msgspec before 0.23 leaves a docstring's indentation in the description."""
+    references, definitions = msgspec.json.schema_components(kinds)
+    return references, {
+        name: schema | {"description": inspect.cleandoc(schema["description"])} if "description" in schema else schema
+        for name, schema in definitions.items()
     }
 
 
@@ -120,7 +130,7 @@ def _title(kind: type[msgspec.Struct]) -> str:
 
 
 def _section(kind: type[msgspec.Struct]) -> Iterator[str]:
-    (_,), definitions = msgspec.json.schema_components([kind])
+    (_,), definitions = _schemas([kind])
     for name, schema in definitions.items():
         if name != "ModelId":  # its two fields need no section
             title = _title(kind) if name == kind.__name__ else f"{_title(kind)}: {name}"
