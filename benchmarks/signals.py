@@ -13,26 +13,18 @@ import msgspec
 import numpy as np
 
 from fer_edge.camera.replay import PICTURES
-from fer_edge.config import Attention, Balance, Config, Drowsiness, EyesMouth, Zone
-from fer_edge.config import Intensities as IntensitiesConfig
+from fer_edge.config import Config, Zone
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import EyeTurn, Image, Intensities, Landmarks
 from fer_edge.tracking.signals import SIGNALS, SignalReader, enabled_signals
 from fer_edge.tracking.zones import ZoneMap
 from fer_edge.vision.iris import IrisReader
-from tests.support.faces_over_time import SECOND, Shown, Story
+from tests.support.faces_over_time import EVERY_SIGNAL, SECOND, Shown, Story
 from tests.support.samples import frame_of
 
 FRAMES = 20_000
 FPS = 15
 NAMES = ("smile", "brow_raise", "jaw_open", "eye_closed_left", "eye_closed_right")
-ON = Config(
-    attention=Attention(enabled=True, iris=True),
-    balance=Balance(enabled=True),
-    eyes_mouth=EyesMouth(enabled=True),
-    intensities=IntensitiesConfig(enabled=True),
-    drowsiness=Drowsiness(enabled=True),
-)
 FOUR_ZONES = {
     name: Zone(points=((x, y), (x + 0.5, y), (x + 0.5, y + 0.5), (x, y + 0.5)))
     for name, x, y in (("a", 0.0, 0.0), ("b", 0.5, 0.0), ("c", 0.0, 0.5), ("d", 0.5, 0.5))
@@ -51,9 +43,9 @@ def main() -> None:
 def _steps() -> Iterator[tuple[str, Callable[[int], object]]]:
     for name, signal in SIGNALS.items():
         yield name, _follower([signal])
-    yield f"all {len(SIGNALS)} signals", _follower(enabled_signals(ON))
+    yield f"all {len(SIGNALS)} signals", _follower(enabled_signals(EVERY_SIGNAL))
     zones, box = ZoneMap(FOUR_ZONES), _story().tracks[0].box
-    face, irises = _face(), IrisReader(ON.attention.min_eye_px)
+    face, irises = _face(), IrisReader(EVERY_SIGNAL.attention.min_eye_px)
     yield "irises of a face", lambda _: irises(*face)
     yield "four zones", lambda _: zones.around(box, (640, 480), before=("a",))
 
@@ -67,14 +59,14 @@ def _face() -> tuple[Image, Landmarks]:
 
 
 def _story() -> Story:
-    story = Story(msgspec.structs.replace(ON))
+    story = Story(msgspec.structs.replace(EVERY_SIGNAL))
     values = Intensities(NAMES, np.full(len(NAMES), 0.2, np.float32))
     story.show(1, Shown(intensities=values, eyes=EyeTurn(3.0, 1.0)))
     return story
 
 
 def _follower(signals: object) -> Callable[[int], object]:
-    reader, track = SignalReader(signals, ON), _story().tracks[0]  # type: ignore[arg-type]
+    reader, track = SignalReader(signals, EVERY_SIGNAL), _story().tracks[0]  # type: ignore[arg-type]
     begin_ns = track.last_ns
 
     def step(frame: int) -> None:

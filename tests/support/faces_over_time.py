@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fer_edge.config import Config
+from fer_edge.config import Attention, Balance, Config, Drowsiness, EyesMouth
+from fer_edge.config import Intensities as IntensitiesConfig
 from fer_edge.records import (
     Box,
     EyeTurn,
@@ -26,6 +27,13 @@ from tests.support.face_events import FRAME
 from tests.support.samples import reading
 
 SECOND = 1_000_000_000
+EVERY_SIGNAL = Config(
+    attention=Attention(enabled=True, iris=True),
+    balance=Balance(enabled=True),
+    eyes_mouth=EyesMouth(enabled=True),
+    intensities=IntensitiesConfig(enabled=True),
+    drowsiness=Drowsiness(enabled=True),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from fer_edge.records import Identity
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.sink import MqttSink
-from fer_edge.testing.brokers import SECONDS
+from fer_edge.testing.brokers import SECONDS, Recorder
 from tests.support.face_events import IDENTITY
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -100,3 +100,11 @@ def events_without_answer(connection: socket.socket, stream: BinaryIO, *, grante
 def turn_until_it_ends(link: Connection) -> None:
     while True:
         link.poll(1)
+
+
+def kept(port: int) -> dict[str, bytes]:
+    """The retained messages of a broker by topic."""
+    with Recorder(port, topic="#") as seen:
+        seen.publish("end/of/it", "x")
+        seen.wait("of/it")
+        return {message.topic: message.payload for message in seen.messages if message.retain}

@@ -19,6 +19,7 @@ from fer_edge.sinks.mqtt.short_names import spelled_out
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import IDENTITY
+from tests.support.sink_helpers import kept
 
 SHOP = f"shop-{os.getpid()}"  # no daemon of another test has this id
 MACHINE = {"sensor.temperature", "sensor.memory", "binary_sensor.throttled", "button.restart"}
@@ -90,13 +91,6 @@ def run_once(port: int, identity: Identity, **sections: Any) -> None:
     sink.start()
     wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
-
-
-def kept(port: int) -> dict[str, bytes]:
-    with Recorder(port, topic="homeassistant/#") as seen:
-        seen.publish("homeassistant/end/of/it", "x")
-        seen.wait("of/it")
-        return {message.topic: message.payload for message in seen.messages if message.retain}
 
 
 def test_the_first_camera_announces_the_daemon_before_itself(tmp_path: Path) -> None:

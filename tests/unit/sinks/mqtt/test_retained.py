@@ -20,7 +20,7 @@ from fer_edge.sinks.mqtt.retained import left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
-from tests.support.sink_helpers import mqtt_sink, quick_retries
+from tests.support.sink_helpers import kept, mqtt_sink, quick_retries
 
 DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}
@@ -35,14 +35,6 @@ def run_once(port: int, *, control: Control | None = None, **sections: Any) -> N
         seen.wait_last("kitchen/availability", b"online")
         wait_for(lambda: sink.settled, "all is said")
     sink.close(5)
-
-
-def kept(port: int) -> dict[str, bytes]:
-    """The retained messages of a broker by topic."""
-    with Recorder(port, topic="#") as seen:
-        seen.publish("end/of/it", "x")
-        seen.wait("of/it")
-        return {message.topic: message.payload for message in seen.messages if message.retain}
 
 
 def test_what_a_later_configuration_does_not_have_is_removed(tmp_path: Path) -> None:

@@ -5,28 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from fer_edge.commands.analyze.rows import columns_of
 from fer_edge.commands.report.page import figure_rows, minutes_csv
 from fer_edge.commands.report.summary import ReportData
-from fer_edge.config import Attention, Balance, Config, Drowsiness, EyesMouth, Intensities, Models, Summary
+from fer_edge.config import Config, Models, Summary
 from fer_edge.contract import encode
 from fer_edge.records import SignalState
 from fer_edge.sinks.mqtt.entities import entities_of
 from fer_edge.tracking.minutes import Minute, SignalMinute
 from fer_edge.tracking.signals import SIGNALS, enabled_signals, signal_words
 from tests.support.face_events import IDENTITY, face_event, face_state
+from tests.support.faces_over_time import EVERY_SIGNAL
 from tests.support.paths import ROOT
 
-ALL = Config(
-    attention=Attention(enabled=True, iris=True),
-    balance=Balance(enabled=True),
-    eyes_mouth=EyesMouth(enabled=True),
-    intensities=Intensities(enabled=True),
-    drowsiness=Drowsiness(enabled=True),
-    models=Models(intensity="intensity"),
-    summary=Summary(interval_seconds=60),
-)
+ALL = structs.replace(EVERY_SIGNAL, models=Models(intensity="intensity"), summary=Summary(interval_seconds=60))
 
 
 def state_of(name: str) -> SignalState:
