@@ -37,7 +37,6 @@ class Cost:
 
     op: Op
     kernel: tuple[int, int]  # height and width of a convolution's, else (0, 0)
-    strided: bool  # the output is smaller than the input
     macs: int
     weight_bytes: int  # its constants, read once
     moved_bytes: int  # activations in and out
@@ -105,7 +104,7 @@ class Graph:
 
     def _cost(self, op: Op, operator: Any, tensors: Any) -> Cost:
         """Of one operation; `operator` and `tensors` as they are in the file."""
-        out, first = self.tensors[op.output].shape, self.tensors[op.inputs[0]].shape
+        out = self.tensors[op.output].shape
         constants = [tensors[index] for index in operator.inputs if index >= 0 and index not in op.inputs]
         macs, kernel = 0, (0, 0)
         if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
@@ -115,7 +114,6 @@ class Graph:
         return Cost(
             op,
             kernel,
-            strided=bool(kernel[0]) and out[1] < first[1],
             macs=macs,
             weight_bytes=sum(math.prod(map(int, each.shape)) * BYTES[each.type] for each in constants),
             moved_bytes=sum(math.prod(self.tensors[index].shape) for index in (*op.inputs, op.output)),
