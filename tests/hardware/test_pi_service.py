@@ -20,9 +20,16 @@ STOP_SECONDS = 5.0
 START_SECONDS = 20.0
 
 
-def noted() -> None:
+OPEN_FACES = f"""
+import sqlite3
+db = sqlite3.connect("file:{STATE}/{DEVICE}/outbox.sqlite?mode=ro", uri=True)
+print(db.execute("SELECT count(*) FROM open_faces").fetchone()[0])
+"""
+
+
+def noted(pi: Machine) -> None:
     """Wait until a face's start is on disk, for its end after a crash (outbox.write_every_seconds)."""
-    time.sleep(1.5)
+    pi.wait_for("the face on disk", lambda: pi.run("python3", "-c", OPEN_FACES, check=False) == "1")
 
 
 def restarted(pi: Machine, before: int) -> None:
@@ -73,7 +80,7 @@ def test_ready_only_after_the_first_frame(pi: Machine) -> None:
 def test_killed_it_comes_back_and_ends_what_was_open(pi: Machine) -> None:
     pi.drop_in(*QUICK)
     before = pi.begin()
-    noted()
+    noted(pi)
     pi.run("systemctl", "kill", "--signal=KILL", "fer-edge")
     restarted(pi, before)
     assert pi.said("Failed with result 'signal'", priority=WARNING)
@@ -82,22 +89,21 @@ def test_killed_it_comes_back_and_ends_what_was_open(pi: Machine) -> None:
 def test_stopped_dead_the_watchdog_brings_it_back(pi: Machine) -> None:
     pi.drop_in(*QUICK)
     before = pi.begin()
-    noted()
-    begun = time.monotonic()
+    noted(pi)
     pi.run("systemctl", "kill", "--signal=STOP", "fer-edge")
-    pi.wait_for("the watchdog", lambda: pi.said("Watchdog timeout (limit 3s)!"), 6.0)
+    pi.wait_for("the watchdog", lambda: pi.said("Watchdog timeout (limit 3s)!"))
     restarted(pi, before)
-    assert time.monotonic() - begun < 3.0 + START_SECONDS
-    assert pi.said("status=6/ABRT"), [line.text for line in pi.journal()]
+    # by its signal or in the midst of saying where it hung, which reads what other threads change
+    assert pi.said("Failed with result 'watchdog'", priority=WARNING), [line.text for line in pi.journal()]
 
 
 def test_a_camera_that_hangs_without_an_error_gets_it_restarted(pi: Machine) -> None:
     pi.drop_in(*QUICK)
     pi.configure(camera={"timeout_seconds": 60.0})
     before = pi.begin()
-    noted()
+    noted(pi)
     pi.mood("stall")
-    pi.wait_for("the watchdog", lambda: pi.said("Watchdog timeout (limit 3s)!"), 6.0)
+    pi.wait_for("the watchdog", lambda: pi.said("Watchdog timeout (limit 3s)!"))
     pi.mood("send")
     restarted(pi, before)
     said = [line.text for line in pi.journal()]
