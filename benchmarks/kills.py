@@ -180,7 +180,7 @@ def write_rate(seconds: float) -> None:
     """Print what is written while two faces are in view."""
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
         sink, crowd = started(broker.port, Path(name, "state")), Crowd(random.Random(1), (20, 40), 5.0, 2)
-        time.sleep(1.0)
+        wait_for(lambda: sink.settled, "the broker has what it keeps")
         before, end = written_bytes(), time.monotonic() + seconds
         while time.monotonic() < end:
             sink.submit(Update(FRAME, events=tuple(crowd.step())))
