@@ -164,9 +164,9 @@ def test_a_list_of_an_earlier_device_that_cannot_be_deleted_is_no_fault(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     config, outgoing = Config(state=State(folder=str(tmp_path / "state"))), Outgoing()
-    told = RetainedTopics(f"fer-edge/{NEW}", replace(IDENTITY, device_id=NEW), outgoing, Control(config, path=path))
-    told.remember(tmp_path / "state" / NEW / "published.json")
-    told.refresh()
+    topics = RetainedTopics(f"fer-edge/{NEW}", replace(IDENTITY, device_id=NEW), outgoing, Control(config, path=path))
+    topics.remember(tmp_path / "state" / NEW / "published.json")
+    topics.refresh()
     assert f"fer-edge/{OLD}/info" in outgoing.known()
     assert "cannot delete the list of the earlier device: Permission denied" in caplog.text
 
