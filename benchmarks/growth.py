@@ -4,7 +4,7 @@
     python benchmarks/growth.py --profile CLIPS [--against CHECKOUT]
 
 CPU time of a step on one core, the least of several rounds; with --against, another checkout's code takes turns with
-this one's. --profile prints the functions in which the steps of a folder of films spend most.
+this one's, on this one's models. --profile prints the functions in which the steps of a folder of films spend most.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ import numpy as np
 
 from fer_edge.camera.replay import PICTURES, read_picture
 from fer_edge.camera.stream import StreamCamera
-from fer_edge.config import Camera, Config, Detector
+from fer_edge.config import Camera, Config, Detector, Models
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Frame, Image
 
 HERE = Path(__file__).resolve().parents[1]
+MODELS = Models(folder=str(HERE / "models"))  # another checkout's may find other candidates
 FACES = (0, 1, 3, 8, 24)
 SIZES = {"640x480": (640, 480), "1920x1080": (1920, 1080)}
 COLUMNS, ROWS = 6, 4  # of places for faces
@@ -92,7 +93,7 @@ def _round(worker: subprocess.Popen[str]) -> Costs:
 
 def work() -> None:
     """A worker: for each line that comes in, the costs as a line of JSON."""
-    pipeline = Pipeline(Config(detector=Detector(max_faces=100)))
+    pipeline = Pipeline(Config(models=MODELS, detector=Detector(max_faces=100)))
     cv2.setNumThreads(1)
     for _ in sys.stdin:
         found = {name: {str(n): _cost(pipeline, picture(n, size)) for n in FACES} for name, size in SIZES.items()}
@@ -127,7 +128,7 @@ def picture(faces: int, size: tuple[int, int]) -> Image:
 
 def profile(clips: Path) -> None:
     """A worker: the functions in which the steps of a folder of films spend most, without what they call."""
-    pipeline, profiler, steps = Pipeline(Config()), cProfile.Profile(time.thread_time), 0
+    pipeline, profiler, steps = Pipeline(Config(models=MODELS)), cProfile.Profile(time.thread_time), 0
     cv2.setNumThreads(1)
     for path in sorted(path for path in clips.iterdir() if path.suffix in SUFFIXES):
         pipeline.reset()

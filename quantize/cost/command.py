@@ -19,8 +19,9 @@ from quantize.cost import published_times
 from quantize.files.tflite_graph import Cost, Graph
 
 NAMES = ("detector", "landmarks", "expression")
-STAGES = {"detector": "detect", "landmarks": "landmarks", "expression": "classify"}
-NAMED = {"FULLY_CONNECTED": "dense", "ADD": "add"}
+OTHER = "other"
+LEAST_SHARE = 0.05
+"""Kinds of layer with a smaller share of their model's multiply-accumulates are one row, "other"."""
 
 
 def main() -> int:
@@ -42,19 +43,15 @@ def _rate(board: Board) -> str:
 
 
 def layers(folder: Path | None = None) -> Iterator[str]:
-    """Each model by kind of layer."""
-    yield "| stage: model, input | layers | number | MMAC | share | weights, kB | activations, kB | MAC per byte |"
-    yield "|---|---|---|---|---|---|---|---|"
+    """Each model by kind of layer; the small ones together."""
+    yield "| model, input | layers | MMAC | weights, kB | activations, kB | MAC per byte |"
+    yield "|---|---|---|---|---|---|"
     for card, costs in _models(folder):
         _, height, width, _ = card.input.shape
-        groups = defaultdict[str, list[Cost]](list)
-        for cost in costs:
-            groups[_kind(cost)].append(cost)
-        name = f"{STAGES[card.name]}: {card.name}, {width}x{height}"
-        whole = sum(cost.macs for cost in costs)
-        for kind, group in sorted(groups.items(), key=lambda each: -sum(cost.macs for cost in each[1])):
-            yield _row(name, kind, group, whole)
-        yield _row(f"**{name}**", "**all**", costs, whole)
+        whole = _macs(costs)
+        for kind, group in _kinds(costs, whole).items():
+            yield _row(card.name, kind, group)
+        yield _row(f"**{card.name}, {width}x{height}**", "**all**", costs)
 
 
 def times(folder: Path | None = None) -> Iterator[str]:
@@ -62,7 +59,7 @@ def times(folder: Path | None = None) -> Iterator[str]:
     yield f"| model | MMAC | {' | '.join(f'{board.name}, one core | four cores' for board in BOARDS)} |"
     yield f"|---|---|{'---|' * 2 * len(BOARDS)}"
     for card, costs in _models(folder):
-        macs = sum(cost.macs for cost in costs)
+        macs = _macs(costs)
         cells = (f"{one_core_ms(macs, board):.1f} | {span(*all_cores_ms(macs, board))}" for board in BOARDS)
         yield f"| {card.name} | {macs / 1e6:.1f} | {' | '.join(cells)} |"
 
@@ -74,17 +71,30 @@ def _models(folder: Path | None) -> Iterator[tuple[Card, list[Cost]]]:
         yield card, Graph(read_model(where, card)).costs()
 
 
+def _kinds(costs: Iterable[Cost], whole: int) -> dict[str, list[Cost]]:
+    """The layers by kind, dearest kind first, "other" last."""
+    groups = defaultdict[str, list[Cost]](list)
+    for cost in costs:
+        groups[_kind(cost)].append(cost)
+    kept = {kind: group for kind, group in groups.items() if kind != OTHER and _macs(group) >= LEAST_SHARE * whole}
+    rest = [cost for kind, group in groups.items() if kind not in kept for cost in group]
+    return dict(sorted(kept.items(), key=lambda each: -_macs(each[1]))) | {OTHER: rest}
+
+
+def _macs(group: Iterable[Cost]) -> int:
+    return sum(cost.macs for cost in group)
+
+
 def _kind(cost: Cost) -> str:
     """A kind of layer in a word or two."""
     if cost.op.kind == "CONV_2D":
-        return f"convolution {cost.kernel[0]}x{cost.kernel[1]}" + (", stride 2" if cost.strided else "")
-    return NAMED.get(cost.op.kind, "other")
+        return f"convolution {cost.kernel[0]}x{cost.kernel[1]}"
+    return "depthwise convolution" if cost.op.kind == "DEPTHWISE_CONV_2D" else OTHER
 
 
-def _row(name: str, kind: str, costs: Iterable[Cost], whole: int) -> str:
-    group = list(costs)
+def _row(name: str, kind: str, costs: Iterable[Cost]) -> str:
     macs, weights, moved = (
-        sum(each) for each in zip(*((c.macs, c.weight_bytes, c.moved_bytes) for c in group), strict=True)
+        sum(each) for each in zip(*((c.macs, c.weight_bytes, c.moved_bytes) for c in costs), strict=True)
     )
-    cells = f"{macs / 1e6:.2f} | {macs / whole:.0%} | {weights / 1e3:.1f} | {moved / 1e3:.1f}"
-    return f"| {name} | {kind} | {len(group)} | {cells} | {macs / (weights + moved):.0f} |"
+    cells = f"{macs / 1e6:.2f} | {weights / 1e3:.1f} | {moved / 1e3:.1f}"
+    return f"| {name} | {kind} | {cells} | {macs / (weights + moved):.0f} |"

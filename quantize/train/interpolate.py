@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
         raise DataError(f"--out {options.out}: expected another folder than that of a run that is read")
     plan = read_plan(options.end[-1], options.role)
     task = open_task(options.role, options.data, **plan["options"])
-    start = _start(options.start, task)
+    start = _start(options.start, task, seed=plan["seed"])
     ends = [averaged_network(task, run) for run in options.end]
     end = mean([network.get_weights() for network, _ in ends])
     for share in (*options.tries, options.share):
@@ -76,9 +76,10 @@ def _run(options: argparse.Namespace) -> None:
     write_plan(options.out, plan | {"interpolate": line})
 
 
-def _start(source: Path, task: Task) -> Weights:
-    """The weights that came first."""
+def _start(source: Path, task: Task, *, seed: int) -> Weights:
+    """The weights that came first. `seed`: of the runs that began there, which drew the channels of a wider network."""
     keras.backend.clear_session()  # a published file knows its layers by the names they have in a new process
+    keras.utils.set_random_seed(seed)
     network = task.network()
     begin(network, source, task)
     return [np.asarray(each, np.float32) for each in network.get_weights()]

@@ -32,7 +32,7 @@ class WatchOptions:
     @property
     def where(self) -> str:
         """The topics that are watched, as people read them."""
-        return f"{self.mqtt.topic}/{'all devices' if self.device == '+' else self.device}"
+        return f"all devices under {self.mqtt.topic}" if self.device == "+" else f"{self.mqtt.topic}/{self.device}"
 
     def silence(self, others: Collection[str]) -> str:
         """What to say where nothing comes; `others`: the devices that the broker knows."""

@@ -200,7 +200,7 @@ def test_watch_takes_the_broker_from_config_and_arguments(
     with Mosquitto(tmp_path / "broker") as broker:
         arguments = ["watch", "-c", str(config), "--host", "127.0.0.1", "--port", str(broker.port), "--for", "0.3"]
         assert main(arguments) == 0
-    assert f"connected to 127.0.0.1:{broker.port}: watching fer-edge/all devices" in capsys.readouterr().out
+    assert f"connected to 127.0.0.1:{broker.port}: watching all devices under fer-edge" in capsys.readouterr().out
     assert main(arguments) == 1
     assert "connection refused" in capsys.readouterr().err
     for wrong in (["--device", "#"], ["--port", "99999"], ["--topic", "a/#"]):

@@ -38,7 +38,7 @@ def screen() -> TerminalScreen:
 def test_all_is_well(screen: TerminalScreen) -> None:
     shown = lines(screen)
     assert len(shown) == 24
-    assert shown[0] == "fer-edge  connected to hub:1883, fer-edge/all devices".ljust(72) + "12:00:00"
+    assert shown[0] == "fer-edge  connected to hub:1883, all devices under fer-edge".ljust(72) + "12:00:00"
     assert shown[1] == "kitchen      online    1 face  15.0 fps  31 ms  3 events wait  51 °C  113 MB"
     assert re.fullmatch(r"kitchen      #7    happiness █{30}░{4}  88%      12 s", shown[3])
     assert shown[5].endswith("kitchen is online")

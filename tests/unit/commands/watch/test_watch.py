@@ -104,7 +104,7 @@ def test_a_life_of_a_face_reads_well(mosquitto: Mosquitto, monkeypatch: pytest.M
     text = "\n".join(line[8:] if line[2:3] == ":" else line for line in seen.lines())
     assert "\x1b" not in text
     assert all(len(line) <= 80 for line in seen.lines())
-    assert f"connected to 127.0.0.1:{mosquitto.port}: watching fer-edge/all devices; Ctrl-C ends" in text
+    assert f"connected to 127.0.0.1:{mosquitto.port}: watching all devices under fer-edge; Ctrl-C ends" in text
     assert text.count("kitchen sees 2 faces: 1 happiness, 1 none") == 1
     assert "  kitchen     #7    start   turned away               0.0 s\n" in text
     assert "  kitchen     #7    update  happiness 88% █████      12.3 s  was neutral\n" in text
