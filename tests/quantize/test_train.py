@@ -77,26 +77,21 @@ def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
     assert_same(tmp_path / "straight", tmp_path / "cut")
 
 
-def started(faces: Path, run: Path) -> subprocess.Popen[bytes]:
-    """The command line, as a process of its own."""
-    command = [sys.executable, "-m", "quantize.train", "expression", "--data", str(faces), "--out", str(run)]
-    command += ["--epochs", "8", "--widths", "8", "8", "8", "--threads", "1"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
-
-
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
     """kill -9 after the first whole epoch, then the same command again."""
-    with started(faces, tmp_path) as process:
+    arguments = ["expression", "--data", str(faces), "--out", str(tmp_path)]
+    arguments += ["--epochs", "8", "--widths", "8", "8", "8", "--threads", "1"]
+    environment, quiet = os.environ | {"CUDA_VISIBLE_DEVICES": ""}, subprocess.DEVNULL
+    begin = [sys.executable, "-m", "quantize.train", *arguments]
+    with subprocess.Popen(begin, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) as process:
         while epochs(tmp_path) < 1 and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert 1 <= epochs(tmp_path) < 8
 
-    with started(faces, tmp_path) as process:
-        assert process.wait() == 0
+    assert command.main(arguments) == 0
     assert epochs(tmp_path) == 8
     numbers = [int(json.loads(line)["epoch"]) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert numbers[-1] == 8

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
 from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.wakeup import WakePipe
 from fer_edge.testing.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 
@@ -117,3 +122,32 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(refusal: bytes | None) ->
         link.close()
         for connection in opened:
             connection.close()
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """More than select(2) can wait on, as with a thousand open pages."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2048
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"no process may have {wanted} open files here (at most {hard})")
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while (number := os.open(os.devnull, os.O_RDONLY)) < 1100:
+            stack.callback(os.close, number)
+        stack.callback(os.close, number)
+        yield
+
+
+@pytest.mark.usefixtures("many_open_files")
+def test_a_connection_does_not_mind_a_thousand_open_files() -> None:
+    with scripted(CONNACK) as port:
+        link = Connection(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
+        link.wake = WakePipe()
+        link.connect(5)
+        link.wake.set()
+        link.wake.wait(5)
+        assert link.connected
+        link.close()
+        link.wake.close()
