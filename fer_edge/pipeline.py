@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,6 @@ from fer_edge.records import (
     FaceEvent,
     FaceState,
     Frame,
-    Image,
     Landmarks,
     Quality,
     Reading,
@@ -46,9 +45,6 @@ from fer_edge.vision.schedule import DetectionSchedule, ScheduleSnapshot
 from fer_edge.vision.tflite import UNACCELERATED, Model
 
 log = logging.getLogger(__name__)
-
-Classify = Callable[[Image], Expression]
-"""An aligned crop u8[S,S] -> its expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +153,18 @@ class Pipeline:
             tiled = [] if tile is None else self.detector.detect_tile(frame, tile)  # first: its boxes are more exact
             return tiled, self.detector(frame) if due else []
 
-    def read(
-        self, frame: Frame, faces: Sequence[Face], watch: Stopwatch, classify: Classify | None = None
-    ) -> list[Reading]:
-        """Readings of those candidates that the landmarks model takes for faces. `classify`: default, by one run."""
-        readings = [self._read_one(frame, face, watch, classify or self.classifier) for face in faces]
+    def read(self, frame: Frame, faces: Sequence[Face], watch: Stopwatch) -> list[Reading]:
+        """Readings of those candidates that the landmarks model takes for faces."""
+        readings = [self._read_one(frame, face, watch) for face in faces]
         return [reading for reading in readings if reading is not None]
 
     def look(self, frame: Frame) -> Update:
-        """One independent picture: its faces, each classified both ways round, as tracks of id 0; no events."""
+        """One independent picture: its faces as tracks of id 0, no events."""
         watch = Stopwatch()
         with watch.stage("detect"):
             found = [face for tile in range(TILES) for face in self.detector.detect_tile(frame, tile)]
             found += self.detector(frame)
-        readings = deduplicate(self.read(frame, found, watch, self.classifier.both_ways))
+        readings = deduplicate(self.read(frame, found, watch))
         return Update(
             frame, tuple(new_track(0, reading, frame.taken_ns) for reading in readings), timings_ms=watch.read()
         )
@@ -188,30 +182,28 @@ class Pipeline:
             zones=self.zones.update((), now_ns),
         )
 
-    def _read_one(self, frame: Frame, face: Face, watch: Stopwatch, classify: Classify) -> Reading | None:
+    def _read_one(self, frame: Frame, face: Face, watch: Stopwatch) -> Reading | None:
         with watch.stage("landmarks"):
             landmarks = self.landmarker(frame, face)
         box = face_box(landmarks.points)
         if not self._is_face(face, landmarks.score) or box.height < self.config.detector.min_face_px:
             return None
         with watch.stage("classify"):
-            quality, expression = self._judge(frame, face, landmarks, classify)
+            quality, expression = self._judge(frame, face, landmarks)
             clear = quality.reason is None
             lively = self.intensities(frame, landmarks) if self.intensities and clear else None
             eyes = self.irises(frame.gray, landmarks) if self.irises and clear else None
         placed = Face(box, face.score, face.keypoints, face.track_id)
         return Reading(placed, landmarks, quality, expression, lively, eyes)
 
-    def _judge(
-        self, frame: Frame, face: Face, landmarks: Landmarks, classify: Classify
-    ) -> tuple[Quality, Expression | None]:
+    def _judge(self, frame: Frame, face: Face, landmarks: Landmarks) -> tuple[Quality, Expression | None]:
         """A face's expression where it is due, and whether it can be classified."""
         limits, before = self.config.quality, self.tracker.quality_of(face)
         if before is not None and not self.tracker.should_classify(face, frame.taken_ns):
             return reassess(before, landmarks, limits), None
         crop = self.classifier.crop(frame, landmarks)
         quality = assess(crop, landmarks, limits)
-        return quality, classify(crop) if quality.reason is None else None
+        return quality, self.classifier(crop) if quality.reason is None else None
 
     def _is_face(self, face: Face, presence: float) -> bool:
         """Whether the landmarks still see a tracked face; for a detected one, both models count."""

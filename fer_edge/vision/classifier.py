@@ -26,12 +26,6 @@ class Classifier:
         (logits,) = self._model.infer(crop)
         return Expression(softmax(logits.reshape(-1), temperature=self._model.card.temperature))
 
-    def both_ways(self, crop: Image) -> Expression:
-        """The mean over the crop u8[S,S] and its mirror image, for a face that is seen once: in a film, later frames
-        make up for a single mistake."""
-        mirrored = self(np.ascontiguousarray(crop[:, ::-1]))
-        return Expression((self(crop).probabilities + mirrored.probabilities) / np.float32(2))
-
 
 def softmax(logits: Floats, *, temperature: float = 1.0) -> Floats:
     """Probabilities f32[...,K] of logits f32[...,K]. A temperature over 1 softens them: it is fitted on data

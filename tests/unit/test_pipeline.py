@@ -131,20 +131,6 @@ class TestStep:
         assert track.expression
         assert track.expression.label == "happiness"
 
-    def test_a_single_picture_is_classified_both_ways_round(self, pipeline: Pipeline, astronaut: Image) -> None:
-        frame = frame_of(astronaut)
-        (alone,), (first,) = pipeline.look(frame).tracks, pipeline.step(frame).tracks
-        crop = pipeline.classifier.crop(frame, alone.landmarks)
-        upright, mirrored = pipeline.classifier(crop), pipeline.classifier(np.ascontiguousarray(crop[:, ::-1]))
-        assert not np.array_equal(upright.probabilities, mirrored.probabilities)
-        assert alone.expression
-        assert np.allclose(alone.expression.probabilities, (upright.probabilities + mirrored.probabilities) / 2)
-        assert first.expression
-        assert np.array_equal(
-            first.expression.probabilities,
-            pipeline.classifier(pipeline.classifier.crop(frame, first.landmarks)).probabilities,
-        )
-
     @pytest.mark.parametrize("scale", [1.0, 0.4])
     def test_abstention_end_to_end(self, pipeline: Pipeline, astronaut: Image, scale: float) -> None:
         dark = (astronaut * (0.1 * scale)).astype(np.uint8)
