@@ -4,8 +4,7 @@ Protocol: each FER+ face that counts ("majority", outside Training) is enlarged 
 into a picture without faces of 320 x 240, 480 x 360 or 640 x 480 px, the same for every model. The daemon's own
 pipeline looks at it as at a single frame. Its answer is that for the face whose middle is nearest to that of the
 picture, if it lies within it; a face that is not found counts as wrong. Nothing is smoothed, and nothing abstains: how
-often the daemon would abstain is counted apart. The same faces as ready crops, classified once, are the yardstick;
-classified both ways round, as the daemon does, they are reported beside it. Faces of which
+often the daemon would abstain is counted apart. The same faces as ready crops are the yardstick. Faces of which
 Training holds a copy are left out, and the pictures without faces are the tenth that is kept from training.
 """
 
@@ -20,9 +19,7 @@ import numpy as np
 from fer_edge.config import Config, Models, Quality
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Image, Track
-from fer_edge.vision.classifier import softmax
 from fer_edge.vision.quality import assess
-from fer_edge.vision.tflite import Model
 from quantize import daemon_stages
 from quantize.data.ferplus import Labelled, duplicates_of
 from quantize.data.locate import located
@@ -62,7 +59,6 @@ class EndToEnd:
     set: str
     faces: int
     ready_crops: float  # accuracy
-    ready_crops_both_ways: float  # of the mean over a crop and its mirror image
     sizes: dict[str, SizeFigures]
 
 
@@ -80,24 +76,14 @@ def measure(models: Path, data: Path, scenes: Path, *, faces: int | None = None)
     chosen = _some(_unseen(chosen, data), faces)
     empty = backgrounds(scenes)
     classifier = daemon_stages.open_model(models / "expression.tflite", "expression")
-    ready, both_ways = _ready(classifier, chosen)
+    ready = float(np.mean(daemon_stages.logits(classifier, chosen.images).argmax(axis=1) == chosen.labels))
     pipeline = Pipeline(Config(models=Models(folder=str(models)), quality=ANYTHING))
     sizes = {}
     for side in SIDES_PX:
         rng = np.random.default_rng((SEED, side))
         answers = [_answer(pipeline, *pasted(image, empty, side, rng)) for image in chosen.images]
         sizes[f"{side} px"] = size_figures(answers, chosen, ready)
-    return EndToEnd(name, len(chosen.labels), ready, both_ways, sizes)
-
-
-def _ready(model: Model, chosen: Labelled) -> tuple[float, float]:
-    """Accuracy on ready crops, classified once and both ways round."""
-    each = [
-        softmax(daemon_stages.logits(model, images), temperature=model.card.temperature)
-        for images in (chosen.images, np.ascontiguousarray(chosen.images[:, :, ::-1]))
-    ]
-    once, both = [float(np.mean(given.argmax(axis=1) == chosen.labels)) for given in (each[0], each[0] + each[1])]
-    return once, both
+    return EndToEnd(name, len(chosen.labels), ready, sizes)
 
 
 def backgrounds(scenes: Path) -> list[Image]:
@@ -182,8 +168,7 @@ def size_figures(answers: list[Answer], chosen: Labelled, ready: float) -> SizeF
 def table(figures: EndToEnd) -> list[str]:
     """Lay out for people."""
     return [
-        f"{figures.set}: {figures.faces} faces; as ready crops {figures.ready_crops:.4f} right, both ways round "
-        f"{figures.ready_crops_both_ways:.4f}",
+        f"{figures.set}: {figures.faces} faces; as ready crops {figures.ready_crops:.4f} right",
         f"{'in a scene':<12}{'found':>8}{'right':>8}{'of found':>10}{'gap, points':>13}{'would abstain':>15}",
         *(_row(size, each) for size, each in figures.sizes.items()),
     ]

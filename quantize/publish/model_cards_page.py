@@ -171,8 +171,7 @@ def _end_to_end(figures: Card) -> Iterator[str]:
     yield (
         f"**Through the whole daemon**: {figures['faces']} faces of {figures['set']} enlarged into pictures without "
         f"faces and processed as single frames; as ready crops {figures['ready_crops']:.4f} of them are classified "
-        f"correctly, {figures['ready_crops_both_ways']:.4f} where they are classified both ways round, as the daemon does "
-        "with single pictures.\n"
+        "correctly.\n"
     )
     names = ("found", "accuracy", "accuracy_found", "gap_points", "abstained")
     yield from _table("size in the frame", {size: {n: row[n] for n in names} for size, row in figures["sizes"].items()})
