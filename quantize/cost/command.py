@@ -43,13 +43,14 @@ def _rate(board: Board) -> str:
 
 
 def layers(folder: Path | None = None) -> Iterator[str]:
-    """Each model by kind of layer; the small ones together."""
+    """Each model, by kind of layer where it has several; the small ones together."""
     yield "| model, input | layers | MMAC | weights, kB | activations, kB | MAC per byte |"
     yield "|---|---|---|---|---|---|"
     for card, costs in _models(folder):
         _, height, width, _ = card.input.shape
         whole = _macs(costs)
-        for kind, group in _kinds(costs, whole).items():
+        kinds = _kinds(costs, whole)
+        for kind, group in kinds.items() if len(kinds) > 2 else ():  # one kind and the rest are as all together
             yield _row(card.name, kind, group)
         yield _row(f"**{card.name}, {width}x{height}**", "**all**", costs)
 

@@ -20,7 +20,7 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["train", "convert"])
+@pytest.mark.parametrize("name", ["train", "convert", "data.label_photos"])
 def test_what_needs_them_says_so_in_one_line(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 1
