@@ -114,7 +114,7 @@ def test_photos_of_one_name_keep_their_own_boxes() -> None:
 
 
 def test_a_result_is_whole_and_its_folder_is_made(tmp_path: Path) -> None:
-    look = said(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)))
+    look = look_at(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)))
     labelled = [each for each in [label("a.jpg", photo(1), look)] if each]
     out = tmp_path / "sets" / "photos3"
     label_photos.write(labelled, out)
