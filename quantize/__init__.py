@@ -1,4 +1,4 @@
-"""Train, quantize, measure and publish the three models of fer-edge.
+"""Train, quantize, measure and publish the four models of fer-edge.
 
 Read in this order:
 
@@ -11,7 +11,7 @@ convert/        float and full-int8 TFLite files, and which layer loses most
 evaluate/       one protocol for both files; by size, light, blur, pose and group; the whole path end to end
 publish/        the gates, and the only road into models/
 cost/           what each kind of layer costs, and should take on a Pi
-files/          cards and TFLite files, read and written
+files/          cards, TFLite files, runs and arrays, read and written
 metrics.py      the arithmetic
 daemon_stages.py  the daemon's own code, on pictures
 

@@ -206,9 +206,10 @@ def _status(stations: list[Station]) -> str:
 
 def _obey(stations: list[Station], signals: Signals) -> None:
     """Take over what was changed since the last turn."""
-    if signals.reload:  # where too many requests wait: with the next turn
+    if signals.reload:
+        signals.reload = False  # before they are asked: a signal that comes meanwhile counts
         taken = [station.control.reload(lambda _: None) for station in stations]
-        signals.reload = not all(taken)
+        signals.reload |= not all(taken)  # where too many requests wait: with the next turn
     for station in stations:
         with speaking_of(station.name):
             station.obey()

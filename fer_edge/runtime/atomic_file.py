@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 FOR_ALL = 0o666
 STRAY = re.compile(r"\.[0-9a-f]{16}\.partial")
+"""What a power cut leaves of a file that was to take the place of another one."""
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o640, like: os.stat_result | None = None) -> None:

@@ -65,7 +65,8 @@ class Meter:
         self._latencies.append(latency_ms)
 
     def due(self, *, dropped_frames: int, damaged_frames: int) -> Stats | None:
-        """The figures of the interval that has just ended, or None while it lasts. The board's are left to rate.py."""
+        """The figures of the interval that has just ended, or None while it lasts. The board's are left to
+        `Governor.annotate`."""
         elapsed = time.monotonic() - self._begun
         if elapsed < self.interval_seconds:
             return None

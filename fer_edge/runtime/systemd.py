@@ -11,6 +11,8 @@ import socket
 import time
 from pathlib import Path
 
+from fer_edge.runtime.say_once import one_line
+
 ALIVE_SECONDS = 5.0  # between two touches of the file
 
 
@@ -31,7 +33,7 @@ class Notifier:
         then on."""
         if not self._ready:
             self._ready = True
-            self._send(f"READY=1\nSTATUS={status!s}".replace("\r", " "))
+            self._send(f"READY=1\nSTATUS={one_line(status)}")
         if self._pause and time.monotonic() - self._fed >= self._pause:
             self._fed = time.monotonic()
             self._send("WATCHDOG=1")
@@ -42,7 +44,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={one_line(text)}")
 
     def stopping(self) -> None:
         """The daemon is stopping."""

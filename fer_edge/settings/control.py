@@ -141,9 +141,9 @@ class Control:
 
     def close(self) -> None:
         """End the thread, after the queued requests, as far as there is time. May be called twice."""
-        with contextlib.suppress(Full):  # then it ends after the next one
-            self._jobs.put_nowait(None)
         self._ending.set()
+        with contextlib.suppress(Full):  # then it ends after the next one, or with the last
+            self._jobs.put_nowait(None)
         if self._worker.started:
             self._worker.join(END_SECONDS)
 
@@ -174,8 +174,8 @@ class Control:
     def _run(self) -> None:
         while (job := self._next_job()) is not None:
             job()
-            if self._ending.is_set() and self._jobs.full():
-                break
+            if self._ending.is_set() and (self._jobs.full() or self._jobs.empty()):
+                break  # there was, or is, no room for the None that would end it
         self._write()
 
     def _next_job(self) -> Callable[[], None] | None:

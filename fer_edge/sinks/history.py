@@ -68,7 +68,7 @@ MISDATED = (
 
 
 class HistoryTable:
-    """What waits to be written, and the tables. See `sqlite_file.Part`.
+    """What waits to be written, and the tables. See `sqlite_file.Table`.
 
     Rows are deleted by age only while the clock is reliable; a clock that jumps deletes none, and rows that it
     has dated far into the future are set aside once it is right again.
@@ -92,7 +92,7 @@ class HistoryTable:
         self._since = self._since or time.monotonic()
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Part.attach`."""
+        """See `Table.attach`."""
         for statement in SCHEMA:
             db.execute(statement)
         for table, statement in zip(("minutes", "events"), SCHEMA, strict=False):
@@ -100,7 +100,7 @@ class HistoryTable:
             check_columns(db, statement, table)
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Part.write`. What is too old, or too much, goes."""
+        """See `Table.write`. What is too old, or too much, goes."""
         for minute in self._minutes:
             row = db.execute("SELECT * FROM minutes WHERE begin_s = ?", (minute.begin_s,)).fetchone()
             earlier = row and minute_of(row)
@@ -125,13 +125,13 @@ class HistoryTable:
         return bool(firsts) and self._forget(db, (min(firsts) // 60 + 1) * 60)
 
     def written(self) -> None:
-        """See `Part.written`."""
+        """See `Table.written`."""
         self._minutes.clear()
         self._moments.clear()
         self._since = None
 
     def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:
-        """See `Part.rescue`. The newest of a damaged history go on; who deletes one wants it gone."""
+        """See `Table.rescue`. The newest of a damaged history go on; who deletes one wants it gone."""
         for sql, waiting, made in ((MINUTES, self._minutes, minute_of), (EVENTS, self._moments, moment_of)):
             with contextlib.suppress(*FAULTS):
                 newest, oldest = f"{sql} DESC LIMIT {WAITING}", f"{sql} LIMIT {WAITING}"
@@ -141,10 +141,10 @@ class HistoryTable:
                         waiting.appendleft(found)  # type: ignore[arg-type]  # each its own
 
     def detach(self, *, lost: bool) -> None:
-        """See `Part.detach`: what waits is all in memory."""
+        """See `Table.detach`: what waits is all in memory."""
 
     def waiting_since(self) -> float | None:
-        """See `Part.waiting_since`."""
+        """See `Table.waiting_since`."""
         return self._since
 
     def _forget(self, db: sqlite3.Connection, before_s: float) -> bool:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from fer_edge.config import Pictures
-from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.runtime.atomic_file import STRAY, replace_file
 
 PICTURES_FOLDER = "pictures"
 NAME = re.compile(r"(\d{13})\.(start|enter|alert)\.([a-zA-Z0-9_-]{0,64})\.(\d{1,12})\.jpg")
-PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")  # what a power cut leaves of `replace_file`
 BEGIN, END = b"\xff\xd8\xff", b"\xff\xd9"  # of a JPEG
 FOLDER_MODE = 0o750
 
@@ -80,7 +79,7 @@ def _picture(path: Path) -> Picture | None:
 
 
 def _partials(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if PARTIAL.fullmatch(path.name)] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if STRAY.fullmatch(path.name)] if folder.is_dir() else []
 
 
 def _whole(data: bytes) -> bool:

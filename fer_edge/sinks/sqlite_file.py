@@ -340,7 +340,7 @@ class NoFile(SqliteFile):
 
     @property
     def failing(self) -> bool:
-        """See `Disk.failing`."""
+        """See `SqliteFile.failing`."""
         return True
 
     def _open(self, _parts: Sequence[Table]) -> bool:

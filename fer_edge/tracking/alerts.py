@@ -114,7 +114,9 @@ class AlertMaker:
 
 
 def _shown(face: FaceState, rule: Alert) -> str | None:
-    """Which of the rule's expressions or signals a face shows clearly enough; None: none."""
+    """Which of the rule's expressions or signals a face in its zone shows clearly enough; None: none."""
+    if rule.zone is not None and rule.zone not in face.zones:
+        return None
     if _expresses(face, rule):
         return face.expression
     each = face.track.signals
@@ -125,8 +127,6 @@ def _expresses(face: FaceState, rule: Alert) -> bool:
     """Whether it shows one of the rule's expressions."""
     smoothed = face.track.expression
     if smoothed is None or face.expression is None or face.expression not in rule.expressions:
-        return False
-    if rule.zone is not None and rule.zone not in face.zones:
         return False
     least = np.float32(rule.min_confidence)  # 0.7 as a float32 is less than 0.7, for NumPy 1
     return bool(smoothed.probabilities[LABELS.index(face.expression)] >= least)

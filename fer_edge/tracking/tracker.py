@@ -111,7 +111,7 @@ class Tracker:
         return track.quality if track else None
 
     def update(self, readings: Sequence[Reading], now_ns: int) -> tuple[Track, ...]:
-        """Process a frame's readings; returns all tracks, the hidden ones with `missed` > 0."""
+        """Process a frame's readings; returns all tracks, the hidden ones with `misses` > 0."""
         each = deduplicate(readings, lambda reading: self._misfit(reading, now_ns))
         fresh = {reading.face.track_id: reading for reading in each if reading.face.track_id}
         fresh |= self._matched_lost([reading for reading in each if not reading.face.track_id], fresh, now_ns)

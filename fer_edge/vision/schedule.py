@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -39,16 +40,19 @@ STILL_SHARE = 0.25  # of `motion`: a picture in which no cell has changed by so 
 STILL_MOST = 6.5  # ... or by so many gray levels, where motion is set higher than it is by default
 STILL_PAUSES = 4  # factor on the detector's pause where nothing has changed
 WHOLE = -1  # the whole frame, beside the numbers of its tiles
+AROUND = 0.3  # of a face's width and height, on each side: hair, and how far it moves between two runs
+ARMS, LEGS = 2.0, 6.0  # widths beside a face and heights below its chin, as far as its body moves
 
 
 class DetectionSchedule:
     """Decides when the detector runs.
 
     While faces are tracked it runs every `every_seconds`; every `idle_every_seconds` while nobody is there or
-    somebody is missing; at once when a face is lost; and when something moves outside the known faces (at most
-    every `idle_every_seconds`). It also runs on one tile of the picture every `closer_every_seconds`.
-    After a cut it runs at once. It would only find again what it found where nothing has changed since it looked:
-    while nobody is there, and at each tile, it then waits STILL_PAUSES times as long.
+    somebody is missing; at once when a face is lost; and when something moves that is neither a known face nor its
+    body (at most every `idle_every_seconds`), so that a new face in front of a body waits for `every_seconds`. It also
+    runs on one tile of the picture every `closer_every_seconds`. After a cut it runs at once. It would only find again
+    what it found where nothing has changed since it looked: while nobody is there, and at each tile, it then waits
+    STILL_PAUSES times as long.
     """
 
     THUMB = (40, 30)  # px; coarse enough that sensor noise averages out
@@ -128,7 +132,7 @@ class DetectionSchedule:
         looked_ns, thumb = self._looked[place]
         soon = 0 <= frame.taken_ns - looked_ns + SLACK_NS < STILL_PAUSES * pause * 1e9
         least = min(STILL_MOST, 255 * self._config.motion * STILL_SHARE)
-        return soon and self._change(frame, thumb, known) < least
+        return soon and self._change(frame, thumb, map(_head, known)) < least
 
     def should_detect(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> bool:
         """Whether to detect in this frame.
@@ -162,18 +166,19 @@ class DetectionSchedule:
         return self._tile
 
     def _moved(self, frame: Frame, known: Sequence[Box]) -> bool:
-        """Whether any cell outside the known faces changed by `motion` since the detector ran."""
+        """Whether any cell outside the known faces and their bodies changed by `motion` since the detector ran."""
         if self._thumb is None or self._config.motion >= 1:
             return False
-        return self._change(frame, self._thumb, known) >= 255 * self._config.motion
+        explained = chain(map(_head, known), map(_body, known))
+        return self._change(frame, self._thumb, explained) >= 255 * self._config.motion
 
-    def _change(self, frame: Frame, before: Image, known: Sequence[Box]) -> float:
-        """The largest change of a cell outside the known faces, in gray levels."""
+    def _change(self, frame: Frame, before: Image, explained: Iterable[Box]) -> float:
+        """The largest change of a cell outside some boxes, in gray levels."""
         change = cv2.absdiff(self._thumbnail(frame), before)
         across, down = self.THUMB[0] / frame.width, self.THUMB[1] / frame.height
-        for box in known:
-            x0, x1 = int((box.x0 - 0.3 * box.width) * across), int((box.x1 + 0.3 * box.width) * across) + 1
-            y0, y1 = int((box.y0 - 0.3 * box.height) * down), int((box.y1 + 0.3 * box.height) * down) + 1
+        for box in explained:
+            x0, x1 = int(box.x0 * across), int(box.x1 * across) + 1
+            y0, y1 = int(box.y0 * down), int(box.y1 * down) + 1
             change[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 0
         return cv2.norm(change, cv2.NORM_INF)
 
@@ -184,6 +189,18 @@ class DetectionSchedule:
             small = halved(frame.gray, least=(2 * self.THUMB[0], 2 * self.THUMB[1]))
             self._made = key, np.asarray(cv2.resize(small, self.THUMB, interpolation=cv2.INTER_AREA), np.uint8)
         return self._made[1]
+
+
+def _head(face: Box) -> Box:
+    """A face and what moves with it."""
+    across, down = AROUND * face.width, AROUND * face.height
+    return Box(face.x0 - across, face.y0 - down, face.x1 + across, face.y1 + down)
+
+
+def _body(face: Box) -> Box:
+    """Where the arms and the rest of a face's body are, as a rule."""
+    aside = ARMS * face.width
+    return Box(face.x0 - aside, face.y1, face.x1 + aside, face.y1 + LEGS * face.height)
 
 
 def _contrast(thumb: Image) -> float:

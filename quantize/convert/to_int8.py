@@ -30,6 +30,7 @@ from quantize.data.locate import labels_sha256
 from quantize.data.sets import DataError, Image
 from quantize.evaluate import expression
 from quantize.files import cards
+from quantize.files.runs import read_plan
 from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, open_task, to_input
 from quantize.train.warm_start import averaged_network
@@ -79,18 +80,6 @@ def convert_run(role: str, data: Path, run: Path) -> None:
     report = layer_report.inspect(real, int8, inputs, names=dict(zip(tensors, facts.outputs, strict=True)))
     (run / "int8_report.json").write_text(json.dumps(cards.rounded(asdict(report)), indent=2) + "\n")
     print("\n".join(layer_report.table(report)))
-
-
-def read_plan(run: Path, role: str) -> dict[str, Any]:
-    """Read a run's description. Raises DataError."""
-    path = run / "plan.json"
-    try:
-        plan: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}; expected a folder that quantize.train wrote") from None
-    if plan.get("role") != role:
-        raise DataError(f"{path}: expected a run of role {role!r}, got {plan.get('role')!r}")
-    return plan
 
 
 def from_black_to_white(sample: Image) -> Image:

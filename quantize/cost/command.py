@@ -43,15 +43,16 @@ def _rate(board: Board) -> str:
 
 
 def layers(folder: Path | None = None) -> Iterator[str]:
-    """Each model by kind of layer; the small ones together."""
-    yield "| model, input | layers | number | MMAC | share | weights, kB | activations, kB | MAC per byte |"
-    yield "|---|---|---|---|---|---|---|---|"
+    """Each model, by kind of layer where it has several; the small ones together."""
+    yield "| model, input | layers | MMAC | weights, kB | activations, kB | MAC per byte |"
+    yield "|---|---|---|---|---|---|"
     for card, costs in _models(folder):
         _, height, width, _ = card.input.shape
         whole = _macs(costs)
-        for kind, group in _kinds(costs, whole).items():
-            yield _row(card.name, kind, group, whole)
-        yield _row(f"**{card.name}, {width}x{height}**", "**all**", costs, whole)
+        kinds = _kinds(costs, whole)
+        for kind, group in kinds.items() if len(kinds) > 2 else ():  # one kind and the rest are as all together
+            yield _row(card.name, kind, group)
+        yield _row(f"**{card.name}, {width}x{height}**", "**all**", costs)
 
 
 def times(folder: Path | None = None) -> Iterator[str]:
@@ -88,14 +89,13 @@ def _macs(group: Iterable[Cost]) -> int:
 def _kind(cost: Cost) -> str:
     """A kind of layer in a word or two."""
     if cost.op.kind == "CONV_2D":
-        return f"convolution {cost.kernel[0]}x{cost.kernel[1]}" + (", stride 2" if cost.strided else "")
+        return f"convolution {cost.kernel[0]}x{cost.kernel[1]}"
     return "depthwise convolution" if cost.op.kind == "DEPTHWISE_CONV_2D" else OTHER
 
 
-def _row(name: str, kind: str, costs: Iterable[Cost], whole: int) -> str:
-    group = list(costs)
+def _row(name: str, kind: str, costs: Iterable[Cost]) -> str:
     macs, weights, moved = (
-        sum(each) for each in zip(*((c.macs, c.weight_bytes, c.moved_bytes) for c in group), strict=True)
+        sum(each) for each in zip(*((c.macs, c.weight_bytes, c.moved_bytes) for c in costs), strict=True)
     )
-    cells = f"{macs / 1e6:.2f} | {macs / whole:.0%} | {weights / 1e3:.1f} | {moved / 1e3:.1f}"
-    return f"| {name} | {kind} | {len(group)} | {cells} | {macs / (weights + moved):.0f} |"
+    cells = f"{macs / 1e6:.2f} | {weights / 1e3:.1f} | {moved / 1e3:.1f}"
+    return f"| {name} | {kind} | {cells} | {macs / (weights + moved):.0f} |"

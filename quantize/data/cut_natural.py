@@ -16,12 +16,14 @@ import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS, Face, Frame, Image
+from fer_edge.runtime.atomic_file import FOR_ALL
 from fer_edge.vision.detector import Detector
 from fer_edge.vision.landmarks import Landmarker
 from quantize import daemon_stages
 from quantize.data.cut_faces import align
 from quantize.data.natural import Natural, person_of
 from quantize.data.sets import DataError, Folder, read_stills
+from quantize.files.arrays import replace_arrays
 
 TABLE = "data/legend.csv"
 MIN_SCORE = 0.5
@@ -41,11 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         known = frozenset(still.person for still in read_stills(options.stills))
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         faces = cut(options.data, options.models, without=known)
+        arrays = {"canvases": faces.canvases, "guesses": faces.guesses, "names": np.array(faces.names)}
+        replace_arrays(options.out, arrays, mode=FOR_ALL)
     except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    np.savez(options.out, canvases=faces.canvases, guesses=faces.guesses, names=np.array(faces.names))
     counts = np.bincount(faces.guesses, minlength=len(LABELS))
     print(", ".join(f"{label} {count}" for label, count in zip(LABELS, counts, strict=True)))
     return 0

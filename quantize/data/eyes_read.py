@@ -7,7 +7,6 @@ unclear. Faces that are not in it count as open."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.mesh_faces import INTENSITIES, SWAPPED, MeshFaces
-from quantize.data.sets import Floats, Image
+from quantize.data.sets import Floats, Folder, Image
 
 FILE = "eyes_read.csv"
 CLOSED_LABEL, OPEN_LABEL = 0.95, 0.3  # at least, at most: what an intensity becomes where it was read
@@ -24,12 +23,11 @@ EYES = [list(INTENSITIES).index(name) for name in SWAPPED]
 
 
 def read_eyes(data: Path) -> Mapping[str, str]:
-    """What was read, by the crop's name; empty where there is no file."""
-    path = data / "mesh" / FILE
-    if not path.exists():
+    """What was read, by the crop's name; empty where there is no file. Raises DataError."""
+    if not (data / "mesh" / FILE).exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        return {row["crop_sha256_16"]: row["eyes"] for row in csv.DictReader(lines)}
+    rows = Folder(data / "mesh").table(FILE, columns=("crop_sha256_16", "eyes"))
+    return {row["crop_sha256_16"]: row["eyes"] for row in rows}
 
 
 def crop_name(crop: Image) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+try:
+    from tqdm import tqdm
+except ImportError as error:
+    raise SystemExit(f"quantize.data.label_photos: {error}; run: pip install 'fer-edge[quantize]'") from None
+
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_files
 from quantize.data.photo_teachers import CenterFace, Color, Teachers, YuNet
 from quantize.data.sets import (
     BOX,
@@ -113,18 +119,21 @@ def known(data: Path) -> Iterator[Image]:
 
 
 def write(labelled: Sequence[Labelled], folder: Path) -> None:
-    """Make `labels.zip` and `people_and_scenes.zip`."""
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / "people_and_scenes.zip", "w") as pictures:
+    """Make `labels.zip` and `people_and_scenes.zip`, neither before both are whole. Raises OSError."""
+    pictures, tables = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(pictures, "w") as archive:
         for photo in labelled:
             done, encoded = cv2.imencode(".jpg", photo.image, [cv2.IMWRITE_JPEG_QUALITY, 80])
             assert done
-            pictures.writestr(photo.name, encoded.tobytes())
-    with zipfile.ZipFile(folder / "labels.zip", "w", zipfile.ZIP_DEFLATED) as labels:
+            archive.writestr(photo.name, encoded.tobytes())
+    with zipfile.ZipFile(tables, "w", zipfile.ZIP_DEFLATED) as archive:
         faces = [row for photo in labelled for row in photo.rows]
-        labels.writestr("faces.csv", _csv(("photo", "fold", "score", *BOX, *PERSONS_RIGHT_FIRST), faces))
+        archive.writestr("faces.csv", _csv(("photo", "fold", "score", *BOX, *PERSONS_RIGHT_FIRST), faces))
         empty = [{"photo": photo.name} for photo in labelled if not photo.rows]
-        labels.writestr("negatives.csv", _csv(("photo",), empty))
+        archive.writestr("negatives.csv", _csv(("photo",), empty))
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"people_and_scenes.zip": pictures.getvalue(), "labels.zip": tables.getvalue()}
+    replace_files({folder / name: content for name, content in files.items()}, mode=FOR_ALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,13 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file of any input size")
     parser.add_argument("--centerface", type=Path, required=True, help="CenterFace's ONNX file")
     options = parser.parse_args(arguments)
+    out = options.out or options.data / "photos3"
     try:
         labelled = [photo for photo in _label_all(options) if photo.rows or not options.somebody]
-    except DataError as error:
+        write(labelled, out)
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    out = options.out or options.data / "photos3"
-    write(labelled, out)
     people = sum(bool(photo.rows) for photo in labelled)
     print(f"{out}: {people} photos with faces, {len(labelled) - people} without")
     return 0
@@ -155,16 +164,26 @@ def _label_all(options: argparse.Namespace) -> Iterator[Labelled]:
     if not paths:
         raise DataError(f"{', '.join(map(str, options.photos))}: expected photos ({', '.join(ENDINGS)})")
     prints = [difference_hash(image) for image in known(options.data)]
-    for path in tqdm(paths, disable=not sys.stderr.isatty()):
+    for path, name in tqdm(zip(paths, names_of(paths), strict=True), total=len(paths), disable=not sys.stderr.isatty()):
         read = cv2.imread(str(path))
         if read is None or min(read.shape[:2]) < LEAST_SIDE:
             continue
         picture = np.asarray(read, np.uint8)
         if seen(picture, prints):
             continue
-        found = label(f"{path.parent.name}_{path.stem}.jpg", picture, teachers)
+        found = label(name, picture, teachers)
         if found:
             yield found
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """A name for each photo, by its own and its folder's: another one's boxes must not come to lie on it."""
+    names: dict[str, None] = {}
+    for path in paths:
+        stem = f"{path.parent.name}_{path.stem}"
+        further = (f"{stem}-{number}.jpg" for number in itertools.count(2))
+        names[next(name for name in itertools.chain([f"{stem}.jpg"], further) if name not in names)] = None
+    return list(names)
 
 
 def seen(picture: Color, prints: list[Any]) -> bool:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.data.sets import DataError, Floats, Image, chosen
+from quantize.files.arrays import read_rows
 
 CROP_SIDE = 160  # px of the crops that are kept
 CROP_SCALE = 2.0  # of these, in the longer side of the 68 points' bounding box
 LEARNED = ("stills", "varied", "sports", "wild")  # sets; `ages` and `clips` are kept for measuring
-MEASURED = (*LEARNED, "ages", "clips")
 LIVELY = (*LEARNED, "yawns")  # that intensities are learned from
 HELD_OUT_FOLDS = ("fold0", "fold1")  # of `varied`
 SURE_LOGIT = 6.0  # of the teacher's presence, from which on it is believed
@@ -58,6 +58,21 @@ INTENSITIES: dict[str, tuple[int, ...]] = {
     "chin_raise": (42,),
 }
 SWAPPED = ("eye_closed_left", "eye_closed_right")  # change places in a mirror
+
+# The arrays of a file, and the shape of a row of each; MeshFaces says what they are.
+ROWS: dict[str, tuple[int, ...]] = {
+    "names": (),
+    "groups": (),
+    "crops": (CROP_SIDE, CROP_SIDE),
+    "points": (68, 2),
+    "poses": (3,),
+    "blendshapes": (52,),
+    "presence": (),
+    "five_yaw": (),
+    "height_px": (),
+    "five": (5, 2),
+    "boxes": (2, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +142,9 @@ def labels_sha256(data: Path) -> str:
 def read(path: Path) -> MeshFaces:
     """Read one set. Raises DataError."""
     try:
-        with np.load(path) as held:
-            blendshapes = held["blendshapes"].astype(np.float32)
-            rest = {f.name: held[f.name] for f in fields(MeshFaces) if f.name != "intensities"}
-    except (OSError, KeyError, ValueError) as error:
+        rest = read_rows(path, ROWS)
+        blendshapes = rest.pop("blendshapes").astype(np.float32)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}; expected a file of quantize.data.mesh_labels") from None
     means = [blendshapes[:, list(indices)].mean(axis=1) for indices in INTENSITIES.values()]
     single = {name: array.astype(np.float32) for name, array in rest.items() if array.dtype == np.float64}

@@ -12,10 +12,7 @@ in the data folder: the folder `images` of the repository muxspace/facial_expres
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +21,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.errors import ModelError
+from fer_edge.runtime.atomic_file import FOR_ALL
 from fer_edge.vision import transforms
 from quantize.data.mesh_faces import CROP_SCALE, CROP_SIDE, HELD_OUT_FOLDS, SIXTY_EIGHT
 from quantize.data.mesh_teacher import Picture, Seen, Teacher
 from quantize.data.photo_teachers import YuNet
 from quantize.data.scenes import five_of
-from quantize.data.sets import DataError, Floats, Folder, read_people, read_stills
+from quantize.data.sets import (
+    BOX,
+    PERSONS_RIGHT_FIRST,
+    DataError,
+    Floats,
+    Folder,
+    numbers,
+    read_people,
+    read_stills,
+)
+from quantize.files.arrays import replace_arrays
 
 MOST_PX = 320  # of the long side when the face is looked for
 LEAST_SCORE = 0.5
@@ -66,20 +75,19 @@ def stills(data: Path, _: BoxTeacher) -> Iterator[Seen]:
         low, high = points.min(axis=0), points.max(axis=0)
         top = low[1] - 0.25 * (high[1] - low[1])
         box = np.array([low[0], top, high[0], high[1]], np.float32)
-        yield Seen(still.name, still.person, _colour(folder.read(row["image"])), box, five_of(points))
+        yield Seen(still.name, still.person, _colour(folder, row["image"]), box, five_of(points))
 
 
 def varied(data: Path, _: BoxTeacher) -> Iterator[Seen]:
     """`photos2`: each photo a group, by its fold."""
-    with zipfile.ZipFile(data / "photos2" / "labels.zip") as labels:
-        rows = list(csv.DictReader(io.TextIOWrapper(labels.open("faces.csv"))))
+    columns = ("photo", "fold", "use", *BOX, *PERSONS_RIGHT_FIRST)
+    rows = Folder(data / "photos2" / "labels.zip").table("faces.csv", columns=columns)
     folder = Folder(data / "photos2" / "people_and_scenes.zip")
-    parts = [f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy"]
     for row in rows:
-        box = np.array([float(row[side]) for side in ("x0", "y0", "x1", "y1")], np.float32)
+        box = np.array(numbers(row, BOX, "photos2: faces.csv"), np.float32)
         if row["use"] == "pos" and box[3] - box[1] >= LEAST_PX:
-            five = np.array([float(row[part] or "nan") for part in parts], np.float32).reshape(5, 2)
-            yield Seen(row["photo"], f"fold{row['fold']}", _colour(folder.read(row["photo"])), box, five)
+            five = np.array(numbers(row, PERSONS_RIGHT_FIRST, "photos2: faces.csv", blank="nan"), np.float32)
+            yield Seen(row["photo"], f"fold{row['fold']}", _colour(folder, row["photo"]), box, five.reshape(5, 2))
 
 
 def sports(data: Path, _: BoxTeacher) -> Iterator[Seen]:
@@ -93,24 +101,27 @@ def sports(data: Path, _: BoxTeacher) -> Iterator[Seen]:
 def ages(data: Path, find: BoxTeacher) -> Iterator[Seen]:
     """`faces_unlabelled`: never learned from; fairness is measured on them."""
     folder = Folder(data / "faces_unlabelled.zip")
-    yield from _found(((name, name, _colour(folder.read(name))) for name in folder.pictures()), find)
+    yield from _found(((name, name, _colour(folder, name)) for name in folder.pictures()), find)
 
 
 def wild(data: Path, find: BoxTeacher) -> Iterator[Seen]:
     """`muxspace`: pictures of LFW, each person a group, and film stills."""
     folder = Folder(data / "muxspace")
-    pictures = ((name, person_of(name), _colour(folder.read(name))) for name in folder.pictures())
+    pictures = ((name, person_of(name), _colour(folder, name)) for name in folder.pictures())
     yield from _found(pictures, find)
 
 
 def yawns(data: Path, find: BoxTeacher) -> Iterator[Seen]:
     """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept."""
+    folder = Folder(data / "yawns")
     for path in sorted((data / "yawns").glob("*/*.jpg")):
+        name = f"{path.parent.name}/{path.name}"
+        if not path.stem.isdecimal():
+            raise DataError(f"{folder.path}: {name}: expected a number for a name")
         number = int(path.stem)
         if number not in range(YAWNS_LEARNED, YAWNS_KEPT):
             group = HELD_OUT_FOLDS[0] if number >= YAWNS_KEPT else f"yawns{number // 20}"
-            name = f"{path.parent.name}/{path.name}"
-            yield from _found([(name, group, _colour(path.read_bytes()))], find)
+            yield from _found([(name, group, _colour(folder, name))], find)
 
 
 def clips(data: Path, find: BoxTeacher) -> Iterator[Seen]:
@@ -151,8 +162,12 @@ def _found(pictures: Any, find: BoxTeacher) -> Iterator[Seen]:
             yield Seen(name, group, picture, *face)
 
 
-def _colour(encoded: bytes) -> Picture:
-    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+def _colour(folder: Folder, name: str) -> Picture:
+    content = folder.read(name)
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    if picture is None:
+        raise DataError(f"{folder.path}: {name}: not a picture")
+    return np.asarray(picture, np.uint8)
 
 
 def _bgr(gray: Picture) -> Picture:
@@ -162,7 +177,7 @@ def _bgr(gray: Picture) -> Picture:
 # --- the labels ----------------------------------------------------------------------------------------------
 
 
-def label(teacher: Teacher, faces: Iterator[Seen]) -> dict[str, Any]:
+def label(teacher: Teacher, faces: Iterator[Seen], set_name: str = "the set") -> dict[str, Any]:
     """Everything about every face, as `mesh_faces.read` expects it. Raises DataError where there is none."""
     rows: list[tuple[Any, ...]] = []
     fit = five_fit(teacher.shape)
@@ -191,7 +206,7 @@ def label(teacher: Teacher, faces: Iterator[Seen]) -> dict[str, Any]:
         *("height_px", "five", "boxes"),
     )
     if not rows:
-        raise DataError("no faces; expected pictures of people")
+        raise DataError(f"{set_name}: no faces; expected pictures of people")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
@@ -236,10 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         teacher, find = Teacher(options.teacher), BoxTeacher(options.yunet)
         (options.data / "mesh").mkdir(exist_ok=True)
         for name in options.sets:
-            labels = label(teacher, SETS[name](options.data, find))
-            np.savez_compressed(options.data / "mesh" / f"{name}.npz", **labels)
+            labels = label(teacher, SETS[name](options.data, find), name)
+            replace_arrays(options.data / "mesh" / f"{name}.npz", labels, compress=True, mode=FOR_ALL)
             print(f"{options.data / 'mesh' / name}.npz: {len(labels['names'])} faces", flush=True)
-    except (DataError, OSError) as error:
+    except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.data.cut_faces import CANVAS
 from quantize.data.sets import DataError, Image, chosen
+from quantize.files.arrays import read_rows
 from quantize.metrics import Labels
 
 NATURAL = "natural.npz"
@@ -41,7 +43,8 @@ def person_of(name: str) -> str:
 def read_natural(path: Path) -> Natural:
     """Read the file. Raises DataError."""
     try:
-        with np.load(path) as saved:
-            return Natural(saved["canvases"], saved["guesses"].astype(np.intp), tuple(map(str, saved["names"])))
-    except (OSError, KeyError, ValueError) as error:
+        rows = read_rows(path, {"canvases": (CANVAS, CANVAS), "guesses": (), "names": ()})
+        guesses = rows["guesses"].astype(np.intp)
+        return Natural(rows["canvases"].astype(np.uint8, copy=False), guesses, tuple(map(str, rows["names"])))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a file of quantize.data.cut_natural: {error}") from None

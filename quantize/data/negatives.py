@@ -12,48 +12,30 @@ from numpy.typing import NDArray
 from fer_edge.records import Box
 from fer_edge.vision.landmarks import crop_around_box
 from quantize import daemon_stages
-from quantize.data.sets import POSITIVE, DataError, Floats, Folder, Image, Photo, chosen, pick
+from quantize.data import sets
+from quantize.data.sets import FOLDS, HELD_OUT_FOLDS, Floats, Image, Photo, kept_empty, pick, read_empty
 
 MISTAKEN_SCORE = 0.1  # of the detector, from which on
-HELD_OUT_FOLDS = ("0", "1")
 LEAST_TEMPTING = 0.1  # added to a presence of 0..1
 TRIES = 12  # for a place beside the faces
 LEAST_PX = 16.0  # height of what is cut out
 APART = 0.3  # how much every box is widened, in its size: nothing of a face is in the crop
-FIVE = tuple(f"{part}_{axis}" for part in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy")
 
 
 def read_varied(folder: Path, *, split: str) -> tuple[list[Photo], list[Image]]:
-    """Read `photos2`: photos of people and pictures u8[H,W] without faces of one side, "train" or "heldout"; none where
-    there is no such folder. Raises DataError."""
+    """Read `photos2` for the landmarks: photos of people, the smallest faces too, and pictures u8[H,W] without faces of
+    one side, "train" or "heldout"; none where there is no such folder. Raises DataError."""
     if not folder.exists():
         return [], []
-    labels, pictures = Folder(folder / "labels.zip"), Folder(folder / "people_and_scenes.zip")
-    held_out = split == "heldout"
-    rows: dict[str, list[dict[str, str]]] = {}
-    for row in labels.table("faces.csv", columns=("photo", "fold", "score", "x0", *FIVE)):
-        if (row["fold"] in HELD_OUT_FOLDS) == held_out:
-            rows.setdefault(row["photo"], []).append(row)
-    scenes = [row["photo"] for row in labels.table("negatives.csv", columns=("photo",))]
-    own = [name for name in scenes if chosen(name.encode(), one_in=5) == held_out]
-    return [_photo(pictures, name, faces) for name, faces in rows.items()], [pictures.image(name) for name in own]
+    if split == "heldout":
+        people = sets.read_varied(folder, folds=HELD_OUT_FOLDS, least=0.0)
+        return people, read_empty(folder, lambda name: kept_empty(name, "landmarks"))
+    return sets.read_varied(folder, folds=set(FOLDS) - set(HELD_OUT_FOLDS), least=0.0), learned_empty(folder)
 
 
-def _photo(pictures: Folder, name: str, rows: Sequence[dict[str, str]]) -> Photo:
-    try:
-        boxes = [[float(row[side]) for side in ("x0", "y0", "x1", "y1")] for row in rows]
-        points = [[float(row[part] or "nan") for part in FIVE] for row in rows]
-        sure = [float(row["score"]) >= POSITIVE for row in rows]
-    except ValueError as error:
-        raise DataError(f"{pictures.path}: faces.csv: {name}: {error}") from None
-    return Photo(
-        name=name,
-        image=pictures.image(name),
-        boxes=np.array(boxes, np.float32),
-        points=np.array(points, np.float32).reshape(-1, 5, 2),
-        sure=np.array(sure, np.bool_),
-        covered=("",) * len(rows),
-    )
+def learned_empty(folder: Path) -> list[Image]:
+    """The photos u8[H,W] of `photos2` without faces on which no role is measured. Raises DataError."""
+    return read_empty(folder, lambda name: not (kept_empty(name, "detector") or kept_empty(name, "landmarks")))
 
 
 def mistakes(detector: Path, scenes: Sequence[Image], people: Sequence[Photo] = ()) -> list[tuple[Image, Floats]]:

@@ -27,7 +27,7 @@ class YuNet:
     """Rows f32[n,15] of x0,y0,x1,y1, five points, score, in px of the picture."""
 
     def __init__(self, path: Path) -> None:
-        self._net = cv2.FaceDetectorYN.create(str(_existing(path)), "", (320, 320), LOWEST, 0.45, 500)
+        self._net = _opened(path, lambda file: cv2.FaceDetectorYN.create(file, "", (320, 320), LOWEST, 0.45, 500))
 
     def __call__(self, picture: Color, long_side: int) -> Floats:
         """Look at a picture u8[H,W,3] that is made `long_side` px long."""
@@ -47,7 +47,7 @@ class CenterFace:
     """Rows f32[n,5] of x0,y0,x1,y1, score, in px of the picture."""
 
     def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromONNX(str(_existing(path)))
+        self._net = _opened(path, cv2.dnn.readNetFromONNX)
 
     def __call__(self, picture: Color, long_side: int) -> Floats:
         """Look at a picture u8[H,W,3] that is made `long_side` px long."""
@@ -116,7 +116,10 @@ def _mirrored(rows: Floats, width: int) -> Floats:
     return turned
 
 
-def _existing(path: Path) -> Path:
+def _opened(path: Path, read: Callable[[str], Any]) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected an ONNX file")
-    return path
+    try:
+        return read(str(path))
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be read as an ONNX file: {error.err}") from None

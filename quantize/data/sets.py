@@ -5,7 +5,7 @@
 | photos with boxes (`crowd_faces.zip`)          | `read_crowd` -> Photos      | a third                         |
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
 | varied photos with pseudo-boxes (`photos2/`)   | `read_varied` -> Photos     | folds 0 and 1                   |
-| its photos without faces                       | `read_varied_empty`         | a fifth                         |
+| its photos without faces                       | `read_varied_empty`         | a fifth, and another one        |
 | more of both (`photos3/`, `label_photos`)      | `read_more`                 | nothing                         |
 | one face each, masked or bare (`masks/`)       | `read_masks`                | a sixth                         |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.records import LABELS
+from quantize.files.arrays import DAMAGED, read_arrays
 
 TRAIN = 0  # value of FER+'s own `split` column
 VOTE_COLUMNS = len(LABELS) + 2  # the eight expressions, "unknown", "NF" (no face)
@@ -45,7 +46,6 @@ ALIKE_BITS = 20  # of 256: pictures whose difference hashes are this close show 
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Array = NDArray[Any]
 Item = TypeVar("Item")
 
 
@@ -113,7 +113,7 @@ class Folder:
         """The content of one file. Raises DataError."""
         try:
             return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except (*DAMAGED, OSError, KeyError) as error:
             raise DataError(f"{self.path}: {name}: cannot be read: {error}") from None
 
     def image(self, name: str) -> Image:
@@ -134,7 +134,7 @@ class Folder:
             rows = list(csv.DictReader(io.StringIO(self.read(name).decode())))
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{self.path}: {name}: expected a CSV table in UTF-8: {error}") from None
-        missing = [column for column in columns if not rows or rows[0].get(column) is None]
+        missing = [column for column in columns if not rows or any(row.get(column) is None for row in rows)]
         if missing:
             raise DataError(f"{self.path}: {name}: expected rows with the columns {', '.join(missing)}")
         return rows
@@ -147,9 +147,10 @@ def _gray(encoded: bytes, where: str) -> Image:
     return np.asarray(picture, np.uint8)
 
 
-def _numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[float]:
+def numbers(row: dict[str, str], columns: Sequence[str], where: str, *, blank: str = "") -> list[float]:
+    """Numbers of a table's row; `blank` stands for an empty cell, which without it is none."""
     try:
-        return [float(row[column] or "nan") for column in columns]
+        return [float(row[column] or blank) for column in columns]
     except ValueError as error:
         raise DataError(f"{where}: {row}: {error}") from None
 
@@ -162,9 +163,9 @@ def read_ferplus(path: Path) -> FerPlus:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected ferplus.npz or the folder it is made from")
     try:
-        arrays = _read_mosaics(path) if path.is_dir() else _read_npz(path)
+        arrays = _read_mosaics(path) if path.is_dir() else read_arrays(path, ("images", "split", "ferplus_votes"))
         votes, split, images = arrays["ferplus_votes"], arrays["split"], arrays["images"]
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as FER+: {error}") from error
     if images.dtype != np.uint8 or images.shape[1:] != (FER_SIDE, FER_SIDE):
         found = f"{images.dtype}{list(images.shape)}"
@@ -176,21 +177,14 @@ def read_ferplus(path: Path) -> FerPlus:
     return FerPlus(images=images, split=split.astype(np.uint8), votes=votes.astype(np.uint8))
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
-    with np.load(path) as archive:
-        return {name: archive[name] for name in ("images", "split", "ferplus_votes")}
-
-
-def _read_mosaics(path: Path) -> dict[str, Array]:
-    with np.load(path / "ferplus_labels.npz") as archive:
-        arrays = {name: archive[name] for name in ("split", "ferplus_votes")}
+def _read_mosaics(path: Path) -> dict[str, Any]:
+    arrays = read_arrays(path / "ferplus_labels.npz", ("split", "ferplus_votes"))
     folder = Folder(path / "ferplus_images.zip")
     mosaics = []
     for name in folder.pictures():
         grid = folder.image(name).reshape(MOSAIC_GRID, FER_SIDE, MOSAIC_GRID, FER_SIDE)  # face row, y, face column, x
         mosaics.append(grid.transpose(0, 2, 1, 3).reshape(-1, FER_SIDE, FER_SIDE))
-    # The last mosaic is padded with empty faces.
-    arrays["images"] = np.concatenate(mosaics)[: len(arrays["split"])]
+    arrays["images"] = np.concatenate(mosaics)[: len(arrays["split"])]  # the last one is padded with empty faces
     return arrays
 
 
@@ -217,26 +211,33 @@ def read_people(photos: Path) -> list[Photo]:
     return [_photo(folder, name, by_image.get(name.removeprefix("people/"), []), name) for name in folder.pictures()]
 
 
-def read_varied(photos: Path, *, folds: Collection[int] = FOLDS) -> list[Photo]:
+def read_varied(photos: Path, *, folds: Collection[int] = FOLDS, least: float = LEAST_LABELLED) -> list[Photo]:
     """Read the photos of some folds in which two detectors drew the boxes (`photos2/`: `labels.zip`,
-    `people_and_scenes.zip`)."""
+    `people_and_scenes.zip`); faces below `least` of the short side are not sure."""
     columns = ("photo", *BOX, *PERSONS_RIGHT_FIRST, "score", "fold")
     rows = Folder(photos / "labels.zip").table("faces.csv", columns=columns)
     wanted = [row | {"image": row["photo"]} for row in rows if row["fold"] in set(map(str, folds))]
     folder = Folder(photos / "people_and_scenes.zip")
-    return [_without_tiny(_photo(folder, name, own, "faces.csv")) for name, own in _by_image(wanted)]
-
-
-def _without_tiny(photo: Photo) -> Photo:
-    return replace(photo, sure=photo.sure & (photo.shares >= LEAST_LABELLED))
+    found = [_photo(folder, name, own, "faces.csv") for name, own in _by_image(wanted)]
+    return [replace(photo, sure=photo.sure & (photo.shares >= least)) for photo in found]
 
 
 def read_varied_empty(photos: Path, *, held_out: bool) -> list[Image]:
-    """Read the photos u8[H,W] without faces beside them, of one side."""
+    """Read the photos u8[H,W] without faces beside them, kept from training to measure the detector, or the others."""
+    return read_empty(photos, lambda name: kept_empty(name, "detector") == held_out)
+
+
+def kept_empty(name: str, role: str) -> bool:
+    """Whether a photo without faces is kept to measure a role: of the names the file's decides for the detector and the
+    whole daemon, the path for the landmarks. What one is measured on, neither learns (`negatives.learned_empty`)."""
+    return chosen((Path(name).name if role == "detector" else name).encode(), one_in=5)
+
+
+def read_empty(photos: Path, wanted: Callable[[str], bool]) -> list[Image]:
+    """Read the photos u8[H,W] without faces whose names are wanted."""
     rows = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
-    names = [row["photo"] for row in rows if chosen(Path(row["photo"]).name.encode(), one_in=5) == held_out]
     folder = Folder(photos / "people_and_scenes.zip")
-    return [folder.image(name) for name in names]
+    return [folder.image(row["photo"]) for row in rows if wanted(row["photo"])]
 
 
 def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
@@ -244,19 +245,18 @@ def read_more(photos: Path) -> tuple[list[Photo], list[Image]]:
     `quantize.data.label_photos`); nothing where there is no such folder."""
     if not photos.is_dir():
         return [], []
-    empty = Folder(photos / "labels.zip").table("negatives.csv", columns=("photo",))
-    folder = Folder(photos / "people_and_scenes.zip")
-    return read_varied(photos), [folder.image(row["photo"]) for row in empty]
+    return read_varied(photos), read_empty(photos, lambda _: True)
 
 
 def read_masks(folder: Path, *, held_out: bool) -> dict[str, list[Image]]:
     """Read pictures u8[H,W] that each show one face, "masked" or "bare", of one side (`masks/`: the folders `with_mask`
     and `without_mask` of the repository chandrikadeb7/Face-Mask-Detection); none where there is no such folder."""
-    found: dict[str, list[Image]] = {}
+    found: dict[str, list[Image]] = {"masked": [], "bare": []}
     for word, name in (("masked", "with_mask"), ("bare", "without_mask")):
-        own = Folder(folder / name) if (folder / name).is_dir() else None
-        contents = [(each, own.read(each)) for each in own.pictures()] if own else []
-        found[word] = [_gray(content, each) for each, content in contents if chosen(content, one_in=6) == held_out]
+        if (folder / name).is_dir():
+            own = Folder(folder / name)
+            wanted = (each for each in own.pictures() if chosen(own.read(each), one_in=6) == held_out)
+            found[word] = [own.image(each) for each in wanted]
     return found
 
 
@@ -276,13 +276,13 @@ def _by_image(rows: list[dict[str, str]]) -> Iterator[tuple[str, list[dict[str, 
 def _photo(folder: Folder, name: str, rows: list[dict[str, str]], table: str) -> Photo:
     where = f"{folder.path}: {table}"
     pointed = bool(rows) and PERSONS_RIGHT_FIRST[0] in rows[0]
-    points = [_numbers(row, PERSONS_RIGHT_FIRST, where) if pointed else [np.nan] * 10 for row in rows]
+    points = [numbers(row, PERSONS_RIGHT_FIRST, where, blank="nan") if pointed else [np.nan] * 10 for row in rows]
     return Photo(
         name=name,
         image=folder.image(name),
-        boxes=np.array([_numbers(row, BOX, where) for row in rows], np.float32).reshape(-1, 4),
+        boxes=np.array([numbers(row, BOX, where) for row in rows], np.float32).reshape(-1, 4),
         points=np.array(points, np.float32).reshape(-1, 5, 2),
-        sure=np.array([float(row.get("score", 1)) >= POSITIVE for row in rows], np.bool_),
+        sure=np.array([numbers({"score": "1"} | row, ("score",), where)[0] >= POSITIVE for row in rows], np.bool_),
         covered=tuple(row.get("covered", "") for row in rows),
     )
 
@@ -299,7 +299,7 @@ def read_stills(path: Path) -> list[Still]:
         Still(
             name=Path(row["image"]).stem,
             image=folder.image(row["image"]),
-            points=np.array(_numbers(row, columns, f"{path}: points68.csv"), np.float32).reshape(68, 2),
+            points=np.array(numbers(row, columns, f"{path}: points68.csv"), np.float32).reshape(68, 2),
         )
         for row in rows
     ]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.records import LABELS
 from quantize.data.sets import DataError, Floats
+from quantize.files.arrays import read_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,13 @@ class Taught:
 def read_teacher(path: Path, **counts: int) -> Taught:
     """Read the file. Raises DataError, also where a set does not have as many rows as given."""
     try:
-        with np.load(path) as saved:
-            arrays = {name: saved[name].astype(np.float32) for name in ("ferplus", "posed", "natural")}
-    except (OSError, KeyError, ValueError) as error:
+        read = read_arrays(path, ("ferplus", "posed", "natural"))
+        arrays = {name: array.astype(np.float32) for name, array in read.items()}
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a file of quantize.teachers: {error}") from None
+    for name, array in arrays.items():
+        if array.ndim != 2 or array.shape[1] != len(LABELS):
+            raise DataError(f"{path}: {name}: expected [N,{len(LABELS)}], got {list(array.shape)}")
     for name, count in counts.items():
         if len(arrays[name]) != count:
             raise DataError(f"{path}: {name}: expected {count} rows as in the set, got {len(arrays[name])}")

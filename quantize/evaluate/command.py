@@ -1,7 +1,7 @@
 """Measure: `python -m quantize.evaluate expression --model models/expression.tflite --data data/ferplus.npz`.
 
-Float and int8 files go through the same code, the daemon's. The protocols stand at the top of
-`measure_expression.py`, `measure_detector.py`, `measure_landmarks.py`, `groups.py` and `end_to_end.py`.
+Float and int8 files go through the same code, the daemon's. The protocols stand at the top of this folder's modules:
+`groups` is measured by `fairness.py`, all else by the module of its name.
 
     python -m quantize.evaluate detector --model models/detector.tflite --data data/crowd_faces.zip --split heldout
     python -m quantize.evaluate landmarks --model models/landmarks.tflite --data data --conditions --plots plots

@@ -10,7 +10,6 @@ kept from training begin with the driver of FIRST_CALM.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from fer_edge.tracking.signals.drowsiness import BLINKS, PERCLOS
 from fer_edge.tracking.signals.memory import WARM_UP_S
 from quantize.data import eyes_read, mesh_faces
 from quantize.data.mesh_faces import HELD_OUT_FOLDS, MeshFaces
+from quantize.data.sets import DataError, Folder, numbers
 from quantize.evaluate import worsened
 from quantize.evaluate.eyes_mouth import Reader, precision_recall
 from quantize.metrics import Bools
@@ -90,28 +90,28 @@ def measure(models: Path, data: Path) -> list[BlinkFigures | PerclosFigures | Ya
 
 
 def _films(models: Path, data: Path) -> Iterator[BlinkFigures]:
-    path = data / "blinks" / "blinks.csv"
-    if not path.exists():
+    folder = data / "blinks"
+    if not (folder / "blinks.csv").exists():
         return
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    films = sorted({row["film"] for row in rows})
+    rows = Folder(folder).table("blinks.csv", columns=("film", "seconds", "sure"))
+    blinks: dict[str, list[tuple[float, bool]]] = {row["film"]: [] for row in rows}
+    for row in rows:
+        blinks[row["film"]] += [(numbers(row, ("seconds",), f"{folder}: blinks.csv")[0], row["sure"] == "1")]
     for px, fps in [(px, FILM_FPS[0]) for px in FILM_PX] + [(80, fps) for fps in FILM_FPS[1:]]:
-        each = [_film(models, path.parent / name, [r for r in rows if r["film"] == name], px, fps) for name in films]
+        each = [_film(models, folder / name, own, px, fps) for name, own in sorted(blinks.items())]
         condition = f"blinks in films, {'as filmed' if px is None else f'{px} px'}, {fps:g} fps"
         there, found, wrong, minutes = (sum(column) for column in zip(*each, strict=True))
         yield BlinkFigures(condition, int(there), int(found), int(wrong), minutes)
 
 
 def _film(
-    models: Path, path: Path, rows: Sequence[dict[str, str]], px: int | None, fps: float
+    models: Path, path: Path, blinks: Sequence[tuple[float, bool]], px: int | None, fps: float
 ) -> tuple[int, int, int, float]:
-    """Blinks, found, wrong and minutes of a film."""
+    """Blinks, found, wrong and minutes of a film; `blinks`: seconds of each, and whether it is sure."""
     found, known_s = _blinks_in(models, path, px, fps)
-    sure = [float(row["seconds"]) for row in rows if row["sure"] == "1" and float(row["seconds"]) >= WARM_UP_S]
-    maybe = [float(row["seconds"]) for row in rows]
+    sure = [second for second, certain in blinks if certain and second >= WARM_UP_S]
     hits = sum(any(abs(at - each) <= NEAR_S for at in found) for each in sure)
-    wrong = sum(not any(abs(at - each) <= NEAR_S for each in maybe) for at in found)
+    wrong = sum(not any(abs(at - each) <= NEAR_S for each, _ in blinks) for at in found)
     return len(sure), hits, wrong, known_s / 60
 
 
@@ -140,6 +140,8 @@ def _blinks_in(models: Path, path: Path, px: int | None, fps: float) -> tuple[li
 def _frames(path: Path, fps: float) -> Iterator[tuple[float, Image]]:
     film = cv2.VideoCapture(str(path))
     own, number, due = film.get(cv2.CAP_PROP_FPS), 0, 0.0
+    if not film.isOpened() or own <= 0:
+        raise DataError(f"{path}: expected a film")
     while True:
         going, image = film.read()
         if not going:

@@ -84,8 +84,9 @@ def measure(models: Path, data: Path) -> list[StateFigures]:
         for each in _measure(reader, faces, read, px=px, light=light)
     ]
     for name, others in mesh_faces.read_all(data, tuple(intensity.OTHERS)).items():
-        rows = _measure(reader, intensity.clear(others), {}, px=48, light=1.0)
-        found += [replace(each, condition=f"{each.condition}, {name}") for each in rows]
+        if len(clear := intensity.clear(others)):
+            rows = _measure(reader, clear, {}, px=48, light=1.0)
+            found += [replace(each, condition=f"{each.condition}, {name}") for each in rows]
     return found
 
 

@@ -94,11 +94,11 @@ def groups_of_name(name: str, where: Path) -> tuple[str, ...]:
     """The groups in a picture's name; those it leaves out are unknown. Raises DataError."""
     words = Path(name).stem.split("_")
     try:
-        age, gender = int(words[0]), GENDERS[int(words[1])]
+        age, gender = int(words[0]), GENDERS[("0", "1").index(words[1])]
     except (ValueError, IndexError):
         raise DataError(f"{where}: {name}: expected a name like age_gender_race_date.jpg") from None
     ages = [f"{low} to {high}" for low, high in AGES if low <= age <= high]
-    race = [RACES[int(words[2])]] if len(words) > 2 and words[2] in "01234" else []
+    race = [RACES[int(words[2])]] if len(words) > 2 and words[2] in tuple("01234") else []
     return EVERYBODY, *ages, gender, *race
 
 

@@ -23,6 +23,7 @@ from fer_edge.vision.landmarks import RIGID, RIGID_SHAPE, crop_around_box
 from fer_edge.vision.tflite import Model
 from fer_edge.vision.transforms import anchors3
 from quantize import daemon_stages
+from quantize.data.locate import located
 from quantize.data.scenes import FER_BOX
 from quantize.data.sets import (
     FER_SIDE,
@@ -77,7 +78,8 @@ def _upright(shape: Doubles, present: Doubles) -> Doubles:
 
 
 def template(model: Model, data: FerPlus) -> Doubles:
-    """Mean place f64[3,2] of the eyes and the mouth in FER+ training pictures, in shares of the side."""
+    """Mean place f64[3,2] of the eyes and the mouth in FER+ training pictures, in shares of the side. Raises
+    DataError."""
     assert model.card.points is not None  # tflite.py refuses a landmarks card without it
     box = Box(*(FER_SIDE * share for share in FER_BOX))
     matrix = crop_around_box(box, model.card.points, model.card.input.shape[1])
@@ -86,6 +88,8 @@ def template(model: Model, data: FerPlus) -> Doubles:
         marks = daemon_stages.landmarks(model, gray, matrix)
         if marks.score >= SURE:
             placed.append(anchors3(marks.points) / FER_SIDE)
+    if not placed:
+        raise DataError("FER+: the landmarks model takes none of the Training pictures for a face")
     mean = np.mean(placed, axis=0)
     mirrored = mean[[1, 0, 2]] * (-1, 1) + (1, 0)
     return np.asarray((mean + mirrored) / 2, np.float64)
@@ -98,11 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args(arguments)
     try:
-        stills = read_stills(options.data / "landmarks68.zip")
-        _print("RIGID_SHAPE", rigid_shape(pick(stills, ~held_out_stills(stills))))
+        where = located("landmarks", options.data)
+        stills = read_stills(where)
+        learned = pick(stills, ~held_out_stills(stills))
+        if not learned:
+            raise DataError(f"{where}: expected stills of people that are learned from, found none")
+        _print("RIGID_SHAPE", rigid_shape(learned))
         model = daemon_stages.open_model(options.models / "landmarks.tflite", "landmarks")
-        _print("TEMPLATE", template(model, read_ferplus(options.data)))
-    except (DataError, ModelError) as error:
+        _print("TEMPLATE", template(model, read_ferplus(located("expression", options.data))))
+    except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

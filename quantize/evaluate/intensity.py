@@ -67,7 +67,10 @@ def kept(data: Path) -> MeshFaces:
     if not mesh_faces.available(data):
         raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
     sets = mesh_faces.read_all(data).values()
-    return clear(mesh_faces.join([faces.pick(faces.held_out) for faces in sets]))
+    found = clear(mesh_faces.join([faces.pick(faces.held_out) for faces in sets]))
+    if not len(found):
+        raise DataError(f"{data / 'mesh'}: expected faces kept from training that have intensities, found none")
+    return found
 
 
 def clear(faces: MeshFaces) -> MeshFaces:
@@ -129,7 +132,8 @@ def conditions(model: Model, result: Result) -> dict[str, dict[str, Any]]:
     faces = kept(result.data)
     found = {f"{px} px": _row(measure(model, faces, name="", px=px)) for px in SIZES_PX}
     for name, others in mesh_faces.read_all(result.data, tuple(OTHERS)).items():
-        found[OTHERS[name]] = _row(measure(model, clear(others), name=""))
+        if len(own := clear(others)):
+            found[OTHERS[name]] = _row(measure(model, own, name=""))
     return found
 
 

@@ -45,12 +45,12 @@ class HeadsFigures:
 
 
 def measure(model: Model, data: Path, sets: Sequence[str] = LEARNED) -> HeadsFigures | None:
-    """All figures; None where nothing has been labelled or the model has no such heads."""
+    """All figures; None where no face kept from training has been labelled or the model has no such heads."""
     if not mesh_faces.available(data) or not model.card.pose:
         return None
     known = mesh_faces.read_all(data, sets)
     faces = mesh_faces.join([each.pick(each.held_out) if name in LEARNED else each for name, each in known.items()])
-    return compare(faces, look(model, faces))
+    return compare(faces, look(model, faces)) if len(faces) else None
 
 
 def look(model: Model, faces: MeshFaces) -> list[Landmarks]:

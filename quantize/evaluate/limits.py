@@ -122,10 +122,6 @@ class Eyes:
         return None if label is None else float(votes[LABELS.index(label)])
 
 
-def _judge(enter: float) -> EventStateMachine:
-    return EventStateMachine(msgspec.structs.replace(Events(), enter=enter), confirm_seconds=0)
-
-
 def in_bins(name: str, seen: Sequence[Seen]) -> list[LimitFigures]:
     """Sort faces into the ranges of one of their measures; a range without a face is left out."""
     edges, values = BINS[name], [getattr(each, name) for each in seen]

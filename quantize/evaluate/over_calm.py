@@ -14,7 +14,7 @@ import numpy as np
 
 from fer_edge.tracking.signals.memory import CALM_QUANTILE
 from quantize.data.mesh_faces import INTENSITIES
-from quantize.data.sets import Floats
+from quantize.data.sets import DataError, Floats
 from quantize.evaluate import intensity, worsened
 from quantize.evaluate.eyes_mouth import Reader
 
@@ -38,6 +38,8 @@ def measure(models: Path, data: Path) -> list[OverCalmFigures]:
     reader, faces = Reader(models), intensity.clear(worsened.kept(data))
     counts = {group: (faces.groups == group).sum() for group in set(faces.groups.tolist())}
     several = [counts[group] > LEAST_OTHERS and not group.startswith("fold") for group in faces.groups.tolist()]
+    if not any(several):
+        raise DataError(f"{data / 'mesh'}: expected more than {LEAST_OTHERS} faces of somebody, found them of nobody")
     faces = faces.pick(np.array(several, np.bool_))
     found = []
     for light, heights in worsened.LIGHTS.items():

@@ -29,7 +29,7 @@ from quantize.data import mesh_faces
 from quantize.data.ferplus import soft_labels
 from quantize.data.locate import located
 from quantize.data.mesh_faces import MeshFaces
-from quantize.data.sets import TRAIN, read_ferplus
+from quantize.data.sets import TRAIN, DataError, read_ferplus
 from quantize.evaluate import drowsiness, eyes_mouth, over_calm, worsened
 from quantize.evaluate.eyes_mouth import precision_recall
 from quantize.evaluate.landmark_heads import look
@@ -133,10 +133,12 @@ def compare(off: NDArray[Any], predicted: NDArray[Any], *, name: str, cone: floa
 
 
 def measure_balance(models: Path, data: Path) -> list[BalanceFigures]:
-    """By how many pixels the crop has. Raises DataError where FER+ is not there."""
+    """By how many pixels the crop has. Raises DataError where FER+ is not there or has no row to compare with."""
     held = read_ferplus(located("expression", data))
     test = held.split != TRAIN
     shares, fit = soft_labels(held.votes[test])
+    if not fit.any():
+        raise DataError(f"{data}: FER+: expected rows outside Training that have an expression, found none")
     images, shares = held.images[test][fit], shares[fit]
     wanted = np.array([balance(row) for row in shares])
     model = daemon_stages.open_model(models / "expression.tflite", "expression")

@@ -29,11 +29,17 @@ def kept(data: Path) -> MeshFaces:
         raise DataError(f"{data / 'mesh'}: no labelled faces; run quantize.data.mesh_labels first")
     sets = mesh_faces.read_all(data, LEARNED).values()
     faces = mesh_faces.join([each.pick(each.held_out) for each in sets])
-    return faces.pick(faces.height_px >= LEAST_PX)
+    large = faces.pick(faces.height_px >= LEAST_PX)
+    if not len(large):
+        raise DataError(f"{data / 'mesh'}: expected faces of {LEAST_PX:g} px and more kept from training, found none")
+    return large
 
 
 def worse(crops: Image, px: int, light: float) -> Image:
-    """The faces u8[N,S,S] as if taken `px` high, with a share `light` of the light."""
+    """The faces u8[N,S,S] as if taken `px` high, with a share `light` of the light. Raises DataError where none is
+    left to look at."""
+    if not len(crops):
+        raise DataError("labelled faces: expected some that are straight enough to compare with, found none")
     rng = np.random.default_rng(SEED)
     small = np.stack([lower_resolution(crop, round(CROP_SCALE * px), round(CROP_SCALE * px)) for crop in crops])
     if light == 1.0:

@@ -1,1 +1,1 @@
-"""File formats: cards, and the content of a TFLite file."""
+"""File formats: cards, runs, arrays, and the content of a TFLite file."""

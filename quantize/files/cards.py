@@ -21,8 +21,8 @@ from quantize.tasks.task import HIGH, LOW
 
 TRAINING_PROSE = ("data", "terms", "protocol")
 PLACES = {".tflite": "models", ".npz": "data"}
-# Options of quantize.train that name runs or published files.
-SOURCES = {"start", "teachers", "detector", "landmarks"}
+# Options of quantize.train that name runs, published files, or files of the data folder.
+SOURCES = {"start", "teachers", "taught", "detector", "landmarks"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,6 @@ class Cost:
 
     op: Op
     kernel: tuple[int, int]  # height and width of a convolution's, else (0, 0)
-    strided: bool  # the output is smaller than the input
     macs: int
     weight_bytes: int  # its constants, read once
     moved_bytes: int  # activations in and out
@@ -71,16 +71,14 @@ class Graph:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        graph = self._parse().subgraphs[0]
+        self._model: Any = schema.ModelT.InitFromPackedBuf(content)
+        graph = self._model.subgraphs[0]
         self.inputs, self.outputs = tuple(map(int, graph.inputs)), tuple(map(int, graph.outputs))
         self.tensors = {index: _tensor(each) for index, each in enumerate(graph.tensors)}
         self.ops = self._ops()
 
-    def _parse(self) -> Any:
-        return schema.ModelT.InitFromPackedBuf(self._content)
-
     def _ops(self) -> list[Op]:
-        model = self._parse()
+        model = self._model
         kinds = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
         ops, made = [], set(self.inputs)
         for index, op in enumerate(model.subgraphs[0].operators):
@@ -93,7 +91,7 @@ class Graph:
     def types(self) -> frozenset[str]:
         """Number types of all tensors, constants too."""
         names = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-        return frozenset(names[each.type] for each in self._parse().subgraphs[0].tensors)
+        return frozenset(names[each.type] for each in self._model.subgraphs[0].tensors)
 
     def macs(self) -> int:
         """Multiply-accumulates of one run in convolutions and dense layers; the rest is small beside them."""
@@ -101,12 +99,12 @@ class Graph:
 
     def costs(self) -> list[Cost]:
         """What each operation costs."""
-        graph = self._parse().subgraphs[0]
+        graph = self._model.subgraphs[0]
         return [self._cost(op, graph.operators[op.index], graph.tensors) for op in self.ops]
 
     def _cost(self, op: Op, operator: Any, tensors: Any) -> Cost:
         """Of one operation; `operator` and `tensors` as they are in the file."""
-        out, first = self.tensors[op.output].shape, self.tensors[op.inputs[0]].shape
+        out = self.tensors[op.output].shape
         constants = [tensors[index] for index in operator.inputs if index >= 0 and index not in op.inputs]
         macs, kernel = 0, (0, 0)
         if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
@@ -116,7 +114,6 @@ class Graph:
         return Cost(
             op,
             kernel,
-            strided=bool(kernel[0]) and out[1] < first[1],
             macs=macs,
             weight_bytes=sum(math.prod(map(int, each.shape)) * BYTES[each.type] for each in constants),
             moved_bytes=sum(math.prod(self.tensors[index].shape) for index in (*op.inputs, op.output)),
@@ -124,8 +121,8 @@ class Graph:
 
     def part(self, ops: Sequence[Op], *, inputs: Sequence[int], outputs: Sequence[int]) -> Part:
         """Some operations as a file of their own, with these tensors going in and out."""
-        model = self._parse()
-        graph = model.subgraphs[0]
+        model, graph = copy.copy(self._model), copy.copy(self._model.subgraphs[0])
+        model.subgraphs = [graph]
         graph.operators = [graph.operators[op.index] for op in ops]
         graph.inputs, graph.outputs, model.signatureDefs = list(inputs), list(outputs), None
         builder = flatbuffers.Builder(len(self._content))

@@ -49,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         there = [role for role in MEASURING if role in TOGETHER or (options.models / f"{role}.json").exists()]
         known = {role: cards.read(options.models / f"{role}.json") for role in there}
+        text = page(known)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(page(known), end="")
+    except KeyError as error:
+        print(f"error: {options.models}: expected cards of published models, got one without {error}", file=sys.stderr)
+        return 1
+    print(text, end="")
     return 0
 
 

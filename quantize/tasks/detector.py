@@ -23,6 +23,7 @@ from fer_edge.vision.transforms import invert, letterbox, transform
 from quantize.convert.equalize import equalize, typical
 from quantize.data import negatives
 from quantize.data.ferplus import training_rows
+from quantize.data.locate import located
 from quantize.data.scenes import SIDE, Scene, Scenes, difficult
 from quantize.data.sets import (
     FOLDS,
@@ -42,7 +43,6 @@ from quantize.data.sets import (
     read_pictures,
     read_stills,
     read_varied,
-    read_varied_empty,
     side_of,
 )
 from quantize.evaluate.detector import COUNTED, LOWEST_SCORE
@@ -110,7 +110,7 @@ class Detector:
         nobody = [
             *pick(empty, ~held_out_scenes(empty)),
             *read_pictures(photos / "hardneg.zip"),
-            *read_varied_empty(varied, held_out=False),
+            *negatives.learned_empty(varied),
             *more_empty,
         ]
         self.scenes = Scenes(
@@ -119,7 +119,7 @@ class Detector:
             varied=[*read_varied(varied, folds=set(FOLDS) - set(HELD_OUT_FOLDS)), *more],
             final=final,
             stills=read_stills(data / "landmarks68.zip"),
-            crops=training_rows(read_ferplus(data))[0],
+            crops=training_rows(read_ferplus(located("expression", data)))[0],
             empty=nobody,
             mistakes=negatives.mistakes(Path(detector), nobody) if detector else (),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,9 @@ from quantize.data import augment
 from quantize.data.cut_faces import TEMPLATE
 from quantize.data.face_pools import MAX_SCALE, Pool, draw, make_pools
 from quantize.data.ferplus import held_out_votes, measuring, training
+from quantize.data.locate import located
 from quantize.data.sets import FER_SIDE, DataError, Floats, Image, read_ferplus
+from quantize.files.runs import read_plan
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Predict, to_input
 from quantize.teachers.faceres import faceres_net, to_faceres
@@ -100,7 +101,7 @@ class Expression:
             landmarks: the model that cuts faces as the daemon does.
 
         """
-        self.data = read_ferplus(data)
+        self.data = read_ferplus(located("expression", data))
         self.widths = tuple(widths)
         self.examples = training(self.data)
         self.steps = len(self.examples.images) // BATCH
@@ -185,8 +186,8 @@ def _teacher(run: Path) -> Callable[[Image], Floats]:
 
     from quantize.train.warm_start import load_average
 
-    plan = json.loads((run / "plan.json").read_text())
-    ours = plan["role"] == Expression.role
+    plan = read_plan(run)
+    ours = plan.get("role") == Expression.role
     network = expression_net(plan["options"].get("widths", EXPRESSION_WIDTHS)) if ours else faceres_net()
     load_average(network, run)
     answer = tf.function(lambda images: ops.softmax(network(images, training=False)))

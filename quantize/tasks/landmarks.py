@@ -14,6 +14,7 @@ from keras import ops
 from fer_edge.vision.model_card import PointsCard, Role
 from quantize.data import mesh_faces, negatives
 from quantize.data.ferplus import training_rows
+from quantize.data.locate import located
 from quantize.data.sets import (
     Floats,
     Image,
@@ -107,7 +108,7 @@ class Landmarks:
         self._held_out_scenes = pick(scenes, apart)
         self._people = negatives.photos_with_room([*read_people(data / "photos"), *varied, *labelled])
         self._boxed = faces_with_boxes(data, self._people)
-        self._fer, _ = training_rows(read_ferplus(data))
+        self._fer, _ = training_rows(read_ferplus(located("expression", data)))
         self.steps = VIEWS * len(self.training) // FACES
         self.mean = self._mean_shape()
         self._mistakes = negatives.mistakes(Path(detector), self._scenes, self._people) if detector else []

@@ -118,13 +118,6 @@ def _residual(x: Any, width: int, *, stride: int) -> Any:
     return layers.ReLU()(layers.Add()([x, inner]))
 
 
-def _bottleneck(x: Any, width: int) -> Any:
-    """Add a 3x3 convolution between two 1x1 ones beside a way straight through: the shape stays."""
-    inner = _conv(_conv(x, width, side=1), width)
-    inner = _conv(inner, x.shape[-1], side=1, relu=False)
-    return layers.ReLU()(layers.Add()([x, inner]))
-
-
 def _units(x: Any, *widths: int) -> Any:
     for width in widths:
         x = _unit(x, width)

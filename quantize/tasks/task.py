@@ -1,19 +1,20 @@
 """A network's training task for the training loop, the converter and the gates; one class for each role.
 
-expression.py, detector.py and landmarks.py hold the three. Everything that makes a role special is there; train.py,
-to_int8.py and publish.py know this protocol only.
+expression.py, detector.py, landmarks.py and intensity.py hold the four. Everything that makes a role special is there;
+quantize.train, quantize.convert and quantize.publish know this protocol only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
 from fer_edge.vision.model_card import Role
 from fer_edge.vision.transforms import normalise
-from quantize.data.sets import Floats, Image
+from quantize.data.sets import DataError, Floats, Image
 
 # What black and white become at a network's input. 127/128 and not 1: the int8 input then has the scale 1/128
 # and the zero point 0, so pixel - 128 is its exact value. With 1.0 every pixel would fall half-way between two steps.
@@ -67,7 +68,11 @@ class Task(Protocol):
 def open_task(role: str, data: Path, **options: Any) -> Task:
     """Read the data of a role. Raises DataError."""
     module, name = ROLES[role].split(":")
-    task: Task = getattr(import_module(module), name)(data, **options)
+    kind = getattr(import_module(module), name)
+    strangers = options.keys() - signature(kind).parameters.keys()
+    if strangers:
+        raise DataError(f"{role}: expected options that its task has, got {', '.join(sorted(strangers))}")
+    task: Task = kind(data, **options)
     return task
 
 

@@ -27,6 +27,7 @@ except ImportError as error:
 
 from fer_edge.errors import ModelError
 from fer_edge.records import LABELS
+from fer_edge.runtime.atomic_file import FOR_ALL
 from fer_edge.vision.classifier import softmax
 from quantize import daemon_stages
 from quantize.data.cut_faces import crops_of
@@ -35,6 +36,7 @@ from quantize.data.locate import located
 from quantize.data.natural import NATURAL, Natural, read_natural
 from quantize.data.posed import read_posed
 from quantize.data.sets import DataError, Floats, Image, read_ferplus
+from quantize.files.arrays import replace_arrays
 from quantize.teachers.face_api import FaceApi
 from quantize.teachers.faceres import FILE, load_faceres, to_faceres
 from quantize.teachers.task import FaceresTask
@@ -97,19 +99,20 @@ def _tune(options: argparse.Namespace) -> None:
 
 def _answers(options: argparse.Namespace) -> None:
     """Ask every teacher about every picture."""
-    ferplus = training(read_ferplus(options.data)).images
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    ferplus = training(read_ferplus(located("expression", options.data))).images
     posed = read_posed(located("posed", options.data)).side(held_out=False).images
     natural = read_natural(options.data / NATURAL)
     crops, others = crops_of(natural.canvases), mirrored(FaceApi(options.face_api))
     teachers = [mirrored(_own(path)) for path in options.own]
     if options.run:
         teachers.append(mirrored(_tuned(FaceresTask(options.data), options.run)))
-    np.savez(
-        options.out,
-        ferplus=_mean(teachers, ferplus).astype(np.float16),
-        posed=_mean(teachers, posed).astype(np.float16),
-        natural=judged(natural, _mean(teachers, crops), others(crops)).astype(np.float16),
-    )
+    answers = {
+        "ferplus": _mean(teachers, ferplus),
+        "posed": _mean(teachers, posed),
+        "natural": judged(natural, _mean(teachers, crops), others(crops)),
+    }
+    replace_arrays(options.out, {name: shares.astype(np.float16) for name, shares in answers.items()}, mode=FOR_ALL)
 
 
 def _mean(teachers: Sequence[Teacher], crops: Image) -> Floats:

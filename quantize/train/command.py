@@ -33,7 +33,8 @@ except ImportError as error:
 
 from fer_edge.errors import ModelError
 from quantize.data.sets import DataError, Floats
-from quantize.files.arrays import replace_arrays
+from quantize.files.arrays import read_arrays, replace_arrays
+from quantize.files.runs import PLAN, read_plan, write_plan
 from quantize.tasks.networks import count_macs
 from quantize.tasks.task import ROLES, Predict, Task, open_task
 from quantize.train import warm_start
@@ -103,6 +104,8 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
         raise DataError(f"{', '.join(strangers)}: not for role {options.role!r}")
     if options.epochs < 1 or (options.rate is not None and options.rate <= 0):
         raise DataError("--epochs, --rate: expected more than 0")
+    if options.seed < 0 or options.threads < 0:
+        raise DataError("--seed, --threads: expected 0 or more")
     published = bool(options.start) and options.start.endswith(".tflite")
     if published and not Path(options.start).is_file():
         raise DataError(f"--start {options.start}: no such file")
@@ -174,12 +177,11 @@ def fit(plan: Plan, task: Task, *, out: Path, begin: Callable[[Any], None] | Non
 def claim(out: Path, plan: Plan) -> None:
     """Make `out` the folder of this plan. Raises DataError where a run with another plan was begun there."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "plan.json"
-    if not path.exists():
-        path.write_text(json.dumps(asdict(plan)) + "\n")
-    begun = json.loads(path.read_text())
+    if not (out / PLAN).exists():
+        write_plan(out, asdict(plan))
+    begun = read_plan(out)
     if begun != asdict(plan):
-        raise DataError(f"{path}: this run was begun with {begun}, got {asdict(plan)}; choose another --out")
+        raise DataError(f"{out / PLAN}: this run was begun with {begun}, got {asdict(plan)}; choose another --out")
 
 
 def trainee(network: Any, task: Task) -> Any:
@@ -266,14 +268,19 @@ def save(path: Path, model: Any, average: Average, *, epochs: int) -> None:
 
 
 def restore(path: Path, model: Any, average: Average) -> int:
-    """Load the state of an earlier run, if there is one; the number of epochs it has done."""
+    """Load the state of an earlier run, if there is one; the number of epochs it has done. Raises DataError."""
     if not path.exists():
         return 0
-    with np.load(path) as saved:
-        for i, variable in enumerate(_state(model)):
-            variable.assign(saved[f"state_{i}"])
-        average.weights = [saved[f"average_{i}"] for i in range(len(average.weights))]
-        return int(saved["epochs"])
+    state = {f"state_{i}": variable for i, variable in enumerate(_state(model))}
+    averages = [f"average_{i}" for i in range(len(average.weights))]
+    try:
+        saved = read_arrays(path, ["epochs", *averages, *state])
+        for name, variable in state.items():
+            variable.assign(saved[name])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not the state of this run: {error}; choose another --out") from None
+    average.weights = [saved[name] for name in averages]
+    return int(saved["epochs"])
 
 
 def _state(model: Any) -> list[Any]:

@@ -9,7 +9,6 @@ the start. `--try` prints the figures of several shares, on the pictures that ar
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,9 @@ except ImportError as error:
     raise SystemExit(f"quantize.train.interpolate: {error}; run: pip install 'fer-edge[quantize]'") from None
 
 from fer_edge.errors import ModelError
-from quantize.convert.to_int8 import read_plan
 from quantize.data.sets import DataError, Floats
 from quantize.files.arrays import replace_arrays
+from quantize.files.runs import read_plan, write_plan
 from quantize.tasks.task import ROLES, Task, open_task
 from quantize.train.command import Average, predictor
 from quantize.train.warm_start import averaged_network, begin
@@ -59,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     if not 0 <= options.share <= 1:
         raise DataError(f"--share: expected 0 to 1, got {options.share:g}")
+    if options.out.resolve() in [run.resolve() for run in (options.start, *options.end)]:
+        raise DataError(f"--out {options.out}: expected another folder than that of a run that is read")
     plan = read_plan(options.end[-1], options.role)
     task = open_task(options.role, options.data, **plan["options"])
     start = _start(options.start, task, seed=plan["seed"])
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> None:
     arrays: dict[str, Any] = {"epochs": np.int64(sum(epochs for _, epochs in ends)), **weights}
     replace_arrays(options.out / "last.npz", arrays)
     line = {"start": str(options.start), "end": [str(run) for run in options.end], "share": options.share}
-    (options.out / "plan.json").write_text(json.dumps(plan | {"interpolate": line}) + "\n")
+    write_plan(options.out, plan | {"interpolate": line})
 
 
 def _start(source: Path, task: Task, *, seed: int) -> Weights:

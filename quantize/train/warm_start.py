@@ -9,7 +9,6 @@ arXiv:1511.05641).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from keras import layers
 from numpy.typing import NDArray
 
 from quantize.data.sets import DataError
+from quantize.files.arrays import read_arrays
+from quantize.files.runs import PLAN, read_plan
 from quantize.tasks.networks import EXPRESSION_WIDTHS, expression_net
 from quantize.tasks.task import Task, to_input
 from quantize.train.import_tflite import load_published, norm_of
@@ -38,11 +39,12 @@ def averaged_network(task: Task, run: Path, *, batch: int | None = None) -> tupl
 def load_average(network: Any, run: Path) -> int:
     """Put a run's averaged weights into a network of its shape; returns the number of epochs it has done. Raises
     DataError."""
+    names = [f"average_{i}" for i in range(len(network.weights))]
     try:
-        with np.load(run / "last.npz") as saved:
-            network.set_weights([saved[f"average_{i}"] for i in range(len(network.weights))])
-            return int(saved["epochs"])
-    except (OSError, KeyError, ValueError) as error:
+        saved = read_arrays(run / "last.npz", ["epochs", *names])
+        network.set_weights([saved[name] for name in names])
+        return int(saved["epochs"])
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(f"{run / 'last.npz'}: not a run of this network: {error}") from None
 
 
@@ -57,9 +59,9 @@ def begin(network: Any, source: Path, task: Task) -> None:
 
 def _begin_with_run(network: Any, run: Path, role: str) -> None:
     try:
-        widths = json.loads((run / "plan.json").read_text())["options"].get("widths", EXPRESSION_WIDTHS)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{run / 'plan.json'}: not a run to begin with: {error}") from None
+        widths = read_plan(run)["options"].get("widths", EXPRESSION_WIDTHS)
+    except DataError as error:
+        raise DataError(f"{run / PLAN}: not a run to begin with: {error}") from None
     if role != "expression" or tuple(widths) == expression_widths(network):
         load_average(network, run)
         return

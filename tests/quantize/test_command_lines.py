@@ -14,15 +14,15 @@ runpy.run_module(sys.argv.pop(1), {}, "__main__")
 """
 
 
-def run(name: str) -> subprocess.CompletedProcess[str]:
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT, f"quantize.{name}", "--help"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WITHOUT, f"quantize.{name}", *arguments], capture_output=True, text=True, check=False
     )
 
 
-@pytest.mark.parametrize("name", ["train", "convert"])
+@pytest.mark.parametrize("name", ["train", "convert", "data.label_photos"])
 def test_what_needs_them_says_so_in_one_line(name: str) -> None:
-    done = run(name)
+    done = run(name, "--help")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"quantize.{name}: ")
@@ -31,12 +31,14 @@ def test_what_needs_them_says_so_in_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["evaluate", "publish", "evaluate.geometry", "publish.model_cards_page"])
 def test_the_others_do_without(name: str) -> None:
-    done = run(name)
+    done = run(name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
 
 
 def test_a_former_name_warns_and_runs() -> None:
-    done = subprocess.run([sys.executable, "-m", "quantize.to_int8"], capture_output=True, text=True, check=False)
-    assert done.stderr.startswith("quantize.to_int8 is now called quantize.convert")
-    assert done.returncode != 0  # the arguments are missing
+    done = run("to_int8")
+    warning, refusal = done.stderr.splitlines()
+    assert warning.startswith("quantize.to_int8 is now called quantize.convert")
+    assert refusal.startswith("quantize.convert: ")
+    assert done.returncode == 1

@@ -133,6 +133,18 @@ def test_who_is_in_another_set_is_left_out(tmp_path: Path, capsys: pytest.Captur
     assert "found no face in any" in capsys.readouterr().err
 
 
+def test_natural_faces_are_written_into_a_folder_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stills = write_stills(tmp_path / "landmarks68.zip", people=2)
+    found = natural.Natural(np.zeros((2, 64, 64), np.uint8), np.array([0, 1]), ("Some_Body_0001.jpg", "Else_0001.jpg"))
+    monkeypatch.setattr(cut_natural, "cut", lambda *_, **__: found)
+    out = tmp_path / "sets" / "natural.npz"
+    assert cut_natural.main(["--data", "faces.zip", "--stills", str(stills), "--out", str(out)]) == 0
+    assert natural.read_natural(out).names == found.names
+    (tmp_path / "file").write_text("")
+    below = str(tmp_path / "file" / "natural.npz")
+    assert cut_natural.main(["--data", "faces.zip", "--stills", str(stills), "--out", below]) == 1
+
+
 # --- drawing -------------------------------------------------------------------------------------------------
 
 

@@ -77,3 +77,12 @@ def test_a_share_beyond_the_end_is_one_line(tmp_path: Path, capsys: pytest.Captu
     command = ["expression", "--data", str(tmp_path), "--start", "a", "--end", "b", "--share", "1.5"]
     assert interpolate.main([*command, "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == "error: --share: expected 0 to 1, got 1.5\n"
+
+
+def test_a_run_that_is_read_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    end = write_run(tmp_path / "end", 2.0, epochs=5)
+    before = (end / "last.npz").read_bytes()
+    command = ["expression", "--data", str(tmp_path), "--start", "a", "--end", str(end), "--out", str(end)]
+    assert interpolate.main(command) == 1
+    assert capsys.readouterr().err == f"error: --out {end}: expected another folder than that of a run that is read\n"
+    assert (end / "last.npz").read_bytes() == before

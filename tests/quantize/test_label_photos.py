@@ -105,3 +105,23 @@ def test_a_missing_teacher_or_an_empty_folder_is_one_line(tmp_path: Path, capsys
     given = ["--data", str(tmp_path), "--photos", str(tmp_path), "--centerface", str(tmp_path / "c.onnx")]
     assert label_photos.main([*given, "--yunet", str(tmp_path / "no.onnx")]) == 1
     assert capsys.readouterr().err == f"error: {tmp_path / 'no.onnx'}: no such file; expected an ONNX file\n"
+
+
+def test_photos_of_one_name_keep_their_own_boxes() -> None:
+    paths = [Path(each) for each in ("mvsa/data/1.jpg", "isomer/data/1.png", "isomer/data/2.png", "x/data/1-2.jpg")]
+    names = label_photos.names_of(paths)
+    assert names == ["data_1.jpg", "data_1-2.jpg", "data_2.jpg", "data_1-2-2.jpg"]
+
+
+def test_a_result_is_whole_and_its_folder_is_made(tmp_path: Path) -> None:
+    look = said(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)))
+    labelled = [each for each in [label("a.jpg", photo(1), look)] if each]
+    out = tmp_path / "sets" / "photos3"
+    label_photos.write(labelled, out)
+    (out / "people_and_scenes.zip").unlink()
+    (out / "people_and_scenes.zip").mkdir()  # cannot be replaced
+    before = (out / "labels.zip").read_bytes()
+    with pytest.raises(OSError, match="people_and_scenes"):
+        label_photos.write([], out)
+    assert (out / "labels.zip").read_bytes() == before
+    assert sorted(each.name for each in out.iterdir()) == ["labels.zip", "people_and_scenes.zip"]

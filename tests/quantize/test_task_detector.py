@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quantize.data import scenes
+from quantize.data import negatives, scenes
 from quantize.data.scenes import SIDE, Scene, Scenes
-from quantize.data.sets import Floats, Image, Photo, Still
+from quantize.data.sets import Floats, Image, Photo, Still, read_varied_empty
+from tests.support.made_up_sets import write_everything, write_varied
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install 'fer-edge[quantize]'")
 
@@ -305,3 +307,14 @@ def test_the_box_of_upright_points_is_wider_than_the_eyes_and_ends_at_the_chin()
     assert x0 < points[36:48, 0].min() < points[36:48, 0].max() < x1
     assert y0 < points[:, 1].min() + 0.2 * 90
     assert y1 == pytest.approx(points[:, 1].max(), abs=0.1 * 90)
+
+
+def test_photos_without_faces_that_are_kept_are_not_learned(detector: Any, tmp_path: Path) -> None:
+    data = write_everything(tmp_path / "sets")
+    write_varied(data / "photos2", count=60)
+    _, kept = negatives.read_varied(data / "photos2", split="heldout")
+    kept += read_varied_empty(data / "photos2", held_out=True)
+    task, rng = detector.Detector(data), np.random.default_rng(1)
+    seen = {image.tobytes() for image in (task.scenes.whole(rng) for _ in range(2000))}
+    assert seen & {image.tobytes() for image in negatives.learned_empty(data / "photos2")}
+    assert not seen & {image.tobytes() for image in kept}

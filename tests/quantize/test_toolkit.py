@@ -29,6 +29,7 @@ from quantize.data.sets import DataError, Floats, Image
 from quantize.evaluate import command as evaluate
 from quantize.evaluate import detector, expression, landmarks
 from quantize.files import cards
+from quantize.files.runs import read_plan
 from quantize.files.tflite_graph import Graph
 from quantize.publish import command as publish
 from quantize.publish.gates import ERRORS, FLOORS, INTEGERS, MOST_BYTES, MOST_MACS
@@ -289,7 +290,7 @@ def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"plan\.json: cannot be read: .*; expected a folder that quantize\.train wrote"
     ):
-        to_int8.read_plan(tmp_path, "expression")
+        read_plan(tmp_path, "expression")
 
 
 def test_the_sample_spans_all_gray_levels() -> None:

@@ -77,26 +77,21 @@ def test_a_run_cut_short_goes_on_as_if_nothing_had_happened(
     assert_same(tmp_path / "straight", tmp_path / "cut")
 
 
-def started(faces: Path, run: Path) -> subprocess.Popen[bytes]:
-    """The command line, as a process of its own."""
-    command = [sys.executable, "-m", "quantize.train", "expression", "--data", str(faces), "--out", str(run)]
-    command += ["--epochs", "8", "--widths", "8", "8", "8", "--threads", "1"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
-
-
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
     """kill -9 after the first whole epoch, then the same command again."""
-    with started(faces, tmp_path) as process:
+    arguments = ["expression", "--data", str(faces), "--out", str(tmp_path)]
+    arguments += ["--epochs", "8", "--widths", "8", "8", "8", "--threads", "1"]
+    environment, quiet = os.environ | {"CUDA_VISIBLE_DEVICES": ""}, subprocess.DEVNULL
+    begin = [sys.executable, "-m", "quantize.train", *arguments]
+    with subprocess.Popen(begin, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) as process:
         while epochs(tmp_path) < 1 and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert 1 <= epochs(tmp_path) < 8
 
-    with started(faces, tmp_path) as process:
-        assert process.wait() == 0
+    assert command.main(arguments) == 0
     assert epochs(tmp_path) == 8
     numbers = [int(json.loads(line)["epoch"]) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert numbers[-1] == 8
@@ -111,12 +106,42 @@ def test_a_run_does_not_go_on_under_another_plan(tmp_path: Path) -> None:
         command.claim(tmp_path, command.Plan("expression", 9, 1, "float32", {}))
 
 
+def test_a_damaged_run_is_one_line(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"role": "expr')
+    with pytest.raises(DataError, match=r"plan\.json: cannot be read"):
+        command.claim(tmp_path, PLAN)
+    own = task(faces)
+    model = command.trainee(own.network(), own)
+    average = command.Average(model.get_weights())
+    for content in (b"", b"PK\x03\x04 cut off", b"hello"):
+        (tmp_path / "last.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"last\.npz: not the state of this run"):
+            command.restore(tmp_path / "last.npz", model, average)
+    assert command.restore(tmp_path / "none.npz", model, average) == 0
+
+
+def test_an_option_that_a_task_does_not_have_is_one_line(faces: Path) -> None:
+    with pytest.raises(DataError, match="expression: expected options that its task has, got depth"):
+        open_task("expression", faces, depth=3)
+
+
+def test_ferplus_is_found_in_a_folder_of_sets(faces: Path) -> None:
+    assert len(task(faces.parent).examples.images) == len(task(faces).examples.images)
+
+
 @pytest.fixture
 def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow takes a number of threads once in a process."""
     tf = pytest.importorskip("tensorflow")
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.parametrize("option", ["--seed", "--threads"])
+def test_a_number_below_zero_is_one_line(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["expression", "--data", str(tmp_path), "--out", str(tmp_path), option, "-1"]) == 1
+    assert capsys.readouterr().err == "error: --seed, --threads: expected 0 or more\n"
 
 
 @pytest.mark.usefixtures("threads_as_they_are")

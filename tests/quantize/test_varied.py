@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from quantize.data import negatives
 from quantize.data.sets import Floats, Image, Photo, read_masks, read_varied, read_varied_empty
 from quantize.evaluate import varied
 from tests.support.made_up_sets import write_varied
@@ -97,3 +98,18 @@ def test_photos_without_faces_are_counted_apart() -> None:
     assert (figures.empty_images, figures.fp_per_empty_image, figures.fp_per_image) == (4, 1, 0)
     assert (figures.ap, figures.ap_16_32) == (None, None)
     assert "average precision not measured" in "\n".join(varied.table(figures))
+
+
+def test_no_role_learns_the_photos_without_faces_that_another_is_measured_on(tmp_path: Path) -> None:
+    write_varied(tmp_path / "photos2", count=60)
+    _, landmarks_kept = negatives.read_varied(tmp_path / "photos2", split="heldout")
+    kept = prints(read_varied_empty(tmp_path / "photos2", held_out=True)) | prints(landmarks_kept)
+    _, landmarks_learned = negatives.read_varied(tmp_path / "photos2", split="train")
+    for learned in (prints(landmarks_learned), prints(negatives.learned_empty(tmp_path / "photos2"))):
+        assert learned
+        assert not learned & kept
+        assert len(learned | kept) == 60
+
+
+def prints(images: list[Image]) -> set[bytes]:
+    return {image.tobytes() for image in images}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -28,11 +30,23 @@ def scene(portrait: Image) -> Image:
 
 def make_film(path: Path, image: Image, *arguments: str, frames: int = 12) -> Path:
     """Encode one picture as a film. `arguments`: FFmpeg's, for the output."""
-    still = path.with_suffix(".still.png")
-    cv2.imwrite(str(still), image)
-    ffmpeg("-loop", "1", "-framerate", "25", "-i", str(still), "-frames:v", str(frames), *arguments, str(path))
-    still.unlink()
+    for name, content in _encoded(path.name, image.shape, image.tobytes(), arguments, frames).items():
+        path.with_name(name).write_bytes(content)
     return path
+
+
+@cache
+def _encoded(
+    name: str, shape: tuple[int, ...], pixels: bytes, arguments: tuple[str, ...], frames: int
+) -> dict[str, bytes]:
+    """What FFmpeg makes of one picture; many tests begin with the same film."""
+    with tempfile.TemporaryDirectory() as folder:
+        still = Path(folder, "still.bmp")  # decoded anew for every frame
+        cv2.imwrite(str(still), np.frombuffer(pixels, np.uint8).reshape(shape))
+        source = ("-loop", "1", "-framerate", "25", "-i", str(still), "-frames:v", str(frames))
+        ffmpeg(*source, *arguments, str(Path(folder, name)))
+        still.unlink()
+        return {made.name: made.read_bytes() for made in Path(folder).iterdir()}
 
 
 def ffmpeg(*arguments: str) -> None:

@@ -19,6 +19,7 @@ from fer_edge.daemon import Signals, run
 from fer_edge.errors import AlreadyRunning, CameraError
 from fer_edge.instance import device_id, lock, state_folder
 from fer_edge.records import Frame, Image, Update
+from fer_edge.settings.control import Control
 from fer_edge.testing.brokers import wait_for
 from tests.support.replaying import Unplugged
 
@@ -217,3 +218,18 @@ class TestRun:
         monkeypatch.setattr(daemon_module, "open_sinks", lambda *_: [Broken()])
         with pytest.raises(OSError, match="its thread died"):
             run(quiet(tmp_path), Signals())
+
+
+def test_a_reload_that_is_asked_for_while_one_is_passed_on_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals, asked = Signals(reload=True), []
+
+    def reload(_control: Control, reply: object) -> bool:
+        asked.append(reply)
+        signals.reload = len(asked) == 1  # the next SIGHUP
+        return True
+
+    monkeypatch.setattr(Control, "reload", reload)
+    run(quiet(tmp_path), signals)
+    assert len(asked) == 2

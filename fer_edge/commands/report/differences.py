@@ -133,11 +133,14 @@ def _of_stays(one: ReportData, other: ReportData) -> bool | None:
     each = [np.array([visit.dwell_s for visit in story.visits if visit.ended][:MOST_STAYS]) for story in (one, other)]
     if min(map(len, each)) < LEAST_STAYS:
         return None
-    medians = [
-        np.array([np.median(rng.choice(stays, len(stays))) for _ in range(RESAMPLES)])
-        for rng, stays in zip(map(np.random.default_rng, (2, 3)), each, strict=True)
-    ]
+    medians = [_medians(stays, np.random.default_rng(seed)) for seed, stays in zip((2, 3), each, strict=True)]
     return _one_sided(medians[0] - medians[1])
+
+
+def _medians(stays: Doubles, rng: np.random.Generator) -> Doubles:
+    """Of resampled periods, f64[RESAMPLES]."""
+    shape = (AT_ONCE, len(stays))
+    return np.concatenate([np.median(rng.choice(stays, shape), axis=1) for _ in range(RESAMPLES // AT_ONCE)])
 
 
 def differences(stories: Sequence[ReportData], verdicts: Verdicts) -> list[tuple[str, str, str]]:

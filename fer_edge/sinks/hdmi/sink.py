@@ -111,8 +111,7 @@ class HdmiSink:
     def _picture(self, update: Update, frame: Frame, size: tuple[int, int]) -> Image:
         left, top, right, bottom = fitted(frame.width, frame.height, size)
         faces = self._steady(update.faces, frame.taken_ns)
-        if self._control:
-            self._painter.zones = self._control.config.zones
+        self._painter.zones = self._control.config.zones
         status = status_line(faces, self._stats) if self._settings.status else ""
         return self._painter.paint(frame, faces, size=(right - left, bottom - top), status=status)
 

@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.sinks.mqtt.broker import NO_BROKER, Broker, LinkError, Version, in_words
 from fer_edge.sinks.mqtt.limits import MAX_PACKET_BYTES, BoundedClient, Limits, Message, TooLarge
-from fer_edge.sinks.mqtt.wakeup import WakePipe
+from fer_edge.sinks.mqtt.wakeup import WakePipe, wait_ready
 
 WINDOW = 20
 """Messages that may wait for their acknowledgement; mosquitto's own limit, which MQTT 5 brokers may lower."""
@@ -211,17 +211,17 @@ class Connection:
             raise LinkError("the connection was lost")
 
     def _wait(self, sock: Any, timeout: float) -> None:
-        pending = getattr(sock, "pending", None)  # of TLS and websockets: bytes that select() cannot see
+        pending = getattr(sock, "pending", None)  # of TLS and websockets: bytes that the kernel does not see any more
         buffered = bool(pending and pending())
         waiting = [sock, self.wake] if self.wake else [sock]
-        writing = [sock] if self._client.want_write() else []
-        readable, writable, _ = select.select(waiting, writing, [], 0.0 if buffered else timeout)
-        if self.wake in readable and self.wake:
+        ready = wait_ready(waiting, 0.0 if buffered else timeout, writing=self._client.want_write())
+        if self.wake and self.wake.fileno() in ready:
             self.wake.clear()
+        events = ready.get(sock.fileno(), 0)
         try:
-            if buffered or sock in readable:
+            if buffered or events & ~select.POLLOUT:  # an error or the end of it is read, too
                 self._client.loop_read()
-            if writable:
+            if events & select.POLLOUT:
                 self._client.loop_write()
             self._client.loop_misc()
         except TooLarge as error:

@@ -43,7 +43,7 @@ class Store:
         self._path = folder / "outbox.sqlite" if config.outbox.enabled else None
         self._size = config.outbox.max_events if config.outbox.enabled else config.mqtt.queue
         self._trouble = LastReason()
-        self._dropped = 0  # likewise
+        self._dropped = 0  # events, when `keep` last looked
         self.refused = 0  # events that the broker rejected
         self.outbox: Outbox
 
@@ -250,7 +250,7 @@ class Delivery:
         """A message is done."""
         if entry:
             self._outbox.remove([entry.id])
-        else:
+        elif message.retain:  # of others nothing is kept: anybody can make us answer on any number of topics
             self._busy.discard(message.topic)
             self._outgoing.acknowledged(message.topic, taken=not refusal)
         if refusal:

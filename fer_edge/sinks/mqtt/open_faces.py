@@ -22,9 +22,9 @@ TABLE = (
 class OpenFaces:
     """Remembers each open face's last event in the outbox's file, with its batches and in its thread.
 
-    Noted together with the event (`Disk.gathered`), a face is in the file before its `start` can be sent, its newest
-    event before that is sent, and it is out of the file before its `end` is: so a kill -9 or power cut costs no end,
-    makes none twice, and none that lies before what was published. While the disk refuses, the faces are known in
+    Noted together with the event (`SqliteFile.gathered`), a face is in the file before its `start` can be sent, its
+    newest event before that is sent, and it is out of the file before its `end` is: so a kill -9 or power cut costs no
+    end, makes none twice, and none that lies before what was published. While the disk refuses, the faces are known in
     memory only.
     """
 
@@ -67,7 +67,7 @@ class OpenFaces:
         self._disk.tick(now)
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Part.attach`."""
+        """See `Table.attach`."""
         db.execute(TABLE)
         if add_check_column(db, "open_faces"):  # an earlier version wrote them
             for *values, _ in db.execute("SELECT * FROM open_faces").fetchall():
@@ -91,7 +91,7 @@ class OpenFaces:
         return found
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Part.write`."""
+        """See `Table.write`."""
         wanted = self._wanted()
         if self._damaged:  # SQLite may not find damaged rows to delete them
             db.execute("DELETE FROM open_faces")
@@ -106,12 +106,12 @@ class OpenFaces:
         db.executemany(upsert, news)
 
     def written(self) -> None:
-        """See `Part.written`."""
+        """See `Table.written`."""
         self._stored = self._wanted()
         self._since, self._damaged = None, False
 
     def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:  # noqa: ARG002 - both mean the same here
-        """See `Part.rescue`."""
+        """See `Table.rescue`."""
         if not self._met:
             self._left_over = {key: payload for key, payload in self._sound(db).items() if key not in self._open}
             self._met = True
@@ -119,11 +119,11 @@ class OpenFaces:
         self._since = self._since or time.monotonic()
 
     def detach(self, *, lost: bool) -> None:  # noqa: ARG002 - what is open is all in memory
-        """See `Part.detach`."""
+        """See `Table.detach`."""
         self._stored = {}
 
     def waiting_since(self) -> float | None:
-        """See `Part.waiting_since`."""
+        """See `Table.waiting_since`."""
         return self._since
 
 

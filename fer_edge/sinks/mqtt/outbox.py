@@ -36,7 +36,7 @@ class Outbox:
     What is lost, at worst: a power cut or kill -9 costs the events since the last `secure`, which were not sent either;
     everything older, and everything before a successful `flush`, is in the file. An acknowledgement that is not written
     yet is forgotten: that event is sent twice, never lost. While `trouble` reports a failing disk, new events
-    waits in memory, in the same ring; a file that cannot be read any more is replaced by a bounded copy in memory.
+    wait in memory, in the same ring; a file that cannot be read any more is replaced by a bounded copy in memory.
 
     For one thread at a time, which calls `tick` at least every `write_every_seconds`. `dropped`, `trouble` and the
     length may be read from any thread. What a disk that comes back brings along has smaller ids than what came since.
@@ -65,7 +65,7 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """See `Disk.trouble`; also how much of what waits cannot be reached."""
+        """See `SqliteFile.trouble`; also how much of what waits cannot be reached."""
         trouble, lost = self.disk.trouble, self._unreachable()
         waiting = counted(lost, "event that waits there", "events that wait there")
         return f"{trouble}; {waiting} cannot be read now" if trouble and lost else trouble
@@ -207,7 +207,7 @@ class Outbox:
             self._changed_since = self._changed_since or time.monotonic()
 
     def attach(self, db: sqlite3.Connection) -> None:
-        """See `Part.attach`."""
+        """See `Table.attach`."""
         db.execute(TABLE)
         if add_check_column(db, "events"):
             self._add_checksums(db)
@@ -272,7 +272,7 @@ class Outbox:
         self._stored = db.execute("SELECT count(*) FROM events").fetchone()[0]
 
     def write(self, db: sqlite3.Connection) -> None:
-        """See `Part.write`."""
+        """See `Table.write`."""
         self._delete(db)
         if self._damaged:
             self._make_anew(db)
@@ -282,7 +282,7 @@ class Outbox:
         db.executemany(INSERT, [sealed(*entry) for _, entry in self._fresh.values()])
 
     def written(self) -> None:
-        """See `Part.written`."""
+        """See `Table.written`."""
         self._met, self._damaged = True, False
         self._stored += len(self._fresh)
         for _, entry in self._fresh.values():
@@ -294,7 +294,7 @@ class Outbox:
         self._trim()
 
     def rescue(self, db: sqlite3.Connection, *, damaged: bool) -> None:  # noqa: ARG002 - both mean the same here
-        """See `Part.rescue`."""
+        """See `Table.rescue`."""
         entries = {entry.id: entry for entry in self._copy}
         with contextlib.suppress(*FAULTS):
             rows = readable(db, "SELECT * FROM events ORDER BY id", "SELECT * FROM events ORDER BY id DESC")
@@ -311,7 +311,7 @@ class Outbox:
         self.last_id, self._met = max(self.last_id, *entries, -1), False
 
     def detach(self, *, lost: bool) -> None:
-        """See `Part.detach`."""
+        """See `Table.detach`."""
         if lost:
             self.dropped += self._stored
             self._stored = 0
@@ -319,6 +319,6 @@ class Outbox:
         self._away_since = self._away_since or time.monotonic()
 
     def waiting_since(self) -> float | None:
-        """See `Part.waiting_since`."""
+        """See `Table.waiting_since`."""
         times = [since for since, _ in islice(self._fresh.values(), 1)]
         return min([*times, self._changed_since] if self._changed_since else times, default=None)

@@ -70,7 +70,10 @@ class RetainedTopics:
             log.info("device %s was renamed to %s: its retained messages are removed", old, new)
             self._left |= every_topic(_read(other))
             self._note(msgspec.structs.replace(self._published, topics=sorted(self._left)))
-            other.unlink(missing_ok=True)
+            try:
+                other.unlink(missing_ok=True)
+            except OSError as error:  # then the next start removes them again, which does no harm
+                log.warning("%s: cannot delete the list of the earlier device: %s", other, error.strerror)
 
     def fit(self, limit: int | None, refused: str | None) -> None:
         """The broker takes messages of at most `limit` bytes (None: it does not say), or none like the last one on a

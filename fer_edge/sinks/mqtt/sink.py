@@ -44,7 +44,6 @@ class MqttSink:
     """Publishes under `<mqtt.topic>/<device_id>/` by the MQTT contract."""
 
     def __init__(self, config: Config, identity: Identity, control: Control) -> None:
-        """Without a `control`, what is set over MQTT lasts until the end of the run."""
         self._config, self._identity, self._control = config, identity, control
         self.pictures = config.privacy.images  # a client may ask for a snapshot at any time
         self._base = f"{config.mqtt.topic}/{identity.device_id}"

@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Waitable(Protocol):
+    """What can be waited on."""
+
+    def fileno(self) -> int:
+        """Its file descriptor."""
+
+
+def wait_ready(reading: Sequence[Waitable], timeout: float, *, writing: bool = False) -> dict[int, int]:
+    """Wait, at most `timeout` seconds, until there is something to read; `writing`: or the first can be written to.
+
+    Returns the events (poll(2)) of those that are ready, by file descriptor. Not select(2), which knows no descriptor
+    above 1023: many open pages take those.
+    """
+    poll = select.poll()
+    for number, each in enumerate(reading):
+        poll.register(each.fileno(), select.POLLIN | (select.POLLOUT if writing and not number else 0))
+    return dict(poll.poll(math.ceil(timeout * 1000)))
 
 
 class WakePipe:
@@ -26,7 +48,7 @@ class WakePipe:
             self._reader.recv(4096)
 
     def fileno(self) -> int:
-        """For select()."""
+        """See `Waitable`."""
         return self._reader.fileno()
 
     def close(self) -> None:
@@ -36,5 +58,5 @@ class WakePipe:
 
     def wait(self, timeout: float) -> None:
         """Wait until it is set, at most `timeout` seconds."""
-        select.select([self], [], [], timeout)
+        wait_ready([self], timeout)
         self.clear()

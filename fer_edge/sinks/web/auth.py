@@ -216,8 +216,11 @@ def address_of(scope: Scope) -> str:
 
 
 def network_of(host: str) -> str:
-    """An IPv4 address, or the network of an IPv6 one."""
-    return str(ipaddress.ip_network(f"{host}/64", strict=False)) if ":" in host and "%" not in host else str(host)
+    """An IPv4 address, or the network of an IPv6 one. A socket for both kinds has IPv4 ones as ::ffff:10.0.0.1."""
+    if ":" not in host or "%" in host:
+        return host
+    whole = ipaddress.IPv6Address(host)
+    return str(whole.ipv4_mapped or ipaddress.ip_network((whole, 64), strict=False))
 
 
 def _hashed(token: str, purpose: str) -> str:

@@ -179,7 +179,10 @@ def encode(message: msgspec.Struct) -> str:
 
 def decode(text: str) -> ClientMessage:
     """Decode a page's message. Raises ValueError."""
-    message: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
+    try:
+        message: ClientMessage = msgspec.json.decode(text, type=ClientMessage)
+    except RecursionError:
+        raise ValueError("too deep") from None
     return message
 
 

@@ -22,6 +22,7 @@ FRAMES = 40
 MJPEG = ("-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "10")
 FIRST = ("-movflags", "faststart")
+VP8 = ("-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-cpu-used", "8")
 
 
 class Site(ThreadingHTTPServer):
@@ -104,7 +105,7 @@ def read(url: str) -> tuple[list[Frame], StreamCamera]:
 @NEEDS_FFMPEG
 @pytest.mark.parametrize("parts", [True, False])
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mkv", MJPEG), ("a.mp4", (*H264, *FIRST)), ("a.flv", H264), ("a.webm", ("-c:v", "libvpx"))]
+    ("name", "codec"), [("a.mkv", MJPEG), ("a.mp4", (*H264, *FIRST)), ("a.flv", H264), ("a.webm", VP8)]
 )
 def test_a_film_is_asked_for_once(name: str, codec: tuple[str, ...], parts: bool, tmp_path: Path, image: Image) -> None:
     make_film(tmp_path / name, image, *codec, frames=FRAMES)

@@ -65,9 +65,12 @@ def avif_that_lies() -> bytes:
     return data[:at] + struct.pack(">II", 64, 64) + data[at + 8 :]
 
 
+def avif_that_boasts() -> bytes:
+    """It has 64 x 64."""
+    return encoded(".avif", 64, 64).replace(struct.pack(">II", 64, 64), struct.pack(">II", 40_000, 40_000))
+
+
 BOMBS = {
-    "avif": encoded(".avif", 64, 64).replace(struct.pack(">II", 64, 64), struct.pack(">II", 40_000, 40_000)),
-    "avif that lies": avif_that_lies(),
     "gif": b"GIF89a" + struct.pack("<HH", 40_000, 40_000) + bytes(100),
     "jp2": jpeg2000(40_000, 40_000, 3),
     "jp2 of many components": jpeg2000(4000, 4000, 16_000),
@@ -97,14 +100,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_no_kind_of_bomb_takes_memory_even_where_opencv_was_there_first(tmp_path: Path) -> None:
     """In a process of its own, where memory can be measured."""
-    for name, data in BOMBS.items():
+    bombs = BOMBS | {"avif": avif_that_boasts(), "avif that lies": avif_that_lies()}
+    for name, data in bombs.items():
         (tmp_path / f"{name}.png").write_bytes(data)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENCV_IO")}
     environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(30_000_000)
     command = [sys.executable, "-c", READ, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100, env=environment)
     *message, grown_kb = done.stdout.splitlines()
-    assert len(message) == len(BOMBS)
+    assert len(message) == len(bombs)
     assert [each for each in message if not each.endswith("has more than 30000000 pixels; make it smaller")] == []
     assert int(grown_kb) < 60_000
 

@@ -1,4 +1,4 @@
-"""notify.py over a real socket, as systemd listens on it."""
+"""systemd.py over a real socket, as systemd listens on it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,14 @@ def test_status_and_stopping(systemd: socket.socket) -> None:
     notifier.status("The camera is away")
     notifier.stopping()
     assert received(systemd) == ["STATUS=The camera is away", "STOPPING=1"]
+
+
+def test_a_status_of_several_lines_is_one(systemd: socket.socket) -> None:
+    """systemd would take another line for an assignment of its own."""
+    notifier = Notifier()
+    notifier.alive("No picture\nWATCHDOG=trigger")
+    notifier.status("No picture\nMAINPID=1")
+    assert [message.count("\n") for message in received(systemd)] == [1, 0, 0]
 
 
 def test_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_edge.config import Alert
-from fer_edge.records import LABELS, AlertState, Box, FaceState, Reason
+from fer_edge.records import LABELS, AlertState, Box, FaceState, Reason, SignalState
 from fer_edge.tracking.alerts import AlertMaker
 from fer_edge.tracking.tracker import new_track
 from tests.support.samples import reading
@@ -146,6 +146,15 @@ def test_each_face_is_weighed_by_its_committed_expression() -> None:
 
 def test_hidden_faces_count() -> None:
     assert shows(Scene(for_seconds=0), face(missed=3))
+
+
+@pytest.mark.parametrize("rule", [{}, {"expressions": (), "signals": ("looked_away",)}])
+def test_with_a_zone_only_faces_in_it_count(rule: dict[str, Any]) -> None:
+    signals = {"looks": SignalState(0, on=False)}
+    shown = face()
+    away = replace(shown, track=replace(shown.track, signals=signals))
+    assert not shows(Scene(for_seconds=0, zone="till", **rule), away, replace(away, zones=("door",)))
+    assert shows(Scene(for_seconds=0, zone="till", **rule), replace(away, zones=("door", "till")))
 
 
 def test_min_faces() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,10 +13,12 @@ from fer_edge.vision.schedule import DetectionSchedule
 from tests.support.samples import frame_of
 
 
-def gray_frame(seconds: float, spot: int | None = None) -> Frame:
+def gray_frame(seconds: float, spot: tuple[int, int] | None = None) -> Frame:
+    """160x120 px, with a bright square of 20 px whose upper left corner (x, y) is `spot`."""
     image = np.full((120, 160, 3), 90, np.uint8)
     if spot is not None:
-        image[spot : spot + 20, spot : spot + 20] = 255
+        x, y = spot
+        image[y : y + 20, x : x + 20] = 255
     return frame_of(image, seconds=seconds)
 
 
@@ -44,14 +47,29 @@ class TestCadence:
     def test_at_once_when_a_face_is_lost(self) -> None:
         assert self.start().should_detect(gray_frame(0.001), self.KNOWN, lost=True, missing=False)
 
-    def test_when_something_moves_elsewhere_but_not_where_a_face_is(self) -> None:
-        assert self.start().should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
-        assert not self.start().should_detect(gray_frame(0.11, spot=50), self.KNOWN, lost=False, missing=False)
+    @pytest.mark.parametrize("spot", [(5, 5), (100, 20), (130, 60)])
+    def test_when_something_moves_above_or_beside_a_face(self, spot: tuple[int, int]) -> None:
+        assert self.start().should_detect(gray_frame(0.11, spot), self.KNOWN, lost=False, missing=False)
+
+    @pytest.mark.parametrize("spot", [(50, 50), (45, 95), (95, 95)])
+    def test_not_when_a_known_face_or_its_body_moves(self, spot: tuple[int, int]) -> None:
+        cadence = self.start()
+        looks = [
+            cadence.should_detect(gray_frame(n / 30, spot), self.KNOWN, lost=False, missing=False) for n in (4, 14)
+        ]
+        assert not any(looks)
+        assert cadence.should_detect(gray_frame(0.5, spot), self.KNOWN, lost=False, missing=False)
+
+    def test_when_something_moves_farther_from_a_face_than_its_arms_reach(self) -> None:
+        small = (Box(20, 20, 30, 30),)
+        assert not self.start().should_detect(gray_frame(0.11, (20, 40)), small, lost=False, missing=False)
+        assert self.start().should_detect(gray_frame(0.11, (60, 40)), small, lost=False, missing=False)
+        assert self.start().should_detect(gray_frame(0.11, (20, 95)), small, lost=False, missing=False)
 
     def test_motion_can_be_switched_off(self) -> None:
         cadence = DetectionSchedule(DetectorConfig(motion=1.0))
         assert cadence.should_detect(gray_frame(0), (), lost=False, missing=False)
-        assert not cadence.should_detect(gray_frame(0.11, spot=95), self.KNOWN, lost=False, missing=False)
+        assert not cadence.should_detect(gray_frame(0.11, spot=(5, 5)), self.KNOWN, lost=False, missing=False)
 
 
 @settings(max_examples=20)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.wakeup import WakePipe
 from fer_edge.testing.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
 
@@ -227,3 +230,32 @@ def test_why_a_broker_ends_the_connection_is_said(reason: int, text: str, hung_u
 def test_an_answer_that_breaks_the_rules_is_no_mqtt(answer: bytes) -> None:
     with scripted(answer) as port, pytest.raises(LinkError, match="not valid MQTT"):
         Connection(Broker(host="127.0.0.1", port=port, version="5"), "me").connect(5)
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """More than select(2) can wait on, as with a thousand open pages."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2048
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"no process may have {wanted} open files here (at most {hard})")
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while (number := os.open(os.devnull, os.O_RDONLY)) < 1100:
+            stack.callback(os.close, number)
+        stack.callback(os.close, number)
+        yield
+
+
+@pytest.mark.usefixtures("many_open_files")
+def test_a_connection_does_not_mind_a_thousand_open_files() -> None:
+    with scripted(CONNACK) as port:
+        link = Connection(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
+        link.wake = WakePipe()
+        link.connect(5)
+        link.wake.set()
+        link.wake.wait(5)
+        assert link.connected
+        link.close()
+        link.wake.close()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from queue import Full, Queue
 from threading import Event
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.mqtt.outgoing import Outgoing
 from fer_edge.sinks.mqtt.replay import is_late
 from fer_edge.sinks.sqlite_file import NoFile, SqliteFile
-from fer_edge.testing.brokers import wait_for
+from fer_edge.testing.brokers import SECONDS, wait_for
 from tests.support.face_events import IDENTITY, face_event
 from tests.support.sink_helpers import quick_retries, running
 from tests.support.threads import wait_for_end_of
@@ -166,6 +167,42 @@ def test_control_ends_in_time_however_much_waits(monkeypatch: pytest.MonkeyPatch
     control.close()
     assert time.monotonic() - started < 8
     held.set()
+
+
+def test_control_ends_where_the_queue_had_no_room_for_its_end_and_then_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread takes a request just after `close` found the queue full."""
+
+    class FullForTheEnd(Queue[Any]):
+        def put_nowait(self, item: Any) -> None:
+            if item is None:
+                raise Full
+            super().put_nowait(item)
+
+    monkeypatch.setattr("fer_edge.settings.control.Queue", FullForTheEnd)
+    control, held = Control(Config()), Event()
+    control.start()
+    control.set("events.enter", b"0.6", lambda _: cast(Any, held.wait(SECONDS)))
+    control.set("events.enter", b"0.7", lambda _: None)
+    closing = threading.Thread(target=control.close)
+    closing.start()
+    held.set()
+    wait_for_end_of("control")
+    closing.join()
+    assert control.config.events.enter == 0.7
+
+
+def test_answers_on_any_number_of_topics_leave_nothing_in_memory() -> None:
+    """Whoever may write to set/ makes the daemon answer on topics of his choice."""
+    outgoing, outbox = Outgoing(), Outbox(NoFile(), max_events=100)
+    made, wire, send = delivery(outgoing, outbox)
+    outgoing.retain("info", b"{}")
+    for number in range(5):
+        outgoing.messages.put(Message(f"config/no/key{number}", b"{}"))
+    send()
+    for number in range(1, len(wire.sent) + 1):
+        made.acknowledge(number, None)
+    assert len(wire.sent) == 6
+    assert outgoing.taken() == {"info"}
 
 
 def test_a_broker_that_is_replaced_by_an_older_one_is_spoken_to_again(monkeypatch: pytest.MonkeyPatch) -> None:

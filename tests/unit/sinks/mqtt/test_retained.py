@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, Zone
+from fer_edge.config import Alert, Config, HomeAssistant, Mqtt, State, Zone
 from fer_edge.records import AlertState, Update
-from fer_edge.runtime.sealed_file import unseal
+from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import load_config
 from fer_edge.sinks.mqtt import inbox
-from fer_edge.sinks.mqtt.retained import left_by
+from fer_edge.sinks.mqtt.outgoing import Outgoing
+from fer_edge.sinks.mqtt.retained import Published, RetainedTopics, left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
 from tests.support.face_events import FRAME, IDENTITY, events
@@ -143,6 +146,29 @@ def test_another_topic_or_device_id_leaves_nothing_behind(tmp_path: Path) -> Non
             f"homeassistant/device/fer-edge-{NEW}/config",
         } <= left.keys()
         assert not (tmp_path / "state" / OLD / "published.json").exists()
+
+
+def test_a_list_of_an_earlier_device_that_cannot_be_deleted_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its folder may be another user's; the daemon would not start again."""
+    path, old = tmp_path / "config.yaml", tmp_path / "state" / OLD / "published.json"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(seal(msgspec.json.encode(Published(topics=[f"fer-edge/{OLD}/info"], source=str(path)))))
+    unlink = Path.unlink
+
+    def refuse(self: Path, *, missing_ok: bool = False) -> None:
+        if self == old:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    config, outgoing = Config(state=State(folder=str(tmp_path / "state"))), Outgoing()
+    told = RetainedTopics(f"fer-edge/{NEW}", replace(IDENTITY, device_id=NEW), outgoing, Control(config, path=path))
+    told.remember(tmp_path / "state" / NEW / "published.json")
+    told.refresh()
+    assert f"fer-edge/{OLD}/info" in outgoing.known()
+    assert "cannot delete the list of the earlier device: Permission denied" in caplog.text
 
 
 def test_a_device_of_another_configuration_is_left_alone(tmp_path: Path) -> None:

@@ -264,6 +264,12 @@ def test_addresses_of_one_network_count_as_one() -> None:
     assert address_of({"client": ("fe80::1%eth0", 1)}) == "fe80::1%eth0"
 
 
+def test_ipv4_addresses_at_a_socket_for_both_kinds_count_each() -> None:
+    """With web.host "::", one guest's wrong tokens must not lock out all others."""
+    assert address_of({"client": ("::ffff:10.0.0.1", 1)}) == address_of({"client": ("10.0.0.1", 1)})
+    assert address_of({"client": ("::ffff:10.0.0.1", 1)}) != address_of({"client": ("::ffff:10.0.0.2", 1)})
+
+
 def test_keys_of_another_token_do_not_fit() -> None:
     first, second = TokenAuth(TOKEN, 1), TokenAuth(WRONG, 1)
     assert first.fits(TOKEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fer_edge.config import Privacy
-from fer_edge.sinks.web.messages import purpose_words
+from fer_edge.sinks.web.messages import decode, purpose_words
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,9 @@ from fer_edge.sinks.web.messages import purpose_words
 )
 def test_a_page_says_what_the_device_is_for(privacy: Privacy, words: str) -> None:
     assert purpose_words(privacy) == words
+
+
+def test_a_message_that_is_nested_too_deep_is_not_understood() -> None:
+    deep = "[" * 20_000 + "]" * 20_000
+    with pytest.raises(ValueError, match="too deep"):
+        decode(f'{{"type": "draw", "zones": {{"till": {deep}}}, "region": null}}')
