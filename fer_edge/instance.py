@@ -77,7 +77,7 @@ def lock(config: Config, *, make_folder: bool = True) -> Iterator[None]:
     """
     device = device_id(config)
     folder = state_folder(config, device)
-    held = _file_lock(folder / LOCK_FILE, device) if make_folder or folder.is_dir() else nullcontext()
+    held = _file_lock(folder / LOCK_FILE, device) if make_folder or os.path.isdir(folder) else nullcontext()
     with held, _name_lock(device):
         yield
 

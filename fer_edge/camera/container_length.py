@@ -16,6 +16,7 @@ OGG, LONGEST_OGG_PAGE = b"OggS", 65_307
 ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 ASF_FILE_PROPERTIES = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c\x20\x53\x65"
 RIFF_UNKNOWN = (0, 0xFFFFFFFF)  # as written to a pipe
+MOST_BYTES = 2**53  # a longer film is none: its length is damaged
 
 
 def missing_bytes(path: str | Path) -> int:
@@ -55,7 +56,7 @@ def _mp4_end(file: BinaryIO) -> int:
         size = int.from_bytes(head[:4])
         if size == 1:
             size = int.from_bytes(head[8:16])
-        if size < 8 or not head[4:8].isascii():
+        if not 8 <= size < MOST_BYTES or not head[4:8].isascii():
             break
         end += size
         file.seek(end)
@@ -66,7 +67,7 @@ def _flv_end(file: BinaryIO) -> int:
     """By `filesize` in its first tag, a number of AMF: 0 and 64 bits of floating point."""
     _, found, rest = file.read(4096).partition(b"filesize\0")
     size = struct.unpack(">d", rest[:8])[0] if found and len(rest) >= 8 else 0.0
-    return int(size) if 0 < size < 2**53 else 0
+    return int(size) if 0 < size < MOST_BYTES else 0
 
 
 def _ogg_end(file: BinaryIO) -> int:

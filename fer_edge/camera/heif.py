@@ -125,6 +125,8 @@ class _File:
     def _content(self, item: int) -> bytes:
         parts = []
         method, extents = self._extents[item]
+        if sum(length for _, length in extents) > len(self._data):  # each may name the whole file, 65,535 times
+            raise NoHeif("has parts that are longer than the file together")
         for start, length in extents:
             if method == 1:  # within `idat`
                 begin, end = self._meta[b"idat"]

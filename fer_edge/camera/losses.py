@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class Losses:
         self._period_s, self._longest_s = period_s, longest_s
         self._count = self._bad = self._late = 0
         self._first_s = 0.0
-        self._bad_at: list[int] = []
+        self._bad_at: list[int] = []  # ascending
         self._last_s: float | None = None
         self._gaps: list[Gap] = []
         self._places: list[Damage] = []
@@ -80,7 +81,8 @@ class Losses:
         return [gap for gap in self._gaps if self._is_near_bad(gap) or any(self._is_at(gap, it) for it in self._places)]
 
     def _is_near_bad(self, gap: Gap) -> bool:
-        return any(abs(gap.before - at) <= NEAR for at in self._bad_at)
+        first = bisect_left(self._bad_at, gap.before - NEAR)
+        return first < len(self._bad_at) and self._bad_at[first] <= gap.before + NEAR
 
     def _is_at(self, gap: Gap, place: Damage) -> bool:
         """Times of frames that are stored out of order are a few frames off."""

@@ -265,7 +265,8 @@ class StreamCamera:
 
     def _note(self, trouble: str) -> None:
         self.damaged = max(1, self.damaged)
-        self.trouble = f"{self.trouble}; {trouble}" if self.trouble else trouble
+        if trouble not in (self.trouble or ""):  # with `loop` each round finds the same
+            self.trouble = f"{self.trouble}; {trouble}" if self.trouble else trouble
         log.warning("%s: %s", self.title, trouble)
 
     def _restart(self) -> Frame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,8 +12,10 @@ import numpy as np
 
 from fer_edge.camera.decoded_picture import PictureMaker
 from fer_edge.records import Image
+from fer_edge.runtime.count_text import bytes_text
 
 DISPOSED, NOT_BLENDED = 1, 2
+MOST_BYTES = 300_000_000  # it is held in memory as a whole
 
 
 class Part(NamedTuple):
@@ -28,7 +31,7 @@ class Part(NamedTuple):
 
 
 class TooLarge(ValueError):
-    """Its pictures have more pixels than there is memory for; the message has their number."""
+    """It, or its pictures, take more memory than there is; the message says how much."""
 
 
 class WebpReader:
@@ -39,6 +42,9 @@ class WebpReader:
     def __init__(self, path: str, *, most_px: int) -> None:
         """Raises OSError, and TooLarge."""
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise TooLarge(f"has {bytes_text(size)}, expected at most {MOST_BYTES} in an animated WebP")
             self._data = file.read()
         self._width = 1 + int.from_bytes(self._data[24:27], "little")
         self._height = 1 + int.from_bytes(self._data[27:30], "little")
@@ -77,7 +83,10 @@ def _place(canvas: Image, part: Part) -> Image:
 def _drawn(canvas: Image, part: Part) -> bool:
     """Lay a frame on the canvas; whether it could be decoded."""
     place = _place(canvas, part)
-    image = cv2.imdecode(np.frombuffer(part.chunks, np.uint8), cv2.IMREAD_UNCHANGED) if place.size else None
+    try:
+        image = cv2.imdecode(np.frombuffer(part.chunks, np.uint8), cv2.IMREAD_UNCHANGED) if place.size else None
+    except cv2.error:  # its own header announces more pixels than OpenCV allows
+        return False
     if image is None or image.shape[:2] != place.shape[:2]:
         return False
     if image.shape[2] == 3:

@@ -110,6 +110,8 @@ def findings(config: Config, path: Path | None, camera: str | None = None) -> It
             found = function(own)
         except FerEdgeError as error:
             found = Finding(False, str(error))
+        except OSError as error:  # a folder that this user may not look into: the other checks say more
+            found = Finding(False, f"{error.filename or 'a file'}: {error.strerror}; check its folder's owner")
         yield name, replace(found, text=f"{called}: {found.text}") if called else found
 
 
@@ -267,7 +269,7 @@ def _pictures(config: Config) -> Finding:
 
 def _permissions(config: Config) -> Finding:
     folder = state_folder(config, device_id(config))
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         costs = "events are queued in memory only, and changes over MQTT are lost at a restart; check state.folder"
         return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
@@ -287,7 +289,7 @@ def _secret_files(config: Config, path: Path | None) -> list[Path]:
 
 def _secrets(config: Config, path: Path | None) -> Finding:
     """Never fatal: a file that cannot be read is reported by its user."""
-    files = [each for each in _secret_files(config, path) if each.exists()]
+    files = [each for each in _secret_files(config, path) if os.path.exists(each)]
     if wide := [str(each) for each in files if each.stat().st_mode & stat.S_IROTH]:
         advice = f"chmod o-r {shlex.join(wide)}"
         return Finding(False, f"every user of this machine can read {', '.join(wide)}: {advice}", fatal=False)
@@ -314,7 +316,7 @@ def _jsonl(jsonl: Jsonl) -> str:
     if not jsonl.enabled or jsonl.path == "-":
         return ""
     path = Path(jsonl.path)
-    was_there = path.exists()
+    was_there = os.path.exists(path)  # unlike Path.exists it never raises, whatever stands there
     JsonlSink.check(jsonl)
     if not was_there:
         path.unlink()

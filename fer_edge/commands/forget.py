@@ -7,9 +7,9 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
-from fer_edge.commands.broker_options import add_broker_arguments, chosen_broker
+from fer_edge.commands.broker_options import add_broker_arguments, check_device, chosen_broker
 from fer_edge.commands.camera_options import add_camera_argument, camera_configs, only_one_given
 from fer_edge.config import Config, Mqtt
 from fer_edge.errors import SinkError
@@ -17,6 +17,7 @@ from fer_edge.instance import SERVICE_FOLDER, device_id, is_running, state_folde
 from fer_edge.sinks.mqtt.broker import LinkError, broker_of
 from fer_edge.sinks.mqtt.connection import Connection
 from fer_edge.sinks.mqtt.limits import Message
+from fer_edge.sinks.mqtt.retained import PUBLISHED_FILE
 from fer_edge.sinks.picture_ring import PICTURES_FOLDER, delete_pictures
 
 EXAMPLES = """\
@@ -53,6 +54,8 @@ def run(config: Config, options: argparse.Namespace) -> int:
     """Forget it, and say how much that was."""
     if options.device and options.camera is not None:
         raise only_one_given(options.device, options.camera)
+    if options.device:
+        check_device(options.device, command="forget")
     for device in [options.device] if options.device else devices_of(config, options.camera):
         if options.pictures:
             print(forget_pictures(config, device))  # noqa: T201 - this is the output
@@ -69,9 +72,10 @@ def devices_of(config: Config, camera: str | None) -> list[str]:
 
 
 def _forget(config: Config, options: argparse.Namespace, device: str) -> None:
-    mqtt = chosen_broker(config, options, command="forget", device=device)
+    mqtt = chosen_broker(config, options, command="forget")
     removed = forget(mqtt, device, prefix=config.homeassistant.prefix)
-    state_folder(config, device).joinpath("published.json").unlink(missing_ok=True)
+    with suppress(OSError):  # it is the service's: then its next start removes the topics again, which does no harm
+        state_folder(config, device).joinpath(PUBLISHED_FILE).unlink(missing_ok=True)
     found = "nothing was kept of it" if not removed else f"topics removed: {removed}"
     print(f"{device} at {mqtt.broker}:{mqtt.port}: {found}")  # noqa: T201 - this is the output
 

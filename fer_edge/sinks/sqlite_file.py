@@ -224,7 +224,7 @@ class SqliteFile:
         )
         self._rescue(self._db, damaged=False)
         self._detach()
-        if not self._path.exists():  # changes of a file that is gone are nothing to a new one
+        if not os.path.exists(self._path):  # changes of a file that is gone are nothing to a new one
             with contextlib.suppress(OSError):
                 self._wal().unlink(missing_ok=True)
 

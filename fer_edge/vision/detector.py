@@ -74,7 +74,7 @@ class Detector:
         (height, width), (across, down) = part.shape[:2], self._input_of(part)
         if max(width / across, height / down) <= MIN_DOWNSCALE:
             return []
-        high, wide = int(TILE_SHARE * height), int(TILE_SHARE * width)
+        high, wide = max(1, int(TILE_SHARE * height)), max(1, int(TILE_SHARE * width))
         top, left = (tile // 2) * (height - high), (tile % 2) * (width - wide)
         found = self._look(part[top : top + high, left : left + wide], x0 + left, y0 + top)
         low = (x0 + left if left else -math.inf, y0 + top if top else -math.inf)

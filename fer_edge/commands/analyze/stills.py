@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from fer_edge.commands.analyze.lines import AnalyzedFrame
 from fer_edge.commands.report.summary import PictureRow, ReportData
-from fer_edge.records import Reason, Update
+from fer_edge.commands.report.wording import why_text
+from fer_edge.records import Update
 from fer_edge.runtime.count_text import counted
 from fer_edge.tracking.counters import NONE, View, view
 from fer_edge.tracking.minutes import Minute, added
@@ -65,6 +66,4 @@ def _counted(shown: list[View]) -> Minute:
 
 
 def _words(face: View) -> str:
-    if face.label != NONE:
-        return face.label
-    return f"none ({Reason(face.reason).words})" if face.reason else "none"
+    return face.label if face.label != NONE else why_text(face.reason)

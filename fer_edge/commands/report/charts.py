@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fer_edge.commands.report.rhythm import Slot
-from fer_edge.commands.report.summary import Figures, ReportData, Segment, Visit, bars, stay_counts
+from fer_edge.commands.report.summary import LEAST_SHARE, Figures, ReportData, Segment, Visit, bars, stay_counts
 from fer_edge.commands.report.svg import BAR, GAP, INK, LINE, PAPER, Size, chart
 from fer_edge.drawing.palette import PALETTE, css
 from fer_edge.records import LABELS, Reason
@@ -29,7 +29,6 @@ ALIGN_SHARE = 0.05  # visits that are all shorter than this share of the period 
 SHORT_SECONDS = 120.0  # films up to here have their times in seconds
 NAMED_SHARE = 0.1  # of the width: a stretch without an expression that is longer shows the reason
 VISITS = 20  # of the time line
-LEAST_SHARE = 0.005  # smaller ones are 0 % and listed in a line of text
 HATCHES = dict(zip((*LABELS, NONE), ("", "//", "..", "\\\\", "xx", "++", "oo", "--", ""), strict=True))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.commands.report.summary import NOTHING, ReportData, figures
+from fer_edge.commands.report.summary import LEAST_SHARE, NOTHING, ReportData, figures
 from fer_edge.records import LABELS
 from fer_edge.runtime.time_text import figure_text
 from fer_edge.tracking.minutes import Minute
@@ -24,8 +24,6 @@ LEAST_BLOCKS = 8
 LEAST_STAYS = 8
 MOST_STAYS = 2000
 HOUR_SECONDS = 3600
-
-LEAST_SHARE = 0.005
 
 Doubles = NDArray[np.float64]
 

@@ -24,6 +24,9 @@ STAYS_SECONDS = {"to 2 s": 2, "to 5 s": 5, "to 10 s": 10, "to 30 s": 30, "to 1 m
 
 MOST_BARS = 90
 
+LEAST_SHARE = 0.005
+"""Of an expression: smaller ones are 0 %, and have neither a bar nor a line."""
+
 NOTHING = "–"
 """Stands for a figure of which nothing is known."""
 

@@ -23,6 +23,7 @@ from fer_edge.commands.tune.replay import Outcome, Recording, Replay, networks
 from fer_edge.config import Config
 from fer_edge.errors import ConfigError
 from fer_edge.runtime.atomic_file import replace_file
+from fer_edge.settings.constraints import value_at
 from fer_edge.settings.overrides import Tuning
 from fer_edge.settings.yaml_edit import edited
 
@@ -203,8 +204,7 @@ def picture(tried: Sequence[Candidate], outcomes: dict[str, Outcome]) -> Table:
         table.add_column(each.name, justify="right", overflow="fold")
     keys = list(dict.fromkeys(key for each in tried for key in each.changes))
     for key in keys:
-        section, _, name = key.partition(".")
-        table.add_row(key, *(_setting(each.config, section, name) for each in tried), style="dim")
+        table.add_row(key, *(_setting(each.config, key) for each in tried), style="dim")
     table.add_section()
     for title, of in ROWS:
         table.add_row(title, *(of(outcomes[each.name]) if each.name in outcomes else "" for each in tried))
@@ -214,11 +214,9 @@ def picture(tried: Sequence[Candidate], outcomes: dict[str, Outcome]) -> Table:
     return table
 
 
-def _setting(config: Config, section: str, name: str) -> str:
+def _setting(config: Config, key: str) -> str:
     """A value of a configuration, as it is in force there."""
-    value: Any = getattr(config, section)
-    for part in name.split("."):
-        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    value = value_at(config, key)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

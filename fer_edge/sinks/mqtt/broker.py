@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 from paho.mqtt.client import WebsocketConnectionError
@@ -91,8 +91,9 @@ def tls_context(*, ca_file: str | None, cert_file: str | None = None, key_file: 
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if cert_file and key_file:
         for name, path in (("cert_file", cert_file), ("key_file", key_file)):
-            if not Path(path).is_file():
-                raise ConfigError(f"{path}: no such file ({name}); expected a client certificate and its key in PEM")
+            if not os.path.isfile(path):
+                what = f"{path}: no file that this user can reach ({name})"
+                raise ConfigError(f"{what}; expected a client certificate and its key in PEM")
         try:
             context.load_cert_chain(cert_file, key_file, password="")  # "": fail, never ask on a terminal
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,13 @@ def test_a_frame_that_is_shown_again_is_no_damage(tmp_path: Path) -> None:
     frames, camera = frames_of(path)
     assert (camera.damaged, camera.trouble) == (0, None)
     assert 1 <= len(frames) <= 50
+
+
+def test_a_box_of_an_impossible_length_is_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    head = struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0)
+    path.write_bytes(head + struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1) + bytes(100))
+    assert missing_bytes(path) == 0
 
 
 @NEEDS_FFMPEG

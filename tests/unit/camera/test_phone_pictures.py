@@ -72,6 +72,20 @@ def test_damaged_heic_is_refused_in_a_line(tmp_path: Path, image: Image) -> None
             read_picture(path)
 
 
+def test_a_heic_whose_parts_each_are_the_whole_file(tmp_path: Path, image: Image) -> None:
+    """A small file must not take gigabytes."""
+    whole = heic(image)
+    meta, iloc, mdat = (whole.index(kind) - 4 for kind in (b"meta", b"iloc", b"mdat"))  # iloc is meta's last box
+    head = struct.pack(">IHHHHHH", 1 << 24, 0x4400, 1, 1, 0, 0, 2000)
+    places = head + struct.pack(">II", 0, len(whole)) * 2000
+    box = struct.pack(">I", 8 + len(places)) + b"iloc" + places
+    inner = whole[meta + 4 : iloc] + box
+    path = tmp_path / "a.heic"
+    path.write_bytes(whole[:meta] + struct.pack(">I", 4 + len(inner)) + inner + whole[mdat:])
+    with pytest.raises(CameraError, match="has parts that are longer than the file together"):
+        read_picture(path)
+
+
 def test_a_heic_that_is_too_large(tmp_path: Path, image: Image) -> None:
     path = tmp_path / "a.heic"
     whole = heic(image, tile=256)
@@ -207,6 +221,33 @@ def test_an_animated_webp_that_is_broken(tmp_path: Path, image: Image) -> None:
     camera = open_source(Config(), str(path))
     assert len(list(iter(camera.read, None))) == 3
     assert camera.damaged == 1
+
+
+def test_an_animated_webp_with_a_frame_that_announces_too_many_pixels(tmp_path: Path) -> None:
+    """Its canvas is small, and so is the frame's place on it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return kind + struct.pack("<I", len(content)) + content
+
+    side = 16_384
+    picture = chunk(b"VP8L", b"\x2f" + struct.pack("<I", side - 1 | side - 1 << 14) + bytes(65))
+    places = b"".join(number.to_bytes(3, "little") for number in (0, 0, 9, 9, 100))
+    canvas = chunk(b"VP8X", bytes([2, 0, 0, 0, 9, 0, 0, 9, 0, 0]))
+    body = b"WEBP" + canvas + chunk(b"ANMF", places + b"\0" + picture)
+    path = tmp_path / "a.webp"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    camera = open_source(Config(), str(path))
+    with pytest.raises(CameraError, match="contains no picture that can be decoded"):
+        camera.read()
+
+
+def test_an_animated_webp_that_is_larger_than_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    with path.open("wb") as file:
+        file.write(b"RIFF" + bytes(4) + b"WEBPVP8X\x0a\0\0\0\x02" + bytes(9))
+        file.truncate(300_000_001)  # of which the disk has a page
+    with pytest.raises(CameraError, match="has 300000001 bytes, expected at most 300000000 in an animated WebP"):
+        open_source(Config(), str(path))
 
 
 def test_a_jpeg_that_is_damaged_within_is_named_and_left_out(

@@ -96,6 +96,15 @@ def test_a_loop_goes_on_in_time(tmp_path: Path) -> None:
     assert (frames[0].image == frames[3].image).all()
 
 
+def test_what_is_wrong_with_a_loop_is_told_once(tmp_path: Path) -> None:
+    """A daemon may replay a damaged film for months."""
+    camera = opened(truncated(video(tmp_path / "a.avi")), loop=True)
+    for _ in range(40):
+        camera.read()
+    camera.close()
+    assert (camera.trouble or "").count("truncated or damaged") == 1
+
+
 def test_pace_real_takes_its_time(tmp_path: Path) -> None:
     camera = opened(video(tmp_path / "a.avi", frames=4), pace="real")
     assert not camera.live

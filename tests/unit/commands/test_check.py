@@ -134,6 +134,20 @@ def test_files_that_others_can_read_are_warned_of(tmp_path: Path) -> None:
     assert secrets_of(config, path)["secrets"] == f"no other user can read {password}, {token}"
 
 
+def test_files_that_cannot_be_looked_for_are_no_end_of_the_checks(tmp_path: Path) -> None:
+    """As in a folder that this user may not enter, which root always may."""
+    never = str(tmp_path / ("x" * 300))
+    config = Config(
+        device=Device(id="kitchen"),
+        camera=Camera(backend="replay", source="demo", width=64, height=48),
+        mqtt=Mqtt(enabled=False, username="me", password_file=never),
+        state=State(folder=never),
+    )
+    found = dict(findings(config, None))
+    assert found["secrets"].ok
+    assert {"permissions", "instance", "clock"} <= found.keys()
+
+
 def test_a_password_in_the_address_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("")

@@ -203,9 +203,13 @@ def test_watch_takes_the_broker_from_config_and_arguments(
     assert f"connected to 127.0.0.1:{broker.port}: watching all devices under fer-edge" in capsys.readouterr().out
     assert main(arguments) == 1
     assert "connection refused" in capsys.readouterr().err
-    for wrong in (["--device", "#"], ["--port", "99999"], ["--topic", "a/#"]):
+    for wrong, line in (
+        (["--device", "#"], 'watch: device "#": expected 1 to 64 letters, digits, _ and -'),
+        (["--port", "99999"], "watch: --port: expected a whole number <= 65535, got 99999; see fer-edge watch --help"),
+        (["--topic", "a/#"], "watch: --topic: expected letters, digits, _ and -, in parts with / between them"),
+    ):
         assert main(["watch", *wrong]) == 1
-        assert capsys.readouterr().err.startswith("fer-edge: watch: an option is wrong")
+        assert capsys.readouterr().err.startswith(f"fer-edge: {line}")
 
 
 def test_watch_does_not_wait_for_a_broker_that_is_silent_to_mqtt_5(capsys: pytest.CaptureFixture[str]) -> None:

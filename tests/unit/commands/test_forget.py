@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -55,8 +56,26 @@ def test_a_device_that_runs_is_not_forgotten(tmp_path: Path, capsys: pytest.Capt
         assert f"fer-edge/{HALL}/availability" in kept(broker.port)
 
 
+def test_a_list_of_topics_that_cannot_be_deleted_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the service's, and this user is another one; the next device would not be forgotten any more."""
+
+    def refuse(self: Path, **_: bool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
+        seen.publish(f"fer-edge/{HALL}/state", b"{}", retain=True)
+        monkeypatch.setattr(Path, "unlink", refuse)
+        code = main(["forget", HALL, *settings(tmp_path, broker.port)])
+        monkeypatch.undo()
+    assert (code, capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1]) == (0, "topics removed: 2")
+
+
 def test_what_hinders_it_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["forget", *settings(tmp_path, free_port())]) == 1
     assert "connection refused: no broker listens there" in capsys.readouterr().err
     assert main(["forget", "a/b", *settings(tmp_path, 1883)]) == 1
-    assert "forget: an option is wrong" in capsys.readouterr().err
+    assert 'forget: device "a/b": expected 1 to 64 letters' in capsys.readouterr().err
+    assert main(["forget", "../b", "--pictures", *settings(tmp_path, 1883)]) == 1
+    assert 'forget: device "../b": expected 1 to 64 letters' in capsys.readouterr().err

@@ -54,6 +54,13 @@ def test_a_picture_as_small_as_the_input_is_not_looked_at_closer() -> None:
     assert tiny()(spots(96, 64, (24, 24)))
 
 
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_a_strip_of_one_row_or_column_has_tiles_too(shape: tuple[int, int]) -> None:
+    """As a picture, or as what detector.region leaves of one."""
+    frame = frame_of(np.full((*shape, 3), 128, np.uint8))
+    assert [tiny().detect_tile(frame, quarter) for quarter in range(TILES)] == [[]] * TILES
+
+
 def test_it_stays_within_the_region() -> None:
     frame = spots(2 * WIDE, 2 * HIGH, (24, 24), (WIDE + 24, HIGH + 24), side=SIDE)
     face, *_ = tiny(region=(0.5, 0.5, 1.0, 1.0)).detect_tile(frame, 0)
