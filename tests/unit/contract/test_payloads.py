@@ -105,7 +105,7 @@ def test_an_event_has_the_zones_and_signals_that_are_configured() -> None:
     shown = message["signals"]
     assert isinstance(shown, dict)
     assert (shown["looks"]["on"], shown["looks"]["seconds"], shown["looks"]["times"]) == (True, 2.35, 3)
-    assert shown["balance"] == {"value": 0.123, "mean": 0.25, "reason": None}
+    assert shown["balance"] == {"value": 0.123, "mean": 0.25}
     assert (shown["smiles"]["on"], shown["smiles"]["reason"]) == (None, "too_small")
 
 
