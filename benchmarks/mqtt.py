@@ -13,7 +13,6 @@ import argparse
 import json
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.runtime.meter import rss_mb
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.sink import MqttSink
+from fer_edge.testing.brokers import accepts, free_port
 from tests.support.face_events import IDENTITY, events
 
 AHEAD = 2000  # events that may be on their way: more would only wait in the queue
@@ -60,16 +60,18 @@ def main() -> None:
 @contextmanager
 def mosquitto(folder: Path) -> Iterator[int]:
     """A broker on a free port of loopback."""
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "mosquitto"
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or shutil.which("mosquitto")
+    if program is None:
+        raise SystemExit("mosquitto is not installed (Debian package mosquitto)")
+    port = free_port()
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n"
     )
     process = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not accepts(port):
+            if process.poll() is not None:
+                raise SystemExit("mosquitto has ended by itself")
             time.sleep(0.05)
         yield port
     finally:

@@ -112,7 +112,8 @@ def wild(data: Path, find: BoxTeacher) -> Iterator[Seen]:
 
 
 def yawns(data: Path, find: BoxTeacher) -> Iterator[Seen]:
-    """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept."""
+    """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept.
+    Raises DataError."""
     folder = Folder(data / "yawns")
     for path in sorted((data / "yawns").glob("*/*.jpg")):
         name = f"{path.parent.name}/{path.name}"

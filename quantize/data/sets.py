@@ -148,7 +148,7 @@ def _gray(encoded: bytes, where: str) -> Image:
 
 
 def numbers(row: dict[str, str], columns: Sequence[str], where: str, *, blank: str = "") -> list[float]:
-    """Numbers of a table's row; `blank` stands for an empty cell, which without it is none."""
+    """Numbers of a table's row; `blank` stands for an empty cell, where one may be. Raises DataError."""
     try:
         return [float(row[column] or blank) for column in columns]
     except ValueError as error:
