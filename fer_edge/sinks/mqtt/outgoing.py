@@ -54,10 +54,11 @@ class Outgoing:
 
     def remove(self, topics: Iterable[str], *, after: str | None = None) -> None:
         """Remove retained values: at once, or a moment after a message on topic `after` was taken, so that nobody
-        there looks at them any more."""
+        there looks at them any more. What waits for that already goes on waiting for the message that it waited for."""
         with self._lock:
-            self._removals |= dict.fromkeys(topics, after)
-            if after:
+            new = [topic for topic in topics if not (after and topic in self._removals)]
+            self._removals |= dict.fromkeys(new, after)
+            if new and after:
                 self._removable.pop(after, None)
 
     def forget(self, topics: Iterable[str]) -> None:
