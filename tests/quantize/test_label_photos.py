@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from quantize.data import label_photos
+from quantize.data.alike import difference_hash
 from quantize.data.label_photos import Look, is_face, label
 from quantize.data.photo_teachers import Color, Teachers
-from quantize.data.sets import difference_hash, read_more
+from quantize.data.sets import read_more
 
 FIVE = (45.0, 40.0, 75.0, 40.0, 60.0, 55.0, 48.0, 70.0, 72.0, 70.0)
 

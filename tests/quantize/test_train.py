@@ -137,6 +137,13 @@ def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("threads_as_they_are")
+def test_a_stage_without_channels_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["expression", "--data", str(tmp_path), "--out", str(tmp_path), "--widths", "8", "0", "8"]
+    assert command.main(given) == 1
+    assert capsys.readouterr().err == "error: --widths: expected more than 0\n"
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
 @pytest.mark.parametrize("option", ["--seed", "--threads"])
 def test_a_number_below_zero_is_one_line(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["expression", "--data", str(tmp_path), "--out", str(tmp_path), option, "-1"]) == 1
