@@ -29,6 +29,12 @@ DISCOVERY = "homeassistant/device/fer-edge-kitchen/config"
 JOY = {"joy": Alert(expressions=("happiness",))}
 
 
+@pytest.fixture(autouse=True)
+def removed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home Assistant gets two seconds otherwise; here nobody needs them."""
+    monkeypatch.setattr("fer_edge.sinks.mqtt.outgoing.REMOVE_SECONDS", 0.05)
+
+
 def run_once(port: int, *, control: Control | None = None, **sections: Any) -> None:
     """A daemon's MQTT side that comes and goes."""
     config = Config(mqtt=Mqtt(broker="127.0.0.1", port=port), **sections)
