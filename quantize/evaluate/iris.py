@@ -270,8 +270,8 @@ def gaze_figures(rows: Sequence[Row], weights: IrisWeights) -> GazeFigures:
     eyes = np.array([(each.across_deg, each.down_deg) for each in turns])
     head, gaze = _heads(rows), np.stack([row.gaze for row in rows])
     looking = _looks(gaze)
-    said = [_looks(head), _looks(head + eyes)]
-    scores = [precision_recall(each, looking, np.ones(len(rows), np.bool_)) for each in said]
+    answers = [_looks(head), _looks(head + eyes)]
+    scores = [precision_recall(each, looking, np.ones(len(rows), np.bool_)) for each in answers]
     across, down = (
         (correlation(head[:, axis], gaze[:, axis]), correlation((head + eyes)[:, axis], gaze[:, axis]))
         for axis in (0, 1)
