@@ -123,8 +123,3 @@ def place_of(camera: Camera) -> tuple[str, str] | None:
         host = host.rpartition("@")[2].lower().removesuffix(USUAL_PORTS.get(scheme.lower(), ""))
         return "stream", f"{scheme.lower()}://{host}{slash}{path}".rstrip("/")
     return None
-
-
-def same_cameras(one: Config, other: Config) -> bool:
-    """Whether two configurations have cameras of the same names."""
-    return list(each_camera(one, "")) == list(each_camera(other, ""))
