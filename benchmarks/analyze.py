@@ -90,6 +90,8 @@ def run(python: str, script: str, film: Path, folder: Path, job: str) -> list[fl
 def joined(clips: Path, film: Path) -> int:
     """Join the films in a folder that have the most common size, by name; returns the number of frames."""
     each = {path: _frames(path) for path in sorted(clips.iterdir()) if path.suffix in (".avi", ".mkv", ".mp4")}
+    if not each:
+        raise SystemExit(f"{clips}: expected films (.avi, .mkv, .mp4), found none")
     size, _ = Counter(frames[0].shape for frames in each.values()).most_common(1)[0]
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (size[1], size[0]))
     chosen = [frame for frames in each.values() for frame in frames if frame.shape == size]

@@ -116,11 +116,11 @@ def _qemu() -> Path:
     return path
 
 
-def counted(said: str) -> dict[str, Counts]:
+def counted(output: str) -> dict[str, Counts]:
     """The counts of each scene, of what the plugin wrote: all counts so far before and after each scene."""
     marks: list[Counter[str]] = []
     sums = Counter[str]()
-    for line in said.splitlines():
+    for line in output.splitlines():
         if match := re.fullmatch(r"count (\d+) (.*)", line):
             sums[_part(match[2])] += int(match[1])
         elif line == "mark":

@@ -133,10 +133,10 @@ def kill_again_and_again(kills: int, seed: int, *, session: bool) -> None:
             sink.close(10)
             tap.close()
     print(f"{kills} broker kills in {time.monotonic() - begun:.0f} s: ", end="")
-    tell(seen, tap, sink, load.crowd.seq)
+    report(seen, tap, sink, load.crowd.seq)
 
 
-def tell(seen: list[bytes], tap: Tap, sink: MqttSink, total: int) -> None:
+def report(seen: list[bytes], tap: Tap, sink: MqttSink, total: int) -> None:
     """Print what became of the events."""
     waiting, dropped, _ = sink.store.figures()
     ours, brokers = lost(seen, tap, total)

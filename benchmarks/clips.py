@@ -57,6 +57,8 @@ def main() -> None:
     if options.yunet:
         peers[YunetPeer.name] = YunetPeer(options.yunet)
     paths = sorted(path for path in options.clips.iterdir() if path.suffix in SUFFIXES)
+    if not paths:
+        raise SystemExit(f"{options.clips}: expected films ({', '.join(sorted(SUFFIXES))}), found none")
     clips = [measure(path, pipeline, peers) for path in paths]
     if options.json:
         print(json.dumps({"clips": [asdict(clip) for clip in clips], "rss_after_loading_mb": round(memory, 1)}))

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from fer_edge.camera.replay import PICTURES, read_picture
-from fer_edge.config import Config, Detector, Tracking
+from fer_edge.config import Config
 from fer_edge.pipeline import Pipeline
 from fer_edge.records import Box, Frame, Image, Track
 
@@ -81,7 +81,7 @@ def places(crossing: Crossing, fps: float) -> Iterator[tuple[tuple[float, float]
         x = (moved / seconds - 0.5) * way
         limit = (HEIGHT - crossing.height) / 2 - 5
         y = max(-limit, min(limit, x * slope))
-        yield (WIDTH / 2 + x, HEIGHT / 2 + y), (WIDTH / 2 - x, HEIGHT / 2 + y * (1 if crossing.angle else 0) * -1)
+        yield (WIDTH / 2 + x, HEIGHT / 2 + y), (WIDTH / 2 - x, HEIGHT / 2 - y)
 
 
 def film(crossing: Crossing, fps: float) -> Iterator[tuple[Image, list[Box], float]]:
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--json", action="store_true", help="a line for each crossing")
     options = parser.parse_args()
-    pipeline = Pipeline(Config(tracking=Tracking(), detector=Detector()))
+    pipeline = Pipeline(Config())
     found = [(each, outcome(pipeline, each, options.fps)) for each in crossings()]
     if options.json:
         for crossing, result in found:

@@ -10,6 +10,7 @@ runs; with --against, those of another checkout's code too, which took turns wit
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -47,19 +48,20 @@ def main() -> None:
 
 def run_once(source: str, seconds: float, code: Path) -> tuple[float, float, float]:
     """FIGURES of one daemon."""
-    camera = f"camera: {{backend: stream, source: '{source}', loop: true}}\n"
+    camera = f"camera: {{backend: stream, source: {json.dumps(source)}, loop: true}}\n"
     if source == "demo":
         camera = "camera: {backend: replay, source: demo}\noutbox: {enabled: false}\n"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")
         path.write_text(
             f"device: {{id: bench}}\n{camera}mqtt: {{broker: embedded, port: {PORT}}}\nlog: {{level: warning}}\n"
+            f"state: {{folder: {json.dumps(folder)}}}\n"  # no event of an earlier run
         )
         begun = time.monotonic()
         command = [sys.executable, "-m", "fer_edge", "run", "-c", str(path)]
         daemon = subprocess.Popen(command, cwd=code, env={**os.environ, "PYTHONPATH": str(code)})
         try:
-            first = _wait_for_event() - begun
+            first = _wait_for_event(daemon) - begun
             resident = []
             for _ in range(round(seconds)):
                 time.sleep(1)
@@ -70,7 +72,7 @@ def run_once(source: str, seconds: float, code: Path) -> tuple[float, float, flo
             daemon.wait(10)
 
 
-def _wait_for_event() -> float:
+def _wait_for_event(daemon: subprocess.Popen[bytes]) -> float:
     """Subscribe as soon as the broker listens; the moment at which the first event is here."""
     arrived, moment = Event(), [0.0]
 
@@ -90,6 +92,8 @@ def _wait_for_event() -> float:
             client.connect("127.0.0.1", PORT)
             break
         except ConnectionRefusedError:
+            if daemon.poll() is not None:
+                raise SystemExit("the daemon has ended; it says why above") from None
             time.sleep(0.01)
     client.loop_start()
     if not arrived.wait(30):

@@ -25,7 +25,7 @@ from fer_edge.records import Floats, Image
 from fer_edge.vision.model_card import models_folder
 from fer_edge.vision.transforms import letterbox
 from quantize import daemon_stages
-from quantize.data.sets import Folder, Photo, held_out_photos, read_crowd, side_of
+from quantize.data.sets import SPLITS, DataError, Folder, Photo, held_out_photos, read_crowd, side_of
 from quantize.evaluate.detector import COUNTED, LOWEST_SCORE
 from quantize.metrics import Matched, average_precision, curve, match
 
@@ -44,7 +44,10 @@ def main() -> None:
     finders = {"fer-edge": (own(LOWEST_SCORE), own(daemon_stages.DEFAULT_THRESHOLD))}
     if options.yunet:
         finders["YuNet_n at 320 px"] = (yunet(options.yunet, LOWEST_SCORE), yunet(options.yunet, YUNET_THRESHOLD))
-    photos, folder = side_of(read_crowd(options.data), held_out_photos, options.split), Folder(options.data)
+    try:
+        photos, folder = side_of(read_crowd(options.data), held_out_photos, options.split), Folder(options.data)
+    except DataError as error:
+        raise SystemExit(f"detectors: {error}") from None
     matched: dict[str, list[Matched]] = {name: [] for name in finders}
     spent: dict[str, list[float]] = {name: [] for name in finders}
     for photo in photos:
@@ -62,7 +65,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="crowd_faces.zip, or a set in its form")
-    parser.add_argument("--split", choices=("all", "heldout", "train"), default="heldout")
+    parser.add_argument("--split", choices=SPLITS, default="heldout")
     parser.add_argument("--yunet", type=Path, help="YuNet_n as an .onnx file for OpenCV")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()

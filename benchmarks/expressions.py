@@ -117,7 +117,7 @@ def aligned(stills: Path) -> Labelled:
     folder, pipeline = Folder(stills), Pipeline(Config())
     crops, labels = [], []
     for name in folder.pictures():
-        code = Path(name).name.split(".")[1][:2]
+        code = Path(name).name.partition(".")[2][:2]
         frame = daemon_stages.frame_of(folder.image(name))
         tracks = pipeline.look(frame).tracks
         if code in CODES and tracks:

@@ -146,7 +146,7 @@ class Device:
         self.name, self.sent = name, 0
         self.sink = MqttSink(config, replace(IDENTITY, device_id=name, boot_id=name), Control(config))
 
-    def tell(self) -> None:
+    def submit_next(self) -> None:
         """The next event of a face that comes, changes and goes."""
         part = self.sent % len(STORY)
         track = self.sent // len(STORY) + 1
@@ -161,11 +161,6 @@ class Device:
             return db.execute("SELECT boot_id, seq FROM events").fetchall()
 
     @property
-    def settled(self) -> bool:
-        """Whether its retained values, which it says after it has connected, are on their way."""
-        return not self.sink._outgoing._unsaid
-
-    @property
     def backlog(self) -> tuple[int, int]:
         """Events that wait, and events that were dropped."""
         waiting, dropped, _ = self.sink.store.figures()
@@ -173,7 +168,7 @@ class Device:
 
 
 def publish(names: Sequence[str], options: Options, address: Address, folder: str, go: Event, out: Queue[Any]) -> None:
-    """A process of devices: connect one after the other, wait for `go`, tell events, report."""
+    """A process of devices: connect one after the other, wait for `go`, submit events, report."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to the end
     logging.getLogger("fer_edge").setLevel(logging.ERROR)  # else each device says that the node is gone
     # RabbitMQ below 3.13 knows no MQTT 5; being asked for it costs it a connection and a page in its log each time
@@ -182,10 +177,10 @@ def publish(names: Sequence[str], options: Options, address: Address, folder: st
     for device in devices:
         device.sink.start()
         time.sleep(options.devices / PER_SECOND / len(devices))
-    wait_for(lambda: all(device.settled for device in devices), SETTLE_SECONDS)
+    wait_for(lambda: all(device.sink.settled for device in devices), SETTLE_SECONDS)
     out.put(len(devices))
     go.wait()
-    tell(devices, options)
+    submit_events(devices, options)
     wait_for(lambda: not any(device.backlog[0] for device in devices), SETTLE_SECONDS)
     for device in devices:
         device.sink.close(5)
@@ -194,14 +189,14 @@ def publish(names: Sequence[str], options: Options, address: Address, folder: st
     out.put(Report({device.name: device.sent for device in devices}, waiting, dropped, peak_rss_mb()))
 
 
-def tell(devices: Sequence[Device], options: Options) -> None:
+def submit_events(devices: Sequence[Device], options: Options) -> None:
     """Events at an even pace, each device in its turn; figures of the daemon every ten seconds."""
     begun = time.monotonic()
     figures_at = [begun + STATS_SECONDS * number / len(devices) for number in range(len(devices))]
     for number in range(round(options.seconds * options.rate * len(devices))):
         time.sleep(max(0.0, begun + number / (options.rate * len(devices)) - time.monotonic()))
         place = number % len(devices)
-        devices[place].tell()
+        devices[place].submit_next()
         if time.monotonic() >= figures_at[place]:
             devices[place].sink.submit(Update(FRAME, faces=FACES[place % 3], stats=STATS))
             figures_at[place] += STATS_SECONDS

@@ -44,7 +44,7 @@ from tests.support.face_events import FRAME
 START_SECONDS = {False: 0.3, True: 2.0}  # about as long as the sink and the daemon take
 
 
-class Told:
+class Received:
     """What a deduplicating subscriber receives, in the order of arrival."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Device:
     name: str
     folder: Path
     port: int
-    told: Told
+    received: Received
     random: random.Random
     whole: bool
     power: bool
@@ -112,8 +112,8 @@ class Device:
         return process
 
     def _await_face(self, process: BaseProcess) -> None:
-        before = self.told.runs[self.name]
-        wait_for(lambda: self.told.runs[self.name] > before or process.exitcode is not None, f"{self.name}: a face")
+        before = self.received.runs[self.name]
+        wait_for(lambda: self.received.runs[self.name] > before or process.exitcode is not None, f"{self.name}: a face")
         assert process.exitcode is None, f"{self.name} has ended by itself"
 
     def _while_starting(self, _process: BaseProcess) -> None:
@@ -149,15 +149,15 @@ def kill_again_and_again(options: argparse.Namespace) -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(
         ["fer_edge.commands.run", "fer_edge.sinks.mqtt.sink"]
     )
-    told, begun = Told(), time.monotonic()
+    received, begun = Received(), time.monotonic()
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
-        Listener(broker.port, "fer-edge/+/event", told.add)
+        Listener(broker.port, "fer-edge/+/event", received.add)
         devices = [
             Device(
                 f"d{number}",
                 Path(name, f"state{number}"),
                 broker.port,
-                told,
+                received,
                 random.Random(f"{options.seed}-{number}"),
                 options.daemon,
                 options.power_cuts,
@@ -171,16 +171,18 @@ def kill_again_and_again(options: argparse.Namespace) -> None:
         for thread in threads:
             thread.join()
     what = f"{'power cuts' if options.power_cuts else 'kills'} of the {'daemon' if options.daemon else 'sink'}"
-    events = sum(map(len, told.faces.values()))
-    print(f"{share * options.devices} {what} in {time.monotonic() - begun:.0f} s: {sum(told.runs.values())} runs with")
-    print(f"{len(told.faces)} faces, {events} events; {faults(told.faces)}")
+    events = sum(map(len, received.faces.values()))
+    print(
+        f"{share * options.devices} {what} in {time.monotonic() - begun:.0f} s: {sum(received.runs.values())} runs with"
+    )
+    print(f"{len(received.faces)} faces, {events} events; {faults(received.faces)}")
 
 
 def write_rate(seconds: float) -> None:
     """Print what is written while two faces are in view."""
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
         sink, crowd = started(broker.port, Path(name, "state")), Crowd(random.Random(1), (20, 40), 5.0, 2)
-        time.sleep(1.0)
+        wait_for(lambda: sink.settled, "the broker has what it keeps")
         before, end = written_bytes(), time.monotonic() + seconds
         while time.monotonic() < end:
             sink.submit(Update(FRAME, events=tuple(crowd.step())))

@@ -13,11 +13,11 @@ import argparse
 import json
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +32,7 @@ from fer_edge.config import Config, HomeAssistant, Mqtt, State
 from fer_edge.runtime.meter import rss_mb
 from fer_edge.settings.control import Control
 from fer_edge.sinks.mqtt.sink import MqttSink
+from fer_edge.testing.brokers import SECONDS, accepts, free_port, wait_for
 from tests.support.face_events import IDENTITY, events
 
 AHEAD = 2000  # events that may be on their way: more would only wait in the queue
@@ -60,16 +61,18 @@ def main() -> None:
 @contextmanager
 def mosquitto(folder: Path) -> Iterator[int]:
     """A broker on a free port of loopback."""
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "mosquitto"
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or shutil.which("mosquitto")
+    if program is None:
+        raise SystemExit("mosquitto is not installed (Debian package mosquitto)")
+    port = free_port()
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n"
     )
     process = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not accepts(port):
+            if process.poll() is not None:
+                raise SystemExit("mosquitto has ended by itself")
             time.sleep(0.05)
         yield port
     finally:
@@ -84,9 +87,11 @@ def subscriber(port: int, topic: str) -> Iterator[list[tuple[int, Any]]]:
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda _client, _data, message: got.append((time.monotonic_ns(), message.payload))
     client.connect("127.0.0.1", port)
+    subscribed = threading.Event()
+    client.on_subscribe = lambda *_: subscribed.set()
     client.subscribe(topic, 1)
     client.loop_start()
-    time.sleep(0.3)
+    subscribed.wait(SECONDS)
     try:
         yield got
     finally:
@@ -143,7 +148,8 @@ def latency(port: int, folder: Path, film: str, seconds: float) -> None:
     with subscriber(port, "fer-edge/bench/readings") as got:
         daemon = subprocess.Popen([sys.executable, "-m", "fer_edge", "run", "--config", str(config)])
         try:
-            time.sleep(3 + seconds)
+            wait_for(lambda: got or daemon.poll() is not None, "the first reading")
+            time.sleep(seconds)
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait()

@@ -5,6 +5,7 @@ Each alone, then all of them; the model for intensities, which some take, is not
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Iterator
 
@@ -33,6 +34,7 @@ FOUR_ZONES = {
 
 def main() -> None:
     """Follow one face through many frames."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, step in _steps():
         begin = time.process_time()
         for frame in range(FRAMES):

@@ -79,7 +79,7 @@ class Tail(threading.Thread):
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
-        self.told: list[tuple[float, float]] = []
+        self.received: list[tuple[float, float]] = []
         self._path = path
         self.start()
 
@@ -92,14 +92,16 @@ class Tail(threading.Thread):
             while True:
                 *lines, rest = (rest + file.read()).split("\n")
                 for happened in (json.loads(line)["mono_ns"] / 1e9 for line in lines):
-                    self.told.append((happened, time.monotonic() - happened))
+                    self.received.append((happened, time.monotonic() - happened))
                 time.sleep(0.01)
 
     def in_words(self, begun: float, ended: float) -> str:
         """How late the events between two moments were, and how far apart; the latter depends on the film, too."""
-        told = [each for each in list(self.told) if begun <= each[0] < ended]
-        gap = max(second - first for (first, _), (second, _) in pairwise(told))
-        return f"{len(told)} events, at most {max(late for _, late in told):.2f} s late, at most {gap:.2f} s apart"
+        received = [each for each in list(self.received) if begun <= each[0] < ended]
+        gap = max(second - first for (first, _), (second, _) in pairwise(received))
+        return (
+            f"{len(received)} events, at most {max(late for _, late in received):.2f} s late, at most {gap:.2f} s apart"
+        )
 
 
 def main() -> None:
@@ -117,15 +119,17 @@ def main() -> None:
             command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard)), stderr=subprocess.PIPE
         )
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, options.connections + 500), hard))
-        tail = Tail(folder / "events.jsonl")
-        time.sleep(5)
-        begun = time.monotonic()
-        time.sleep(min(options.seconds, 60))
-        before, quiet, ended = memory_mb(daemon.pid), page_seconds(port), time.monotonic()
-        closed, waits, most = storm(port, options.connections, options.seconds, daemon.pid)
-        alive, over = daemon.poll() is None, time.monotonic()
-        daemon.terminate()
-        message = daemon.communicate()[1].splitlines()
+        try:
+            tail = Tail(folder / "events.jsonl")
+            time.sleep(5)
+            begun = time.monotonic()
+            time.sleep(min(options.seconds, 60))
+            before, quiet, ended = memory_mb(daemon.pid), page_seconds(port), time.monotonic()
+            closed, waits, most = storm(port, options.connections, options.seconds, daemon.pid)
+            alive, over = daemon.poll() is None, time.monotonic()
+        finally:
+            daemon.terminate()
+            message = daemon.communicate()[1].splitlines()
     print(f"{options.connections} silent connections for {options.seconds:g} s, {closed} closed and opened again")
     print(f"daemon alive: {alive}; log lines {len(message)}")
     print(f"before: {tail.in_words(begun, ended)}")

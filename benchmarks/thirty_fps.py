@@ -37,7 +37,7 @@ from tap import Listener
 
 from fer_edge.camera import open_camera
 from fer_edge.config import Camera
-from fer_edge.testing.brokers import Mosquitto, free_port, wait_for
+from fer_edge.testing.brokers import Mosquitto, accepts, free_port, wait_for
 
 FPS = 30
 CONFIG = """\
@@ -177,7 +177,7 @@ def main() -> None:
     camera, web, sent = free_port(), free_port(), Value("q", 0)
     serving = Process(target=film, args=(camera, sent), daemon=True)
     serving.start()
-    time.sleep(2.0)  # it renders its film
+    wait_for(lambda: accepts(camera), "the camera")  # it renders its film
     with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name, "broker")) as broker:
         path = Path(name, "config.yaml")
         path.write_text(CONFIG.format(camera=camera, mqtt=broker.port, web=web, folder=name))

@@ -29,6 +29,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import connect
 
+HERE = Path(__file__).resolve().parents[1]
 BROKER, PAGE = 18848, 18849
 SETTLE_SECONDS = 3.0
 ROW = "{:>8} {:>12} {:>10} {:>8} {:>16} {:>16}"
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--images", action="store_true", help="the camera's picture instead of outlines on black")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turn")
     options = parser.parse_args()
-    checkouts = [Path.cwd(), *([options.beside] if options.beside else [])]
+    checkouts = [HERE, *([options.beside] if options.beside else [])]
     rows: dict[tuple[Path, int], list[tuple[float, ...]]] = {}
     for _ in range(options.rounds):
         for checkout in checkouts:

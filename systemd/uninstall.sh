@@ -21,12 +21,13 @@ if [ "$(dpkg-query -W -f '${db:Status-Status}' fer-edge 2>/dev/null)" = installe
 fi
 
 systemctl --quiet disable --now fer-edge.service 2>/dev/null || true # it may be gone already
-if [ "${1:-}" = --purge ]; then # the device goes from the broker, and from Home Assistant
+# the device goes from the broker, and from Home Assistant
+if [ "${1:-}" = --purge ] && [ -x /opt/fer-edge/bin/fer-edge ]; then
     timeout 60 "$(dirname "$0")/check-as-service" /opt/fer-edge/bin/fer-edge forget || true
 fi
 rm -f /etc/systemd/system/fer-edge.service /etc/udev/rules.d/60-fer-edge.rules /usr/local/bin/fer-edge
 rm -rf /opt/fer-edge
-systemctl daemon-reload
+[ ! -d /run/systemd/system ] || systemctl daemon-reload
 systemctl reset-failed fer-edge.service 2>/dev/null || true
 if [ "${1:-}" = --purge ]; then
     rm -rf /etc/fer-edge /var/lib/fer-edge /var/log/fer-edge-install.log \

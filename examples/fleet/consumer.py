@@ -174,6 +174,11 @@ def main() -> None:
     parser.add_argument("--user", help="its password stands in the environment as MQTT_PASSWORD")
     parser.add_argument("--ca", help="file with the CA of the broker's certificate: TLS")
     options = parser.parse_args()
+    for name in ("DATABASE", *(["MQTT_PASSWORD"] if options.user else [])):
+        if name not in os.environ:
+            parser.error(f"expected {name} in the environment")
+    if options.ca and not os.path.isfile(options.ca):
+        parser.error(f"--ca {options.ca}: no such file")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     topic = f"$share/{options.share}/fer-edge/+/event" if options.share else "fer-edge/+/event"
     Consumer(connect(options), Database(os.environ["DATABASE"]), topic).run()

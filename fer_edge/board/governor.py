@@ -98,7 +98,7 @@ class Governor:
         fps = min(self._full, max(share * self._full, self._config.min_fps))
         self.reason = reason if fps < self._full else None
         if self.reason is not before:
-            self._say(health, fps)
+            self._log(health, fps)
         return fps
 
     def _heat(self, degrees: float | None) -> Limit | None:
@@ -144,7 +144,7 @@ class Governor:
             return None
         return min(1.0, self._config.idle_fps / self._full), RateReason.IDLE
 
-    def _say(self, health: Health, fps: float) -> None:
+    def _log(self, health: Health, fps: float) -> None:
         """One line at each change of the reason."""
         if self.reason is None:
             log.info("processing every frame again")

@@ -109,6 +109,8 @@ class _Walk:
                 return self._size
             if element.end > end:
                 return self._size if end == self._size else self._lost(at)
+            if element.end > self._size:
+                return self._size  # cut within the element
             if element.kind == TIMESTAMP:
                 start = self._number(element)
             elif element.kind in (SIMPLE_BLOCK, GROUP) and not self._block(element, start):

@@ -8,8 +8,9 @@ those of int8 files: constants once, and every activation that goes in or out of
 
 from __future__ import annotations
 
+import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fer_edge.board.expected import BOARDS, Board, all_cores_ms, one_core_ms, span
@@ -24,8 +25,10 @@ LEAST_SHARE = 0.05
 """Kinds of layer with a smaller share of their model's multiply-accumulates are one row, "other"."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the four tables."""
+    parser = argparse.ArgumentParser(prog="quantize.cost", description="Print what each published model should cost.")
+    parser.parse_args(arguments)
     print("\n".join((*layers(), "", *rates(), "", *times(), "", *published_times.table())))
     return 0
 

@@ -31,6 +31,7 @@ except ImportError as error:
     raise SystemExit(f"quantize.data.label_photos: {error}; run: pip install 'fer-edge[quantize]'") from None
 
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_files
+from quantize.data.alike import difference_hash
 from quantize.data.photo_teachers import CenterFace, Color, Teachers, YuNet
 from quantize.data.sets import (
     BOX,
@@ -40,7 +41,6 @@ from quantize.data.sets import (
     DataError,
     Floats,
     Image,
-    difference_hash,
     read_crowd,
     read_masks,
     read_people,

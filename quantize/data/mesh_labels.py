@@ -105,14 +105,15 @@ def ages(data: Path, find: BoxTeacher) -> Iterator[Seen]:
 
 
 def wild(data: Path, find: BoxTeacher) -> Iterator[Seen]:
-    """`muxspace`: pictures of LFW, each person a group, and film stills."""
+    """`muxspace`: pictures of LFW and of films, each person a group."""
     folder = Folder(data / "muxspace")
     pictures = ((name, person_of(name), _colour(folder, name)) for name in folder.pictures())
     yield from _found(pictures, find)
 
 
 def yawns(data: Path, find: BoxTeacher) -> Iterator[Seen]:
-    """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept."""
+    """`yawns`: stills of YawDD, in folders `yawn` and `no-yawn`, numbered person by person: the later ones are kept.
+    Raises DataError."""
     folder = Folder(data / "yawns")
     for path in sorted((data / "yawns").glob("*/*.jpg")):
         name = f"{path.parent.name}/{path.name}"
@@ -149,10 +150,10 @@ SETS: dict[str, Callable[[Path, BoxTeacher], Iterator[Seen]]] = {
 
 
 def person_of(name: str) -> str:
-    """Who is in a picture of LFW: its name up to the last `_`; of other pictures, their name."""
+    """Who is in a picture: its name up to the last `_`, where a number follows; of other pictures, their name."""
     stem = Path(name).stem
     person, _, number = stem.rpartition("_")
-    return person if len(number) == 4 and number.isdigit() else stem
+    return person if number.isdecimal() else stem
 
 
 def _found(pictures: Any, find: BoxTeacher) -> Iterator[Seen]:

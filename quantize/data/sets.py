@@ -5,7 +5,7 @@
 | photos with boxes (`crowd_faces.zip`)          | `read_crowd` -> Photos      | a third                         |
 | photos with pseudo-boxes (`photos/`)           | `read_people` -> Photos     |                                 |
 | varied photos with pseudo-boxes (`photos2/`)   | `read_varied` -> Photos     | folds 0 and 1                   |
-| its photos without faces                       | `read_varied_empty`         | a fifth, and another one        |
+| its photos without faces                       | `read_varied_empty`         | a fifth a role (`kept_empty`)   |
 | more of both (`photos3/`, `label_photos`)      | `read_more`                 | nothing                         |
 | one face each, masked or bare (`masks/`)       | `read_masks`                | a sixth                         |
 | photos without faces (`scenes.zip`, ...)       | `read_pictures`             | a tenth of `scenes.zip`         |
@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.records import LABELS
+from quantize.data.alike import difference_hash, first_of_each
 from quantize.files.arrays import DAMAGED, read_arrays
 
 TRAIN = 0  # value of FER+'s own `split` column
@@ -42,7 +43,6 @@ POSITIVE = 0.6  # pseudo-boxes of this score are faces, lower ones are neither f
 LEAST_LABELLED = 0.04  # of the short side: in the varied photos smaller faces are labelled in part only
 FOLDS = range(10)  # of the varied photos
 HELD_OUT_FOLDS = (0, 1)
-ALIKE_BITS = 20  # of 256: pictures whose difference hashes are this close show the same
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -148,7 +148,7 @@ def _gray(encoded: bytes, where: str) -> Image:
 
 
 def numbers(row: dict[str, str], columns: Sequence[str], where: str, *, blank: str = "") -> list[float]:
-    """Numbers of a table's row; `blank` stands for an empty cell, which without it is none."""
+    """Numbers of a table's row; `blank` stands for an empty cell, where one may be. Raises DataError."""
     try:
         return [float(row[column] or blank) for column in columns]
     except ValueError as error:
@@ -315,8 +315,7 @@ def chosen(text: bytes, *, one_in: int) -> bool:
 
 def held_out_photos(photos: Sequence[Photo]) -> NDArray[np.bool_]:
     """Choose a third of the photos, bool[N]; photos of the same thing stay together, on the side of the first one."""
-    prints = np.array([difference_hash(photo.image) for photo in photos])
-    leaders = [int(np.argmax(np.count_nonzero(prints != own, axis=1) <= ALIKE_BITS)) for own in prints]
+    leaders = first_of_each(np.array([difference_hash(photo.image) for photo in photos]).reshape(-1, 256))
     return np.array([chosen(Path(photos[leader].name).name.encode(), one_in=3) for leader in leaders], np.bool_)
 
 
@@ -328,12 +327,6 @@ def held_out_stills(stills: Sequence[Still]) -> NDArray[np.bool_]:
 def held_out_scenes(scenes: Sequence[Image]) -> NDArray[np.bool_]:
     """Choose a tenth of the pictures u8[H,W] without faces: bool[N]."""
     return np.array([chosen(scene.tobytes(), one_in=10) for scene in scenes], np.bool_)
-
-
-def difference_hash(image: Image) -> NDArray[np.bool_]:
-    """A picture's dHash (Krawetz 2013), u8[H,W] -> bool[256]: where it brightens to the right; small edits keep it."""
-    small = cv2.resize(image, (17, 16), interpolation=cv2.INTER_AREA)
-    return np.asarray(small[:, 1:] > small[:, :-1]).reshape(-1)
 
 
 def pick(items: Sequence[Item], which: NDArray[np.bool_]) -> list[Item]:

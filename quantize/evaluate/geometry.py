@@ -102,18 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args(arguments)
     try:
-        where = located("landmarks", options.data)
-        stills = read_stills(where)
-        learned = pick(stills, ~held_out_stills(stills))
-        if not learned:
-            raise DataError(f"{where}: expected stills of people that are learned from, found none")
-        _print("RIGID_SHAPE", rigid_shape(learned))
+        _print("RIGID_SHAPE", rigid_shape(_learned(located("landmarks", options.data))))
         model = daemon_stages.open_model(options.models / "landmarks.tflite", "landmarks")
         _print("TEMPLATE", template(model, read_ferplus(located("expression", options.data))))
     except (DataError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _learned(where: Path) -> list[Still]:
+    stills = read_stills(where)
+    learned = pick(stills, ~held_out_stills(stills))
+    if not learned:
+        raise DataError(f"{where}: expected stills of people that are learned from, found none")
+    return learned
 
 
 def _print(name: str, shape: NDArray[Any]) -> None:

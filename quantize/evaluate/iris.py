@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from fer_edge.config import Attention
 from fer_edge.records import EyeTurn, Floats, Image, Landmarks, Pose
+from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.tracking.signals.attention import off_camera_deg
 from fer_edge.vision.iris import MOST_YAW_DEG, IrisWeights, eye_pixels, place_of_both, stored_weights, turn
 from fer_edge.vision.tflite import Model
@@ -31,6 +32,7 @@ from quantize import daemon_stages
 from quantize.data.mesh_faces import PITCH_ZERO, SURE_LOGIT, is_held_out
 from quantize.data.mesh_labels import SETS, BoxTeacher
 from quantize.data.mesh_teacher import Seen, Teacher
+from quantize.data.sets import DataError
 from quantize.evaluate import worsened
 from quantize.evaluate.eyes_mouth import precision_recall
 from quantize.evaluate.iris_ways import dark_place, gradient_place
@@ -102,8 +104,11 @@ def measure(
     rows = [row for seen in faces for row in _rows(model, mesh, seen)]
     weights = stored_weights()
     if write:
-        weights = fit([row for row in rows if not row.held_out])
-        write.write_bytes(msgspec.json.encode(weights) + b"\n")
+        learned = [row for row in rows if not row.held_out]
+        if not learned:
+            raise DataError(f"{data}: expected faces that are learned from, turned little and eyes open, found none")
+        weights = fit(learned)
+        replace_file(write, msgspec.json.encode(weights) + b"\n", mode=FOR_ALL)
     kept = [[row for row in rows if row.held_out and row.condition == condition] for condition in CONDITIONS]
     places = [place_figures(each, way, weights) for way in WAYS for each in kept if each]
     return [*places, *(gaze_figures(each, weights) for each in kept if each)]
@@ -265,8 +270,8 @@ def gaze_figures(rows: Sequence[Row], weights: IrisWeights) -> GazeFigures:
     eyes = np.array([(each.across_deg, each.down_deg) for each in turns])
     head, gaze = _heads(rows), np.stack([row.gaze for row in rows])
     looking = _looks(gaze)
-    said = [_looks(head), _looks(head + eyes)]
-    scores = [precision_recall(each, looking, np.ones(len(rows), np.bool_)) for each in said]
+    answers = [_looks(head), _looks(head + eyes)]
+    scores = [precision_recall(each, looking, np.ones(len(rows), np.bool_)) for each in answers]
     across, down = (
         (correlation(head[:, axis], gaze[:, axis]), correlation((head + eyes)[:, axis], gaze[:, axis]))
         for axis in (0, 1)

@@ -18,12 +18,14 @@ from fer_edge.vision.tflite import Model
 from quantize import daemon_stages, metrics
 from quantize.data.cut_faces import crops_of
 from quantize.data.natural import NATURAL, Natural, read_natural
+from quantize.data.sets import DataError
 from quantize.data.teacher import read_teacher
 from quantize.metrics import Labels
 
 MOST = 60  # faces of one guess
 SEED = 23
 TEACHER = "teacher.npz"
+NEUTRAL = LABELS.index("neutral")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def run(model: Model, data: Path) -> NaturalFigures:
     faces = read_natural(data / NATURAL)
     taught = read_teacher(data / TEACHER, natural=len(faces.names)).natural
     rows = balanced(faces)
+    if not len(rows):
+        raise DataError(f"{data / NATURAL}: expected faces of people kept from training, found none")
     predicted = daemon_stages.logits(model, crops_of(faces.canvases[rows])).argmax(axis=1)
     return measure(predicted, taught[rows])
 
@@ -73,8 +77,8 @@ def measure(predicted: Labels, taught: Floats) -> NaturalFigures:
         agreement=float(agree.mean()),
         interval=interval,
         by_answer={LABELS[each]: (float(agree[other == each].mean()), int(sum(other == each))) for each in set(other)},
-        neutral=float(np.mean(predicted == 0)),
-        neutral_teacher=float(np.mean(other == 0)),
+        neutral=float(np.mean(predicted == NEUTRAL)),
+        neutral_teacher=float(np.mean(other == NEUTRAL)),
     )
 
 

@@ -154,8 +154,9 @@ def _together(options: argparse.Namespace) -> list[str]:
         "landmarks": {"groups": asdict(by_group)},
         "expression": {"end_to_end": asdict(whole)},
     }
+    written = {}
     for role, found in findings.items():
-        card = known[role]
-        card["metrics"] = card["metrics"] | cards.rounded(found) | {"together_with": models}
-        cards.write({options.models / f"{role}.json": cards.text(card)})
+        metrics = known[role]["metrics"] | cards.rounded(found) | {"together_with": models}
+        written[options.models / f"{role}.json"] = cards.text(known[role] | {"metrics": metrics})
+    cards.write(written)
     return [*fairness.table(by_group), "", *end_to_end.table(whole)]

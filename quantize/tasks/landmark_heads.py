@@ -151,8 +151,9 @@ def loss(extra: Any, pose: Any, spread: Any) -> Any:
     units = ops.stop_gradient(off) * (POSE_UNIT / SPREAD_UNIT)
     logarithm = ops.clip(spread[:, 0], -4.0, 4.0)
     doubt = units * ops.exp(-logarithm) + logarithm  # Laplace's, whose scale is the mean distance
-    return POSE_SHARE * _mean_where(yaw_known, off) + SPREAD_SHARE * _mean_where(yaw_known, doubt)
+    return POSE_SHARE * mean_where(yaw_known, off) + SPREAD_SHARE * mean_where(yaw_known, doubt)
 
 
-def _mean_where(which: Any, values: Any) -> Any:
+def mean_where(which: Any, values: Any) -> Any:
+    """The mean of the values whose weights `which` are 1, as tensors [N]; 0 where there are none."""
     return ops.sum(which * values) / ops.maximum(ops.sum(which), 1.0)

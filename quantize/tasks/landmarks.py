@@ -225,8 +225,9 @@ class Landmarks:
         wanted = POINT_WEIGHTS * (1 - meshed) + INNER_WEIGHTS * meshed
         distances = ops.sqrt(ops.sum(ops.square(off), axis=2) + 1e-8) * wanted  # [N,68]
         doubts = ops.binary_crossentropy(present, logits[:, 0], from_logits=True)
-        doubt = _mean_where(present, doubts) + _mean_where(1 - present, doubts)  # as if half of a batch were faces
-        off = _mean_where(known, weights * ops.mean(distances, axis=1))
+        # as if half of a batch were faces
+        doubt = heads.mean_where(present, doubts) + heads.mean_where(1 - present, doubts)
+        off = heads.mean_where(known, weights * ops.mean(distances, axis=1))
         return off + SCORE_SHARE * doubt + heads.loss(extra, *others)
 
     def progress(self, predict: Predict) -> dict[str, float]:
@@ -270,7 +271,3 @@ class Landmarks:
             },
             "pose": {"unit_deg": heads.POSE_UNIT, "error_unit_deg": heads.SPREAD_UNIT},
         }
-
-
-def _mean_where(which: Any, values: Any) -> Any:
-    return ops.sum(which * values) / ops.maximum(ops.sum(which), 1.0)

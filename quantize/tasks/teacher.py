@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fer_edge.vision.tflite import sigmoid
 from quantize.data.sets import Floats, Image
 from quantize.tasks.task import to_input
 from quantize.tasks.yunet import KEYPOINTS, STRIDES, cell_centers, load_yunet
@@ -44,7 +45,7 @@ class Teacher:
         flat = [each.reshape(len(each), -1, each.shape[-1]) for each in outputs]
         levels = len(STRIDES)
         classes, boxes, objects, points = (np.concatenate(flat[kind : 4 * levels : 4], axis=1) for kind in range(4))
-        scores = np.sqrt(_sigmoid(classes) * _sigmoid(objects))[..., 0]
+        scores = np.sqrt(sigmoid(classes) * sigmoid(objects))[..., 0]
         places = np.concatenate([distances(boxes), points - np.tile(np.float32(0.5), 2 * KEYPOINTS)], axis=-1)
         return scores, places, np.concatenate(flat[4 * levels :], axis=1).astype(np.float16)
 
@@ -61,7 +62,3 @@ def distances(boxes: Floats) -> Floats:
     cell's centre to left, top, right and bottom."""
     middle, half = boxes[..., :2] - 0.5, np.exp(np.minimum(boxes[..., 2:], 5)) / 2
     return np.asarray(np.clip(np.concatenate([half - middle, half + middle], axis=-1), 0, LONGEST), np.float32)
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)

@@ -106,6 +106,8 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
         raise DataError("--epochs, --rate: expected more than 0")
     if options.seed < 0 or options.threads < 0:
         raise DataError("--seed, --threads: expected 0 or more")
+    if min(own.get("widths", (1,))) < 1:
+        raise DataError("--widths: expected more than 0")
     published = bool(options.start) and options.start.endswith(".tflite")
     if published and not Path(options.start).is_file():
         raise DataError(f"--start {options.start}: no such file")

@@ -40,7 +40,7 @@ def judged(what: str, output: str, message: str) -> tuple[list[str], bool]:
         packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
         return [
-            f"audit: skipped for {what}: the registry gave no advisories: {message[:200] or 'nothing was message'}"
+            f"audit: skipped for {what}: the registry gave no advisories: {message[:200] or 'nothing was said'}"
         ], False
     known = [each for each in packages if "vulns" in each]
     faults = [(each, fault) for each in known for fault in each["vulns"]]

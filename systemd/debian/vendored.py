@@ -38,7 +38,8 @@ WANTED = {
 
 
 def fetch(folder: Path, *, architecture: str, python: str, lock: bool = True) -> list[Path]:
-    """Download the wheels for one architecture and one Python into a folder of their own, if they are not there."""
+    """Download the wheels for one architecture and one Python into a folder of their own, if they are not there. Raises
+    SystemExit."""
     target = folder / f"{architecture}-{python}"
     if lock and is_complete(target):
         return sorted(target.glob("*.whl"))
@@ -51,7 +52,8 @@ def fetch(folder: Path, *, architecture: str, python: str, lock: bool = True) ->
     for old in target.iterdir():
         old.unlink()
     requirements.write_text(LOCK.read_text() if lock else "\n".join(pins()))
-    subprocess.run([*command, f"--dest={target}", f"--requirement={requirements}"], check=True)
+    if subprocess.run([*command, f"--dest={target}", f"--requirement={requirements}"], check=False).returncode:
+        raise SystemExit(f"build-deb: pip could not download the wheels for {architecture}, Python {python}: see above")
     return sorted(target.glob("*.whl"))
 
 

@@ -109,7 +109,7 @@ class Machine:
         entries = [json.loads(line) for line in self.run(*command, "--output=json", "--quiet").splitlines()]
         return [Line(int(each["PRIORITY"]), each["SYSLOG_IDENTIFIER"], str(each["MESSAGE"])) for each in entries]
 
-    def said(self, text: str, *, priority: int = 7) -> bool:
+    def logged(self, text: str, *, priority: int = 7) -> bool:
         """Whether some line holds this text."""
         return any(text in line.text for line in self.journal(priority=priority))
 

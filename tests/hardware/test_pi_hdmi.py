@@ -51,13 +51,13 @@ class Daemon:
         gone = "while kill -0 $pid 2>/dev/null; do sleep 0.1; done"
         self.guest.shell(f"pid=$(cat /tmp/{name}.pid); kill -{signal} $pid; {gone}")
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.guest.shell("cat /tmp/run.log", check=False)
 
     def wait(self, what: str, test: Callable[[], object], seconds: float = 240.0) -> None:
         limit = time.monotonic() + seconds
         while not test():
-            assert time.monotonic() < limit, f"waited {seconds:g} s for {what}\n{self.said()}"
+            assert time.monotonic() < limit, f"waited {seconds:g} s for {what}\n{self.output()}"
             time.sleep(0.3)
 
     def events(self) -> tuple[int, float]:
@@ -116,7 +116,7 @@ def _walk(daemon: Daemon, picture: Image) -> None:
     daemon.start(f"env {AS_SERVICE} env {FER_EDGE} run -c /config/config.yaml", "run")
     daemon.wait("the first events", lambda: daemon.events()[0] > 1)
     taken = [_five(daemon)]
-    assert "another program is using the display" in daemon.said()
+    assert "another program is using the display" in daemon.output()
     assert (guest.screen() == console).all()
 
     daemon.stop("other", "KILL")
@@ -125,7 +125,7 @@ def _walk(daemon: Daemon, picture: Image) -> None:
 
     (status,) = guest.shell("ls /sys/class/drm/card0-*/status").split()
     guest.shell(f"echo off >{status}")
-    daemon.wait("the end of the display", lambda: "is unplugged" in daemon.said())
+    daemon.wait("the end of the display", lambda: "is unplugged" in daemon.output())
     taken.append(_five(daemon))
     assert not shows(guest, picture)
     guest.shell(f"echo detect >{status}")
@@ -140,7 +140,7 @@ def _walk(daemon: Daemon, picture: Image) -> None:
     daemon.wait("the picture", partial(shows, guest, picture))
     daemon.stop("run", "KILL")  # then the kernel has to
     _console_is_back(daemon, console)
-    assert "Traceback" not in daemon.said()
+    assert "Traceback" not in daemon.output()
 
 
 def _console_is_back(daemon: Daemon, console: Image) -> None:

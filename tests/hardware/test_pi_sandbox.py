@@ -35,13 +35,13 @@ def test_the_password_comes_from_the_credential(booted: Machine) -> None:
     booted.configure(mqtt={"username": "camera"})
     with booted.listening("--username", "camera", "--pw", "open sesame"):
         booted.start()
-        booted.wait_for("the refusal", lambda: booted.said("ot authorized", priority=WARNING))
+        booted.wait_for("the refusal", lambda: booted.logged("ot authorized", priority=WARNING))
         assert booted.messages("availability") == []
         booted.write("/etc/credstore/fer-edge.mqtt-password", "open sesame\n")
         booted.run("chmod", "600", "/etc/credstore/fer-edge.mqtt-password")
         booted.run("systemctl", "restart", "fer-edge")
         booted.wait_last("availability", "online")
-        assert not booted.said("open sesame")
+        assert not booted.logged("open sesame")
         assert "sesame" not in booted.run("cat", f"/proc/{booted.pid()}/environ").replace("\0", "\n")
 
 

@@ -44,8 +44,10 @@ def test_five_devices_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_docs_know_what_a_connection_costs(tmp_path: Path) -> None:
-    told = re.search(r"\| each connection \| (\d+) retained values \| (\d+) \|", (ROOT / "docs/fleet.md").read_text())
-    assert told
+    documented = re.search(
+        r"\| each connection \| (\d+) retained values \| (\d+) \|", (ROOT / "docs/fleet.md").read_text()
+    )
+    assert documented
     file = tmp_path / "config.yaml"
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         camera = {"backend": "replay", "source": "demo", "loop": True}
@@ -58,12 +60,12 @@ def test_docs_know_what_a_connection_costs(tmp_path: Path) -> None:
             try:
                 wait_for(lambda: len(seen.messages) > 60, "the daemon and some events")
                 with Recorder(broker.port) as late:
-                    wait_for(lambda: len(late.messages) >= int(told[1]), "retained values")
+                    wait_for(lambda: len(late.messages) >= int(documented[1]), "retained values")
                     kept = {each.topic: len(each.payload) for each in late.messages if each.retain}
             finally:
                 process.terminate()
-    assert len(kept) == int(told[1])
-    assert sum(kept.values()) == pytest.approx(int(told[2]), rel=0.1)
+    assert len(kept) == int(documented[1])
+    assert sum(kept.values()) == pytest.approx(int(documented[2]), rel=0.1)
 
 
 def test_what_is_lost_what_comes_twice_and_what_is_not_ours() -> None:

@@ -58,18 +58,18 @@ def test_growth_is_told_beyond_the_tolerance_and_only_of_what_can_be_compared(
     made = tmp_path / "made.json"
     monkeypatch.setattr(instructions, "BASELINE", made)
 
-    def told(of_networks: float, around: float, **other: str) -> list[str]:
+    def reported(of_networks: float, around: float, **other: str) -> list[str]:
         made.write_text(json.dumps(baseline | {"made_with": instructions.surroundings() | other}))
         more = {"networks": of_networks, "OpenCV": around, "NumPy": around, "Python": around}
         each = baseline["instructions"].items()
         now = {faces: {part: count * more[part] for part, count in parts.items()} for faces, parts in each}
         return [line.split(":")[0] for line in instructions.grown(now)]
 
-    assert told(1.04, 1.04) == told(0.5, 0.5) == []
-    assert told(1.08, 1.0) == [f"{faces} faces, all" for faces in (0, 1, 3)]
-    assert told(1.0, 1.2) == [f"{faces} faces, around the networks" for faces in (0, 1, 3)]
-    assert told(3.0, 1.0, **{"model detector": "another"}) == []
-    assert told(1.0, 1.2, Python="3.99") == []
+    assert reported(1.04, 1.04) == reported(0.5, 0.5) == []
+    assert reported(1.08, 1.0) == [f"{faces} faces, all" for faces in (0, 1, 3)]
+    assert reported(1.0, 1.2) == [f"{faces} faces, around the networks" for faces in (0, 1, 3)]
+    assert reported(3.0, 1.0, **{"model detector": "another"}) == []
+    assert reported(1.0, 1.2, Python="3.99") == []
 
 
 def test_the_baseline_is_of_every_scene() -> None:

@@ -81,6 +81,12 @@ def test_a_lock_with_sums_for_less_is_not_complete(tmp_path: Path, monkeypatch: 
     assert vendored.is_complete(tmp_path)
 
 
+def test_wheels_that_cannot_be_downloaded_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(SystemExit, match=r"pip could not download the wheels for arm64, Python 3\.11: see above"):
+        vendored.fetch(tmp_path, architecture="arm64", python="3.11")
+
+
 def test_maintainer_scripts_and_installers_make_the_same_user() -> None:
     unit = (ROOT / "systemd/fer-edge.service").read_text()
     groups = set(re.findall("^m fer-edge (.+)", (SOURCES / "fer-edge.sysusers").read_text(), re.MULTILINE))
@@ -162,6 +168,7 @@ FAULT = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}
             False,
         ),
         ("", "ConnectionError", "audit: skipped for all: the registry gave no advisories: ConnectionError", False),
+        ("", "", "audit: skipped for all: the registry gave no advisories: nothing was said", False),
     ],
 )
 def test_an_audit_fails_by_a_fault_and_by_no_network_never(output: str, message: str, line: str, fails: bool) -> None:

@@ -115,9 +115,9 @@ def test_latency_is_coloured_by_what_is_normal(page: Page, tmp_path: Path) -> No
 
 def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Path) -> None:
     page.add_init_script(
-        "window.told = []; window.Notification = class { static permission = 'default';"
+        "window.notified = []; window.Notification = class { static permission = 'default';"
         "static async requestPermission() { this.permission = 'granted'; return 'granted'; }"
-        "constructor(title, { body }) { window.told.push(`${title}; ${body}`); } };"
+        "constructor(title, { body }) { window.notified.push(`${title}; ${body}`); } };"
     )
     alert = AlertState("cheer", True, time.monotonic_ns(), ("happiness",), 2, (3, 5))
     off = replace(alert, on=False, faces=0, track_ids=())
@@ -125,7 +125,7 @@ def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Pa
         expect(page.locator("#link-text")).to_have_text("Live")
         site.sink.submit(update_of(bright(), alerts=(alert,)))
         expect(page.locator("#alerts")).to_have_text(re.compile("Alert cheer is on since .*: faces #3, #5 for "))
-        assert page.evaluate("[window.told.length, document.documentElement.dataset.beeps]") == [0, None]
+        assert page.evaluate("[window.notified.length, document.documentElement.dataset.beeps]") == [0, None]
         page.evaluate("document.querySelector('#alerts li').dataset.first = 'yes'")
         site.sink.submit(update_of(bright(), events=(face_event(1),)))
         expect(page.locator("#journal")).to_contain_text("Face #7")
@@ -136,13 +136,13 @@ def test_sound_and_notification_are_off_until_asked_for(page: Page, tmp_path: Pa
         page.get_by_label("Notification").check()
         expect(page.locator("html")).to_have_attribute("data-beeps", "1")  # to hear how it sounds
         site.sink.submit(update_of(bright(), alerts=(alert,)))
-        wait_for(lambda: page.evaluate("window.told.length") == 1, "it is notified")
-        assert re.fullmatch("Alert cheer is on; fer-edge .*: faces #3, #5", page.evaluate("window.told[0]"))
+        wait_for(lambda: page.evaluate("window.notified.length") == 1, "it is notified")
+        assert re.fullmatch("Alert cheer is on; fer-edge .*: faces #3, #5", page.evaluate("window.notified[0]"))
         expect(page.locator("html")).to_have_attribute("data-beeps", "2")
         page.reload()
         expect(page.locator("#alerts")).to_be_visible()
         expect(page.get_by_label("Sound")).to_be_checked()
-        assert page.evaluate("window.told.length") == 0, "it is no news to a page that begins"
+        assert page.evaluate("window.notified.length") == 0, "it is no news to a page that begins"
 
 
 def test_a_refused_notification_says_so(page: Page, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_what_needs_them_says_so_in_one_line(name: str) -> None:
     assert line.endswith("run: pip install 'fer-edge[quantize]'")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "publish", "evaluate.geometry", "publish.model_cards_page"])
+@pytest.mark.parametrize("name", ["evaluate", "publish", "evaluate.geometry", "publish.model_cards_page", "cost"])
 def test_the_others_do_without(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,18 @@ import pytest
 from fer_edge.records import LABELS
 from quantize import daemon_stages
 from quantize.data import eyes_read, mesh_faces, mesh_labels, natural, photo_teachers, sets, teacher
-from quantize.evaluate import drowsiness, fairness, geometry, intensity, landmark_heads, over_calm, signals, worsened
+from quantize.evaluate import (
+    drowsiness,
+    fairness,
+    geometry,
+    intensity,
+    iris,
+    landmark_heads,
+    over_calm,
+    signals,
+    worsened,
+)
+from quantize.evaluate import natural as measured_natural
 from quantize.files import cards, runs
 from quantize.files.arrays import read_arrays, read_rows
 from quantize.publish import model_cards_page
@@ -220,6 +231,34 @@ def test_nothing_to_measure_on_is_one_line(tmp_path: Path) -> None:
             keep(tmp_path)
     model = daemon_stages.open_model(MODELS / "landmarks.tflite", "landmarks")
     assert landmark_heads.measure(model, tmp_path) is None
+
+
+def test_natural_faces_of_nobody_who_is_kept_are_one_line(tmp_path: Path) -> None:
+    learned = next(name for name in (f"Some_Body{number}_0001.jpg" for number in range(99)) if not kept(name))
+    np.savez(
+        tmp_path / natural.NATURAL,
+        canvases=np.zeros((1, 64, 64), np.uint8),
+        guesses=np.zeros(1, np.intp),
+        names=np.array([learned]),
+    )
+    np.savez(tmp_path / "teacher.npz", ferplus=np.ones((0, 8)), posed=np.ones((0, 8)), natural=np.ones((1, 8)))
+    model = daemon_stages.open_model(MODELS / "expression.tflite", "expression")
+    with pytest.raises(sets.DataError, match="expected faces of people kept from training, found none"):
+        measured_natural.run(model, tmp_path)
+
+
+def kept(name: str) -> bool:
+    faces = natural.Natural(np.zeros((1, 64, 64), np.uint8), np.zeros(1, np.intp), (name,))
+    return bool(faces.held_out()[0])
+
+
+def test_an_iris_filter_is_fitted_to_some_faces_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iris, "Teacher", lambda _: None)
+    monkeypatch.setattr(iris, "BoxTeacher", lambda _: None)
+    monkeypatch.setattr(iris, "_faces", lambda *_, **__: ())
+    with pytest.raises(sets.DataError, match="expected faces that are learned from"):
+        iris.measure(MODELS, tmp_path, tmp_path, tmp_path, write=tmp_path / "iris.json")
+    assert not (tmp_path / "iris.json").exists()
 
 
 def test_the_built_in_shapes_need_faces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

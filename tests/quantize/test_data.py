@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fer_edge.records import LABELS
 from fer_edge.vision.model_card import TensorCard
 from fer_edge.vision.tflite import quantize
+from quantize.data import alike, sets
 from quantize.data import ferplus as labels
-from quantize.data import sets
 from quantize.data.locate import labels_sha256, located
 from quantize.tasks.task import to_input
 from tests.support.ferplus_samples import ferplus, pictures, votes
@@ -113,6 +113,26 @@ def test_photos_that_show_the_same_are_on_one_side(tmp_path: Path) -> None:
     held_out = sets.held_out_photos(photos)
     assert 0 < held_out.sum() < 60
     np.testing.assert_array_equal(held_out[:30], held_out[30:])
+
+
+def photo_of(bits: NDArray[np.bool_], name: str) -> sets.Photo:
+    """A picture of 17 x 16 px with this difference hash, bool[256]."""
+    steps = np.where(bits.reshape(16, 16), 1, -1)
+    image = (128 + np.concatenate([np.zeros((16, 1), int), np.cumsum(steps, axis=1)], axis=1)).astype(np.uint8)
+    empty = np.empty((0, 4), np.float32)
+    return sets.Photo(name, image, empty, empty.reshape(0, 5, 2), np.empty(0, np.bool_), ())
+
+
+def test_photos_that_a_third_one_is_like_are_on_one_side() -> None:
+    """Also where it comes last."""
+    names = {sets.chosen(name.encode(), one_in=3): name for name in ("a.png", "b.png", "c.png", "d.png", "e.png")}
+    bits = np.zeros((3, 256), np.bool_)
+    bits[2, :18] = bits[1, :36] = True  # the first two differ in 36, the last one differs from both in 18
+    photos = [photo_of(own, name) for own, name in zip(bits, (names[True], names[False], "x.png"), strict=True)]
+    assert [alike.difference_hash(photo.image).sum() for photo in photos] == [0, 36, 18]
+    assert sets.held_out_photos(photos).all()
+    assert not sets.held_out_photos(photos[:2]).all(), "without the third one they are strangers"
+    assert not len(sets.held_out_photos([]))
 
 
 def test_everybody_is_on_one_side(tmp_path: Path) -> None:

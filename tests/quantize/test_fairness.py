@@ -12,11 +12,11 @@ from quantize.evaluate import fairness
 
 
 def test_names_tell_age_gender_and_race() -> None:
-    tell = fairness.groups_of_name
-    assert tell("61_1_2_20170109.jpg", Path("set")) == ("everybody", "60 to 120", "female", "Asian")
-    assert tell("9_0_20170109150557335.jpg", Path("set")) == ("everybody", "3 to 9", "male")
+    groups_of = fairness.groups_of_name
+    assert groups_of("61_1_2_20170109.jpg", Path("set")) == ("everybody", "60 to 120", "female", "Asian")
+    assert groups_of("9_0_20170109150557335.jpg", Path("set")) == ("everybody", "3 to 9", "male")
     with pytest.raises(DataError, match=r"face\.jpg: expected a name like age_gender_race_date"):
-        tell("face.jpg", Path("set"))
+        groups_of("face.jpg", Path("set"))
 
 
 def test_wilson_interval() -> None:

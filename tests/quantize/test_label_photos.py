@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from quantize.data import label_photos
+from quantize.data.alike import difference_hash
 from quantize.data.label_photos import Look, is_face, label
 from quantize.data.photo_teachers import Color, Teachers
-from quantize.data.sets import difference_hash, read_more
+from quantize.data.sets import read_more
 
 FIVE = (45.0, 40.0, 75.0, 40.0, 60.0, 55.0, 48.0, 70.0, 72.0, 70.0)
 
 
-def said(*rows: tuple[tuple[float, ...], tuple[float, float, float]]) -> Look:
+def look_at(*rows: tuple[tuple[float, ...], tuple[float, float, float]]) -> Look:
     """Teachers that have an answer ready."""
     places = np.full((len(rows), 14), np.nan, np.float32)
     for place, (numbers, _) in zip(places, rows, strict=True):
@@ -44,7 +45,7 @@ def test_both_say_what_a_face_is(share: float, scores: tuple[float, float, float
 
 
 def test_faces_count_doubtful_ones_are_kept_apart_and_weak_ones_are_background() -> None:
-    look = said(
+    look = look_at(
         ((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)),
         ((200.0, 50.0, 240.0, 100.0), (0.4, 0.0, 0.1)),
         ((100.0, 150.0, 130.0, 190.0), (0.2, 0.0, 0.1)),
@@ -58,16 +59,16 @@ def test_faces_count_doubtful_ones_are_kept_apart_and_weak_ones_are_background()
 
 
 def test_a_photo_is_of_no_use_with_doubtful_faces_only_and_empty_where_nobody_sees_any() -> None:
-    doubtful = said(((30.0, 20.0, 90.0, 90.0), (0.4, 0.0, 0.1)))
+    doubtful = look_at(((30.0, 20.0, 90.0, 90.0), (0.4, 0.0, 0.1)))
     assert label("a.jpg", photo(1), doubtful) is None
-    empty = label("a.jpg", photo(1), said())
+    empty = label("a.jpg", photo(1), look_at())
     assert empty is not None
     assert (empty.name, empty.rows) == ("scenes/a.jpg", [])
 
 
 def test_what_is_written_is_read_as_photos_to_train_on(tmp_path: Path) -> None:
-    look = said(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)), ((200.0, 50.0, 240.0, 100.0), (0.4, 0.0, 0.1)))
-    labelled = [label("a.jpg", photo(1), look), label("b.jpg", photo(2), said())]
+    look = look_at(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)), ((200.0, 50.0, 240.0, 100.0), (0.4, 0.0, 0.1)))
+    labelled = [label("a.jpg", photo(1), look), label("b.jpg", photo(2), look_at())]
     label_photos.write([each for each in labelled if each], tmp_path / "photos3")
     (read,), (nobody,) = read_more(tmp_path / "photos3")
     assert read.sure.tolist() == [True, False]
@@ -114,7 +115,7 @@ def test_photos_of_one_name_keep_their_own_boxes() -> None:
 
 
 def test_a_result_is_whole_and_its_folder_is_made(tmp_path: Path) -> None:
-    look = said(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)))
+    look = look_at(((30.0, 20.0, 90.0, 90.0, *FIVE), (0.9, 0.8, 0.7)))
     labelled = [each for each in [label("a.jpg", photo(1), look)] if each]
     out = tmp_path / "sets" / "photos3"
     label_photos.write(labelled, out)

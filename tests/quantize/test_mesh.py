@@ -137,7 +137,11 @@ def test_two_folds_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "person"),
-    [("Aaron_Guiel_0001.jpg", "Aaron_Guiel"), ("facial-expressions_2868588k.jpg", "facial-expressions_2868588k")],
+    [
+        ("Aaron_Guiel_0001.jpg", "Aaron_Guiel"),
+        ("Avinash_12.jpg", "Avinash"),
+        ("facial-expressions_2868588k.jpg", "facial-expressions_2868588k"),
+    ],
 )
 def test_pictures_of_a_person_are_known_by_name(name: str, person: str) -> None:
     assert mesh_labels.person_of(name) == person

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fer_edge.testing.brokers import wait_for
 from tests.support.made_up_sets import made_up_ferplus, write_npz
 from tests.support.paths import ROOT
 
@@ -85,8 +85,7 @@ def test_a_killed_process_goes_on(faces: Path, tmp_path: Path) -> None:
     environment, quiet = os.environ | {"CUDA_VISIBLE_DEVICES": ""}, subprocess.DEVNULL
     begin = [sys.executable, "-m", "quantize.train", *arguments]
     with subprocess.Popen(begin, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) as process:
-        while epochs(tmp_path) < 1 and process.poll() is None:
-            time.sleep(0.05)
+        wait_for(lambda: epochs(tmp_path) or process.poll() is not None, "the first epoch", seconds=600)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert 1 <= epochs(tmp_path) < 8
@@ -135,6 +134,13 @@ def threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     tf = pytest.importorskip("tensorflow")
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_stage_without_channels_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["expression", "--data", str(tmp_path), "--out", str(tmp_path), "--widths", "8", "0", "8"]
+    assert command.main(given) == 1
+    assert capsys.readouterr().err == "error: --widths: expected more than 0\n"
 
 
 @pytest.mark.usefixtures("threads_as_they_are")

@@ -32,11 +32,11 @@ def browser() -> Iterator[BrowserContext]:
 
 def complaints(page: Page) -> list[str]:
     """What the page says on the console, and its errors, as they come."""
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
-    return said
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("requestfailed", lambda request: messages.append(f"failed: {request.url}"))
+    return messages
 
 
 @contextmanager

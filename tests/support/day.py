@@ -165,24 +165,24 @@ def _compared(planned: list[Visit], rows: list[dict[str, str]]) -> list[tuple[st
     def got(column: str) -> float:
         return sum(float(row[column] or 0) for row in rows)
 
-    told = [
+    compared = [
         ("watched, s", DAY_S, got("watched_s")),
         ("visitors", float(len(planned)), got("visitors")),
         ("stays, s", sum(each.stay_s for each in planned), got("dwell_s")),
     ]
     for zone, left in (("left", True), ("right", False)):
         there = [each.stay_s - CONFIRM_S for each in planned if each.left is left]
-        told += [(f"visits in zone {zone}", float(len(there)), got(f"zone_{zone}_visits"))]
-        told += [("stays there, s", sum(there), got(f"zone_{zone}_dwell_s"))]
+        compared += [(f"visits in zone {zone}", float(len(there)), got(f"zone_{zone}_visits"))]
+        compared += [("stays there, s", sum(there), got(f"zone_{zone}_dwell_s"))]
     if any(each.pixels for each in planned):
-        return told  # what a portrait does is the networks' business
+        return compared  # what a portrait does is the networks' business
     for label in SHOWN:
         seconds = sum(each.stay_s - CONFIRM_S for each in planned if each.label == label)
-        told.append((f"{label}, face s", seconds, got(f"{label}_s")))
+        compared.append((f"{label}, face s", seconds, got(f"{label}_s")))
     for name, lasts_s in (("looks", LOOK_S), ("smiles", SMILE_S), ("yawns", YAWN_S)):
         number = float(sum(getattr(each, name) for each in planned))
-        told += [
+        compared += [
             (f"{name}, faces", number, got(f"{name}_faces")),
             (f"{name}, s", number * lasts_s, got(f"{name}_on_s")),
         ]
-    return told
+    return compared

@@ -43,7 +43,7 @@ def two(tmp_path: Path, front: NamedCamera = ASTRONAUT, back: NamedCamera = ASTR
     )
 
 
-def told(tmp_path: Path, name: str) -> list[tuple[int, str]]:
+def written(tmp_path: Path, name: str) -> list[tuple[int, str]]:
     """Faces and what happened to them, as a camera's file tells it."""
     path = tmp_path / f"events-{name}.jsonl"
     lines = path.read_bytes().splitlines() if path.exists() else []
@@ -59,8 +59,8 @@ def test_each_camera_tells_its_own_story(tmp_path: Path) -> None:
         jsonl=Jsonl(enabled=True, path=str(tmp_path / "events-alone.jsonl")),
     )
     run(alone, Signals())
-    assert told(tmp_path, "front") == told(tmp_path, "back") == told(tmp_path, "alone")
-    assert told(tmp_path, "front")[-1][1] == "end"
+    assert written(tmp_path, "front") == written(tmp_path, "back") == written(tmp_path, "alone")
+    assert written(tmp_path, "front")[-1][1] == "end"
     devices = [
         {
             msgspec.json.decode(line)["device_id"]
@@ -116,15 +116,15 @@ def test_a_camera_that_dies_ends_its_faces_and_comes_back_while_the_other_goes_o
 ) -> None:
     monkeypatch.setattr(daemon_module, "open_camera", opening({11: Unplugged, 12: Plugged}))
     with running(two(tmp_path, live(11), live(12)), Signals()):
-        wait_for(lambda: told(tmp_path, "front")[:3] == [(1, "start"), (1, "end"), (2, "start")], "it is back")
-        wait_for(lambda: (1, "start") in told(tmp_path, "back"), "the other one goes on")
+        wait_for(lambda: written(tmp_path, "front")[:3] == [(1, "start"), (1, "end"), (2, "start")], "it is back")
+        wait_for(lambda: (1, "start") in written(tmp_path, "back"), "the other one goes on")
         assert is_running(f"{ID}-front")
         assert is_running(f"{ID}-back")
     for name in ("front", "back"):
-        starts = [face for face, what in told(tmp_path, name) if what == "start"]
-        ends = [face for face, what in told(tmp_path, name) if what == "end"]
+        starts = [face for face, what in written(tmp_path, name) if what == "start"]
+        ends = [face for face, what in written(tmp_path, name) if what == "end"]
         assert starts == ends
-    assert told(tmp_path, "back")[0] == (1, "start")
+    assert written(tmp_path, "back")[0] == (1, "start")
 
 
 def test_a_camera_that_hangs_at_its_opening_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_a_camera_that_hangs_at_its_opening_holds_nobody_up(tmp_path: Path, monk
     monkeypatch.setattr(daemon_module, "is_live_source", lambda _: True)
     config = two(tmp_path, live(0.2), live(12))
     with running(config, signals):
-        wait_for(lambda: (1, "start") in told(tmp_path, "back"), "the other one's face")
-    assert told(tmp_path, "front") == []
+        wait_for(lambda: (1, "start") in written(tmp_path, "back"), "the other one's face")
+    assert written(tmp_path, "front") == []
 
 
 def test_a_film_that_breaks_ends_alone_and_is_told_in_the_end(
@@ -156,8 +156,8 @@ def test_a_film_that_breaks_ends_alone_and_is_told_in_the_end(
     front, back = (msgspec.structs.replace(ASTRONAUT, timeout_seconds=seconds) for seconds in (11, 12))
     with pytest.raises(CameraError, match="the film breaks off"):
         run(two(tmp_path, front, back), Signals())
-    assert told(tmp_path, "front") == [(1, "start"), (1, "end")]
-    assert len(told(tmp_path, "back")) > 2
+    assert written(tmp_path, "front") == [(1, "start"), (1, "end")]
+    assert len(written(tmp_path, "back")) > 2
     assert "the film breaks off; the other cameras go on" in caplog.text
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -225,10 +224,6 @@ class Connection:
             if events & select.POLLOUT:
                 self._client.loop_write()
             self._client.loop_misc()
-        except MQTTException as error:
-            self._trouble = LinkError(
-                f"its answer is not valid MQTT ({error}); {NO_BROKER}", refused=True, version=True
-            )
         except TooLarge as error:
             self._trouble = LinkError(f"it sent {error}", oversized=True)
 

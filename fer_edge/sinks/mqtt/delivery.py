@@ -174,7 +174,7 @@ class Delivery:
     @property
     def done(self) -> bool:
         """Whether nothing waits for an acknowledgement or to be sent."""
-        return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.unsaid)
+        return not (self._pending or len(self._outbox) or len(self._outgoing.messages) or self._outgoing.dirty)
 
     @property
     def pending(self) -> LeftBehind:

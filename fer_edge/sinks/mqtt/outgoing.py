@@ -27,7 +27,7 @@ class Outgoing:
         self.messages: Backlog[Message] = Backlog(ANSWERS)  # summaries and answers
         self._lock = Lock()
         self._retained: dict[str, bytes] = {}  # topic -> what subscribers should see
-        self._unsaid: dict[str, None] = {}  # the topics among them that changed, in order
+        self._dirty: dict[str, None] = {}  # the topics among them that changed, in order
         self._newest: dict[str, Message] = {}  # by topic: figures of which only the newest counts
         self.last: str | None = None
         """The topic that is sent only when the broker has all others: at `online`, every retained value is current."""
@@ -43,28 +43,29 @@ class Outgoing:
             changed = again or self._retained.get(topic) != payload
             if changed:
                 self._retained[topic] = payload
-                self._unsaid[topic] = None
+                self._dirty[topic] = None
             return changed
 
     def republish_all(self) -> None:
         """Every retained value is to be sent again: another broker, or one that lost them."""
         with self._lock:
-            self._unsaid = dict.fromkeys(self._retained)
+            self._dirty = dict.fromkeys(self._retained)
             self._before = self._retained.keys() - {self.last}
 
     def remove(self, topics: Iterable[str], *, after: str | None = None) -> None:
         """Remove retained values: at once, or a moment after a message on topic `after` was taken, so that nobody
-        there looks at them any more."""
+        there looks at them any more. What waits for that already goes on waiting for the message that it waited for."""
         with self._lock:
-            self._removals |= dict.fromkeys(topics, after)
-            if after:
+            new = [topic for topic in topics if not (after and topic in self._removals)]
+            self._removals |= dict.fromkeys(new, after)
+            if new and after:
                 self._removable.pop(after, None)
 
     def forget(self, topics: Iterable[str]) -> None:
         """Stop sending retained values that the broker rejects: there is nothing to be removed."""
         with self._lock:
             for topic in topics:
-                for each in (self._retained, self._unsaid, self._removals):
+                for each in (self._retained, self._dirty, self._removals):
                     each.pop(topic, None)
                 self._before.discard(topic)
 
@@ -86,12 +87,12 @@ class Outgoing:
         ]:
             del self._removals[topic]
             self._retained[topic] = b""
-            self._unsaid[topic] = None
+            self._dirty[topic] = None
 
     @property
     def opening(self) -> bool:
         """Whether the initial messages of a connection have not all been sent yet."""
-        return self.last in self._unsaid
+        return self.last in self._dirty
 
     @property
     def removing(self) -> bool:
@@ -99,9 +100,9 @@ class Outgoing:
         return bool(self._removals)
 
     @property
-    def unsaid(self) -> bool:
+    def dirty(self) -> bool:
         """Whether a retained value is pending."""
-        return bool(self._unsaid)
+        return bool(self._dirty)
 
     def acknowledged(self, topic: str, *, taken: bool) -> None:
         """The broker has accepted a retained value, or rejected it. A removed one is forgotten."""
@@ -109,7 +110,7 @@ class Outgoing:
             self._before.discard(topic)
             if taken:
                 self._removable[topic] = time.monotonic() + REMOVE_SECONDS
-            if topic not in self._unsaid and self._retained.get(topic) == b"":
+            if topic not in self._dirty and self._retained.get(topic) == b"":
                 del self._retained[topic]
 
     def retained(self) -> list[str]:
@@ -132,9 +133,9 @@ class Outgoing:
         """A changed retained value whose topic is not busy: one message a topic at a time, so the last one wins."""
         with self._lock:
             self._remove_due()
-            free = (topic for topic in self._unsaid if topic not in busy)
+            free = (topic for topic in self._dirty if topic not in busy)
             topic = next((topic for topic in free if not (self._before and topic == self.last)), None)
             if topic is None:
                 return None
-            del self._unsaid[topic]
+            del self._dirty[topic]
             return topic, self._retained[topic]

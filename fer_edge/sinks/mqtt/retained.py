@@ -99,13 +99,14 @@ class RetainedTopics:
         values = {f"{self._base}/info": msgspec.json.encode(info)}
         for answer in self._control.answers():
             values[f"{self._base}/config/{topic_of(answer.key)}"] = msgspec.json.encode(config_payload(answer))
+        named = self._named()
+        others = set() if self._is_first else self._hub_topics()  # the first camera sees to them
+        entities = self._remove(self._fixed | values.keys() | named.keys() | discovery.keys() | others)
         for topic, payload in (discovery | values).items():
             self._outgoing.retain(topic, payload)
-        named = self._named()
         for topic in named.keys() - self._outgoing.retained():  # what an earlier run left on the broker holds no more
             self._outgoing.retain(topic, named[topic])
-        others = set() if self._is_first else self._hub_topics()  # the first camera sees to them
-        self._remove(self._fixed | values.keys() | named.keys() | discovery.keys() | others)
+        self._outgoing.remove(entities)
         device = discovery_topic(self._identity, self._control.config)
         described = (device, discovery[device]) if device in discovery else None
         source = str(self._control.path) if self._control.path else None
@@ -119,14 +120,15 @@ class RetainedTopics:
         empty = {f"zone/{name}": zone_payload(ZoneState(name, (), now_ns)) for name in zones}
         return {f"{self._base}/{name}": msgspec.json.encode(payload) for name, payload in (off | empty).items()}
 
-    def _remove(self, wanted: Set[str]) -> None:
-        """Remove obsolete retained topics: entities first, then the values that they show."""
+    def _remove(self, wanted: Set[str]) -> set[str]:
+        """Note which retained topics are obsolete, before the description without their entities is queued: the broker
+        may take that at once. Returns the entities among them, which go first, behind what takes their place."""
         gone = (self._left | set(self._outgoing.retained())) - wanted
         self._left = set()
         entities = {topic for topic in gone if topic.endswith("/config")}
-        self._outgoing.remove(entities)
         seen_by = discovery_topic(self._identity, self._control.config)
         self._outgoing.remove(gone - entities, after=seen_by if seen_by in wanted else None)
+        return entities
 
     def _described(self) -> tuple[str, bytes]:
         """The message that describes the device."""

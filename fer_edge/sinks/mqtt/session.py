@@ -120,7 +120,7 @@ class Session:
         self._wake.set()
         self._worker.join(timeout)
 
-    def _say(self, topic: str, payload: bytes) -> None:
+    def _retain(self, topic: str, payload: bytes) -> None:
         self._outgoing.retain(f"{self._base}/{topic}", payload)
 
     def _run(self) -> None:
@@ -286,9 +286,9 @@ class Session:
     def _farewell(self, link: Connection, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out, the will publishes `offline`."""
         self._deliver(link, delivery)
-        self._say("state", NOBODY)
-        self._say("camera/availability", OFFLINE)
-        self._say("availability", OFFLINE)
+        self._retain("state", NOBODY)
+        self._retain("camera/availability", OFFLINE)
+        self._retain("availability", OFFLINE)
         if self._deliver(link, delivery):
             link.close()
 

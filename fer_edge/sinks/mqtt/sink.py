@@ -50,7 +50,7 @@ class MqttSink:
         self._signals = [signal.name for signal in enabled_signals(config)]
         self._folder = state_folder(config, identity.device_id)
         self._outgoing = Outgoing()
-        self._told = RetainedTopics(self._base, identity, self._outgoing, self._control)
+        self._retained = RetainedTopics(self._base, identity, self._outgoing, self._control)
         self._inbox = Inbox(config, self._base, self._outgoing, self._control, wake=lambda: self._session.wake())
         self.store = Store(self._outgoing, config, self._folder)
         self._session = Session(
@@ -60,7 +60,7 @@ class MqttSink:
             outgoing=self._outgoing,
             inbox=self._inbox,
             store=self.store,
-            on_limit=self._told.fit,
+            on_limit=self._retained.fit,
         )
         self._embedded: EmbeddedBroker | None = None
         self._readings_at = 0.0  # monotonic seconds
@@ -68,7 +68,7 @@ class MqttSink:
     @property
     def settled(self) -> bool:
         """Whether the broker has all retained values and the subscriptions to set/ and request/."""
-        return self._session.subscribed and not (self._outgoing.unsaid or self._outgoing.removing)
+        return self._session.subscribed and not (self._outgoing.dirty or self._outgoing.removing)
 
     def start(self) -> None:
         """Read secrets and certificates, start the embedded broker if configured, and the thread.
@@ -80,12 +80,12 @@ class MqttSink:
         """
         embedded = self._config.mqtt.broker == "embedded"
         broker = self._start_embedded() if embedded else broker_of(self._config.mqtt)
-        self._say("availability", ONLINE)
-        self._say("camera/availability", OFFLINE)  # until the first frame
+        self._retain("availability", ONLINE)
+        self._retain("camera/availability", OFFLINE)  # until the first frame
         self._say_camera(here=False)
-        self._say("state", NOBODY)
-        self._told.remember(self._folder / PUBLISHED_FILE)
-        self._told.refresh()
+        self._retain("state", NOBODY)
+        self._retained.remember(self._folder / PUBLISHED_FILE)
+        self._retained.refresh()
         self._session.start(broker)
         self._control.on_change(self._refresh)
         self._control.on_picture(self._picture)
@@ -113,26 +113,26 @@ class MqttSink:
         if not self._session.open:
             return
         self._inbox.see(update)
-        news = update.frame is None and self._say("camera/availability", OFFLINE)
+        news = update.frame is None and self._retain("camera/availability", OFFLINE)
         state = state_payload(update.faces, self._control.config.zones, signals=self._signals)
-        news |= self._say("state", msgspec.json.encode(state))
+        news |= self._retain("state", msgspec.json.encode(state))
         for event in update.events:
             self._outgoing.events.put(event_payload(event, self._identity))
         for alert in update.alerts:
             if alert.name not in self._control.config.alerts:
                 continue  # a reload has removed it, and `RetainedTopics` its topic
-            news |= self._say(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
+            news |= self._retain(f"alert/{alert.name}", msgspec.json.encode(alert_payload(alert)))
         for zone in update.zones:
             if zone.name in self._control.config.zones:
-                news |= self._say(f"zone/{zone.name}", msgspec.json.encode(zone_payload(zone)))
+                news |= self._retain(f"zone/{zone.name}", msgspec.json.encode(zone_payload(zone)))
         # behind the values: who reads that the camera is there must not act on older ones
-        news |= update.frame is not None and self._say("camera/availability", ONLINE)
+        news |= update.frame is not None and self._retain("camera/availability", ONLINE)
         news |= self._say_camera(here=update.frame is not None)
         news |= self._figures(update)
         if news or update.events:
             self._session.wake()
 
-    def _say(self, topic: str, payload: bytes) -> bool:
+    def _retain(self, topic: str, payload: bytes) -> bool:
         """Set a retained value. True: it changed."""
         return self._outgoing.retain(f"{self._base}/{topic}", payload)
 
@@ -141,7 +141,7 @@ class MqttSink:
         paused = self._control.config.camera.paused
         reason = None if here else self._control.reported("camera") or "it has not delivered a picture yet"
         status = CameraPayload(v=CONTRACT, state="online" if here else "paused" if paused else "away", reason=reason)
-        return self._say("camera/status", msgspec.json.encode(status))
+        return self._retain("camera/status", msgspec.json.encode(status))
 
     def _figures(self, update: Update) -> bool:
         """Queue what is not retained. True: there is something."""
@@ -178,7 +178,7 @@ class MqttSink:
 
     def _refresh(self) -> None:
         """Other settings are in force."""
-        self._told.refresh()
+        self._retained.refresh()
         self._session.wake()
 
     def close(self, timeout: float) -> None:

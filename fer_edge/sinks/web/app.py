@@ -87,10 +87,13 @@ def make_cameras_app(
         return body
 
     async def slash(request: Request) -> Response:
-        return RedirectResponse(f"{request.path_params['name']}/", 307)
+        name = request.path_params["name"]
+        missing = Response("Not found: no camera of this name runs.\n", 404, media_type="text/plain")
+        return RedirectResponse(f"{name}/", 307) if name in sites else missing
 
-    first = [Route("/", overview), Route("/camera/{name}", slash), *_door(keys, files)]
-    app: ASGIApp = AuthMiddleware(Starlette(routes=first), keys, names)
+    first = Starlette(routes=[Route("/", overview), Route("/camera/{name}", slash), *_door(keys, files)])
+    first.router.redirect_slashes = False  # an unknown camera's address would lead to `slash` and back for ever
+    app: ASGIApp = AuthMiddleware(first, keys, names)
     for name, site in sites.items():
         app = Below(f"/camera/{name}", _page(site, names), app)
     return BelowPath(app, root_path)

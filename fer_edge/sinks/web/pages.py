@@ -21,11 +21,6 @@ class CameraPages:
         self._server = PageServer(config.web, pages=2 * len(config.cameras))  # the overview looks at each, too
         self._sinks: dict[str, WebSink] = {}
 
-    @property
-    def port(self) -> int:
-        """After `open`, the one that is listened on."""
-        return self._server.port
-
     def open(self) -> None:
         """Take the port. Raises as `PageServer.open` does."""
         self._keys = self._server.open()

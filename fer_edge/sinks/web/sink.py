@@ -67,8 +67,8 @@ class WebSink:
         self._groups = groups(self._control.tuning.tunables())
         self.live = Live(config.web.max_viewers)
         self._history = RecentHistory()
-        self._pulse = StatusCollector(config, self._control)
-        self._studio = FrameRenderer(config, self.live, self._picture)
+        self._status = StatusCollector(config, self._control)
+        self._renderer = FrameRenderer(config, self.live, self._picture)
         self._own, self._server = server is None, server or PageServer(config.web)
         self._login = False
         self._limits = {kind: RateLimit(burst=burst, every_seconds=pause) for kind, (burst, pause) in LIMITS.items()}
@@ -84,9 +84,9 @@ class WebSink:
         return self._config.privacy.images and self.live.watched
 
     @property
-    def studio(self) -> FrameRenderer:
+    def renderer(self) -> FrameRenderer:
         """Who counts what was drawn."""
-        return self._studio
+        return self._renderer
 
     def start(self) -> None:
         """Listen, and start both threads; with a server of several pages, only what is this page's own.
@@ -112,34 +112,34 @@ class WebSink:
         self.site = Site(keys, self.live, self._hello, self._handle, allowed)
         self._control.on_change(self._refresh)
         self._server.every_second(self._beat, at_end=self._unwatch)
-        self._studio.start()
+        self._renderer.start()
 
     def submit(self, update: Update) -> None:
         """Take an update. Never raises: this is a preview only."""
-        self._pulse.note(update)
+        self._status.note(update)
         new = self._history.note(update, self._control.reported("camera"))
         if self.live.watched:
-            self._studio.submit(update)
+            self._renderer.submit(update)
             if new:
                 self._in_loop(lambda: self.live.say(encode(News(entries=new))))
 
     def close(self, timeout: float) -> None:
         """Notify the pages and stop, within `timeout` seconds. Never raises; may be called twice."""
-        if not self._studio.started:
+        if not self._renderer.started:
             return
         end = time.monotonic() + timeout
         if self._own:
             self._server.stop()
-        self._studio.close(timeout / 2)
+        self._renderer.close(timeout / 2)
         if self._own:
             self._server.close(max(0.0, end - time.monotonic()))
 
     def _beat(self) -> None:
         """Send the daemon's health, while there are viewers."""
         if self.live.watched:
-            self.live.show("health", encode(self._pulse.health(len(self.live))))
+            self.live.show("health", encode(self._status.health(len(self.live))))
         else:
-            self._pulse.skip()
+            self._status.skip()
 
     def _unwatch(self) -> None:
         self.live.watched = False
@@ -153,7 +153,7 @@ class WebSink:
     def _refresh(self) -> None:
         """Other settings are in force. Called in the control's thread."""
         self._groups = groups(self._control.tuning.tunables())
-        self._studio.configure(self._control.config)
+        self._renderer.configure(self._control.config)
         if self.live.watched:
             text = encode(Settings(groups=self._groups, shapes=shapes_of(self._control.config)))
             self._in_loop(lambda: self.live.show("settings", text))

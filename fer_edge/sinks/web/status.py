@@ -88,7 +88,7 @@ class StatusCollector:
             return PartState(state="off", text="paused: the camera is closed (camera.paused)")
         report = self._control.report_of("camera")
         if report and not report.good:
-            return _told(report, "bad")
+            return _reported(report, "bad")
         if self._camera_away is None:
             return PartState(state="waiting", text="waiting for the first picture", since=self._begun)
         if self._camera_away or now - self._newest > self._config.camera.timeout_seconds:
@@ -101,10 +101,10 @@ class StatusCollector:
         report = self._control.report_of("broker")
         if report is None:
             return PartState(state="waiting", text="connecting", since=self._begun)
-        return _told(report, "good" if report.good else "bad")
+        return _reported(report, "good" if report.good else "bad")
 
 
-def _told(report: Report, state: Literal["good", "bad"]) -> PartState:
+def _reported(report: Report, state: Literal["good", "bad"]) -> PartState:
     """A part's reported state."""
     return PartState(state=state, text=report.words, since=report.since, retry_at=report.retry_at)
 

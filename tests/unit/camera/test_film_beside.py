@@ -64,9 +64,9 @@ def test_a_folder_says_it_once(tmp_path: Path, image: Image, caplog: pytest.LogC
     cv2.imwrite(str(tmp_path / "plain.png"), image)
     camera = open_source(Config(), str(tmp_path))
     assert len(list(iter(camera.read, None))) == 5
-    said = "the films or sequences beside 4 pictures are not read"
-    assert (camera.note, camera.damaged, camera.trouble) == (said, 0, None)
-    assert [message.partition(": ")[2] for message in caplog.messages] == [said]
+    note = "the films or sequences beside 4 pictures are not read"
+    assert (camera.note, camera.damaged, camera.trouble) == (note, 0, None)
+    assert [message.partition(": ")[2] for message in caplog.messages] == [note]
 
 
 def test_a_plain_picture_has_none(image: Image) -> None:

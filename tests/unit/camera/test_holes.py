@@ -56,7 +56,7 @@ def test_a_face_outlasts_a_short_hole_and_ends_in_a_long_one(
         assert ends[0].mono_ns < starts[1].mono_ns
 
 
-def told(times_s: list[float], damage_before: set[int]) -> str:
+def loss_message(times_s: list[float], damage_before: set[int]) -> str:
     losses = Losses(1 / FPS)
     bad = 0
     for number, time_s in enumerate(times_s):
@@ -68,19 +68,22 @@ def told(times_s: list[float], damage_before: set[int]) -> str:
 def test_holes_side_by_side_are_one_place() -> None:
     """As a transport stream leaves them, which goes on between two damaged parts for a few frames."""
     times = [n / FPS for n in [*range(20), 30, 31, 32, 50, 51, *range(60, 80)]]
-    assert told(times, {20, 23, 25}) == (
+    assert loss_message(times, {20, 23, 25}) == (
         "35 frames could not be decoded and were left out: nothing from 0.8 to 2.4 s but for 5 frames"
     )
 
 
 def test_many_places_are_a_few_and_a_number() -> None:
     times = [n / FPS for block in range(9) for n in range(30 * block, 30 * block + 20)]
-    message = told(times, {20 * block for block in range(1, 9)})
+    message = loss_message(times, {20 * block for block in range(1, 9)})
     assert message.endswith("from 0.8 to 1.2 s, from 2.0 to 2.4 s, from 3.2 to 3.6 s and 5 more")
 
 
 def test_one_frame_is_told_as_one() -> None:
-    assert told([0.0, 0.04, 0.12], {2}) == "1 frame could not be decoded and was left out: nothing from 0.0 to 0.1 s"
+    assert (
+        loss_message([0.0, 0.04, 0.12], {2})
+        == "1 frame could not be decoded and was left out: nothing from 0.0 to 0.1 s"
+    )
 
 
 def test_a_time_lapse_film_has_no_holes(astronaut: Image) -> None:

@@ -221,12 +221,12 @@ def test_pace_real_takes_its_time(tmp_path: Path) -> None:
 
 
 def test_a_late_reader_gets_the_next_frame_at_once() -> None:
-    camera = ReplayCamera(config("demo", fps=5.0, pace="real", width=64, height=48))
+    camera = ReplayCamera(config("demo", fps=25.0, pace="real", width=64, height=48))
     camera.open()
-    time.sleep(0.45)  # two periods
+    time.sleep(0.09)  # two periods
     frames = [camera.read() for _ in range(2)]
     now = time.monotonic_ns()
-    assert all(frame is not None and frame.taken_ns < now - 100_000_000 for frame in frames)
+    assert all(frame is not None and frame.taken_ns < now - 20_000_000 for frame in frames)
 
 
 def test_a_rate_that_is_slower_than_the_timeout_is_refused() -> None:

@@ -160,11 +160,11 @@ def test_a_header_without_frames_is_an_error(tmp_path: Path) -> None:
         play(path, loop=True)
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"no video" * 100, "a text file, which is not read")])
-def test_what_is_no_video(content: bytes, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "kind"), [(b"", "empty"), (b"no video" * 100, "a text file, which is not read")])
+def test_what_is_no_video(content: bytes, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     path.write_bytes(content)
-    with pytest.raises(CameraError, match=rf"a\.avi cannot be read as a video: it is {said}"):
+    with pytest.raises(CameraError, match=rf"a\.avi cannot be read as a video: it is {kind}"):
         play(path)
 
 

@@ -43,12 +43,12 @@ NOT_READ = {
 
 def refused(path: Path) -> list[str]:
     """What `analyze` says, and `run` with both backends."""
-    said = []
+    messages = []
     for opened in (lambda: open_source(Config(), str(path)), lambda: replay(path), lambda: stream(path)):
         with pytest.raises(CameraError) as raised:
             opened()
-        said.append(str(raised.value))
-    return said
+        messages.append(str(raised.value))
+    return messages
 
 
 def replay(path: Path) -> ReplayCamera:
@@ -71,9 +71,9 @@ def test_what_is_not_read_is_named(name: str, suffix: str, tmp_path: Path) -> No
     if name == "a.dng" and suffix:
         return  # by its name alone
     path.write_bytes(content)
-    for said in refused(path):
-        assert f": it is {words}" in said, said
-        assert "\n" not in said
+    for message in refused(path):
+        assert f": it is {words}" in message, message
+        assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.jpg", "film"])
@@ -112,9 +112,9 @@ def test_other_names_of_jpeg(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
 def test_a_device_is_no_film_and_no_picture(device: str, tmp_path: Path) -> None:
-    for name, said in (("a.mp4", "is a device; expected a film. A webcam is"), ("a.jpg", "not a regular file")):
+    for name, message in (("a.mp4", "is a device; expected a film. A webcam is"), ("a.jpg", "not a regular file")):
         (tmp_path / name).symlink_to(device)
-        with pytest.raises(CameraError, match=said):
+        with pytest.raises(CameraError, match=message):
             open_source(Config(), str(tmp_path / name))
 
 

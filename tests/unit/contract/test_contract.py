@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import socket
 import sqlite3
@@ -80,6 +81,17 @@ def check(name: str, payload: bytes) -> None:
 def test_the_published_page_and_schema_are_current() -> None:
     assert (ROOT / "docs" / "mqtt-payloads.md").read_text() == topics.page()
     assert json.loads((ROOT / "docs" / "mqtt.schema.json").read_text()) == topics.json_schema()
+
+
+@pytest.mark.parametrize(("options", "file"), [([], "mqtt-payloads.md"), (["--schema"], "mqtt.schema.json")])
+def test_the_module_prints_what_is_published(
+    options: list[str], file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fer_edge.contract", *options])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("fer_edge.contract", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.rstrip() == (ROOT / "docs" / file).read_text().rstrip()
 
 
 def test_a_topic_outside_the_contract_is_none_of_ours() -> None:

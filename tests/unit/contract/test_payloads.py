@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.contract import encode, payloads
-from fer_edge.records import LABELS, EventType, Reason
+from fer_edge.records import LABELS, EventType, Reason, SignalState, SignalSummary, Summary, ZoneSummary
 from fer_edge.runtime import clock
 from tests.support.face_events import IDENTITY, STATS, face_event, face_state
 from tests.support.samples import probabilities
@@ -92,6 +92,49 @@ def test_an_abstention_has_null_and_a_reason() -> None:
     assert message["previous"] is None
     assert message["probabilities"] == {}
     assert message["reason"] == "turned"
+
+
+def test_an_event_has_the_zones_and_signals_that_are_configured() -> None:
+    looking = SignalState(0, on=True, seconds=2.345, times=3, first_after_s=0.125)
+    balance = SignalState(0, value=0.12345, known_s=2.0, sum_s=0.5)
+    unknown = SignalState(0, reason=Reason.TOO_SMALL)
+    signals = {"looks": looking, "balance": balance, "smiles": unknown}
+    event = face_event(zones=("door", "till"), zone="door", zone_dwell_s=1.23456, signals=signals)
+    message = as_json(encode.event_payload(event, IDENTITY))
+    assert (message["zones"], message["zone"], message["zone_dwell_s"]) == (["door", "till"], "door", 1.235)
+    shown = message["signals"]
+    assert isinstance(shown, dict)
+    assert (shown["looks"]["on"], shown["looks"]["seconds"], shown["looks"]["times"]) == (True, 2.35, 3)
+    assert shown["balance"] == {"value": 0.123, "mean": 0.25}
+    assert (shown["smiles"]["on"], shown["smiles"]["reason"]) == (None, "too_small")
+
+
+def test_a_summary_is_rounded_and_has_nothing_of_too_few_people() -> None:
+    many = ZoneSummary(7, 9, 1.2345, {"happiness": 3.14159}, 0.98765, 2)
+    signal = SignalSummary(faces=7, lasting=5, seconds=12.345, share=0.33333, mean=None)
+    summary = Summary(
+        *(0, 60_000_000_000, 9, 2.3456, {"none": 1.239}, 0.12345, 2),
+        zones={"door": many, "till": ZoneSummary()},
+        signals={"looks": signal},
+    )
+    message = as_json(encode.summary_payload(summary, min_visitors=5))
+    assert (message["seconds"], message["mean_dwell_s"], message["mean_faces"]) == ({"none": 1.24}, 2.35, 0.123)
+    door = {"happiness": 3.14}
+    assert message["zones"] == {
+        "door": {
+            "visitors": 7,
+            "visits": 9,
+            "mean_dwell_s": 1.23,
+            "seconds": door,
+            "mean_faces": 0.988,
+            "most_faces": 2,
+        },
+        "till": dict.fromkeys(("visitors", "visits", "mean_dwell_s", "seconds", "mean_faces", "most_faces")),
+    }
+    assert message["signals"] == {"looks": {"faces": 7, "lasting": 5, "seconds": 12.35, "share": 0.3333, "mean": None}}
+    alone = as_json(encode.summary_payload(Summary(0, 1, None, None, None, None, None), min_visitors=5))
+    assert (alone["visitors"], alone["seconds"]) == (None, None)
+    assert "zones" not in alone
 
 
 def test_the_time_is_when_it_happened_in_utc() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +19,16 @@ from fer_edge.runtime.clock import (
     Timedated,
     clock_synced,
 )
-from fer_edge.testing.brokers import wait_for
+from fer_edge.testing.brokers import SECONDS, wait_for
 from tests.support.threads import runs, wait_for_end_of
 
 OK, ERROR, DENIED = 0, 5, -1  # of adjtimex(2)
+
+
+@pytest.fixture(autouse=True)
+def answers_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes long to start what answers here."""
+    monkeypatch.setattr(clock, "ANSWER_SECONDS", SECONDS)
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def timesyncd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return clock.TIMESYNC
 
 
-def says(answer: str, calls: Path) -> Timedated:
+def answering(answer: str, calls: Path) -> Timedated:
     """A timedated behind a command that answers so and notes each call."""
     script = f"open({str(calls)!r}, 'a').write('.'); print({answer!r})"
     return Timedated([sys.executable, "-c", script])
@@ -76,7 +84,7 @@ def test_where_it_may_not_be_asked_timesyncd_is_believed(
 def test_without_timesyncd_timedated_is_asked(
     kernel: Callable[[int], None], timesyncd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timedated = says("b true", tmp_path / "calls")
+    timedated = answering("b true", tmp_path / "calls")
     monkeypatch.setattr(clock, "_timedated", lambda: timedated)
     kernel(DENIED)
     assert clock_synced() is False  # at once: the answer is not there yet
@@ -96,7 +104,7 @@ def test_timedated_is_asked_seldom_and_never_waited_for(tmp_path: Path, monkeypa
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     calls = tmp_path / "calls"
-    timedated, pauses = says("b false", calls), []
+    timedated, pauses = answering("b false", calls), []
     for _ in range(8):
         asked = len(calls.read_text()) if calls.exists() else 0
         timedated.synced()
@@ -112,7 +120,7 @@ def test_timedated_is_asked_seldom_and_never_waited_for(tmp_path: Path, monkeypa
 def test_a_clock_that_is_synchronised_stays_so_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    timedated = says("b true", tmp_path / "calls")
+    timedated = answering("b true", tmp_path / "calls")
     assert timedated.synced() is False
     _answered(timedated)
     assert timedated.synced() is True
@@ -124,13 +132,24 @@ def test_a_clock_that_is_synchronised_stays_so_for_an_hour(tmp_path: Path, monke
     assert timedated.asks_again_at == now[0] + FIRST_PAUSE_SECONDS
 
 
-def test_one_that_never_answers_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "ANSWER_SECONDS", 3.0)
-    timedated = Timedated([sys.executable, "-c", "import time; time.sleep(60)"])
+def test_one_that_does_not_answer_yet_holds_nothing_up(tmp_path: Path) -> None:
+    question = tmp_path / "question"
+    os.mkfifo(question)
+    timedated = Timedated([sys.executable, "-c", f"open({str(question)!r}).read(); print('b true')"])
     assert not any(timedated.synced() for _ in range(1000))
     assert runs("clock"), "it is still being asked"
+    question.write_text("answer now")
+    _answered(timedated)
+    assert timedated.synced() is True
+
+
+def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "ANSWER_SECONDS", 0.2)
+    timedated = Timedated([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert timedated.synced() is False
     _answered(timedated)
     assert timedated.synced() is False
+    assert timedated.asks_again_at > time.monotonic()
 
 
 def _answered(timedated: Timedated) -> None:

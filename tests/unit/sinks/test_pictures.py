@@ -221,15 +221,15 @@ def test_they_expire_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "kitchen").write_text("in its place")
     control = Control(Config())
-    told: list[str] = []
-    control.on_picture(lambda what, _: told.append(what))
+    shown: list[str] = []
+    control.on_picture(lambda what, _: shown.append(what))
     sink = PicturesSink(config(tmp_path), IDENTITY, control)
     sink.start()
     with caplog.at_level(logging.WARNING):
         sink.submit(start())
         sink.submit(start(2))
         sink.close(5)
-    assert told == ["start", "start"], "they are shown all the same"
+    assert shown == ["start", "start"], "they are shown all the same"
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("pictures:")]
     assert "not kept" in line
 

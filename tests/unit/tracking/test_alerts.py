@@ -32,7 +32,7 @@ class Scene:
 
     def __init__(self, **rule: Any) -> None:
         self.maker = AlertMaker({"distress": alert(**rule)})
-        self.told: list[tuple[float, bool]] = []
+        self.reported: list[tuple[float, bool]] = []
 
     def show(self, now_s: float, *faces: FaceState, minute: int | None = NOON) -> tuple[AlertState, ...]:
         return self._keep(now_s, self.maker.update(faces, round(now_s * SECOND), minute_of_day=minute))
@@ -42,7 +42,7 @@ class Scene:
 
     def _keep(self, now_s: float, states: tuple[AlertState, ...]) -> tuple[AlertState, ...]:
         assert all(state.mono_ns == round(now_s * SECOND) for state in states)
-        self.told += [(now_s, state.on) for state in states]
+        self.reported += [(now_s, state.on) for state in states]
         return states
 
 
@@ -81,7 +81,7 @@ def test_on_when_the_condition_has_lasted_off_at_once() -> None:
     assert scene.show(5, face()) == ()
     (off,) = scene.show(6)
     assert off == AlertState("distress", False, 6 * SECOND, (), 0)
-    assert scene.told == [(0, False), (4, True), (6, False)]
+    assert scene.reported == [(0, False), (4, True), (6, False)]
 
 
 def test_an_interruption_starts_the_time_anew() -> None:
@@ -91,7 +91,7 @@ def test_an_interruption_starts_the_time_anew() -> None:
     scene.show(2.5, face())
     scene.show(5, face())
     scene.show(5.5, face())
-    assert scene.told == [(0, False), (5.5, True)]
+    assert scene.reported == [(0, False), (5.5, True)]
 
 
 def test_another_expression_of_the_rule_is_no_interruption() -> None:
@@ -105,7 +105,7 @@ def test_another_expression_of_the_rule_is_no_interruption() -> None:
 def test_without_for_seconds_it_is_on_at_once() -> None:
     scene = Scene(for_seconds=0)
     scene.show(0, face())
-    assert scene.told == [(0, True)]
+    assert scene.reported == [(0, True)]
 
 
 def test_after_an_end_it_rests_for_the_cooldown() -> None:
@@ -115,9 +115,9 @@ def test_after_an_end_it_rests_for_the_cooldown() -> None:
     scene.show(5)
     for now in range(6, 15):
         scene.show(now, face())
-    assert scene.told == [(0, False), (3, True), (5, False)]
+    assert scene.reported == [(0, False), (3, True), (5, False)]
     scene.show(15, face())  # the condition has lasted long since
-    assert scene.told[3:] == [(15, True)]
+    assert scene.reported[3:] == [(15, True)]
 
 
 def test_after_the_cooldown_the_condition_must_have_lasted_too() -> None:
@@ -127,7 +127,7 @@ def test_after_the_cooldown_the_condition_must_have_lasted_too() -> None:
     scene.show(4)
     for now in (5, 6, 7, 8):
         scene.show(now, face())
-    assert scene.told == [(0, False), (3, True), (4, False), (8, True)]
+    assert scene.reported == [(0, False), (3, True), (4, False), (8, True)]
 
 
 def test_each_face_is_weighed_by_its_committed_expression() -> None:
@@ -162,7 +162,7 @@ def test_min_faces() -> None:
     scene.show(0, face("fear"), face("neutral"))
     scene.show(1, face("fear"), face("sadness"))
     (off,) = scene.show(2, face("fear"))
-    assert scene.told == [(0, False), (1, True), (2, False)]
+    assert scene.reported == [(0, False), (1, True), (2, False)]
     assert (off.expressions, off.faces) == ((), 1)
 
 
@@ -194,7 +194,7 @@ def test_the_condition_lasts_within_active_hours_only() -> None:
     scene.show(10, face(), minute=NOON)
     scene.show(13, face(), minute=NOON)
     scene.show(14, face(), minute=NOON + 1)
-    assert scene.told == [(0, False), (13, True), (14, False)]
+    assert scene.reported == [(0, False), (13, True), (14, False)]
 
 
 def test_a_disabled_alert_stays_off() -> None:
@@ -210,7 +210,7 @@ def test_end_all_switches_off_what_is_on_and_begins_anew() -> None:
     assert scene.end_all(5) == ()
     for now in (6, 8, 9):
         scene.show(now, face())
-    assert scene.told == [(0, False), (3, True), (4, False), (9, True)]
+    assert scene.reported == [(0, False), (3, True), (4, False), (9, True)]
 
 
 def test_end_all_before_the_first_step_tells_too() -> None:
@@ -218,7 +218,7 @@ def test_end_all_before_the_first_step_tells_too() -> None:
     scene = Scene()
     scene.end_all(0)
     scene.show(1, face())
-    assert scene.told == [(0, False)]
+    assert scene.reported == [(0, False)]
 
 
 def test_states_are_those_of_the_last_step() -> None:
@@ -265,7 +265,7 @@ def test_a_changed_condition_must_last_from_the_change_on() -> None:
     scene.maker.replace({"distress": alert(expressions=("anger",))})
     scene.show(3, face("anger"))
     scene.show(6, face("anger"))
-    assert scene.told == [(0, False), (6, True)]
+    assert scene.reported == [(0, False), (6, True)]
 
 
 def test_a_removed_alert_goes_off_and_is_forgotten() -> None:
@@ -277,7 +277,7 @@ def test_a_removed_alert_goes_off_and_is_forgotten() -> None:
     assert scene.maker.replace({"distress": alert()}) == ()
     for now in (4, 7):  # no cooldown
         scene.show(now, face())
-    assert scene.told[2:] == [(4, False), (7, True)]
+    assert scene.reported[2:] == [(4, False), (7, True)]
     scene.show(8)
     assert scene.maker.replace({}) == ()  # it was off
 
@@ -308,7 +308,7 @@ def test_whatever_happens_it_comes_late_and_not_too_often(
     ended: float | None = None  # when the alert last went off
     for number, (pause, faces, minute) in enumerate(steps):
         now += pause / 2
-        told = scene.show(now, *faces[0], *faces[1], minute=minute) if faces else scene.end_all(now)
+        reported = scene.show(now, *faces[0], *faces[1], minute=minute) if faces else scene.end_all(now)
         enough = faces is not None and len(faces[0]) >= rule.min_faces
         holds = enough and (rule.active_hours is None or minute in (NOON, None))
         began = None if not holds else now if began is None else began
@@ -316,6 +316,6 @@ def test_whatever_happens_it_comes_late_and_not_too_often(
         rested = ended is None or now - ended >= rule.cooldown_seconds
         was, on = on, scene.maker.states()[0].on
         assert on == (holds and (was or (lasted and rested)))
-        assert bool(told) == (on != was or number == 0)
+        assert bool(reported) == (on != was or number == 0)
         ended = now if was and not on else ended
-    assert all(before != after for (_, before), (_, after) in itertools.pairwise(scene.told))
+    assert all(before != after for (_, before), (_, after) in itertools.pairwise(scene.reported))

@@ -33,11 +33,11 @@ class Scene:
 
     def __init__(self, **config: float) -> None:
         self.maker = EventStateMachine(Events(**config), confirm_seconds=0.2)
-        self.told: list[tuple[int, str, str | None]] = []
+        self.reported: list[tuple[int, str, str | None]] = []
 
     def show(self, now_ms: int, *tracks: Track) -> tuple[FaceEvent, ...]:
         events, _ = self.maker.update(tracks, now_ms * MS, width=640, height=480)
-        self.told += [(now_ms, event.event_type.value, event.expression) for event in events]
+        self.reported += [(now_ms, event.event_type.value, event.expression) for event in events]
         return events
 
 
@@ -56,7 +56,7 @@ def test_a_glimpse_is_not_worth_an_event() -> None:
     scene = Scene()
     scene.show(0, track(0))
     scene.show(100)
-    assert scene.told == []
+    assert scene.reported == []
 
 
 def test_coordinates_are_fractions_of_the_frame_within_it() -> None:
@@ -89,7 +89,7 @@ def test_a_flicker_is_not_told() -> None:
     for now in range(300, 3000, 300):
         scene.show(now, track(now, "sadness"))
         scene.show(now + 100, track(now + 100))
-    assert scene.told == [(200, "start", "happiness")]
+    assert scene.reported == [(200, "start", "happiness")]
 
 
 def test_a_third_expression_starts_its_own_dwell() -> None:
@@ -141,11 +141,16 @@ def test_heartbeats() -> None:
     scene = Scene(heartbeat_seconds=1)
     for now in range(200, 3300, 100):
         scene.show(now, track(now))
-    assert [told[:2] for told in scene.told] == [(200, "start"), (1200, "update"), (2200, "update"), (3200, "update")]
+    assert [each[:2] for each in scene.reported] == [
+        (200, "start"),
+        (1200, "update"),
+        (2200, "update"),
+        (3200, "update"),
+    ]
     silent = Scene(heartbeat_seconds=0)
     for now in range(200, 60_000, 1000):
         silent.show(now, track(now))
-    assert len(silent.told) == 1
+    assert len(silent.reported) == 1
 
 
 def test_a_hidden_face_changes_nothing_and_still_counts() -> None:

@@ -32,7 +32,7 @@ class Scene:
         self.frame = frame_of(np.zeros((96, 192, 3), np.uint8))
         self.told_summary: Summary | None = None
         self.wrong = 0  # counts that are too high
-        self.told: list[FaceEvent] = []
+        self.reported: list[FaceEvent] = []
 
     def step(self, number: int, boxes: list[Box]) -> None:
         now_ns = round(number * STEP_S * SECOND)
@@ -44,7 +44,7 @@ class Scene:
             readings.append(replace(one, face=replace(one.face, track_id=same)))
         tracks = self.tracker.update(readings, now_ns)
         events, faces = self.events.update(tracks, now_ns, width=192, height=96)
-        self.told += events
+        self.reported += events
         self.told_summary = self.summary.update(events, faces, now_ns) or self.told_summary
         self.minutes.add(step_of(Update(self.frame, tracks, faces, events), at_s=now_ns / SECOND, mono_ns=now_ns))
         self.wrong += state_payload(faces).faces > len(boxes)
@@ -57,7 +57,7 @@ def test_state_counts_summary_history_and_map_know_only_who_is_in_view() -> None
         here = [LEFT] if 40 <= number < 50 or number >= 100 else [LEFT, RIGHT]
         scene.step(number, here)
     assert scene.wrong == 0
-    assert [event.track_id for event in scene.told if event.event_type == "start"] == [1, 2], "hidden, not gone"
+    assert [event.track_id for event in scene.reported if event.event_type == "start"] == [1, 2], "hidden, not gone"
     minute = scene.minutes.finish()
     assert minute is not None
     face_seconds = 20.0 + 9.0  # the left one all the time, the right one for 9 s

@@ -47,12 +47,12 @@ class Scene:
 
     def __init__(self, **zones: Zone) -> None:
         self.maker = EventStateMachine(Events(heartbeat_seconds=0), confirm_seconds=0.2, zones=zones or ZONES)
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.faces: tuple[FaceState, ...] = ()
 
     def show(self, now_ms: int, *tracks: Track) -> list[FaceEvent]:
         events, self.faces = self.maker.update(tracks, now_ms * MS, width=SIZE[0], height=SIZE[1])
-        self.told += [" ".join(filter(None, (event.event_type.value, event.zone))) for event in events]
+        self.reported += [" ".join(filter(None, (event.event_type.value, event.zone))) for event in events]
         return list(events)
 
 
@@ -115,7 +115,7 @@ def test_a_face_enters_and_leaves_between_its_start_and_its_end() -> None:
     assert scene.show(1500, track(1300, 120, misses=3)) == [], "a hidden face stays where it was"
     left, end = scene.show(2800)
     assert (left.zone, left.zone_dwell_s, end.event_type, end.zones) == ("right", 0.4, EventType.END, ())
-    assert scene.told == ["start", "enter left", "enter right", "leave left", "leave right", "end"]
+    assert scene.reported == ["start", "enter left", "enter right", "leave left", "leave right", "end"]
 
 
 def test_without_zones_nothing_is_said_of_them() -> None:
@@ -146,7 +146,7 @@ def test_every_enter_has_one_leave_between_start_and_end(
     steps: list[dict[int, tuple[int, bool]]], removed: int
 ) -> None:
     scene = Scene()
-    told: defaultdict[int, list[FaceEvent]] = defaultdict(list)
+    reported: defaultdict[int, list[FaceEvent]] = defaultdict(list)
     gone: set[int] = set()
     for number, here in enumerate([*steps, {}], 1):
         if number == removed:
@@ -154,10 +154,10 @@ def test_every_enter_has_one_leave_between_start_and_end(
         now_ms = 300 * number
         tracks = [track(now_ms, x, id_=id_, misses=int(hidden)) for id_, (x, hidden) in here.items() if id_ not in gone]
         for event in scene.show(now_ms, *tracks):
-            told[event.track_id].append(event)
+            reported[event.track_id].append(event)
             if event.event_type is EventType.END:
                 gone.add(event.track_id)  # an id is never used again
-    for life in told.values():
+    for life in reported.values():
         assert (life[0].event_type, life[-1].event_type) == (EventType.START, EventType.END)
         inside: set[str] = set()
         for event in life[1:-1]:
@@ -166,9 +166,9 @@ def test_every_enter_has_one_leave_between_start_and_end(
                 assert event.event_type in (EventType.ENTER, EventType.LEAVE)
                 inside ^= {event.zone}
         assert inside == set()
-    assert [event.seq for event in sorted((e for life in told.values() for e in life), key=lambda e: e.seq)] == list(
-        range(1, sum(map(len, told.values())) + 1)
-    )
+    assert [
+        event.seq for event in sorted((e for life in reported.values() for e in life), key=lambda e: e.seq)
+    ] == list(range(1, sum(map(len, reported.values())) + 1))
 
 
 def in_zone(label: str | None, *zones: str) -> FaceState:

@@ -49,8 +49,8 @@ MUTATIONS = 40  # each in a process of its own
 def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
     """Even where its card was made to fit: the runtime's native code trusts the file, so a model that is not the
     package's own is tried in a process of its own first."""
-    said: dict[int, str] = {}
-    while (first := max(said, default=-1) + 1) < MUTATIONS:
+    outcomes: dict[int, str] = {}
+    while (first := max(outcomes, default=-1) + 1) < MUTATIONS:
         command = [
             sys.executable,
             "-m",
@@ -61,13 +61,15 @@ def test_a_damaged_model_is_refused_in_one_line(folder: Path) -> None:
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=DATA.parents[1])
         lines = [line.partition(" ") for line in done.stdout.splitlines()]
-        said |= {int(seed): outcome or "ended the process" for seed, _, outcome in lines}
+        outcomes |= {int(seed): outcome or "ended the process" for seed, _, outcome in lines}
         assert done.returncode <= 0, done.stderr  # below: by a signal
         assert lines, done.stderr
-    wrong = {seed: outcome for seed, outcome in said.items() if outcome not in ("runs", "refused", "ended the process")}
+    wrong = {
+        seed: outcome for seed, outcome in outcomes.items() if outcome not in ("runs", "refused", "ended the process")
+    }
     assert not wrong
-    assert sum(outcome == "refused" for outcome in said.values()) > MUTATIONS / 3
-    assert "ended the process" not in said.values()
+    assert sum(outcome == "refused" for outcome in outcomes.values()) > MUTATIONS / 3
+    assert "ended the process" not in outcomes.values()
 
 
 @pytest.mark.parametrize("name", ["../expression.tflite", "/etc/passwd", "", "..", "a\nb"])

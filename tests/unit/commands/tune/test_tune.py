@@ -231,9 +231,9 @@ def test_alerts_are_counted_at_any_hour() -> None:
     assert outcomes["now"].alerts == begun
     assert outcomes["late"].alerts == dict.fromkeys(rules, 0)
     console = Console(width=80, color_system=None)
-    with console.capture() as said:
+    with console.capture() as output:
         console.print(picture(tried, outcomes))
-    assert ["alert", "smile", str(begun["smile"]), "0"] in [line.split() for line in said.get().splitlines()]
+    assert ["alert", "smile", str(begun["smile"]), "0"] in [line.split() for line in output.get().splitlines()]
 
 
 def test_words_of_the_table_stay_whole_in_80_columns() -> None:

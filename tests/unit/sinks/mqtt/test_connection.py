@@ -7,12 +7,13 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
-from fer_edge.sinks.mqtt.connection import Connection
+from fer_edge.sinks.mqtt.connection import Connection, Will
+from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.wakeup import WakePipe
 from fer_edge.testing.brokers import free_port
 from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
@@ -122,6 +123,113 @@ def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(refusal: bytes | None) ->
         link.close()
         for connection in opened:
             connection.close()
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server on loopback that gives each connection one answer: its port, and what each said first."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], asked
+        thread.join()
+
+
+def test_a_broker_without_qos_1_and_retained_messages_gets_another_will() -> None:
+    refusals = (b"\x20\x03\x00\x9b\x00", b"\x20\x03\x00\x9a\x00")  # QoS, then Retain not supported
+    with answering(*refusals, b"\x20\x07\x00\x00\x04\x24\x00\x25\x00") as (port, asked):
+        link = Connection(Broker(host="127.0.0.1", port=port, version="5"), "me", will=Will("gone", b"offline"))
+        link.connect(5)
+        assert [connect[9] & 0x38 for connect in asked] == [0x28, 0x20, 0x00], "QoS 1 and retained, ever less"
+        assert (link.limits.qos, link.limits.retain) == (0, False)
+        assert len(link.limits.warnings()) == 2
+        link.drop()
+
+
+def test_a_broker_that_refuses_each_will_is_given_up() -> None:
+    refusal = b"\x20\x03\x00\x9b\x00"
+    with answering(refusal, refusal) as (port, asked):
+        link = Connection(Broker(host="127.0.0.1", port=port, version="5"), "me", will=Will("gone", b"offline"))
+        with pytest.raises(LinkError, match="QoS not supported"):
+            link.connect(5)
+        assert len(asked) == 2
+
+
+def test_what_was_never_opened_is_lost() -> None:
+    link = Connection(Broker(host="127.0.0.1", port=1), "me")
+    link.subscribe(["fer-edge/+/event"])
+    with pytest.raises(LinkError, match="the connection was lost"):
+        link.poll(0)
+
+
+def test_a_subscription_that_is_not_needed_is_a_warning_only() -> None:
+    with scripted(CONNACK, b"\x90\x03\x00\x01\x80") as port:
+        link = Connection(Broker(host="127.0.0.1", port=port, version="3.1.1"), "me")
+        link.connect(5)
+        link.subscribe(["fer-edge/kitchen/set/#"], needed=False)
+        with pytest.raises(LinkError, match="closed by the broker or the network"):
+            turn_until_it_ends(link)
+        assert "refuses the subscription (fer-edge/kitchen/set/#" in str(link.warning)
+
+
+ACK, BAD_TOPIC, GREETING = b"\x40\x02\x00\x01", b"\x30\x05\x00\x02\xff\xfex", b"\x30\x06\x00\x01they"
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_acknowledgements_and_messages_go_to_whom_they_concern(listening: bool) -> None:
+    heard: list[object] = []
+    with scripted(CONNACK, ACK, BAD_TOPIC, GREETING) as port:
+        link = Connection(
+            Broker(host="127.0.0.1", port=port, version="3.1.1"),
+            "me",
+            on_ack=(lambda number, refusal: heard.append((number, refusal))) if listening else None,
+            on_message=(lambda *message: heard.append(message)) if listening else None,
+        )
+        link.connect(5)
+        assert link.publish(Message("a", b"b")) == 1
+        with pytest.raises(LinkError, match="closed by the broker or the network"):
+            turn_until_it_ends(link)
+    assert heard == ([(1, None), ("t", b"hey", False)] if listening else [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "hung_up"),
+    [(0x95, "the broker ended the connection: Packet too large", True), (0x8B, "Server shutting down", False)],
+)
+def test_why_a_broker_ends_the_connection_is_said(reason: int, text: str, hung_up: bool) -> None:
+    """`hung_up`: it may have been one of our messages."""
+    with scripted(b"\x20\x03\x00\x00\x00", bytes((0xE0, 0x02, reason, 0x00))) as port:
+        link = Connection(Broker(host="127.0.0.1", port=port, version="5"), "me")
+        link.connect(5)
+        with pytest.raises(LinkError, match=text) as raised:
+            turn_until_it_ends(link)
+        assert raised.value.hung_up == hung_up
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x20\x06\x00\x00\x03\x99\x00\x05",  # an unknown property
+        b"\x20\x03\x00\x77\x00",  # an unknown reason
+        b"\x20\x01\x00",
+        b"\x20\x09\x00\x00\x06\x1f\x00\x03\xff\xfe\xfd",  # a text that is none
+        b"\x30\x01\x00",  # a message without a topic
+        b"\x90\x01\x00",
+        b"\x40\x01\x00",
+    ],
+)
+def test_an_answer_that_breaks_the_rules_is_no_mqtt(answer: bytes) -> None:
+    with scripted(answer) as port, pytest.raises(LinkError, match="not valid MQTT"):
+        Connection(Broker(host="127.0.0.1", port=port, version="5"), "me").connect(5)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from tests.support.sink_helpers import quick_retries, running
 from tests.support.threads import wait_for_end_of
 
 
-def told(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:
+def payload_of(seq: int, track_id: int, event_type: EventType = EventType.START) -> EventPayload:
     return event_payload(face_event(seq, track_id=track_id, event_type=event_type), IDENTITY)
 
 
@@ -67,14 +67,14 @@ def delivery(outgoing: Outgoing, outbox: Outbox) -> tuple[Delivery, Wire, Callab
 
 def put(outbox: Outbox, *seqs: int) -> None:
     for seq in seqs:
-        outbox.put("boot", seq, msgspec.json.encode(told(seq, 1)))
+        outbox.put("boot", seq, msgspec.json.encode(payload_of(seq, 1)))
 
 
 def test_every_face_that_a_crash_left_open_gets_an_end_of_its_own(tmp_path: Path) -> None:
     outgoing = Outgoing()
     crashed = Store(outgoing, Config(), tmp_path)
     crashed.open()
-    for event in (told(1, 1), told(2, 2), told(3, 1, EventType.UPDATE)):
+    for event in (payload_of(1, 1), payload_of(2, 2), payload_of(3, 1, EventType.UPDATE)):
         outgoing.events.put(event)
     crashed.keep()
     crashed.outbox.flush()
@@ -285,11 +285,11 @@ def test_a_face_that_a_crash_left_in_zones_leaves_them_before_its_end(tmp_path: 
     crashed.outbox.close()
     later = Store(Outgoing(), Config(), tmp_path)
     later.open()
-    told = [msgspec.json.decode(entry.payload) for entry in later.outbox.oldest(10)]
-    assert [(each["event_type"], each.get("zone"), each["zones"]) for each in told] == [
+    replayed_events = [msgspec.json.decode(entry.payload) for entry in later.outbox.oldest(10)]
+    assert [(each["event_type"], each.get("zone"), each["zones"]) for each in replayed_events] == [
         ("leave", "door", []),
         ("leave", "till", []),
         ("end", None, []),
     ]
-    assert [each["seq"] - told[0]["seq"] for each in told] == [0, 1, 2]
+    assert [each["seq"] - replayed_events[0]["seq"] for each in replayed_events] == [0, 1, 2]
     later.close("nobody")

@@ -36,7 +36,7 @@ CONFIG = Config(outbox=OutboxConfig(write_every_seconds=0.01))
 START, UPDATE, END = EventType.START, EventType.UPDATE, EventType.END
 
 
-def told(seq: int, kind: EventType, *, track_id: int = 1, **changes: Any) -> EventPayload:
+def payload_of(seq: int, kind: EventType, *, track_id: int = 1, **changes: Any) -> EventPayload:
     event = face_event(seq, track_id=track_id, event_type=kind, mono_ns=seq * 10**9, **changes)
     return msgspec.structs.replace(event_payload(event, IDENTITY), ts=f"2026-01-01T00:00:{seq:02}.000Z")
 
@@ -75,7 +75,7 @@ def test_a_face_and_its_events_are_on_the_disk_before_they_are_sent(tmp_path: Pa
     store.open()
     delivery, wire = Delivery(outgoing, store.outbox, event=Message("event", b""), replay_per_second=1000), Wire(look)
     for seq, kind in enumerate((START, UPDATE, UPDATE, END), 1):
-        outgoing.events.put(told(seq, kind))
+        outgoing.events.put(payload_of(seq, kind))
         while len(seen) < seq:
             store.keep()
             delivery.send(cast(Connection, wire))
@@ -92,9 +92,9 @@ def test_the_end_after_a_crash_has_the_newest_time_and_stay(tmp_path: Path) -> N
     outgoing = Outgoing()
     store = Store(outgoing, CONFIG, tmp_path)
     store.open()
-    outgoing.events.put(told(1, START, dwell_s=0.2))
+    outgoing.events.put(payload_of(1, START, dwell_s=0.2))
     for seq in (2, 3):  # heartbeats
-        outgoing.events.put(told(seq, UPDATE, dwell_s=10.0 * seq, previous="happiness"))
+        outgoing.events.put(payload_of(seq, UPDATE, dwell_s=10.0 * seq, previous="happiness"))
     store.keep()
     assert [entry.seq for entry in store.outbox.sendable(10)] == [1, 2, 3]
     kill(store)
@@ -110,7 +110,7 @@ def test_ends_after_a_crash_are_told_once_whenever_the_next_start_is_killed(tmp_
     store = Store(outgoing, Config(outbox=OutboxConfig(write_every_seconds=0)), tmp_path)
     store.open()
     for seq in (1, 2, 3):
-        outgoing.events.put(told(seq, START, track_id=seq))
+        outgoing.events.put(payload_of(seq, START, track_id=seq))
     store.keep()
     kill(store)
     for _ in range(3):
@@ -125,8 +125,8 @@ def test_a_clean_stop_is_no_crash(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     outgoing = Outgoing()
     store = Store(outgoing, Config(), tmp_path)
     store.open()
-    outgoing.events.put(told(1, START))
-    outgoing.events.put(told(2, END))
+    outgoing.events.put(payload_of(1, START))
+    outgoing.events.put(payload_of(2, END))
     store.close("nobody")
     again = Store(Outgoing(), Config(), tmp_path)
     again.open()

@@ -18,7 +18,7 @@ from fer_edge.runtime.sealed_file import seal, unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import load_config
 from fer_edge.sinks.mqtt import inbox
-from fer_edge.sinks.mqtt.outgoing import Outgoing
+from fer_edge.sinks.mqtt.outgoing import REMOVE_SECONDS, Outgoing
 from fer_edge.sinks.mqtt.retained import Published, RetainedTopics, left_by
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.testing.brokers import Mosquitto, Recorder, wait_for
@@ -164,9 +164,9 @@ def test_a_list_of_an_earlier_device_that_cannot_be_deleted_is_no_fault(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     config, outgoing = Config(state=State(folder=str(tmp_path / "state"))), Outgoing()
-    told = RetainedTopics(f"fer-edge/{NEW}", replace(IDENTITY, device_id=NEW), outgoing, Control(config, path=path))
-    told.remember(tmp_path / "state" / NEW / "published.json")
-    told.refresh()
+    topics = RetainedTopics(f"fer-edge/{NEW}", replace(IDENTITY, device_id=NEW), outgoing, Control(config, path=path))
+    topics.remember(tmp_path / "state" / NEW / "published.json")
+    topics.refresh()
     assert f"fer-edge/{OLD}/info" in outgoing.known()
     assert "cannot delete the list of the earlier device: Permission denied" in caplog.text
 
@@ -238,3 +238,48 @@ def test_a_reload_takes_zones_in_and_out(tmp_path: Path) -> None:
         seen.wait_last("zone/door", b"")
         control.close()
         sink.close(5)
+
+
+class Prompt(Outgoing):
+    """As if the sink's thread sent each value, and had the broker's answer, before the next one is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, bytes]] = []
+
+    def retain(self, topic: str, payload: bytes, *, again: bool = False) -> bool:
+        changed = super().retain(topic, payload, again=again)
+        self.send()
+        return changed
+
+    def send(self) -> None:
+        while value := self.take_retained(()):
+            self.sent.append(value)
+            self.acknowledged(value[0], taken=True)
+
+
+def test_a_topic_is_removed_however_soon_the_broker_knows_that_its_entity_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("fer_edge.sinks.mqtt.outgoing.time.monotonic", lambda: now[0])
+    path, outgoing = tmp_path / "config.yaml", Prompt()
+    path.write_text("zones: {door: {points: [[0, 0], [1, 0], [1, 1]]}}\n")
+    control = Control(load_config(path), path=path)
+    control.start()
+    topics = RetainedTopics("fer-edge/kitchen", IDENTITY, outgoing, control)
+    topics.refresh()
+    path.write_text("zones: {till: {points: [[0, 0], [1, 0], [1, 1]]}}\n")
+    answers: list[object] = []
+    assert control.reload(answers.append)
+    wait_for(lambda: answers, "the reload")
+    outgoing.sent.clear()
+    topics.refresh()
+    topics.refresh()  # as with any change of a threshold: the description is as it was, and is not sent again
+    now[0] += REMOVE_SECONDS
+    outgoing.send()
+    control.close()
+    sent = [topic for topic, _ in outgoing.sent]
+    assert ("fer-edge/kitchen/zone/door", b"") in outgoing.sent
+    assert sent.index(DISCOVERY) < sent.index("fer-edge/kitchen/zone/door"), "its entities first"
+    assert "fer-edge/kitchen/zone/till" in sent

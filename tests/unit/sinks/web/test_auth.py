@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from websockets.exceptions import InvalidStatus
 
 from fer_edge.sinks.web import auth
-from fer_edge.sinks.web.auth import ADDRESSES, Attempts, TokenAuth, address_of
+from fer_edge.sinks.web.auth import ADDRESSES, SESSIONS, Attempts, TokenAuth, address_of
 from fer_edge.testing.brokers import wait_for
 from tests.support.web_helpers import TOKEN, Site, serving
 
@@ -240,6 +242,20 @@ def test_the_memory_of_wrong_tokens_is_bounded() -> None:
     for number in range(ADDRESSES + 10):
         attempts.wrong(str(number))
     assert len(attempts) == ADDRESSES
+
+
+def test_a_token_from_where_none_was_tried_counts_nothing() -> None:
+    attempts = Attempts()
+    attempts.right("10.0.0.1")
+    assert len(attempts) == 0
+
+
+def test_the_oldest_session_ends_for_one_too_many() -> None:
+    keys, cookies = TokenAuth(TOKEN, 8080), []
+    for _ in range(SESSIONS + 1):
+        keys.set_cookie(answer := Response(), encrypted=False)
+        cookies.append(Headers({"cookie": answer.headers["set-cookie"].partition(";")[0]}))
+    assert [keys.known(cookie) for cookie in (cookies[0], cookies[1], cookies[-1])] == [False, True, True]
 
 
 def test_addresses_of_one_network_count_as_one() -> None:

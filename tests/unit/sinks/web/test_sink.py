@@ -157,19 +157,20 @@ def test_a_picture_is_no_wider_than_wanted(tmp_path: Path) -> None:
 
 def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
     with serving(tmp_path) as site:
-        studio = site.sink.studio
+        renderer = site.sink.renderer
         for seq in range(20):
             site.sink.submit(event_of(seq + 1))
         with site.page() as page:
             page.receive("hello")
             site.sink.submit(update_of(bright()))
             page.receive("faces")
-            assert (studio.seen, studio.drawn) == (1, 0)  # it has not asked for a picture, as a hidden page does not
+            # it has not asked for a picture, as a hidden page does not
+            assert (renderer.seen, renderer.drawn) == (1, 0)
             page.say(type="next")
             wait_for(lambda: site.sink.live.frame_requested, "the page has asked")
             site.sink.submit(update_of(bright()))
             page.picture()
-            assert (studio.seen, studio.drawn) == (2, 1)
+            assert (renderer.seen, renderer.drawn) == (2, 1)
         wait_for(lambda: not site.sink.live.watched, "the page is closed")
         for _ in range(20):
             site.sink.submit(update_of(bright()))
@@ -177,7 +178,7 @@ def test_nobody_looks_nothing_is_drawn(tmp_path: Path) -> None:
             page.receive("hello")
             site.sink.submit(update_of(bright()))
             page.receive("faces")
-            assert (studio.seen, studio.drawn) == (3, 1)
+            assert (renderer.seen, renderer.drawn) == (3, 1)
 
 
 def test_a_slider_changes_the_config_in_force_until_the_restart(tmp_path: Path) -> None:

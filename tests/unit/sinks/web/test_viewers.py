@@ -1,4 +1,4 @@
-"""web/live.py, studio.py: many viewers, slow ones, and what each gets."""
+"""web/viewers.py, renderer.py: many viewers, slow ones, and what each gets."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_fifty_viewers_share_one_encode(tmp_path: Path) -> None:
         spent = feed(site, 3.5)
         for thread in threads:
             thread.join()
-        drawn = site.sink.studio.drawn
+        drawn = site.sink.renderer.drawn
         assert len(counts) == VIEWERS
         assert min(counts) >= 3  # everyone sees it move, however busy the machine
         assert max(counts) <= drawn <= len(spent)
@@ -169,4 +169,4 @@ def test_an_update_is_not_drawn_twice_and_none_is_waited_for(tmp_path: Path) -> 
         for _ in range(10):
             site.sink.submit(update_of(bright()))
         page.receive("faces")
-        assert site.sink.studio.seen <= 2
+        assert site.sink.renderer.seen <= 2

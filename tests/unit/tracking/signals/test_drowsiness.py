@@ -129,8 +129,8 @@ def test_alerts_on_perclos_and_yawns() -> None:
     for face, seconds in ((shown(), 25), (shown(eyes=0.75), 15), (shown(jaw=0.8), 4)):
         for update in story.show(seconds, face):
             assert update.frame is not None
-            told = maker.update(update.faces, update.frame.taken_ns, minute_of_day=None)
-            on |= {state.name for state in told if state.on}
+            reported = maker.update(update.faces, update.frame.taken_ns, minute_of_day=None)
+            on |= {state.name for state in reported if state.on}
     assert on == {"perclos", "yawns"}
 
 
@@ -159,14 +159,14 @@ def test_state_has_perclos_finer_than_other_levels() -> None:
 
 def test_state_is_not_a_message_a_frame() -> None:
     story, rng = story_at(30), np.random.default_rng(4)
-    told: list[object] = []
+    reported: list[object] = []
     story.show(30, shown())
     for number in range(600):
         eyes = 0.7 if number % 150 < 6 else NARROW + rng.normal(0, 0.02)
         story.step(shown(eyes=eyes, smile=0.35 + rng.normal(0, 0.05), brow=0.2 + rng.normal(0, 0.05)))
         signals = encode.state_payload(story.faces, signals=list(story.signals)).signals
-        told += [] if told and told[-1] == signals else [signals]
-    assert len(told) < 40, "in twenty seconds"
+        reported += [] if reported and reported[-1] == signals else [signals]
+    assert len(reported) < 40, "in twenty seconds"
 
 
 def test_what_a_face_was_is_part_of_the_trackers_snapshot() -> None:

@@ -36,22 +36,22 @@ def test_all_can_be_enabled_and_none_is_by_itself() -> None:
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_is_told_in_every_place(name: str) -> None:
-    told = {name: state_of(name)}
-    event = encode.event_payload(face_event(signals=told), IDENTITY)
+    states = {name: state_of(name)}
+    event = encode.event_payload(face_event(signals=states), IDENTITY)
     assert name in (event.signals or {})
     state = face_state("neutral")
-    face = replace(state, track=replace(state.track, signals=told))
+    face = replace(state, track=replace(state.track, signals=states))
     assert name in (encode.state_payload((face,), signals=[name]).signals or {})
     assert [entity.key for entity in entities_of("fer-edge/x", ALL, ()) if entity.key == f"signal.{name}"]
     assert name in columns_of(ALL)
-    (words,) = signal_words(told)
+    (words,) = signal_words(states)
     assert words.startswith(SIGNALS[name].words)
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_is_counted_in_summaries_minutes_and_the_report(name: str) -> None:
-    told = {name: SignalMinute(faces=3, on_s=30, known_s=60, sum_s=30)}
-    minute = Minute(begin_s=0, watched_s=60, visitors=4, signals=told)
+    minutes = {name: SignalMinute(faces=3, on_s=30, known_s=60, sum_s=30)}
+    minute = Minute(begin_s=0, watched_s=60, visitors=4, signals=minutes)
     story = ReportData(title="", name="", begin_s=0, end_s=60, minutes=(minute,))
     assert [row for row in figure_rows([story]) if SIGNALS[name].words in row[0]]
     assert f"{name}_" in minutes_csv([minute]).splitlines()[0]
