@@ -45,8 +45,10 @@ class Server:
         return Response(FILM[at:])
 
 
-def film(again: Callable[[int], Response] | None = None, *, cut: int | None = None, **more: Exception) -> HttpFilm:
-    return HttpFilm(Response(FILM[10:cut], **more), FILM[:10], len(FILM), again)
+def film(
+    again: Callable[[int], Response] | None = None, *, cut: int | None = None, fails: Exception | None = None
+) -> HttpFilm:
+    return HttpFilm(Response(FILM[10:cut], fails=fails), FILM[:10], len(FILM), again)
 
 
 def test_the_head_comes_first_and_nothing_behind_the_end() -> None:
@@ -82,7 +84,7 @@ def test_a_short_way_ahead_is_read_and_a_long_one_or_back_is_asked_for() -> None
     ids=["ends", "resets", "cut", "eof"],
 )
 def test_a_connection_that_ends_too_early_is_said(fails: Exception | None) -> None:
-    broken = film(cut=1000, **({"fails": fails} if fails else {}))
+    broken = film(cut=1000, fails=fails)
     assert broken.read(10) + broken.read(2000) == FILM[:1000]
     with pytest.raises(av.error.OSError, match="the connection ended after 1000 of 512000 bytes"):
         broken.read(1)
