@@ -33,6 +33,7 @@ OTHER_WAYS = "or set camera.backend to v4l2 (USB webcam), stream (RTSP, HTTP), o
 BUFFERS = 4  # fewer drop frames while we copy one; each takes main + lores from the CMA heap
 CLOSE_SECONDS = 5.0  # libcamera needs well under one
 CANCEL_SECONDS = 1.0
+MOST_DIGITS = 10  # of a camera's number; Python refuses to read thousands
 LIBRARY_ERRORS = (RuntimeError, OSError, IndexError)  # what picamera2 and libcamera's bindings raise
 
 # "RGB888" is named from the high byte down: in memory it is BGR. A Pi's cameras deliver it; NV12 is all that
@@ -189,7 +190,7 @@ def _number(source: str, cameras: list[dict[str, Any]]) -> int:
         raise CameraError(
             f"no camera is connected: check its cable, then see `rpicam-hello --list-cameras`; {OTHER_WAYS}"
         )
-    if source and not source.isdecimal():
+    if source and not (source.isdecimal() and len(source) < MOST_DIGITS):
         raise CameraError(f"camera.source {source!r}: backend picamera2 expects a camera's number; found: {found}")
     if int(source or 0) >= len(cameras):
         raise CameraError(f"camera.source {source!r}: there is no such camera; found: {found}")

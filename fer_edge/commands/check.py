@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -173,8 +174,8 @@ def _settings(config: Config) -> Finding:
         overrides = stored(path)
     except (OSError, ValueError) as error:
         return Finding(ok=False, text=f"{path}: cannot read what was set over MQTT: {error}", fatal=False)
-    shown = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
-    return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {shown}")
+    listed = ", ".join(f"{key}: {value}" for key, value in overrides.items()) or "nothing"
+    return Finding(ok=True, text=f"set over MQTT, instead of config.yaml: {listed}")
 
 
 def _zones(config: Config) -> Finding:
@@ -192,11 +193,8 @@ def _zones(config: Config) -> Finding:
 
 
 def _camera(config: Config) -> Finding:
-    camera = open_camera(config.camera)
-    try:
+    with closing(open_camera(config.camera)) as camera:
         frame = camera.read()
-    finally:
-        camera.close()
     if frame is None:
         return Finding(False, f"{shown(config.camera.source)}: has no frames; choose another camera.source")
     return Finding(True, f"{config.camera.backend} {camera.title} delivers {frame.width}x{frame.height} px")
@@ -270,11 +268,10 @@ def _pictures(config: Config) -> Finding:
 def _permissions(config: Config) -> Finding:
     folder = state_folder(config, device_id(config))
     there = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
+    costs = "events are queued in memory only, and changes over MQTT are lost at a restart"
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        costs = "events are queued in memory only, and changes over MQTT are lost at a restart; check state.folder"
-        return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}", fatal=False)
+        return Finding(ok=False, text=f"{folder} cannot be written ({there}): {costs}; check state.folder", fatal=False)
     if trouble := _unwritable(there):
-        costs = "events are queued in memory only, and changes over MQTT are lost at a restart"
         return Finding(ok=False, text=f"{there} cannot be written: {trouble}: {costs}; free space there", fatal=False)
     return Finding(ok=True, text=f"{folder} can be written; {_free(there)}{_jsonl(config.jsonl)}")
 

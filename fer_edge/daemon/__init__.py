@@ -26,7 +26,7 @@ from fer_edge.pipeline import Pipeline
 from fer_edge.records import Hub, Identity
 from fer_edge.runtime.atomic_file import remove_strays
 from fer_edge.runtime.fair_share import FairShare
-from fer_edge.runtime.mailbox import Mailbox, wait_for_any
+from fer_edge.runtime.mailbox import wait_for_any
 from fer_edge.runtime.meter import Meter
 from fer_edge.runtime.part_name import speaking_of
 from fer_edge.runtime.systemd import Notifier
@@ -109,8 +109,9 @@ class Opener:
         control = Control(config, path=self.path, folder=folder, part=part)
         logging.getLogger().setLevel(control.config.log.level.upper())
         pipeline = Pipeline(control.config, models)
-        feed = CaptureThread(partial(open_camera, config.camera), live=is_live_source(config.camera))
-        feed.mailbox, feed.paused = Mailbox(self.changed), control.config.camera.paused
+        opener, live = partial(open_camera, config.camera), is_live_source(config.camera)
+        feed = CaptureThread(opener, live=live, changed=self.changed)
+        feed.paused = control.config.camera.paused
         self.stack.callback(feed.close)
         feed.start(self.signals.stop, wait=not (name and feed.live))  # of several, none waits for another one
         who = identity(config, pipeline.cards, hub)

@@ -45,11 +45,6 @@ class Backlog(Generic[T]):
         self.dropped += over
         return over > 0
 
-    def count_lost(self) -> None:
-        """Count an item that was taken and then lost as dropped."""
-        with self._changed:
-            self.dropped += 1
-
     def get(self, timeout: float = 0.0) -> T | None:
         """The oldest item; None where none came within `timeout` seconds or `wake` was called."""
         with self._changed:

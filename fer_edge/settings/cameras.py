@@ -113,7 +113,7 @@ def place_of(camera: Camera) -> tuple[str, str] | None:
     several may read."""
     source = camera.source
     if camera.backend == "picamera2":
-        return "picamera2", f"camera {int(source)}" if source.isdecimal() else source or "camera 0"
+        return "picamera2", f"camera {source.lstrip('0') or 0}" if source.isdecimal() else source or "camera 0"
     if camera.backend == "v4l2":
         node = f"/dev/video{source or 0}" if not source or source.isdecimal() else source
         return "v4l2", os.path.realpath(node)
@@ -123,8 +123,3 @@ def place_of(camera: Camera) -> tuple[str, str] | None:
         host = host.rpartition("@")[2].lower().removesuffix(USUAL_PORTS.get(scheme.lower(), ""))
         return "stream", f"{scheme.lower()}://{host}{slash}{path}".rstrip("/")
     return None
-
-
-def same_cameras(one: Config, other: Config) -> bool:
-    """Whether two configurations have cameras of the same names."""
-    return list(each_camera(one, "")) == list(each_camera(other, ""))

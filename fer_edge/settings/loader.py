@@ -83,8 +83,8 @@ class _Document:
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             loaded = None if node is None else loader.construct_document(node)
-        except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-            # PyYAML lets its own constructors' errors through: impossible dates, numbers of 5000 digits, 1000 brackets
+        except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
+            # PyYAML lets its own constructors' errors through: impossible dates, !!bool x, 5000 digits, 1000 brackets
             raise ConfigError(f"{name}:{_line_of(error, text)}: not valid YAML: {_problem(error)}") from None
         self.lines: dict[tuple[str, str], int] = {}
         self._index(node)
@@ -288,10 +288,12 @@ def _parts(info: Any) -> list[Any]:
 def _line_of(error: Exception, text: str) -> int:
     """Where YAML broke, as well as the error knows."""
     mark = getattr(error, "problem_mark", None)
-    position = getattr(error, "position", 0)
+    position = getattr(error, "position", max(0, text.find("!!")))
     return int(mark.line) + 1 if mark else text.count("\n", 0, position) + 1
 
 
 def _problem(error: Exception) -> str:
+    if isinstance(error, LookupError | AttributeError):  # of PyYAML's own code: its words are no help
+        return "a value is not of the kind that its tag names (such as !!bool or !!int)"
     words = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return str(words).replace("\n", " ")[:200]

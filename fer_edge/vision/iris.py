@@ -38,11 +38,10 @@ class IrisWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IrisReader:
     """Gray picture, landmarks -> the turn of the eyes."""
 
-    def __init__(self, min_eye_px: float, weights: IrisWeights | None = None) -> None:
+    def __init__(self, min_eye_px: float) -> None:
         """`min_eye_px`: least distance of an eye's corners."""
-        weights = weights or stored_weights()
-        self._min_eye_px = min_eye_px
-        self._weights, self._place = weights, np.array(weights.place, np.float32)
+        self._min_eye_px, self._weights = min_eye_px, stored_weights()
+        self._place = np.array(self._weights.place, np.float32)
 
     def __call__(self, gray: Image, landmarks: Landmarks) -> EyeTurn | Reason:
         """The eyes' turn in a picture u8[H,W], or why there is none: the head is turned too far, the eyes too small."""

@@ -87,13 +87,8 @@ class Model:
             ModelError: missing, damaged, of another role, or unlike its card; or the delegate does not work.
 
         """
-        self.card = read_card(folder, name)
         where = folder / f"{name}.json"
-        if self.card.role != role:
-            raise ModelError(
-                f"{where}: expected role {role!r}, got {self.card.role!r}; check section models of config.yaml"
-            )
-        check_role(self.card, where)
+        self.card = _card_of(folder, name, role, where)
         self._path, content = folder / self.card.file, read_model(folder, self.card)
         if not delegate:  # an accelerator's library is not probed twice
             try_model(content, self._path, module=RUNTIMES[runtime])
@@ -196,6 +191,15 @@ class Model:
     def _shape(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The input's for pictures of this size."""
         return 1, height, width, self.card.input.shape[3]
+
+
+def _card_of(folder: Path, name: str, role: Role, where: Path) -> Card:
+    """The card, which must be of a model for this role; `where`: its file, for messages. Raises ModelError."""
+    card = read_card(folder, name)
+    if card.role != role:
+        raise ModelError(f"{where}: expected role {role!r}, got {card.role!r}; check section models of config.yaml")
+    check_role(card, where)
+    return card
 
 
 def runtime_name(runtime: str) -> str:

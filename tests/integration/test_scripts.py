@@ -33,6 +33,49 @@ def test_a_page_that_cannot_be_made_stays_as_it_is(tmp_path: Path) -> None:
     assert {each.name: each.read_text() for each in (root / "docs").iterdir()} == {"commands.md": "whole\n"}
 
 
+PYTHON = """\
+#!/bin/sh
+case "$*" in
+    "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && touch .venv/pip ;;
+    "-m pip --version") [ -e .venv/pip ] ;;
+    "-m pip install"*) [ -e .venv/pip ] && echo install >>asked && [ ! -e no-network ] && echo Successfully installed ;;
+esac
+"""
+"""Stands for Python, its venv module and pip."""
+
+
+def test_setup_goes_on_where_it_was_interrupted_and_does_nothing_twice(tmp_path: Path) -> None:
+    """In a folder whose name has a space."""
+    root = tmp_path / "a checkout"
+    (root / "scripts").mkdir(parents=True)
+    (root / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "setup", root / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for python in (root / "python", root / ".venv" / "bin" / "python"):  # the latter without pip
+        python.write_text(PYTHON)
+        python.chmod(0o755)
+    (root / "no-network").touch()
+    env = {"PYTHON": str(root / "python")}
+    assert run(root / "scripts" / "setup", "dev", env=env).returncode != 0
+    (root / "no-network").unlink()
+    done = run(root / "scripts" / "setup", "dev", env=env)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "setup: ready"), done.stderr
+    assert run(root / "scripts" / "setup", "dev", env=env).stdout == ""
+    assert (root / "asked").read_text() == "install\ninstall\n"
+
+
+def test_setup_says_which_python_is_too_old(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "setup", tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    old = tmp_path / "python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n')
+    old.chmod(0o755)
+    done = run(tmp_path / "scripts" / "setup", env={"PYTHON": str(old)})
+    assert (done.returncode, done.stderr) == (1, "setup: Python 3.11 or newer is needed, got: Python 3.9.2\n")
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_wrong_usage_is_answered_from_any_folder() -> None:
     done = run("./test-pi", "nothing", cwd=ROOT / "scripts")
     assert done.returncode == 2

@@ -204,10 +204,10 @@ def test_eyes_and_blinks_need_their_columns(tmp_path: Path) -> None:
     blinks = tmp_path / "blinks" / "blinks.csv"
     blinks.write_text("film,at,sure\na.mkv,1,1\n")
     with pytest.raises(sets.DataError, match=r"blinks\.csv: expected rows with the columns seconds"):
-        list(drowsiness._films(MODELS, tmp_path))
+        drowsiness.measure(MODELS, tmp_path)
     blinks.write_text("film,seconds,sure\na.mkv,1,1\n")
     with pytest.raises(sets.DataError, match=r"a\.mkv: expected a film"):
-        list(drowsiness._films(MODELS, tmp_path))
+        drowsiness.measure(MODELS, tmp_path)
 
 
 # --- sets in which nothing is left to measure ----------------------------------------------------------------

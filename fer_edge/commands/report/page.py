@@ -89,9 +89,8 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
     charts, jinja = load_libraries()
     story = stories[0]
     columns = [(each.name, figures(each)) for each in stories]
-    template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(
-        files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
+    text = files("fer_edge.commands.report").joinpath("page.html").read_text(encoding="utf-8")
+    template = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined).from_string(text)
     folder = models_folder(models.folder)
     cards = {role: _card(folder / f"{getattr(models, role)}.json") for role in ROLES}
     verdicts = Verdicts(*stories) if len(stories) == 2 else None

@@ -211,14 +211,7 @@ class Session:
             on_ack=delivery.acknowledge,
             on_message=self._inbox.receive,
         )
-        attempt = ConnectThread(link, min(CONNECT_SECONDS, max(0.1, self._left())))
-        while attempt.running:
-            if self._left() < 0:
-                attempt.abandon()
-                raise LinkError("still connecting at the end")
-            self._wake.wait(IDLE_SECONDS)
-            self._store.keep()
-        attempt.check()
+        self._connect(link)
         link.wake = self._wake
         self.subscribed = False
         self._listen(link)
@@ -232,6 +225,17 @@ class Session:
         if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
         return link, delivery
+
+    def _connect(self, link: Connection) -> None:
+        """Wait until the broker has accepted us; meanwhile events are stored. Raises LinkError."""
+        attempt = ConnectThread(link, min(CONNECT_SECONDS, max(0.1, self._left())))
+        while attempt.running:
+            if self._left() < 0:
+                attempt.abandon()
+                raise LinkError("still connecting at the end")
+            self._wake.wait(IDLE_SECONDS)
+            self._store.keep()
+        attempt.check()
 
     @property
     def _deaf(self) -> bool:

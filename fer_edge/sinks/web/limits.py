@@ -28,8 +28,7 @@ kept alive."""
 class Connections:
     """Open connections, oldest first. For the loop's thread."""
 
-    def __init__(self, most: int = MOST, most_of_one: int = MOST_OF_ONE) -> None:
-        self._most, self._most_of_one = most, most_of_one
+    def __init__(self) -> None:
         self._addresses: dict[GuardedProtocol, str] = {}
         self.refused = 0
         """Connections closed for the limit since the start."""
@@ -41,9 +40,9 @@ class Connections:
         """Count a new connection; one that is too many is closed."""
         self._addresses[protocol] = address
         counts = Counter(self._addresses.values())
-        if counts[address] > self._most_of_one:
+        if counts[address] > MOST_OF_ONE:
             self._close_oldest(address)
-        elif len(self) > self._most:
+        elif len(self) > MOST:
             self._close_oldest(counts.most_common(1)[0][0])
 
     def discard(self, protocol: GuardedProtocol) -> None:

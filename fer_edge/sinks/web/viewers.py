@@ -29,8 +29,9 @@ class Viewer:
         self._news = asyncio.Event()
 
     def say(self, text: str) -> None:
-        """Send this, in order."""
-        self._said.append(text)
+        """Send this, in order. To a page that is too far behind, nothing is said any more: `next` ends it."""
+        if len(self._said) <= BEHIND:  # it may ask for more answers than it reads
+            self._said.append(text)
         self._news.set()
 
     def show(self, kind: str, text: str) -> None:

@@ -232,7 +232,12 @@ def test_no_camera(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"), [("1", "there is no such camera"), ("front", "expects a camera's number")]
+    ("source", "words"),
+    [
+        ("1", "there is no such camera"),
+        ("front", "expects a camera's number"),
+        ("1" * 5000, "expects a camera's number"),  # Python does not read so long a number
+    ],
 )
 def test_the_wrong_camera(source: str, words: str, world: World) -> None:
     with pytest.raises(CameraError, match=rf"camera\.source '{source}': .*{words}; found: 0 \(ov5647\)"):

@@ -59,8 +59,8 @@ def started(config: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> object:
-    """`run` takes SIGTERM and SIGINT over; the tests' own handling comes back after each test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """`run` takes signals over; the tests' own handling comes back after each test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

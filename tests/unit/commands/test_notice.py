@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from fer_edge.__main__ import main
+from fer_edge.commands.notice import pdf
 from fer_edge.commands.notice.content import FOLDER, LANGUAGES, Texts, notice
 from fer_edge.commands.notice.html import html_page
 from fer_edge.config import Attention, Config, History, Jsonl, Mqtt, Outbox, Pictures, Privacy
-from fer_edge.errors import ConfigError
+from fer_edge.errors import ConfigError, ReportError
 
 URL = "https://example.org/camera?a=1&b=2"
 PRIVACY = Privacy(purpose="retail", controller="A & B <Ltd>", contact="ask@example.org", notice_url=URL)
@@ -202,3 +203,36 @@ def test_pictures_that_are_kept_are_said_in_every_language() -> None:
     kept = Config(pictures=Pictures(enabled=True, keep_hours=36), privacy=msgspec.structs.replace(PRIVACY, images=True))
     for language in LANGUAGES:
         assert any(" 36 " in line for line in lines(kept, language))
+
+
+@pytest.mark.parametrize(
+    ("absent", "path", "words"),
+    [
+        ("fpdf", "notice.pdf", "a PDF takes the package fpdf, which is not installed; run: pip install"),
+        ("segno", "notice.html", "takes the package segno, which is not installed; run: pip install segno"),
+    ],
+)
+def test_what_is_not_installed_is_one_line(
+    absent: str,
+    path: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    (tmp_path / "config.yaml").write_text(YAML)
+    assert main(["notice", "-c", str(tmp_path / "config.yaml"), "-o", str(tmp_path / path)]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_an_address_that_no_code_can_hold_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text(YAML.replace(URL, "https://example.org/" + "a" * 4000))
+    assert main(["notice", "-c", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "notice.html")]) == 1
+    assert "key notice_url: too long for a QR code (4020 characters)" in capsys.readouterr().err
+
+
+def test_a_page_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "SIZES", (60.0,))
+    with pytest.raises(ReportError, match="the page in de does not fit A4; shorten controller, contact or notice_url"):
+        pdf.pdf_pages([notice(Config(privacy=PRIVACY), "de")])

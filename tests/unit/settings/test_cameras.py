@@ -170,6 +170,7 @@ def test_different_cameras_and_the_same_film_are_not(one: str, other: str) -> No
 
 
 def test_a_place_is_told_without_passwords() -> None:
+    assert place_of(Camera(source="00")) == place_of(Camera()) != place_of(Camera(source="1" * 5000))
     place = place_of(Camera(backend="stream", source="rtsp://me:secret@cam/live"))
     assert place == ("stream", "rtsp://cam/live")
 

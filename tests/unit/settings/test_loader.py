@@ -131,6 +131,14 @@ def test_values_that_json_cannot_show_are_findings_too(odd: str) -> None:
     assert finding.startswith("config.yaml:2: section camera, key source: expected text, got ")
 
 
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!float ''", "!!timestamp x"])
+def test_a_value_that_is_not_what_its_tag_names_is_one_line(value: str) -> None:
+    """PyYAML fails on it in its own code; a reload must not end the daemon."""
+    assert findings(f"log:\n  level: {value}\n") == [
+        "config.yaml:2: not valid YAML: a value is not of the kind that its tag names (such as !!bool or !!int)"
+    ]
+
+
 def test_a_value_that_is_nested_too_deep_is_shown_all_the_same() -> None:
     deep: list[object] = []
     for _ in range(5000):

@@ -8,6 +8,7 @@ import socket
 import statistics
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,23 @@ def test_of_events_each_comes_of_the_rest_the_newest() -> None:
         viewer.show("faces", f"faces {number}")
         viewer.show("health", f"health {number}")
     assert asyncio.run(taken(viewer)) == ["event 0", "event 1", "event 2", "faces 2", "health 2"]
+
+
+def test_what_waits_for_a_page_that_reads_nothing_is_bounded() -> None:
+    """It may ask, and be answered, faster than it reads."""
+
+    class Text(str):
+        """One that can be counted while it is kept."""
+
+    viewer, kept = Viewer(), []
+    for number in range(3 * BEHIND):
+        text = Text(number)
+        kept.append(weakref.ref(text))
+        viewer.say(text)
+    del text
+    assert sum(each() is not None for each in kept) == BEHIND + 1
+    with pytest.raises(TooSlow):
+        asyncio.run(viewer.next())
 
 
 def test_a_picture_comes_only_to_who_has_room() -> None:
