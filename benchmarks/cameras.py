@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import statistics
 import subprocess
@@ -20,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import cpu_seconds, memory_mb
+
 START_SECONDS = 60.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -76,19 +76,6 @@ def wait_for_events(folder: Path, count: int) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"no event of each camera within {START_SECONDS:g} s")
         time.sleep(0.05)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far, all its threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes)."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

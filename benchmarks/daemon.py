@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from threading import Event
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from processes import memory_mb
 
 PORT = 18837
 HERE = Path(__file__).resolve().parents[1]
@@ -65,8 +65,8 @@ def run_once(source: str, seconds: float, code: Path) -> tuple[float, float, flo
             resident = []
             for _ in range(round(seconds)):
                 time.sleep(1)
-                resident.append(_memory(daemon.pid, "VmRSS"))
-            return first, max(resident), _memory(daemon.pid, "VmHWM")
+                resident.append(memory_mb(daemon.pid))
+            return first, max(resident), memory_mb(daemon.pid, "VmHWM")
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(10)
@@ -101,13 +101,6 @@ def _wait_for_event(daemon: subprocess.Popen[bytes]) -> float:
     client.disconnect()
     client.loop_stop()
     return moment[0]
-
-
-def _memory(pid: int, name: str) -> float:
-    """A field of /proc/PID/status in MB (10^6 bytes)."""
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

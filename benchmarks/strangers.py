@@ -23,6 +23,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from processes import memory_mb
+
 from fer_edge.testing.brokers import free_port
 
 CONFIG = """\
@@ -34,12 +36,6 @@ events: {{heartbeat_seconds: 1}}
 web: {{enabled: true, port: {port}}}
 state: {{folder: {folder}/state}}
 """
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
 
 
 def page_seconds(port: int) -> float:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
+from processes import cpu_seconds, memory_mb
 from websockets.asyncio.client import connect
 
 HERE = Path(__file__).resolve().parents[1]
@@ -101,10 +102,10 @@ def measure(pid: int, viewers: int, seconds: float) -> tuple[float, ...]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         looking = pool.apply_async(look, (viewers, SETTLE_SECONDS + seconds + 1))
         time.sleep(SETTLE_SECONDS + 1)
-        before, begun = _cpu_seconds(pid), time.monotonic()
+        before, begun = cpu_seconds(pid), time.monotonic()
         fps, latency = _stats(seconds)
-        share = 100 * (_cpu_seconds(pid) - before) / (time.monotonic() - begun)
-        return share, _resident_mb(pid), fps, latency, looking.get()
+        share = 100 * (cpu_seconds(pid) - before) / (time.monotonic() - begun)
+        return share, memory_mb(pid), fps, latency, looking.get()
 
 
 def look(viewers: int, seconds: float) -> float:
@@ -147,15 +148,6 @@ def _stats(seconds: float) -> tuple[float, float]:
     rates = [float(str(each["fps"])) for each in found]
     latencies = [each["latency_ms"][0] for each in found if isinstance(each["latency_ms"], list)]
     return statistics.median(rates), statistics.median(latencies)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 if __name__ == "__main__":

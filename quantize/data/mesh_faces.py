@@ -118,7 +118,7 @@ class MeshFaces:
 
     @property
     def held_out(self) -> NDArray[np.bool_]:
-        """bool[N]: a fifth of the groups, the same people as in `data.held_out_stills`; of `varied`, two folds."""
+        """bool[N]: a fifth of the groups, the same people as in `sets.held_out_stills`; of `varied`, two folds."""
         known = {group: is_held_out(group) for group in set(self.groups.tolist())}
         return np.array([known[group] for group in self.groups.tolist()], np.bool_)
 

@@ -45,7 +45,8 @@ class Task(Protocol):
         """Make a new Keras optimizer."""
 
     def batches(self, rng: Any) -> Iterator[tuple[Floats, Floats]]:
-        """Yield one epoch: varied inputs f32[N,H,W,1] and, packed in one array f32[N,...], what they should give."""
+        """Yield the batches of an epoch, of which `steps` are taken: varied inputs f32[N,H,W,1] and what they should
+        give, packed in one array f32[N,...] or several by name."""
 
     def loss(self, targets: Any, outputs: Sequence[Any]) -> Any:
         """The mean loss of a batch, in Keras operations."""

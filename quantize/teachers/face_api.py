@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from fer_edge.records import LABELS
-from quantize.data.sets import Floats, Image
+from quantize.data.sets import DataError, Floats, Image
 from quantize.teachers.tfjs import read_weights
 
 FILE = "face_expression_model-weights_manifest.json"
@@ -29,7 +29,11 @@ class FaceApi:
     """Gray crops -> probabilities."""
 
     def __init__(self, folder: Path) -> None:
+        """Read the package's weights. Raises DataError."""
         self._weights = read_weights(folder / FILE)
+        missing = [name for name in ("dense3/conv3/bias", "fc/weights", "fc/bias") if name not in self._weights]
+        if missing:
+            raise DataError(f"{folder / FILE}: expected face-api's expression network, found no {missing[0]}")
         self._order = [LABELS.index(name) for name in ANSWERS]
         self._run = tf.function(self._logits, reduce_retracing=True)
 

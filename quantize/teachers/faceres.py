@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from fer_edge.records import LABELS
-from quantize.data.sets import Floats, Image
+from quantize.data.sets import DataError, Floats, Image
 from quantize.teachers.face_api import enlarged
 from quantize.teachers.tfjs import read_weights
 from quantize.train.import_tflite import norm_of
@@ -52,13 +52,17 @@ def to_faceres(crops: Image) -> Floats:
 
 
 def load_faceres(network: Any, path: Path, inputs: Floats) -> None:
-    """Put the package's weights into the network; `inputs` f32[N,S,S,1] give its batch norms their statistics."""
+    """Put the package's weights into the network; `inputs` f32[N,S,S,1] give its batch norms their statistics. Raises
+    DataError."""
     weights = read_weights(path)
     norms = {}
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-            kernel, bias = _folded(weights, layer)
-            layer.kernel.assign(kernel)
+            try:
+                kernel, bias = _folded(weights, layer)
+                layer.kernel.assign(kernel)
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{path}: expected the weights of faceres-deep, {layer.name}: {error}") from None
             norms[layer] = norm = norm_of(layer)
             norm.set_weights([np.ones(len(bias)), bias, np.zeros(len(bias)), np.ones(len(bias)) - norm.epsilon])
     probe = keras.Model(network.inputs, [layer.output for layer in norms])

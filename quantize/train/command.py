@@ -108,12 +108,22 @@ def _check(options: argparse.Namespace, own: dict[str, Any]) -> None:
         raise DataError("--seed, --threads: expected 0 or more")
     if min(own.get("widths", (1,))) < 1:
         raise DataError("--widths: expected more than 0")
-    published = bool(options.start) and options.start.endswith(".tflite")
-    if published and not Path(options.start).is_file():
-        raise DataError(f"--start {options.start}: no such file")
-    for run in (*own.get("teachers", ()), *([options.start] if options.start and not published else ())):
+    if "landmarks" in own and "detector" not in own:
+        raise DataError("--landmarks: expected --detector too: it is asked about that one's mistakes")
+    _check_sources(own, options.start)
+
+
+def _check_sources(own: dict[str, Any], start: str | None) -> None:
+    """Refuse files and runs that are not there."""
+    published = start is not None and start.endswith(".tflite")
+    files = {name: own[name] for name in ("taught", "yunet") if name in own} | ({"start": start} if published else {})
+    for name, file in files.items():
+        if not Path(str(file)).is_file():
+            raise DataError(f"--{name} {file}: no such file")
+    for run in (*own.get("teachers", ()), *([start] if start and not published else ())):
         if not (Path(run) / "last.npz").exists():
             raise DataError(f"{run}: expected the folder of a run, with last.npz")
+        read_plan(Path(run))
 
 
 def _parser() -> argparse.ArgumentParser:

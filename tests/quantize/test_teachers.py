@@ -107,6 +107,15 @@ def test_face_apis_answers_are_put_into_our_order(tmp_path: Path) -> None:
     assert (answers[:, LABELS.index("contempt")] == 0).all()
 
 
+def test_weights_of_another_network_are_one_line(tmp_path: Path) -> None:
+    write_tfjs(tmp_path / face_api.FILE, {"other": np.zeros(3, np.float32)}, part="a.bin")
+    with pytest.raises(DataError, match=r"manifest\.json: expected face-api's expression network, found no dense3"):
+        face_api.FaceApi(tmp_path)
+    write_tfjs(tmp_path / faceres.FILE, {"other": np.zeros(3, np.float32)}, part="b.bin")
+    with pytest.raises(DataError, match=r"faceres-deep\.json: expected the weights of faceres-deep, conv1: "):
+        faceres.load_faceres(faceres.faceres_net(), tmp_path / faceres.FILE, faceres.to_faceres(pictures(1)))
+
+
 # --- the face-pretrained MobileNet ---------------------------------------------------------------------------
 
 

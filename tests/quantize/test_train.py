@@ -119,6 +119,19 @@ def test_a_damaged_run_is_one_line(faces: Path, tmp_path: Path) -> None:
     assert command.restore(tmp_path / "none.npz", model, average) == 0
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_run_that_is_none_leaves_the_folder_to_another_plan(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = tmp_path / "teacher"
+    teacher.mkdir()
+    (teacher / "last.npz").touch()
+    given = ["expression", "--data", str(faces), "--out", str(tmp_path / "run"), "--teachers", str(teacher)]
+    assert command.main(given) == 1
+    assert f"error: {teacher / 'plan.json'}: cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_option_that_a_task_does_not_have_is_one_line(faces: Path) -> None:
     with pytest.raises(DataError, match="expression: expected options that its task has, got depth"):
         open_task("expression", faces, depth=3)
@@ -183,6 +196,12 @@ def test_the_average_forgets_the_start() -> None:
         (["expression", "--teachers", "absent"], "absent: expected the folder of a run, with last.npz"),
         (["expression", "--start", "absent"], "absent: expected the folder of a run, with last.npz"),
         (["detector", "--start", "absent.tflite"], "--start absent.tflite: no such file"),
+        (["expression", "--taught", "absent"], "--taught absent: no such file"),
+        (["detector", "--yunet", "absent"], "--yunet absent: no such file"),
+        (
+            ["landmarks", "--landmarks", "x"],
+            "--landmarks: expected --detector too: it is asked about that one's mistakes",
+        ),
         (["expression", "--rate", "0"], "expected more than 0"),
         (["expression", "--epochs", "0"], "expected more than 0"),
     ],

@@ -3,69 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from threading import Event
 
-import numpy as np
 import pytest
 
 import fer_edge.camera.capture as feed_module
-from fer_edge.camera import LeftOut, is_live_source, open_camera
+from fer_edge.camera import is_live_source, open_camera
 from fer_edge.camera.capture import PAUSED, CaptureThread
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError, CameraTimeout
-from fer_edge.records import Frame, Image
-from fer_edge.runtime.mailbox import Closed
+from fer_edge.records import Image
 from fer_edge.testing.brokers import wait_for
 from tests.support.threads import runs, wait_for_end_of
+from tests.support.wobbly_camera import Wobbly, drain
 
 DEMO = CameraConfig(backend="replay", source="demo", pace="max")
-
-
-class Wobbly:
-    """A live camera that fails as its script says: a number of frames, then an error, again and again."""
-
-    live = True
-    colour = True
-    title = "wobbly"
-
-    def __init__(self, *script: int | CameraError) -> None:
-        self.script, self.opened, self.closed = list(script), 0, 0
-        self.seq = 0
-        self.coloured: list[bool] = []
-
-    def open(self) -> None:
-        self.opened += 1
-        if self.script and isinstance(self.script[0], CameraError) and self.opened > 1:
-            raise self.script.pop(0)  # type: ignore[misc]
-
-    def read(self) -> Frame | None:
-        if not self.script:
-            return None
-        first = self.script[0]
-        if isinstance(first, CameraError):
-            self.script.pop(0)
-            raise first
-        self.script[0] = first - 1
-        if first <= 1:
-            self.script.pop(0)
-        self.seq += 1
-        self.coloured.append(self.colour)
-        return Frame(self.seq - 1, time.monotonic_ns(), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def drain(feed: CaptureThread) -> Iterator[Frame]:
-    while True:
-        try:
-            frame = feed.mailbox.get(5)
-        except Closed:
-            return
-        if frame:
-            yield frame
 
 
 class TestFeed:
@@ -284,96 +237,3 @@ class TestACameraThatIsNotThere:
         assert feed.reason == PAUSED
         assert not opened
         feed.close()
-
-
-class TestATransmissionThatIsInterrupted:
-    def test_one_that_is_lost_again_at_once_is_opened_again_too(self, no_pauses: None) -> None:
-        camera = Wobbly(1, CameraTimeout("silent"), 1, CameraTimeout("silent again"), 1)
-        feed = CaptureThread(lambda: camera)
-        feed.start(Event())
-        wait_for_end_of("camera")
-        assert (camera.opened, camera.seq) == (2, 3)
-
-    def test_one_that_comes_back_at_its_end_is_over(self, no_pauses: None) -> None:
-        camera = Wobbly(1, CameraTimeout("silent"))
-        feed = CaptureThread(lambda: camera)
-        feed.start(Event())
-        wait_for_end_of("camera")
-        assert camera.closed == 3, "where it was lost, at its end, and with the thread"
-        feed.raise_error()
-
-    def test_a_pause_while_it_is_away_is_a_pause(self, no_pauses: None) -> None:
-        camera = Wobbly(1, *[CameraError("gone")] * 1_000_000)
-        feed = CaptureThread(lambda: camera)
-        feed.start(Event())
-        wait_for(lambda: feed.reason == "gone", "it is away")
-        feed.paused = True
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
-        assert feed.waiting
-        camera.script[:] = [1]
-        feed.paused = False
-        wait_for_end_of("camera")
-        assert camera.seq == 2
-
-    def test_a_pause_from_the_start_is_over_when_it_is_lifted(self) -> None:
-        camera = Wobbly(1)
-        feed = CaptureThread(lambda: camera)
-        feed.paused = True
-        feed.start(Event(), wait=False)
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
-        assert camera.seq == 0
-        feed.paused = False
-        wait_for_end_of("camera")
-        assert camera.seq == 1
-
-    def test_a_stop_ends_a_pause_from_the_start(self) -> None:
-        camera = Wobbly(1)
-        feed = CaptureThread(lambda: camera)
-        feed.paused = True
-        feed.start(Event(), wait=False)
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
-        feed.close()
-        assert not runs("camera")
-        assert camera.seq == 0
-
-    def test_a_file_stays_open_while_it_is_paused(self) -> None:
-        camera = Wobbly(3)
-        camera.live = False
-        feed = CaptureThread(lambda: camera)
-        feed.start(Event())
-        feed.paused = True
-        frames = drain(feed)
-        next(frames)
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
-        assert camera.closed == 0
-        feed.paused = False
-        list(frames)
-        wait_for_end_of("camera")
-        assert (camera.seq, camera.opened, camera.closed) == (3, 0, 1)
-
-
-def test_what_the_camera_left_out_is_added_to_what_nobody_took() -> None:
-    class Lossy(Wobbly):
-        left_out = LeftOut(late=5, damaged=2)
-
-    feed = CaptureThread(lambda: Lossy(3))
-    assert feed.left_out == LeftOut()
-    feed.start(Event())
-    wait_for(lambda: feed.mailbox.dropped == 2, "two were overwritten")
-    assert feed.left_out == LeftOut(late=7, damaged=2)
-    assert feed.now_ns() >= next(drain(feed)).taken_ns
-    feed.close()
-
-
-def test_a_camera_that_takes_its_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "POLL_SECONDS", 0.001)
-
-    def slow() -> Wobbly:
-        time.sleep(0.02)
-        return Wobbly(1)
-
-    feed = CaptureThread(slow)
-    feed.start(Event())
-    assert feed.live
-    assert len(list(drain(feed))) == 1
-    feed.close()
