@@ -13,6 +13,7 @@ import pytest
 from fer_edge.contract.encode import event_payload
 from fer_edge.contract.payloads import EventPayload
 from fer_edge.records import EventType
+from fer_edge.sinks.checked_rows import sealed
 from fer_edge.sinks.mqtt.open_faces import OpenFaces
 from fer_edge.sinks.mqtt.outbox import Outbox
 from fer_edge.sinks.sqlite_file import SqliteFile
@@ -148,3 +149,32 @@ def test_a_face_that_another_version_wrote_differently_is_left_out(tmp_path: Pat
         assert [payload.track_id for payload in faces.left_over()] == [2]
         faces.clear_left_over()
     assert faces_on_disk(path) == []
+
+
+def test_a_sound_row_of_another_version_is_left_out_too(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with opened(path) as outbox:
+        faces = OpenFaces(outbox.disk)
+        faces.note(face(1, EventType.START))
+        faces.note(face(2, EventType.START))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        boot, track, payload, crc = sealed("boot-1", 1, b'{"v": 99}')
+        db.execute("UPDATE open_faces SET payload = ?, crc = ? WHERE track_id = ?", (payload, crc, track))
+        assert db.execute("SELECT boot_id FROM open_faces WHERE crc = ?", (crc,)).fetchall() == [(boot,)]
+    with opened(path) as outbox:
+        faces = OpenFaces(outbox.disk)
+        assert [payload.track_id for payload in faces.left_over()] == [2]
+        assert well(outbox), "it is no damage"
+
+
+def test_a_file_that_is_removed_meanwhile_is_made_again_with_the_faces_that_are_open(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with opened(path, write_every_seconds=0) as outbox:
+        faces = OpenFaces(outbox.disk)
+        faces.note(face(1, EventType.START))
+        assert faces_on_disk(path) == [1]
+        for each in tmp_path.iterdir():
+            each.unlink()
+        faces.note(face(2, EventType.START))
+        retry(outbox)
+        assert faces_on_disk(path) == [1, 2]

@@ -15,19 +15,18 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from fer_edge.config import Config, HomeAssistant, Mqtt, Outbox, Web
+from fer_edge.config import Config, Web
 from fer_edge.drawing.palette import PALETTE
 from fer_edge.errors import ConfigError, SinkError
-from fer_edge.records import LABELS, AlertState, EventType, Image, Update
+from fer_edge.records import LABELS, AlertState, EventType, Image
 from fer_edge.runtime.sealed_file import unseal
 from fer_edge.settings.control import Control
 from fer_edge.settings.loader import parse_config
 from fer_edge.settings.overrides import Answer
 from fer_edge.sinks import open_sinks
-from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.sinks.web.sink import WebSink, check_web
 from fer_edge.testing.brokers import wait_for
-from tests.support.face_events import IDENTITY, STATS, face_event
+from tests.support.face_events import IDENTITY
 from tests.support.paths import ROOT
 from tests.support.web_helpers import JPEG, SECONDS, TOKEN, Page, Site, bright, event_of, serving, update_of
 
@@ -69,60 +68,6 @@ def test_events_and_faces_come_live(tmp_path: Path) -> None:
         (face,) = page.receive("faces")["faces"]
         assert (face["id"], face["expression"], face["hidden"]) == (3, "happiness", False)
         assert face["shares"] == [1, 90, 1, 1, 1, 1, 1, 1]
-
-
-def test_health_comes_every_second(tmp_path: Path) -> None:
-    with serving(tmp_path) as site, site.page() as page:
-        camera = page.receive("health")["camera"]
-        assert (camera["state"], camera["text"]) == ("waiting", "waiting for the first picture")
-        site.sink.submit(update_of(bright(), stats=STATS))
-        health = page.receive("health")
-        assert health["camera"]["state"] == "good"
-        assert health["fps"] > 0
-        assert 0 <= health["latency_ms"] < 10_000
-        assert (health["temperature_c"], health["slowed"], health["target_fps"]) == (51.2, "hot", 7.5)
-        assert (health["broker"]["state"], health["broker"]["text"]) == ("off", "MQTT is off")
-        assert health["viewers"] == 1
-        site.sink.submit(Update(None, events=(face_event(1),)))
-        camera = page.receive("health")["camera"]
-        assert (camera["state"], camera["text"]) == ("bad", "no picture from the camera")
-        assert camera["since"] <= time.monotonic()
-
-
-def test_the_broker_is_as_the_mqtt_sink_says(tmp_path: Path) -> None:
-    with serving(tmp_path, mqtt=True) as site, site.page() as page:
-        assert page.receive("health")["broker"]["state"] == "waiting"
-        site.control.report("broker", "away: no answer", retry_at=1e9)
-        broker = page.receive("health")["broker"]
-        assert (broker["state"], broker["text"], broker["retry_at"]) == ("bad", "away: no answer", 1e9)
-        site.control.report("broker", "away: no route", retry_at=2e9)
-        assert page.receive("health")["broker"]["since"] == broker["since"], "it has been away all the time"
-        site.control.report("broker", "connected", good=True)
-        assert page.receive("health")["broker"]["state"] == "good"
-
-
-def test_the_mqtt_sink_says_how_its_broker_fares() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    away = mqtt_sink(Mqtt(broker="127.0.0.1", port=port))
-    wait_for(lambda: away.reported("broker") == "away: connection refused: no broker listens there", "it is away")
-    gone = away.report_of("broker")
-    assert gone is not None
-    assert gone.retry_at is not None
-    assert gone.retry_at > gone.since
-    here = mqtt_sink(Mqtt(broker="embedded", port=0))
-    wait_for(lambda: here.reported("broker") == "connected", "it is here")
-
-
-def mqtt_sink(mqtt: Mqtt) -> Control:
-    """What a control was told that belonged to a sink with this broker."""
-    config = Config(mqtt=mqtt, outbox=Outbox(enabled=False), homeassistant=HomeAssistant(enabled=False))
-    control = Control(config)
-    sink = MqttSink(config, IDENTITY, control)
-    sink.start()
-    wait_for(lambda: control.reported("broker") != "", "the broker was looked for")
-    sink.close(3)
-    return control
 
 
 def test_without_images_nothing_of_the_picture_is_shown(tmp_path: Path) -> None:
