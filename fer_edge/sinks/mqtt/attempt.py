@@ -10,8 +10,8 @@ from fer_edge.sinks.mqtt.connection import Connection
 class ConnectThread:
     """A connection being opened in a thread of its own: names, TLS and far brokers take seconds."""
 
-    def __init__(self, link: Connection, timeout: float) -> None:
-        self._link, self._timeout = link, timeout
+    def __init__(self, connection: Connection, timeout: float) -> None:
+        self._connection, self._timeout = connection, timeout
         self._failure: Exception | None = None
         self._abandoned = False
         self._thread = Thread(target=self._run, name="mqtt-connect", daemon=True)
@@ -33,8 +33,8 @@ class ConnectThread:
 
     def _run(self) -> None:
         try:
-            self._link.connect(self._timeout)
+            self._connection.connect(self._timeout)
         except Exception as error:  # the top of a thread: `check` raises it
             self._failure = error
         if self._abandoned:
-            self._link.drop()
+            self._connection.drop()
