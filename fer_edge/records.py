@@ -38,7 +38,12 @@ class Reason(StrEnum):
     @property
     def words(self) -> str:
         """As people read it, on pictures, pages and terminals."""
-        return _REASON_WORDS[self.value]
+        return reason_words(self.value)
+
+
+def reason_words(reason: str) -> str:
+    """A `Reason` as people read it; one that only a newer version knows stays as it is."""
+    return _REASON_WORDS.get(reason, reason)
 
 
 _REASON_WORDS = {

@@ -22,7 +22,7 @@ from fer_edge.camera.demo import Picture, demo
 from fer_edge.camera.file_kinds import HEAD_BYTES, RAW, RAW_KIND, kind_of, not_a_picture
 from fer_edge.camera.folder import SUFFIXES, folder_files, is_listed, tell_left_out
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.pace import wait_until
+from fer_edge.camera.pace import check_period, wait_until
 from fer_edge.camera.picture_size import announced_pixels, has_film_beside, is_cut_off, is_heif, jpeg_frame
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
@@ -79,11 +79,8 @@ class ReplayCamera:
         the demo is misnamed."""
         quiet_opencv()
         config = self._config
-        if config.pace == "real" and 1 / config.fps > config.timeout_seconds:
-            raise CameraError(
-                f"camera.fps {config.fps:g} asks for a frame every {1 / config.fps:g} s, later than "
-                f"camera.timeout_seconds ({config.timeout_seconds:g} s) allows: raise one of them"
-            )
+        if config.pace == "real":
+            check_period(config)
         self._pictures, count = self._find()
         self.frames = None if config.loop else count
         self._start_ns = self._maker.start_ns()

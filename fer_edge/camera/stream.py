@@ -32,7 +32,7 @@ from fer_edge.camera.http_pictures import BadAnswer
 from fer_edge.camera.live_packets import LivePackets
 from fer_edge.camera.losses import Losses
 from fer_edge.camera.orientation import Orientation
-from fer_edge.camera.pace import wait_until
+from fer_edge.camera.pace import check_period, wait_until
 from fer_edge.camera.picture_size import is_animated_webp
 from fer_edge.camera.webp_film import TooLarge, WebpReader
 from fer_edge.config import Camera as CameraConfig
@@ -149,6 +149,8 @@ class StreamCamera:
 
     def _start_reading(self, reader: AvReader | WebpReader) -> None:
         snapshots = self._is_url and reader.format in PICTURE_FORMATS
+        if snapshots:
+            self._check_period()
         film = self._is_url and self._source.startswith("http") and reader.format not in ("hls",) and reader.seconds
         self.live = self._is_url and not film
         self.frames = None if self.live or self._config.loop else reader.frames
@@ -156,6 +158,13 @@ class StreamCamera:
             self._packets = LivePackets(reader)
         else:
             self._pictures = reader.frames_of_file()
+
+    def _check_period(self) -> None:
+        try:
+            check_period(self._config)
+        except CameraError:
+            self.close()  # the address was open, to see that it gives pictures
+            raise
 
     def _newest(self, packets: LivePackets, reader: AvReader) -> Frame:
         """The next frame of a live stream: the packets before the newest key frame are left out where the machine is

@@ -17,7 +17,7 @@ from fer_edge.commands.report.rhythm import Slot
 from fer_edge.commands.report.summary import LEAST_SHARE, Figures, ReportData, Segment, Visit, bars, stay_counts
 from fer_edge.commands.report.svg import BAR, GAP, INK, LINE, PAPER, Size, chart
 from fer_edge.drawing.palette import PALETTE, css
-from fer_edge.records import LABELS, Reason
+from fer_edge.records import LABELS, reason_words
 from fer_edge.runtime.time_text import clock_text, local
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
 from fer_edge.tracking.minutes import Minute
@@ -87,9 +87,8 @@ def visit_chart(story: ReportData) -> str:
                 begin, end = (_place(at, story) for at in (segment.begin_s, segment.end_s))
                 _segment(axes, segment, (begin, end), row)
                 if segment.reason and segment.end_s - segment.begin_s > NAMED_SHARE * width_s and not size.narrow:
-                    axes.text(
-                        (begin + end) / 2, row, Reason(segment.reason).words, ha="center", va="center", fontsize=8
-                    )
+                    words = reason_words(segment.reason)
+                    axes.text((begin + end) / 2, row, words, ha="center", va="center", fontsize=8)
         axes.set_yticks(range(len(chosen)), [visit.name for visit in chosen])
         axes.set_ylim(len(chosen) - 0.4, -0.6)
         _time_axis(axes, story, size)

@@ -36,7 +36,7 @@ from fer_edge.commands.report.wording import (
 )
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
-from fer_edge.records import LABELS, Reason
+from fer_edge.records import LABELS, Reason, reason_words
 from fer_edge.runtime.atomic_file import FOR_ALL, replace_file
 from fer_edge.runtime.time_text import clock_text, span_text
 from fer_edge.tracking.counters import HEAT_COLUMNS, HEAT_ROWS, NONE
@@ -120,7 +120,7 @@ def page(stories: Sequence[ReportData], models: Models, pictures: Sequence[tuple
             heat_most=heat_words(story),
             sure=ranges(story),
             judged_text=judged_text(columns[0][1], still=story.pictures is not None),
-            abstained=[(Reason(reason).words, share) for reason, share in columns[0][1].abstained.items()],
+            abstained=[(reason_words(reason), share) for reason, share in columns[0][1].abstained.items()],
             limits=_limits(cards["expression"]),
             models=[_model_row(card, role) for role, card in cards.items()],
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fer_edge.commands.report.differences import interval
 from fer_edge.commands.report.rhythm import WEEKDAYS, Slot, busiest, by_hour, by_weekday
 from fer_edge.commands.report.summary import NOTHING, Figures, ReportData, bars, figures
-from fer_edge.records import LABELS, Reason
+from fer_edge.records import LABELS, reason_words
 from fer_edge.runtime.count_text import counted
 from fer_edge.runtime.time_text import clock_text, figure_text, span_text
 
@@ -130,4 +130,4 @@ def share_text(share: float | None) -> str:
 
 def why_text(reason: str | None) -> str:
     """What stands in place of an expression."""
-    return f"none ({Reason(reason).words})" if reason else "none"
+    return f"none ({reason_words(reason)})" if reason else "none"

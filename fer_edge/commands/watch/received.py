@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from fer_edge.records import Reason
+from fer_edge.records import reason_words
 
 
 class ReceivedSignal(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class ReceivedAlert(msgspec.Struct, frozen=True):
 
 def reason_text(reason: str | None) -> str:
     """Why there is no expression, in words."""
-    return Reason(reason).words if reason in list(Reason) else printable(reason or "no expression")
+    return printable(reason_words(reason or "no expression"))
 
 
 def clock_time(ts: str | None) -> str:

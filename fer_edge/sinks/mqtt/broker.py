@@ -128,6 +128,8 @@ def in_words(error: Exception, broker: Broker) -> LinkError:
             return LinkError(f"it answers no websocket handshake; {advice}", refused=True)
         case socket.gaierror():
             return LinkError(f"host name {broker.host!r} not found")
+        case UnicodeError():  # from the encoding of host names, in its own words
+            return LinkError(f"not a usable address: between dots, {broker.host!r} has nothing or over 63 characters")
         case ConnectionRefusedError():
             return LinkError("connection refused: no broker listens there")
         case TimeoutError():

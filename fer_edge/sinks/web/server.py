@@ -106,10 +106,13 @@ class PageServer:
     async def _serve(self) -> None:
         assert self._server is not None
         beat = asyncio.ensure_future(self._beat())
+        beat.add_done_callback(lambda _: self.stop())  # a page that no longer tells how things are must not look alive
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
             beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beat
 
     async def _beat(self) -> None:
         while True:
@@ -145,7 +148,7 @@ def listen(settings: Web) -> socket.socket:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         both = family == socket.AF_INET6 and settings.host == "::"
         return socket.create_server((settings.host, settings.port), family=family, dualstack_ipv6=both)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: no host name can be like this, as "a..b"
         raise SinkError(f"{where}: not an address of this machine; check web.host") from None
     except OSError as error:
         reason = os.strerror(error.errno or 0)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fer_edge.camera import LeftOut, open_camera
+from fer_edge.camera.stream import StreamCamera
 from fer_edge.config import Camera as CameraConfig
 from fer_edge.errors import CameraError
 from fer_edge.records import Frame
@@ -62,6 +63,15 @@ def test_a_snapshot_camera_is_asked_again_and_again() -> None:
     times = [frame.taken_ns for frame in frames if frame]
     assert len(times) == 3
     assert times[2] - times[0] > 50_000_000, "at fps"
+
+
+def test_a_snapshot_camera_asked_too_seldom_to_be_there_is_refused() -> None:
+    with served(PICTURE, "image/jpeg") as url:
+        camera = StreamCamera(CameraConfig(backend="stream", source=url + "snap.jpg", fps=0.1, timeout_seconds=5.0))
+        with pytest.raises(CameraError, match=r"camera\.fps 0\.1 asks for a frame every 10 s, later than camera\.time"):
+            camera.open()
+        with pytest.raises(CameraError, match="is not open"):
+            camera.read()
 
 
 def test_a_film_at_an_address_has_an_end(tmp_path: Path) -> None:

@@ -20,17 +20,11 @@ from msgspec import structs
 from fer_edge.commands.report.differences import Verdicts, differences, interval
 from fer_edge.commands.report.page import figure_rows, minutes_csv, page, write_report
 from fer_edge.commands.report.rhythm import WEEKDAYS, by_hour, by_weekday
-from fer_edge.commands.report.summary import (
-    PictureRow,
-    ReportData,
-    Segment,
-    Visit,
-    figures,
-)
+from fer_edge.commands.report.summary import PictureRow, ReportData, Segment, Visit, figures
 from fer_edge.config import Models
 from fer_edge.errors import ReportError
 from fer_edge.runtime.time_text import clock_text, span_text
-from fer_edge.tracking.minutes import Minute, ZoneMinute
+from fer_edge.tracking.minutes import EventRow, Minute, ZoneMinute
 from fer_edge.vision.model_card import models_folder
 from tests.support.stories import EVENTS, MINUTES, story
 
@@ -109,6 +103,14 @@ def test_charts_take_the_colours_of_the_page() -> None:
     assert "currentColor" in charts(html)["came"]
     assert not re.search("#0[1-5]0[1-5]0[1-5]", html), "a stand-in for a colour is left"
     assert "#000000" not in "".join(charts(html).values())
+
+
+def test_a_reason_that_only_a_newer_version_knows_is_shown_as_it_is() -> None:
+    row = EventRow(62.0, "run", 1, "start", None, "too_foggy", 0.0)
+    minute = Minute(begin_s=60, watched_s=60.0, visitors=1, shown_s={"none": 60.0}, abstained_s={"too_foggy": 60.0})
+    html = page([story([minute], [row, row._replace(at_s=110.0, kind="end", dwell_s=48.0)])], Models())
+    assert '<th scope="row">too_foggy</th>' in html
+    assert "none (too_foggy)" in html
 
 
 def test_the_same_period_gives_the_same_page() -> None:

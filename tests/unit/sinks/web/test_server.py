@@ -12,9 +12,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from fer_edge.config import Config, Web
+from fer_edge.errors import SinkError
 from fer_edge.settings.control import Control
 from fer_edge.settings.overrides import Answer
-from fer_edge.sinks.web.server import PageServer
+from fer_edge.sinks.web.server import PageServer, listen
 from fer_edge.sinks.web.sink import WebSink
 from fer_edge.testing.brokers import wait_for
 from tests.support.face_events import IDENTITY
@@ -76,6 +77,29 @@ def test_settings_change_while_nobody_looks(tmp_path: Path) -> None:
         wait_for(lambda: answers, "the answer")
         with site.page() as page:
             assert page.setting("events.enter", page.receive("hello"))["value"] == 0.8
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_host_that_cannot_be_a_name_is_one_line(host: str) -> None:
+    with pytest.raises(SinkError, match=r"^web: cannot listen on a.*: not an address of this machine; check web.host$"):
+        listen(Web(enabled=True, host=host))
+
+
+def test_a_failure_of_what_is_done_every_second_ends_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    async def never_asked(scope: Scope, receive: Receive, send: Send) -> None:
+        """No page is open."""
+
+    def fail() -> None:
+        raise ValueError("no health")
+
+    ended: list[bool] = []
+    server = PageServer(Web(enabled=True, port=0))
+    server.open()
+    server.every_second(fail, at_end=lambda: ended.append(True))
+    server.serve(never_asked)
+    wait_for(lambda: ended, "its end")
+    wait_for_end_of("web")
+    assert "the web sink has stopped: ValueError('no health')" in caplog.messages
 
 
 def test_a_server_whose_pages_do_not_end_is_ended() -> None:
