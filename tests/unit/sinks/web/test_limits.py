@@ -31,7 +31,7 @@ def silent(site: Site, stack: ExitStack, *, address: str = "127.0.0.1") -> socke
 def closed(connection: socket.socket) -> bool:
     connection.settimeout(0.001)
     try:
-        return connection.recv(1) == b""
+        return connection.recv(4096) == b""
     except TimeoutError:
         return False
     except OSError:
