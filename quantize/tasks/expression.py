@@ -14,7 +14,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from fer_edge.records import LABELS
-from fer_edge.vision.model_card import Role
+from fer_edge.vision.model_card import Role, models_folder
 from quantize import metrics
 from quantize.data import augment
 from quantize.data.cut_faces import TEMPLATE
@@ -88,7 +88,7 @@ class Expression:
         teachers: Sequence[str] = (),
         taught: str | None = None,
         widths: Sequence[int] = EXPRESSION_WIDTHS,
-        landmarks: str = "models/landmarks.tflite",
+        landmarks: str | None = None,
     ) -> None:
         """Read the sets.
 
@@ -98,7 +98,7 @@ class Expression:
                 same view (Beyer et al. 2022, arXiv:2106.05237).
             taught: file of other networks' outputs (`quantize.teachers`); without it no natural face has a target.
             widths: channels of the network's stages.
-            landmarks: the model that cuts faces as the daemon does.
+            landmarks: the .tflite file of the model that cuts faces as the daemon does; the one of fer-edge where None.
 
         """
         self.data = read_ferplus(located("expression", data))
@@ -106,7 +106,8 @@ class Expression:
         self.examples = training(self.data)
         self.steps = len(self.examples.images) // BATCH
         self.held_out = measuring(self.data, "heldout")
-        self._folder, self._taught, self._landmarks = data, Path(taught) if taught else None, Path(landmarks)
+        self._folder, self._taught = data, Path(taught) if taught else None
+        self._landmarks = Path(landmarks) if landmarks else models_folder() / "landmarks.tflite"
         self._teachers = [Path(each) for each in teachers]
 
     @cached_property

@@ -174,7 +174,10 @@ def test_a_request_reaches_the_camera_it_is_for(tmp_path: Path) -> None:
         assert seen.of(f"{ID}-back/camera/availability")[-1] == b"online"
 
 
-def test_the_commands_know_the_cameras(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_know_the_cameras(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_edge.commands.forget.REMOVE_SECONDS", 0.1)  # there is no Home Assistant here
     with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen:
         config = settings(tmp_path, broker.port, history={"enabled": True})
         assert main(["check", "-c", str(config)]) == 0

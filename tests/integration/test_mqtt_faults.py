@@ -112,7 +112,7 @@ def test_a_half_open_connection_is_left_and_costs_no_event(
         Mosquitto(tmp_path / "broker") as broker,
         Recorder(broker.port) as seen,
         proxy(broker.port) as (port, stalled),
-        running(port, keepalive_seconds=5) as sink,
+        running(port, keepalive_seconds=2) as sink,
     ):
         sink.submit(events(1, 10))
         seen.wait("event", 10)

@@ -137,6 +137,13 @@ def test_an_option_that_a_task_does_not_have_is_one_line(faces: Path) -> None:
         open_task("expression", faces, depth=3)
 
 
+def test_faces_are_cut_by_our_landmarks_from_any_folder(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(task(faces).pools) == 1
+
+
 def test_ferplus_is_found_in_a_folder_of_sets(faces: Path) -> None:
     assert len(task(faces.parent).examples.images) == len(task(faces).examples.images)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from threading import Condition
 from typing import Any
 
 import msgspec
@@ -283,8 +284,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Keeper]:
             camera.open()
             return camera
 
-        def make_feed(opener: Callable[[], Filmed], *, live: bool) -> CaptureThread:
-            Filmed.feeds.append(CaptureThread(opener, live=live))
+        def make_feed(opener: Callable[[], Filmed], *, live: bool, changed: Condition) -> CaptureThread:
+            Filmed.feeds.append(CaptureThread(opener, live=live, changed=changed))
             return Filmed.feeds[-1]
 
         monkeypatch.setattr(Filmed, "boards", [Health()], raising=False)

@@ -206,10 +206,10 @@ def test_a_frame_has_the_time_at_which_it_came_and_not_at_which_it_is_read() -> 
         camera = camera_at(url + "stream")
         camera.open()
         first = camera.read()
-        Event().wait(3)  # nobody reads, and all have come long ago
+        Event().wait(1)  # nobody reads, and all have come long ago
         waited_ns = time.monotonic_ns()
         second = camera.read()
         camera.close()
     assert first
     assert second
-    assert first.taken_ns < second.taken_ns < waited_ns - 1_000_000_000
+    assert first.taken_ns < second.taken_ns < waited_ns - 300_000_000

@@ -24,6 +24,12 @@ from tests.support.sink_helpers import kept, mqtt_sink
 KITCHEN, HALL = f"kitchen-{os.getpid()}", f"hall-{os.getpid()}"  # no daemon of another test has this id
 
 
+@pytest.fixture(autouse=True)
+def removed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home Assistant gets two seconds otherwise; here nobody needs them."""
+    monkeypatch.setattr(module, "REMOVE_SECONDS", 0.05)
+
+
 def run_once(port: int, device: str) -> None:
     sink = mqtt_sink(Config(mqtt=Mqtt(broker="127.0.0.1", port=port)), replace(IDENTITY, device_id=device))
     sink.start()
