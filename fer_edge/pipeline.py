@@ -144,8 +144,8 @@ class Pipeline:
     def detect_new(
         self, frame: Frame, readings: Sequence[Reading], followed: int, watch: Stopwatch
     ) -> tuple[list[Face], list[Face]]:
-        """Candidates of a closer look and of one at the whole picture, each when it is time for that; `followed`: of
-        how many faces these are the readings."""
+        """Candidates of one tile and of the whole picture, each when it is time for that; `followed`: of how many faces
+        these are the readings."""
         known = [reading.face.box for reading in readings]
         lost, missing = len(known) < followed, self.tracker.missing
         due, tile = self.cadence.due(frame, known, lost=lost, missing=missing)

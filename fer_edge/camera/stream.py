@@ -66,7 +66,7 @@ class StreamCamera:
         self._clock = FileClock(0, period_ns=1)
         self._losses = Losses(1.0)
         self._count = 0  # frames since the start of the file
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._next_snapshot = 0.0
         self._made_s = 0.0  # when a picture was last made of a live stream's frame
         self.live = self._is_url
@@ -220,8 +220,8 @@ class StreamCamera:
 
     def _tell(self, what: str) -> None:
         """Warn, once."""
-        if what not in self._told:
-            self._told.add(what)
+        if what not in self._logged:
+            self._logged.add(what)
             log.warning("%s: %s", self.title, what)
 
     def _snapshot(self) -> Frame:

@@ -22,7 +22,7 @@ class ScheduleSnapshot:
     which must hold none; `review` restores them."""
 
     last_ns: int | None
-    closer_ns: int | None
+    tile_ns: int | None
     tile: int
     scene: bool = False  # whether a scene is known; a frame of it is not kept: `review` brings it back
     looked_ns: Mapping[int, int] = field(default_factory=dict)  # tile, or WHOLE: the last run that was not skipped
@@ -60,7 +60,7 @@ class DetectionSchedule:
     def __init__(self, config: DetectorConfig) -> None:
         self.configure(config)
         self._last_ns: int | None = None
-        self._closer_ns: int | None = None
+        self._tile_ns: int | None = None
         self._tile = 0
         self._thumb: Image | None = None
         self._scene: Image | None = None
@@ -75,13 +75,13 @@ class DetectionSchedule:
     def snapshot(self) -> ScheduleSnapshot:
         """The state derived from frames."""
         looked_ns = {place: ns for place, (ns, _) in self._looked.items()}
-        return ScheduleSnapshot(self._last_ns, self._closer_ns, self._tile, self._scene is not None, looked_ns)
+        return ScheduleSnapshot(self._last_ns, self._tile_ns, self._tile, self._scene is not None, looked_ns)
 
-    def restore(self, memory: ScheduleSnapshot) -> None:
+    def restore(self, snapshot: ScheduleSnapshot) -> None:
         """Continue from such a state."""
-        self._last_ns, self._closer_ns = memory.last_ns, memory.closer_ns
-        self._tile, self._thumb = memory.tile, None
-        self._scene, self._reviewed = None, memory
+        self._last_ns, self._tile_ns = snapshot.last_ns, snapshot.tile_ns
+        self._tile, self._thumb = snapshot.tile, None
+        self._scene, self._reviewed = None, snapshot
         self._looked.clear()
 
     def review(self, frame: Frame) -> None:
@@ -113,7 +113,7 @@ class DetectionSchedule:
         return True
 
     def due(self, frame: Frame, known: Sequence[Box], *, lost: bool, missing: bool) -> tuple[bool, int | None]:
-        """Whether to look at the whole of this frame, and at which of TILES parts closer (None: none). Arguments as of
+        """Whether to detect in the whole of this frame, and on which of TILES tiles (None: none). Arguments as of
         `should_detect`."""
         whole, tile = self.should_detect(frame, known, lost=lost, missing=missing), self.next_tile(frame)
         idle, config = not (known or lost or missing), self._config
@@ -160,9 +160,9 @@ class DetectionSchedule:
     def next_tile(self, frame: Frame) -> int | None:
         """Which tile of this frame to search; None: none."""
         pause_ns = self._config.closer_every_seconds * 1e9
-        if not pause_ns or (self._closer_ns is not None and frame.taken_ns - self._closer_ns + SLACK_NS < pause_ns):
+        if not pause_ns or (self._tile_ns is not None and frame.taken_ns - self._tile_ns + SLACK_NS < pause_ns):
             return None
-        self._closer_ns, self._tile = frame.taken_ns, (self._tile + 1) % TILES
+        self._tile_ns, self._tile = frame.taken_ns, (self._tile + 1) % TILES
         return self._tile
 
     def _moved(self, frame: Frame, known: Sequence[Box]) -> bool:

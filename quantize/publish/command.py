@@ -124,13 +124,13 @@ def publish(candidate: Candidate, conditions: Conditions, *, floors: Mapping[str
         "floors": dict(floors),
         "missed": missed(candidate.int8, floors),
     }
-    card = cards.text(candidate.card | _told(candidate) | {"metrics": cards.rounded(metrics)})
+    card = cards.text(candidate.card | _withheld(candidate) | {"metrics": cards.rounded(metrics)})
     # Two files cannot be replaced at once. Between the two the old card's sha256 does not fit the new model: a
     # daemon that starts just then refuses it instead of running it under a wrong description.
     cards.write({models / candidate.card["file"]: candidate.content, models / f"{candidate.role}.json": card})
 
 
-def _told(candidate: Candidate) -> dict[str, Any]:
+def _withheld(candidate: Candidate) -> dict[str, Any]:
     """The card's entry of intensities, without those that are not good enough."""
     known = candidate.card.get("intensities")
     return {"intensities": known | {"withheld": intensity.withheld(candidate.int8)}} if known else {}

@@ -59,7 +59,7 @@ def _text(config: Config, *, frames: int, seconds: int) -> Iterator[str]:
     slices = _sustained(config, seconds)
     yield from ("# fer-edge bench --report", "")
     yield from _table(("", "this machine"), describe())
-    yield from ("", f"Before: {_told(before)}. After: {_told(read_health())}.", "")
+    yield from ("", f"Before: {_health_text(before)}. After: {_health_text(read_health())}.", "")
     yield _reference(board)
     yield from ("", "## Models, ms per run", "")
     heads = ("model", "MMAC", "1 thread: p50", "p95", "expected", f"{counted(many, 'thread')}: p50", "p95", "expected")
@@ -86,7 +86,7 @@ def _sustained(config: Config, seconds: int) -> list[Slice]:
     slices = []
     for part in sustain(config, seconds=seconds, every=max(1, seconds / SLICES)):
         slices.append(part)
-        _say(f"    {part.seconds:3.0f} s: {part.fps:.0f} frames/s, {_told(part.health)}")
+        _say(f"    {part.seconds:3.0f} s: {part.fps:.0f} frames/s, {_health_text(part.health)}")
     return slices
 
 
@@ -95,7 +95,7 @@ def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr)  # noqa: T201
 
 
-def _told(health: Health) -> str:
+def _health_text(health: Health) -> str:
     degrees = "no temperature reported" if health.temperature_c is None else f"{health.temperature_c:.1f} C"
     return f"{degrees}, {_bits(health)}"
 

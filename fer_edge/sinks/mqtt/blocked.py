@@ -39,7 +39,7 @@ class Blocked:
     def __contains__(self, message: Message) -> bool:
         return bool(self._blocked) and _key(message) in self._blocked
 
-    def link_ended(self, left: LeftBehind, *, hung_up: bool, short: bool) -> Message | None:
+    def connection_ended(self, left: LeftBehind, *, hung_up: bool, short: bool) -> Message | None:
         """A connection has ended, with these messages on their way. The one that is convicted by that, if any."""
         prompt = hung_up and left.waited_seconds < PROMPT_SECONDS
         alone = left.messages[0] if self.careful and prompt and len(left.messages) == 1 else None

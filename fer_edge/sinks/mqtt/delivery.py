@@ -143,7 +143,7 @@ def end_of(last: EventPayload, *, seq: int, zone: str | None = None) -> EventPay
 
 
 class Delivery:
-    """What goes over one link: at most `link.window` messages unacknowledged, the rest waits."""
+    """What goes over one connection: at most `connection.window` messages unacknowledged, the rest waits."""
 
     def __init__(
         self,
@@ -182,50 +182,50 @@ class Delivery:
         return LeftBehind(tuple(message for message, _ in self._pending.values()), time.monotonic() - self._handed_over)
 
     def give_back(self) -> None:
-        """The link is gone: what is not in the outbox, and was not delivered, waits for the next one."""
+        """The connection is gone: what is not in the outbox, and was not delivered, waits for the next one."""
         lost = [message for message, entry in self._pending.values() if entry is None and not message.retain]
         self._outgoing.messages.put_back(lost)
         self._pending.clear()
         self._busy.clear()
 
-    def send(self, link: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Hand over what there is, as far as the window allows: a new connection begins with the retained values,
         `online` behind them; afterwards what happened to a face comes before the state that follows from it."""
         if self._fresh:
             self._held = self._outbox.last_id
             self._fresh = False
         if self._outgoing.opening:
-            self._send_retained(link)
+            self._send_retained(connection)
         if self._outgoing.opening:
             return
-        self._send_events(link)
-        self._send_retained(link)
-        while self._room(link) > 0 and (message := self._outgoing.messages.get()):
-            self._hand_over(link, message)
-        for message in () if link.busy else self._outgoing.take_newest():
-            if not link.limits.refuses(message):
-                link.publish(message)
+        self._send_events(connection)
+        self._send_retained(connection)
+        while self._room(connection) > 0 and (message := self._outgoing.messages.get()):
+            self._hand_over(connection, message)
+        for message in () if connection.busy else self._outgoing.take_newest():
+            if not connection.limits.refuses(message):
+                connection.publish(message)
 
-    def _room(self, link: Connection) -> int:
-        return (1 if self._blocked.careful else link.window) - len(self._pending)
+    def _room(self, connection: Connection) -> int:
+        return (1 if self._blocked.careful else connection.window) - len(self._pending)
 
-    def _hand_over(self, link: Connection, message: Message, entry: Entry | None = None) -> None:
+    def _hand_over(self, connection: Connection, message: Message, entry: Entry | None = None) -> None:
         """Send a message, unless the broker is known to reject it."""
-        why = "it ended the connection each time" if message in self._blocked else link.limits.refuses(message)
+        why = "it ended the connection each time" if message in self._blocked else connection.limits.refuses(message)
         if why:
             self._finish(message, entry, why)
             return
-        number, self._handed_over = link.publish(message), time.monotonic()
-        if not link.acknowledges(message):
+        number, self._handed_over = connection.publish(message), time.monotonic()
+        if not connection.acknowledges(message):
             self._finish(message, entry, None)
             return
         self._pending[number] = message, entry
         if message.retain:
             self._busy.add(message.topic)
 
-    def _send_events(self, link: Connection) -> None:
+    def _send_events(self, connection: Connection) -> None:
         self._outbox.secure()
-        room = self._room(link)
+        room = self._room(connection)
         if self._sent < self._held:
             room = min(room, self._throttle.allowed())
         # while none is in flight all are unsent, also those that a disk has brought back in front of the others
@@ -234,12 +234,12 @@ class Delivery:
             payload = replayed(entry.payload) if is_late(entry, self._boot_id) else entry.payload
             self._throttle.spend(entry.id <= self._held)
             self._sent = entry.id
-            self._hand_over(link, replace(self._event, payload=payload), entry)
+            self._hand_over(connection, replace(self._event, payload=payload), entry)
 
-    def _send_retained(self, link: Connection) -> None:
-        while self._room(link) > 0 and (value := self._outgoing.take_retained(self._busy)):
+    def _send_retained(self, connection: Connection) -> None:
+        while self._room(connection) > 0 and (value := self._outgoing.take_retained(self._busy)):
             topic, payload = value
-            self._hand_over(link, Message(topic, payload, retain=True))
+            self._hand_over(connection, Message(topic, payload, retain=True))
 
     def acknowledge(self, number: int, refusal: str | None) -> None:
         """The broker has accepted a message, or rejected it with a reason."""

@@ -80,7 +80,7 @@ class Session:
         self._trouble = LastReason()
         self._short_links = 0  # in a row
         self._blocked = Blocked()
-        self._left_behind = LeftBehind()  # what was on its way when the last link ended
+        self._left_behind = LeftBehind()  # what was on its way when the last connection ended
         self._refused: set[tuple[str, bool]] = set()  # what was named as refused: topics, and whether it is too large
         self.subscribed = False  # to set/ and request/
         self._deaf_until = 0.0  # monotonic seconds
@@ -126,18 +126,18 @@ class Session:
     def _run(self) -> None:
         """The thread, which may outlive `close`: only its own end releases what it waits on."""
         with closing(self._wake):
-            self._run_links()
+            self._run_connections()
 
-    def _run_links(self) -> None:
-        """One link after the other, until closed. Events that wait at the end get one more attempt."""
+    def _run_connections(self) -> None:
+        """One connection after the other, until closed. Events that wait at the end get one more attempt."""
         self._store.open()
         delays = Backoff(*RETRY_SECONDS, jitter=0.25)
         while self._store.volatile or not self._closing.is_set():
             opened, pause = None, 0.0
             try:
-                link, delivery = self._open()
+                connection, delivery = self._open()
                 opened = time.monotonic()
-                self._serve(link, delivery)
+                self._serve(connection, delivery)
             except LinkError as error:
                 if error.version:
                     self._broker = self._wanted
@@ -156,7 +156,7 @@ class Session:
 
     def _convict(self, error: LinkError, *, short: bool) -> bool:
         """Whether it is known now which message the broker ends connections for. That is not sent any more."""
-        guilty = self._blocked.link_ended(self._left_behind, hung_up=error.hung_up, short=short)
+        guilty = self._blocked.connection_ended(self._left_behind, hung_up=error.hung_up, short=short)
         if guilty is None:
             return False
         log.error(
@@ -204,31 +204,31 @@ class Session:
             boot_id=self._identity.boot_id,
             blocked=self._blocked,
         )
-        link = Connection(
+        connection = Connection(
             replace(self._broker, session_seconds=0) if self._deaf else self._broker,
             self._client_id,
             will=Will(f"{self._base}/availability", OFFLINE),
             on_ack=delivery.acknowledge,
             on_message=self._inbox.receive,
         )
-        self._connect(link)
-        link.wake = self._wake
+        self._connect(connection)
+        connection.wake = self._wake
         self.subscribed = False
-        self._listen(link)
-        self._on_limit(link.limits.packet_bytes, None)
+        self._listen(connection)
+        self._on_limit(connection.limits.packet_bytes, None)
         self._outgoing.republish_all()
-        log.info("MQTT %s: connected to %s (%s)", link.version, self._broker, self._store.in_words())
+        log.info("MQTT %s: connected to %s (%s)", connection.version, self._broker, self._store.in_words())
         self._trouble.changes_to(None)
-        for warning in link.limits.warnings():
+        for warning in connection.limits.warnings():
             self._report(warning, logging.WARNING)
         self._control.report("broker", "connected", good=True)
-        if link.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
+        if connection.version == "5":  # what it speaks, it will speak again; an older one may be replaced any day
             self._broker = replace(self._broker, version="5")
-        return link, delivery
+        return connection, delivery
 
-    def _connect(self, link: Connection) -> None:
+    def _connect(self, connection: Connection) -> None:
         """Wait until the broker has accepted us; meanwhile events are stored. Raises LinkError."""
-        attempt = ConnectThread(link, min(CONNECT_SECONDS, max(0.1, self._left())))
+        attempt = ConnectThread(connection, min(CONNECT_SECONDS, max(0.1, self._left())), decided=self.wake)
         while attempt.running:
             if self._left() < 0:
                 attempt.abandon()
@@ -242,29 +242,29 @@ class Session:
         """Whether nothing is to be heard now, because somebody sends what is too large."""
         return time.monotonic() < self._deaf_until
 
-    def _listen(self, link: Connection) -> None:
-        """Subscribe, once over each link."""
+    def _listen(self, connection: Connection) -> None:
+        """Subscribe, once over each connection."""
         if not (self.subscribed or self._deaf):
             self.subscribed = True
-            link.subscribe(self._inbox.topics, needed=False)
+            connection.subscribe(self._inbox.topics, needed=False)
 
-    def _serve(self, link: Connection, delivery: Delivery) -> None:
+    def _serve(self, connection: Connection, delivery: Delivery) -> None:
         """Send what there is, until closed. Raises LinkError."""
         try:
             while not self._closing.is_set():
                 self._store.keep()
                 self._inbox.say_again()
-                self._listen(link)
-                delivery.send(link)
-                link.poll(IDLE_SECONDS)
+                self._listen(connection)
+                delivery.send(connection)
+                connection.poll(IDLE_SECONDS)
                 self._report_refusals(delivery)
-                if link.warning:
-                    self._report(f"{link.warning}; continuing without it", logging.WARNING)
-                    link.warning = None
-            self._farewell(link, delivery)
+                if connection.warning:
+                    self._report(f"{connection.warning}; continuing without it", logging.WARNING)
+                    connection.warning = None
+            self._shutdown(connection, delivery)
         finally:
             self._left_behind = delivery.pending
-            link.drop()
+            connection.drop()
             delivery.give_back()
 
     def _report_refusals(self, delivery: Delivery) -> None:
@@ -283,22 +283,22 @@ class Session:
             advice = "raise the broker's limit for the size of messages" if too_large else rights
             log.error("MQTT broker %s refuses messages, which are lost: %s: %s; %s", self._broker, topic, why, advice)
 
-    def _farewell(self, link: Connection, delivery: Delivery) -> None:
+    def _shutdown(self, connection: Connection, delivery: Delivery) -> None:
         """Deliver the rest, then `offline`. Where time runs out, the will publishes `offline`."""
-        self._deliver(link, delivery)
+        self._deliver(connection, delivery)
         self._retain("state", NOBODY)
         self._retain("camera/availability", OFFLINE)
         self._retain("availability", OFFLINE)
-        if self._deliver(link, delivery):
-            link.close()
+        if self._deliver(connection, delivery):
+            connection.close()
 
-    def _deliver(self, link: Connection, delivery: Delivery) -> bool:
+    def _deliver(self, connection: Connection, delivery: Delivery) -> bool:
         """Send all there is and wait for the acknowledgements. False: time ran out."""
         self._store.keep()
-        delivery.send(link)
+        delivery.send(connection)
         while not delivery.done and self._left() > 0:
-            link.poll(min(IDLE_SECONDS, self._left()))
-            delivery.send(link)
+            connection.poll(min(IDLE_SECONDS, self._left()))
+            delivery.send(connection)
         return delivery.done
 
     def _left(self) -> float:

@@ -29,7 +29,7 @@ class Viewer:
         self._news = asyncio.Event()
 
     def say(self, text: str) -> None:
-        """Send this, in order. To a page that is too far behind, nothing is said any more: `next` ends it."""
+        """Send this, in order. To a page that is too far behind, nothing is sent any more: `next` ends it."""
         if len(self._said) <= BEHIND:  # it may ask for more answers than it reads
             self._said.append(text)
         self._news.set()
