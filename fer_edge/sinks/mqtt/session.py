@@ -228,7 +228,7 @@ class Session:
 
     def _connect(self, connection: Connection) -> None:
         """Wait until the broker has accepted us; meanwhile events are stored. Raises LinkError."""
-        attempt = ConnectThread(connection, min(CONNECT_SECONDS, max(0.1, self._left())))
+        attempt = ConnectThread(connection, min(CONNECT_SECONDS, max(0.1, self._left())), decided=self.wake)
         while attempt.running:
             if self._left() < 0:
                 attempt.abandon()

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,8 @@ from fer_edge.sinks.mqtt.broker import Broker, LinkError, in_words
 from fer_edge.sinks.mqtt.connection import Connection, Will
 from fer_edge.sinks.mqtt.limits import Message
 from fer_edge.sinks.mqtt.wakeup import WakePipe
-from fer_edge.testing.brokers import free_port
-from tests.support.sink_helpers import CONNACK, scripted, turn_until_it_ends
+from fer_edge.testing.brokers import Mosquitto, Recorder, free_port
+from tests.support.sink_helpers import CONNACK, running, scripted, turn_until_it_ends
 
 
 def test_another_client_of_the_same_id_is_said() -> None:
@@ -263,3 +264,10 @@ def test_a_connection_does_not_mind_a_thousand_open_files() -> None:
         assert link.connected
         link.close()
         link.wake.close()
+
+
+def test_the_end_of_an_attempt_is_noticed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the thread looks for changes again."""
+    monkeypatch.setattr("fer_edge.sinks.mqtt.session.IDLE_SECONDS", 600.0)
+    with Mosquitto(tmp_path / "broker") as broker, Recorder(broker.port) as seen, running(broker.port):
+        seen.wait_last("kitchen/availability", b"online")
