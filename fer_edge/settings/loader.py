@@ -31,6 +31,9 @@ NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
 CAMERAS = "cameras"
 """The section that stands instead of `camera` where there are several."""
 
+MOST_CHARACTERS = 1_000_000
+"""Of a configuration: /dev/zero has no end."""
+
 MOST_SHOWN = 60
 """Characters of a value in a message."""
 
@@ -46,10 +49,13 @@ def load_config(path: str | Path) -> Config:
 
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}") from None
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"{path}: has more than {MOST_CHARACTERS} characters: expected a configuration")
     return parse_config(text, name=str(path))
 
 

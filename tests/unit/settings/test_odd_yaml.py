@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fer_edge.settings.loader import show
+from fer_edge.errors import ConfigError
+from fer_edge.settings.loader import load_config, show
 from tests.support.findings import findings
 
 
@@ -30,3 +31,8 @@ def test_a_value_that_aliases_multiply_is_shown_all_the_same(first: str) -> None
     *_, finding = findings("\n".join([f"a0: &a0 {first}", *aliases, "camera: {fps: *a20}"]))
     assert finding.startswith("config.yaml:22: section camera, key fps: expected a number, got [[[[")
     assert len(finding) < 150
+
+
+def test_a_file_without_end_is_no_configuration() -> None:
+    with pytest.raises(ConfigError, match="^/dev/zero: has more than 1000000 characters: expected a configuration$"):
+        load_config("/dev/zero")
