@@ -34,5 +34,5 @@ def test_a_value_that_aliases_multiply_is_shown_all_the_same(first: str) -> None
 
 
 def test_a_file_without_end_is_no_configuration() -> None:
-    with pytest.raises(ConfigError, match="^/dev/zero: has more than 1000000 characters: expected a configuration$"):
+    with pytest.raises(ConfigError, match=r"^/dev/zero: has more than 1000000 characters: expected a configuration$"):
         load_config("/dev/zero")
