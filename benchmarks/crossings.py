@@ -153,19 +153,26 @@ def main() -> None:
     """Run all crossings and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--fps", type=float, default=15.0)
-    parser.add_argument("--json", action="store_true", help="a line for each crossing")
+    parser.add_argument("--json", action="store_true", help="a line for each crossing instead")
     options = parser.parse_args()
     pipeline = Pipeline(Config())
     found = [(each, outcome(pipeline, each, options.fps)) for each in crossings()]
-    if options.json:
-        for crossing, result in found:
-            print(json.dumps(asdict(crossing) | asdict(result)))
+    print("\n".join(_lines(found) if options.json else table(found)))
+
+
+def _lines(found: Sequence[tuple[Crossing, Outcome]]) -> Iterator[str]:
+    for crossing, result in found:
+        yield json.dumps(asdict(crossing) | asdict(result))
+
+
+def table(found: Sequence[tuple[Crossing, Outcome]]) -> Iterator[str]:
+    """How many are kept, of each kind and of all."""
     for name in ("height", "speed", "angle", "behind", "pause"):
         for value in sorted({getattr(each, name) for each, _ in found}):
             some = [result for each, result in found if getattr(each, name) == value]
-            print(f"{name:7} {value:5}: {sum(each.kept for each in some):3} of {len(some)} kept")
+            yield f"{name:7} {value:5}: {sum(each.kept for each in some):3} of {len(some)} kept"
     kept, switches = sum(result.kept for _, result in found), sum(result.switches for _, result in found)
-    print(f"{kept} of {len(found)} crossings kept, {switches} switches, {sum(r.ids for _, r in found)} ids")
+    yield f"{kept} of {len(found)} crossings kept, {switches} switches, {sum(r.ids for _, r in found)} ids"
 
 
 if __name__ == "__main__":

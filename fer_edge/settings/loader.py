@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ NAMED: dict[str, tuple[type[Section], tuple[str, ...]]] = {
 CAMERAS = "cameras"
 """The section that stands instead of `camera` where there are several."""
 
+MOST_CHARACTERS = 1_000_000
+"""Of a configuration: /dev/zero has no end."""
+
+MOST_SHOWN = 60
+"""Characters of a value in a message."""
+
 DEEPEST = 4
 """Keys between a section's name and the lowest key in it: cameras, a name, zones, a name, points."""
 
@@ -42,10 +49,13 @@ def load_config(path: str | Path) -> Config:
 
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}") from None
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"{path}: has more than {MOST_CHARACTERS} characters: expected a configuration")
     return parse_config(text, name=str(path))
 
 
@@ -244,14 +254,16 @@ def _place(section: str, key: str) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as YAML has it."""
+    """A value as YAML has it, its beginning where it is long: a few aliases can stand for more than memory holds."""
+    text = ""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        for piece in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+            text += piece
+            if len(text) > MOST_SHOWN:
+                break
     except (TypeError, ValueError):  # a date as a key, an anchor that holds itself
-        text = str(value)
-    except RecursionError:
-        text = "what is nested too deep"
-    return text if len(text) <= 60 else text[:57] + "..."
+        text = reprlib.repr(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
 WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text", "null": "null"}

@@ -50,7 +50,7 @@ from quantize.data.sets import (
 )
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-ALIKE_BITS = 26  # of 256: two photos show the same
+PERHAPS_ALIKE_BITS = 26  # of 256: stricter than `alike`, as a photo left out costs little
 LEAST_SIDE = 96  # px, of a photo that is read
 KEPT_SIDE = 416  # px, the long side of what is kept
 LARGE = 0.07  # height by the photo's short side, from which CenterFace alone may say no
@@ -190,7 +190,7 @@ def seen(picture: Color, prints: list[Any]) -> bool:
     """Whether a picture, or its mirror image, looks like one of those before; if not, it is one of them now."""
     gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
     own = [difference_hash(each) for each in (gray, np.ascontiguousarray(gray[:, ::-1]))]
-    if any(np.count_nonzero(np.array(prints) != each, axis=1).min(initial=256) <= ALIKE_BITS for each in own):
+    if any(np.count_nonzero(np.array(prints) != each, axis=1).min(initial=256) <= PERHAPS_ALIKE_BITS for each in own):
         return True
     prints.append(own[0])
     return False

@@ -31,6 +31,8 @@ def test_secrets_come_from_file_then_credential_then_environment(
     assert secret("mqtt-password", str(tmp_path / "own")) == "from file"
     with pytest.raises(ConfigError, match="cannot read the secret 'mqtt-password': No such file"):
         secret("mqtt-password", str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="/dev/zero: the secret 'mqtt-password' has more than 65535 bytes; expected"):
+        secret("mqtt-password", "/dev/zero")
 
 
 @pytest.mark.parametrize("purpose", ["workplace", "education"])

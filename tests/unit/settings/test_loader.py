@@ -1,4 +1,4 @@
-"""config.py and configfile.py: strict, complete, all findings at once."""
+"""config.py and settings/loader.py: strict, complete, all findings at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fer_edge.config import Alert, Config, Zone, json_schema
 from fer_edge.errors import ConfigError
-from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config, show
+from fer_edge.settings.loader import NAMED, SECTIONS, load_config, parse_config
 from tests.support.findings import findings
 from tests.support.paths import ROOT
 
@@ -129,21 +129,6 @@ def test_an_alert_names_a_zone_that_is_there() -> None:
 def test_values_that_json_cannot_show_are_findings_too(odd: str) -> None:
     (finding,) = findings(f"camera:\n  source: {odd}\n")
     assert finding.startswith("config.yaml:2: section camera, key source: expected text, got ")
-
-
-@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!float ''", "!!timestamp x"])
-def test_a_value_that_is_not_what_its_tag_names_is_one_line(value: str) -> None:
-    """PyYAML fails on it in its own code; a reload must not end the daemon."""
-    assert findings(f"log:\n  level: {value}\n") == [
-        "config.yaml:2: not valid YAML: a value is not of the kind that its tag names (such as !!bool or !!int)"
-    ]
-
-
-def test_a_value_that_is_nested_too_deep_is_shown_all_the_same() -> None:
-    deep: list[object] = []
-    for _ in range(5000):
-        deep = [deep]
-    assert show(deep) == "what is nested too deep"
 
 
 def test_findings_within_alerts() -> None:
