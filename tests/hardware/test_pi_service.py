@@ -20,16 +20,17 @@ STOP_SECONDS = 5.0
 START_SECONDS = 20.0
 
 
-OPEN_FACES = f"""
+ON_DISK = f"""
 import sqlite3
 db = sqlite3.connect("file:{STATE}/{DEVICE}/outbox.sqlite?mode=ro", uri=True)
-print(db.execute("SELECT count(*) FROM open_faces").fetchone()[0])
+print(*(db.execute(f"SELECT count(*) FROM {{table}}").fetchone()[0] for table in ("open_faces", "events")))
 """
 
 
 def noted(pi: Machine) -> None:
-    """Wait until a face's start is on disk, for its end after a crash (outbox.write_every_seconds)."""
-    pi.wait_for("the face on disk", lambda: pi.run("python3", "-c", OPEN_FACES, check=False) == "1")
+    """Wait until it is on disk that a face has started, for its end after a crash, and that the broker has taken the
+    start, which would be sent again (outbox.write_every_seconds)."""
+    pi.wait_for("the face on disk", lambda: pi.run("python3", "-c", ON_DISK, check=False) == "1 0")
 
 
 def restarted(pi: Machine, before: int) -> None:

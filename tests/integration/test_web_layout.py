@@ -268,12 +268,12 @@ def test_pictures_are_found_day_by_day(page: Page, tmp_path: Path, monkeypatch: 
     with fed(tmp_path, images=True) as site:
         page.goto(f"http://{site.host}/")
         page.locator(".journal").get_by_role("link", name="Pictures at events").click()
+        expect(page.get_by_text("3 pictures, the newest first")).to_be_visible()
         days = page.get_by_role("heading", level=2).all_text_contents()
         assert len(days) == len(set(days)) >= 2
         assert days == sorted(days, key=lambda day: day.split()[-1], reverse=True)
         times = page.locator("figcaption time").evaluate_all("each => each.map(one => one.dateTime)")
         assert times == sorted(times, reverse=True)
-        assert page.get_by_text("3 pictures, the newest first").is_visible()
         for width in (390, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
