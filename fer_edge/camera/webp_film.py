@@ -44,7 +44,7 @@ class WebpReader:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_BYTES:
-                raise TooLarge(f"has {bytes_text(size)}, expected at most {bytes_text(MOST_BYTES)} in an animated WebP")
+                raise TooLarge(f"has {bytes_text(size)}, expected at most {MOST_BYTES} in an animated WebP")
             self._data = file.read()
         self._width = 1 + int.from_bytes(self._data[24:27], "little")
         self._height = 1 + int.from_bytes(self._data[27:30], "little")
