@@ -73,9 +73,10 @@ class Timedated:
 
     def synced(self) -> bool:
         """The last answer. Returns at once; queries again where that is old."""
+        known = self._synced  # before a thread may change it
         if time.monotonic() >= self.asks_again_at and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="clock", daemon=True).start()
-        return self._synced
+        return known
 
     def _ask(self) -> None:
         try:
