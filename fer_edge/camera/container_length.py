@@ -7,9 +7,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from fer_edge.camera.matroska import matroska_end
+from fer_edge.camera.matroska import EBML_HEAD, matroska_end
 
-EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot")
 TS_SYNC = b"\x47"
 OGG, LONGEST_OGG_PAGE = b"OggS", 65_307
@@ -34,8 +33,8 @@ def missing_bytes(path: str | Path) -> int:
 def _promised(file: BinaryIO) -> int:
     head = file.read(12)
     file.seek(0)
-    if head.startswith(EBML):
-        return _matroska_end(file)
+    if head.startswith(EBML_HEAD):
+        return matroska_end(file, os.fstat(file.fileno()).st_size)
     if head[:4] == b"RIFF":
         return _riff_end(file)
     if head[:3] == b"FLV":
@@ -109,25 +108,3 @@ def _riff_end(file: BinaryIO) -> int:
         end += 8 + size + size % 2
         file.seek(end)
     return end - 1 if end else 0  # the last padding byte may be left out
-
-
-def _matroska_end(file: BinaryIO) -> int:
-    file.read(4)
-    header = _vint(file)
-    file.seek(header, os.SEEK_CUR)
-    if file.read(4) != SEGMENT:
-        return 0
-    length = _vint(file)
-    if not length:
-        return matroska_end(file, os.fstat(file.fileno()).st_size)
-    return file.tell() + length
-
-
-def _vint(file: BinaryIO) -> int:
-    """An EBML size (RFC 8794): the leading zeros of its first byte give its length; all ones: unknown, here 0."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return 0
-    more = 8 - first[0].bit_length()
-    value = int.from_bytes(bytes([first[0] & (1 << (7 - more)) - 1]) + file.read(more))
-    return 0 if value == (1 << 7 * (more + 1)) - 1 else value

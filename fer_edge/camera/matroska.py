@@ -16,7 +16,7 @@ TIMESTAMP, SIMPLE_BLOCK, GROUP, BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 VOID, CHECKSUM = 0xEC, 0xBF
 TOP = (INFO, TRACKS, CLUSTER, 0x114D9B74, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367, VOID, CHECKSUM)
 WITHIN = (TIMESTAMP, SIMPLE_BLOCK, GROUP, 0x5854, 0xA7, 0xAB, 0xAF, VOID, CHECKSUM)
-CLUSTER_HEAD = CLUSTER.to_bytes(4)
+EBML_HEAD, CLUSTER_HEAD = EBML.to_bytes(4), CLUSTER.to_bytes(4)
 MOST_HEADER_BYTES = 1 << 20
 SEARCHED_BYTES = 1 << 20
 
@@ -42,10 +42,16 @@ def matroska_damage(file: BinaryIO, size: int) -> list[Damage]:
 
 
 def matroska_end(file: BinaryIO, size: int) -> int:
-    """Where a film without a length, as written live, has to end: behind what its last element announces."""
+    """Where a film has to end, as it says itself: one without a length, as written live, behind what its last element
+    announces. 0: it is no film."""
     walk = _Walk(file, size)
-    walk.damage()
-    return max(size, walk.reach)
+    segment = walk.segment()
+    if segment is None:
+        return 0
+    if segment.end is None:
+        walk.damage()
+        return max(size, walk.reach)
+    return segment.end
 
 
 class _Walk:
@@ -59,10 +65,15 @@ class _Walk:
         self._broken = False
         self._found: list[Damage] = []
 
-    def damage(self) -> list[Damage]:
+    def segment(self) -> Element | None:
+        """What holds the film."""
         head = self._element(0)
         segment = self._element(head.end) if head and head.kind == EBML and head.end else None
-        if segment and segment.kind == SEGMENT:
+        return segment if segment and segment.kind == SEGMENT else None
+
+    def damage(self) -> list[Damage]:
+        """What is missing."""
+        if segment := self.segment():
             self._segment(segment.begin, segment.end or self._size)
         if self._broken:
             self._found.append(Damage(self._last_s, None))
@@ -90,7 +101,11 @@ class _Walk:
             if element.kind == INFO and inner.kind == TIMESTAMP_SCALE:
                 self._scale_s = self._number(inner) / 1e9
             if element.kind == TRACKS and inner.kind == TRACK:
-                found = {each.kind: self._number(each) for each in self._inside(inner) if each.kind in (0xD7, 0x83)}
+                found = {
+                    each.kind: self._number(each)
+                    for each in self._inside(inner)
+                    if each.kind in (TRACK_NUMBER, TRACK_TYPE)
+                }
                 self._tracks[found.get(TRACK_NUMBER, 0)] = found.get(TRACK_TYPE) == VIDEO
 
     def _cluster(self, cluster: Element) -> int:

@@ -11,13 +11,14 @@ import pytest
 from fer_edge.camera.container_length import (
     ASF,
     ASF_FILE_PROPERTIES,
-    EBML,
     LONGEST_OGG_PAGE,
     MOST_BYTES,
-    SEGMENT,
     missing_bytes,
 )
+from fer_edge.camera.matroska import EBML_HEAD as EBML
 from fer_edge.camera.matroska import Damage, matroska_damage, matroska_end
+
+SEGMENT = b"\x18\x53\x80\x67"
 
 
 def box(kind: bytes, size: int) -> bytes:
