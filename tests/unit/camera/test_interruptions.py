@@ -16,6 +16,16 @@ from tests.support.threads import runs, wait_for_end_of
 from tests.support.wobbly_camera import Wobbly, drain
 
 
+def paused_from_the_start() -> tuple[Wobbly, CaptureThread]:
+    """A camera of one frame that is not open yet."""
+    camera = Wobbly(1)
+    feed = CaptureThread(lambda: camera)
+    feed.paused = True
+    feed.start(Event(), wait=False)
+    wait_for(lambda: feed.reason == PAUSED, "it is paused")
+    return camera, feed
+
+
 class TestPausesAndLosses:
     def test_one_that_is_lost_again_at_once_is_opened_again_too(self, no_pauses: None) -> None:
         camera = Wobbly(1, CameraTimeout("silent"), 1, CameraTimeout("silent again"), 1)
@@ -46,22 +56,14 @@ class TestPausesAndLosses:
         assert camera.seq == 2
 
     def test_a_pause_from_the_start_is_over_when_it_is_lifted(self) -> None:
-        camera = Wobbly(1)
-        feed = CaptureThread(lambda: camera)
-        feed.paused = True
-        feed.start(Event(), wait=False)
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
+        camera, feed = paused_from_the_start()
         assert camera.seq == 0
         feed.paused = False
         wait_for_end_of("camera")
         assert camera.seq == 1
 
     def test_a_stop_ends_a_pause_from_the_start(self) -> None:
-        camera = Wobbly(1)
-        feed = CaptureThread(lambda: camera)
-        feed.paused = True
-        feed.start(Event(), wait=False)
-        wait_for(lambda: feed.reason == PAUSED, "it is paused")
+        camera, feed = paused_from_the_start()
         feed.close()
         assert not runs("camera")
         assert camera.seq == 0

@@ -136,12 +136,18 @@ def test_a_table_that_does_not_fit_any_more_takes_all_to_memory_until_it_does(
         assert faces_on_disk(path) == [1]
 
 
-def test_a_face_that_another_version_wrote_differently_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.db"
+def two_open(folder: Path) -> Path:
+    """A file in which faces 1 and 2 are open."""
+    path = folder / "outbox.db"
     with opened(path) as outbox:
         faces = OpenFaces(outbox.disk)
         faces.note(face(1, EventType.START))
         faces.note(face(2, EventType.START))
+    return path
+
+
+def test_a_face_that_another_version_wrote_differently_is_left_out(tmp_path: Path) -> None:
+    path = two_open(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("""UPDATE open_faces SET payload = '{"v": 99}' WHERE track_id = 1""")
     with opened(path) as outbox:
@@ -152,11 +158,7 @@ def test_a_face_that_another_version_wrote_differently_is_left_out(tmp_path: Pat
 
 
 def test_a_sound_row_of_another_version_is_left_out_too(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.db"
-    with opened(path) as outbox:
-        faces = OpenFaces(outbox.disk)
-        faces.note(face(1, EventType.START))
-        faces.note(face(2, EventType.START))
+    path = two_open(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         boot, track, payload, crc = sealed("boot-1", 1, b'{"v": 99}')
         db.execute("UPDATE open_faces SET payload = ?, crc = ? WHERE track_id = ?", (payload, crc, track))
